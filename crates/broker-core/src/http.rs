@@ -56,7 +56,7 @@ pub enum Repeat {
     /// Repeats the request after any transient failure except a timeout. For requests that can be repeated without
     /// harm, such as client credentials.
     Safe,
-    /// Never: the caller repeats the request, if necessary.
+    /// Never repeats the request automatically. The caller may repeat the request.
     Never,
 }
 

@@ -24,9 +24,9 @@ const LAST_READ: Duration = Duration::from_millis(100);
 /// client.
 #[derive(Debug, Default)]
 pub struct ReqwestHttp {
-    /// The client for https, which uses the proxy from the environment.
+    /// The client for HTTPS, with the proxy that environment variables configure.
     outside: OnceLock<Client>,
-    /// The client for http to this machine, without a proxy: a proxy would see unencrypted secrets.
+    /// The client for unencrypted HTTP to this machine. Uses no proxy, because a proxy would see secrets.
     loopback: OnceLock<Client>,
 }
 
@@ -75,7 +75,7 @@ impl ReqwestHttp {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                // A complete JSON object is a response, even if `Content-Length` is wrong.
+                // Accepts a complete JSON object as the response, even if `Content-Length` is wrong.
                 Err(_) if serde_json::from_slice::<Map<String, Value>>(&body).is_ok() => break,
                 Err(error) => return Err(fault(&error)),
             };

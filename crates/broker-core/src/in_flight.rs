@@ -26,7 +26,7 @@ impl InFlightOperations {
     }
 }
 
-/// One operation. Dropping the value marks the operation as no longer in flight.
+/// An operation that may be in flight. Dropping the value marks the operation as no longer in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     operations: InFlightOperations,

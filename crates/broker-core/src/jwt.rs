@@ -68,13 +68,13 @@ impl Claims {
     #[must_use]
     pub fn time(&self, claim: &str) -> Option<DateTime<Utc>> {
         let value = self.0.get(claim)?;
-        #[expect(clippy::cast_possible_truncation, reason = "`in_calendar` rejects values out of range")]
+        #[expect(clippy::cast_possible_truncation, reason = "the resulting time is checked")]
         let seconds = value.as_i64().or_else(|| value.as_f64().map(|s| s as i64))?;
         DateTime::from_timestamp(seconds, 0).filter(in_calendar)
     }
 }
 
-/// Decodes one of the three parts of a JWT: the header (0) or the claims (1).
+/// Decodes the header (`index` 0) or the claims (`index` 1) of a JWT, which has three parts.
 fn part(token: &Secret, index: usize) -> Option<Map<String, Value>> {
     let parts: Vec<_> = token.expose().split('.').collect();
     let part = parts.get(index).filter(|_| parts.len() == 3)?;

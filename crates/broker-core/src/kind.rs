@@ -13,7 +13,7 @@ use crate::{Env, Provider, ServiceUrl, SettingsError};
 pub struct Kind {
     /// The kind's name in `kind = "…"`.
     pub name: &'static str,
-    /// A short description for users.
+    /// A short description of this kind of provider, for users.
     pub about: &'static str,
     /// The configuration keys of providers of this kind, except the keys of every provider, such as `timeout`.
     pub keys: &'static [&'static str],

@@ -17,8 +17,8 @@ pub struct FileLogin {
     pub id_token: Option<Secret>,
     /// The account's name, if the tokens contain it.
     pub account: Option<String>,
-    /// Why the issuer of the login is unknown, if the file does not show it. The broker then uses the login
-    /// only if the record already contains the same login.
+    /// Why the issuer of the login is unknown; `None` if the login file shows the issuer. The broker uses a login of
+    /// unknown issuer only if the record already contains the same login.
     pub unproven: Option<String>,
     /// Whether the login is from the service's former issuer. The next login then moves the file to quarantine.
     pub of_another: bool,
@@ -43,14 +43,15 @@ pub enum InvalidLoginFile {
 /// of the refresh token. The tools take no lock and may replace the login at any time; the broker then uses
 /// the new login.
 pub trait LoginFile: Send + Sync {
-    /// Returns the file's path.
+    /// Returns the login file's path.
     fn path(&self) -> &Path;
 
-    /// Parses the file's content.
+    /// Parses the login file's content.
     fn read(&self, bytes: &[u8]) -> Result<FileLogin, InvalidLoginFile>;
 
-    /// Returns the file's new content: `login`, and the other data of `before`. Leaves out values that the service's
-    /// own tools cannot read; the broker's record keeps them. Returns `None` if the file would contain no login.
+    /// Returns the file's new content: `login`, and the other data of the old content `before`. Leaves out values that
+    /// the service's own tools cannot read; the broker's record keeps them. Returns `None` if the file would contain no
+    /// login.
     fn write(&self, login: &FileLogin, before: Option<&[u8]>) -> Option<Zeroizing<Vec<u8>>>;
 
     /// Returns the file's content without the login; `None` if nothing else remains.

@@ -68,8 +68,8 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
-    /// Returns the provider whose token is exchanged for this provider's ([`Context::token_of`]). If that provider's
-    /// account changes, stored tokens are no longer used.
+    /// Returns the name of the provider whose token is exchanged for this provider's tokens ([`Context::token_of`]). If
+    /// the account of the named provider changes, the broker no longer uses this provider's stored tokens.
     fn derives_from(&self) -> Option<&str> {
         None
     }
@@ -84,7 +84,7 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Describes where the login or secret comes from, such as `EDS_SECRET` or a path. The first source is in use.
+    /// Describes the sources of the login or secret, such as `EDS_SECRET` or a path. The source in use is the first.
     fn sources(&self) -> Vec<String> {
         Vec::new()
     }
@@ -100,14 +100,14 @@ pub trait Provider: Send + Sync {
         true
     }
 
-    /// Whether the record allows the provider to get a token without the user.
+    /// Whether the provider can get a token with `record`, without asking the user.
     fn can_renew(&self, record: &Record) -> bool {
         record.usable_grant().is_some()
     }
 
-    /// Whether [`Provider::exchange`] would send the refresh token (grant) in `record`, which the service may
-    /// then replace. The broker first saves a refresh intent, in case the process is killed. By default, true
-    /// for every usable grant.
+    /// Whether [`Provider::exchange`] would send the refresh token (grant) in `record`, which the service may then
+    /// replace. The broker first saves the time ([`crate::Grant::sent_at`]), in case the process is killed. By default,
+    /// true for every usable grant.
     fn spends_grant(&self, record: &Record, _request: &TokenRequest, _now: DateTime<Utc>) -> bool {
         record.usable_grant().is_some()
     }
@@ -124,7 +124,8 @@ pub trait Provider: Send + Sync {
         request: &TokenRequest,
     ) -> Result<RecordUpdate>;
 
-    /// Whether [`Provider::login`] accepts [`Login::RefreshToken`]. Otherwise the refresh token cannot be exported.
+    /// Whether [`Provider::login`] accepts [`Login::RefreshToken`]. If not, the broker refuses to export refresh
+    /// tokens.
     fn takes_refresh_token(&self) -> bool {
         false
     }
@@ -161,7 +162,7 @@ pub trait Provider: Send + Sync {
     }
 }
 
-/// The method of a login.
+/// How to log in: by the default method, a refresh token or a password.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Login {
@@ -183,7 +184,7 @@ pub struct Revoked {
     pub note: Option<String>,
 }
 
-/// Fails if the request is for a derived credential. For use in [`Provider::check`].
+/// Fails if the request is for AWS keys or a cookie instead of a token. For use in [`Provider::check`].
 pub fn refuse_derived(request: &TokenRequest) -> Result<()> {
     match request.asked_derived().map(|derived| derived.what) {
         Some(Derived::AWS) => {
@@ -194,7 +195,7 @@ pub fn refuse_derived(request: &TokenRequest) -> Result<()> {
     }
 }
 
-/// Fails if the request has scopes. For use in [`Provider::check`].
+/// Fails if the token request has scopes. For use in [`Provider::check`].
 pub fn refuse_scopes(request: &TokenRequest) -> Result<()> {
     if request.scopes().is_empty() {
         return Ok(());
@@ -203,7 +204,7 @@ pub fn refuse_scopes(request: &TokenRequest) -> Result<()> {
         .with_hint(Hint::LeaveOut(RequestPart::Scope)))
 }
 
-/// Fails if the request specifies a lifetime or a name for the new token. For use in [`Provider::check`].
+/// Fails if the token request has a lifetime or a name for the new token. For use in [`Provider::check`].
 pub fn refuse_lifetime(request: &TokenRequest) -> Result<()> {
     match (request.asked_lifetime(), request.asked_name()) {
         (Some(_), _) => Err(unsupported(

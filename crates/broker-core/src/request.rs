@@ -65,7 +65,7 @@ impl TokenRequest {
         self.derived.as_ref()
     }
 
-    /// Returns the token's key in the record: the scopes, or `aws:…` for AWS keys, or `cookie:…` for a cookie.
+    /// Returns the record key of the token: the scopes, or `aws:…` for AWS keys, or `cookie:…` for a cookie.
     #[must_use]
     pub fn scopes(&self) -> &ScopeKey {
         &self.scopes
@@ -89,7 +89,7 @@ impl TokenRequest {
         !force && expires.is_none() && min_ttl.is_none() && name.is_none() && derived.is_none()
     }
 
-    /// Whether the request needs a new token, even if the stored token is valid.
+    /// Whether the caller requests a new token even if the stored token is valid.
     #[must_use]
     pub fn is_forced(&self) -> bool {
         self.force
@@ -105,9 +105,9 @@ impl TokenRequest {
 /// A credential that a service issues in exchange for a token. The record stores the credential as a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
-    /// The credential's type: [`Derived::AWS`] or [`Derived::COOKIE`].
+    /// The type of the derived credential: [`Derived::AWS`] or [`Derived::COOKIE`].
     pub what: &'static str,
-    /// The AWS role; empty for a cookie.
+    /// The AWS role; empty if the credential is a cookie.
     pub which: String,
     /// The request parameters, in the caller's order.
     pub params: Vec<(String, String)>,
@@ -134,13 +134,13 @@ impl Derived {
     /// The token type of a cookie.
     pub const COOKIE: &'static str = "cookie";
 
-    /// Whether a scope looks like the record key of a derived credential (`aws:…`, `cookie:…`).
+    /// Whether a scope looks like the record key of AWS keys (`aws:…`) or a cookie (`cookie:…`).
     #[must_use]
     pub fn is_key(scope: &str) -> bool {
         scope.split_once(':').is_some_and(|(what, _)| [Self::AWS, Self::COOKIE].contains(&what))
     }
 
-    /// Returns the credential's key in the record: `aws:ROLE?NAME=VALUE`.
+    /// Returns the key under which a record stores the credential, such as `aws:ROLE?NAME=VALUE`.
     fn key(&self) -> ScopeKey {
         let mut params = self.params.clone();
         params.sort_unstable();
@@ -184,13 +184,13 @@ impl std::str::FromStr for Lifetime {
     }
 }
 
-/// Sorted, unique scopes, under which the record stores a token. A token without scopes has the empty key.
+/// The key under which a record stores a token: sorted, unique scopes. A token without scopes has the empty key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 // `None` instead of empty text: a comparison of empty texts calls `memcmp`, which slows down cached lookups.
 pub struct ScopeKey(Option<Box<str>>);
 
 impl ScopeKey {
-    /// Creates a key from scopes in any order. A text may contain several scopes (RFC 6749 section 3.3).
+    /// Creates a record key from scopes. One text may contain several scopes (RFC 6749 section 3.3).
     pub fn new<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
         let mut scopes: Vec<_> = scopes.into_iter().flat_map(str::split_whitespace).collect();
         scopes.sort_unstable();
@@ -208,7 +208,7 @@ impl ScopeKey {
         Self(Some(text.into_boxed_str()).filter(|text| !text.is_empty()))
     }
 
-    /// Whether this is the key of a token without scopes.
+    /// Whether this is the record key of a token without scopes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()

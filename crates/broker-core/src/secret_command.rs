@@ -14,7 +14,7 @@ use crate::Secret;
 /// The size of the output buffer: the longest secret plus one read.
 const MOST_PRINTED: usize = 64 * 1024 + 4096;
 
-/// The time limit of a command. A command may ask the user for a passphrase.
+/// The time limit of a command that prints a secret. The command may ask the user for a passphrase.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The time limit for reading the remaining output after the command has ended.
@@ -68,6 +68,6 @@ async fn printed(child: &mut Child, mut stdout: ChildStdout) -> Result<(Zeroizin
         }
     }
     drop(stdout);
-    // If the loop has already waited for the command, `wait` returns the same status again.
+    // `wait` returns the same status again if the loop has already waited for the command.
     Ok((printed, child.wait().await?))
 }

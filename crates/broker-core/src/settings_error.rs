@@ -11,8 +11,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct SettingsError {
-    /// The configuration key, with dots between nested names; `.` for the whole table; empty if the cause is outside
-    /// the configuration.
+    /// The invalid or missing key, with dots between nested names; `.` for the whole table; empty if the cause is
+    /// outside the configuration.
     pub key: String,
     /// What is wrong and how to correct it.
     pub message: String,
@@ -24,16 +24,16 @@ pub struct SettingsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsProblem {
-    /// The table has an unknown key.
+    /// The configuration table has an unknown key.
     UnknownKey {
         /// The unknown key.
         key: String,
-        /// The keys that the table may have.
+        /// The keys that the configuration table may have.
         known: &'static [&'static str],
     },
     /// A required key is missing. The text says what value to write, and may be empty.
     MissingKey(String),
-    /// The value does not have the form that the text describes.
+    /// The value does not have the expected form, which this text describes.
     Expected(String),
     /// Any other problem: see [`SettingsError::message`].
     Other,
@@ -45,13 +45,13 @@ impl SettingsError {
         Self { key: key.into(), message: message.into(), problem: SettingsProblem::Other }
     }
 
-    /// Creates an error for a missing key. `form` says what value to write, and may be empty.
+    /// Creates an error for a missing configuration key. `form` says what value to write, and may be empty.
     pub fn missing(key: impl Into<String>, form: &str) -> Self {
         let message = if form.is_empty() { "is missing".to_owned() } else { format!("is missing: {form}") };
         Self { key: key.into(), message, problem: SettingsProblem::MissingKey(form.to_owned()) }
     }
 
-    /// Creates an error for a value that does not have the form `form`.
+    /// Creates an error for a configuration value that does not have the form `form`.
     pub fn expected(key: impl Into<String>, form: impl Into<String>) -> Self {
         let form = form.into();
         Self {
@@ -104,7 +104,7 @@ impl de::Error for SettingsError {
     }
 }
 
-/// A configuration value, which deserializes with [`SettingsError`] as the error type.
+/// A configuration value that serde can deserialize, with [`SettingsError`] as the error type.
 #[derive(Clone, Copy)]
 pub(crate) struct SettingsValue<'a>(pub(crate) &'a Value);
 

@@ -103,7 +103,7 @@ impl Token {
         self.edit(|inner| inner.expires_at = expires_at)
     }
 
-    /// Sets the token type. `bearer` in any case becomes `Bearer`; so does a type that an HTTP header cannot contain.
+    /// Sets the token type. `bearer` in any letter case, and a type not allowed in HTTP headers, become `Bearer`.
     #[must_use]
     pub fn with_type(self, token_type: &str) -> Self {
         let other = !token_type.is_empty() && token_type.chars().all(|c| c.is_ascii_graphic());
@@ -129,7 +129,7 @@ impl Token {
         self.edit(|inner| inner.margin = Some(margin.num_seconds()))
     }
 
-    /// Omits the secret from the record. The provider can read the secret again.
+    /// Omits the token's secret from the record, because the provider can read the secret again.
     #[must_use]
     pub fn not_stored(self) -> Self {
         self.edit(|inner| inner.not_stored = true)
@@ -148,7 +148,7 @@ impl Token {
         if asked_until.is_none() { self } else { self.edit(|inner| inner.asked_until = asked_until) }
     }
 
-    /// Whether at least this lifetime was issued or requested. Services may issue shorter tokens than requested.
+    /// Whether the token was issued or requested with at least this lifetime. Services may issue shorter tokens.
     pub(crate) fn was_issued_for(&self, lifetime: Lifetime) -> bool {
         let (Some(expires_at), Some(asked_end)) = (self.expires_at(), lifetime.end(self.issued_at())) else {
             return true;
@@ -164,7 +164,7 @@ impl Token {
         self
     }
 
-    /// Returns a copy with a separate reference count.
+    /// Returns a copy with its own reference count, so that threads with different copies do not slow each other down.
     pub(crate) fn unshared(&self) -> Self {
         Self(Arc::new(Inner::clone(&self.0)))
     }

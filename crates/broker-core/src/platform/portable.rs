@@ -57,7 +57,7 @@ pub(crate) fn is_link(error: &Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<Link>())
 }
 
-/// Replaces the text of a lock file. While the lock is taken, other processes cannot read the text.
+/// Replaces the text in a lock file. While the lock is taken, other processes cannot read the text.
 pub(crate) fn note_in_lock(mut lock: &File, text: &str) -> std::io::Result<()> {
     lock.set_len(0)?;
     lock.seek(SeekFrom::Start(0))?;
@@ -73,12 +73,11 @@ pub(crate) fn has_no_locks(error: &Error) -> bool {
     error.kind() == ErrorKind::Unsupported
 }
 
-/// `std` cannot tell which process has the lock.
 pub(crate) fn lock_holder(_lock: &File) -> Option<u32> {
     None
 }
 
-/// Whether this user owns the file. Always true, because on Windows the user owns the home folder.
+/// Whether this user owns the file. Always true: on Windows, files are in the home folder, which the user owns.
 #[must_use]
 pub fn is_own(_meta: &Metadata) -> bool {
     true
@@ -89,13 +88,13 @@ pub(crate) fn is_private(_meta: &Metadata) -> bool {
     true
 }
 
-/// Whether other users can read the file. Always false, because Windows protects the user's home folder.
+/// Whether other users can read the file. Always false: on Windows, access rights protect the home folder.
 #[must_use]
 pub fn others_read(_meta: &Metadata) -> bool {
     false
 }
 
-/// Whether every user can write to the file. Always false, because Windows protects the user's home folder.
+/// Whether every user can write to the file. Always false: on Windows, access rights protect the home folder.
 #[must_use]
 pub fn everybody_writes(_meta: &Metadata) -> bool {
     false
@@ -106,7 +105,6 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
-/// Files in the user's home folder are private already.
 pub(crate) fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
@@ -143,12 +141,10 @@ pub(super) fn state_folder(env: &dyn Env) -> Option<PathBuf> {
     env.var("LOCALAPPDATA").map(PathBuf::from).or_else(|| Some(env.home()?.join("AppData/Local")))
 }
 
-/// `std` cannot tell which device a path is on.
 pub(crate) fn device(_path: &Path) -> String {
     String::new()
 }
 
-/// `std` cannot tell the type of a file system.
 pub(crate) fn magic(_path: &Path) -> Option<u64> {
     None
 }

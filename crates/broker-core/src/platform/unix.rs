@@ -64,7 +64,7 @@ fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// Replaces the text of a lock file without moving the file's position.
+/// Replaces the text in a lock file without moving the file offset.
 pub(crate) fn note_in_lock(lock: &File, text: &str) -> std::io::Result<()> {
     lock.set_len(0)?;
     lock.write_all_at(text.as_bytes(), 0)
@@ -108,13 +108,14 @@ pub(crate) fn is_private(meta: &Metadata) -> bool {
     is_own(meta) && !others_read(meta)
 }
 
-/// Whether other users can read, write or execute the file.
+/// Whether users other than the owner can read, write or execute the file.
 #[must_use]
 pub fn others_read(meta: &Metadata) -> bool {
     meta.mode() & 0o077 != 0
 }
 
-/// Whether every user can write to the file, or replace files in the folder (which the sticky bit prevents).
+/// Whether every user can write to the file, or replace files in the folder. In a folder with the sticky bit, users can
+/// replace only their own files.
 #[must_use]
 pub fn everybody_writes(meta: &Metadata) -> bool {
     meta.mode() & 0o002 != 0 && !(meta.is_dir() && meta.mode() & 0o1000 != 0)
@@ -199,7 +200,7 @@ pub(super) fn state_folder(env: &dyn Env) -> Option<PathBuf> {
     Some(env.home()?.join(".local/state"))
 }
 
-/// Returns the device of a path in the form that mountinfo uses.
+/// Returns the device number of a path as `MAJOR:MINOR`, the form in `/proc/self/mountinfo`.
 pub(crate) fn device(path: &Path) -> String {
     let device = std::fs::metadata(path).map_or(0, |meta| meta.dev());
     format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device))
@@ -212,7 +213,6 @@ pub(crate) fn magic(path: &Path) -> Option<u64> {
     rustix::fs::statfs(path).ok().map(|stat| stat.f_type.cast_unsigned() & 0xFFFF_FFFF)
 }
 
-/// Only Linux has magic numbers of file systems.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn magic(_path: &Path) -> Option<u64> {
     None

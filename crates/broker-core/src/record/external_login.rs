@@ -80,7 +80,7 @@ impl Record {
         self.current.external = Some(ExternalLogin { path, grant_fingerprint, unknown });
     }
 
-    /// Whether the login file and the record have different accounts, but the same refresh token or none.
+    /// Whether the login file and the record have different accounts, but the same refresh token or no refresh token.
     fn is_of_another(&self, login: &FileLogin) -> bool {
         match (self.token(&ScopeKey::default()), &login.access_token) {
             (Some(ours), Some(theirs)) if !ours.secret().same_as(theirs.secret()) => {
@@ -102,7 +102,7 @@ impl Record {
             let failures = std::mem::take(&mut self.current.failures);
             self.current = IssuerState { external, failures, ..IssuerState::new(self.issuer().clone()) };
         }
-        // A `Retry-After` of the service applies to all accounts.
+        // Keeps failures with `Retry-After`, which applies to all accounts of the service.
         self.current.failures.retain(|_, failure| failure.throttles(now).is_some());
         let usual = ScopeKey::default();
         let issued_at = login.access_token.as_ref().map_or(now, Token::issued_at);

@@ -9,7 +9,7 @@ use crate::{Error, ErrorCode, ErrorKind, bounds};
 /// The longest `Retry-After` that the broker obeys: a day, because some services have daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
-/// A failure that is later than now by more than this is ignored: the clock was set back.
+/// Ignores a failure that is further in the future than this: the clock was set back.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
 /// The last failed attempt to get a token.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 /// The issuer of grants and tokens. A grant is sent only to the issuer that issued it (RFC 9700 section 4.4).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issuer {
-    /// The kind of the provider that uses the issuer.
+    /// The kind of the provider, such as `oauth2`.
     pub kind: String,
     /// The flow that gets grants: `device_code`, `client_credentials`, `password`.
     pub flow: String,

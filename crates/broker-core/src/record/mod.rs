@@ -39,7 +39,7 @@ pub struct Record {
     /// Why the stored login cannot be used, such as an invalid login file.
     #[serde(skip)]
     pub(crate) login_problem: Option<String>,
-    /// Whether the record is for a new login, which replaces the stored login.
+    /// Whether the record belongs to a new login that replaces the stored login.
     #[serde(skip)]
     pub(crate) new_login: bool,
 }
@@ -122,13 +122,13 @@ impl Record {
         stored.chain(self.current.superseded.iter().map(|token| &token.details))
     }
 
-    /// Returns the failure to get a token for these scopes, unless a token was issued later.
+    /// Returns the last failed attempt to get a token for these scopes, unless a token was issued later.
     #[must_use]
     pub fn failure(&self, scopes: &ScopeKey) -> Option<&Failure> {
         self.current.failures.get(scopes.as_str())
     }
 
-    /// Returns the failure that delays the next attempt: one with a `Retry-After`, or else the last for these scopes.
+    /// Returns the failure that delays the next attempt: with a `Retry-After`, or else the last for these scopes.
     pub(crate) fn waiting_failure(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Failure> {
         self.throttle(now).map(|(_, failure)| failure).or_else(|| self.failure(scopes))
     }
@@ -145,8 +145,8 @@ impl Record {
         self.current.rejections.get(scopes.as_str()).map(|rejection| rejection.at)
     }
 
-    /// Returns the newest failure of a token request. For scopes without a stored token, ignores refused scopes, and
-    /// failures older than the newest token.
+    /// Returns the newest failed attempt to get a token. Skips failures for scopes without a stored token if the scopes
+    /// were refused or a newer token exists.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
         self.last_failed_request().map(|(_, failure)| failure)
@@ -269,7 +269,7 @@ impl Record {
     /// Makes the login of this issuer and account current. The previous issuer's login stays in the record.
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
         if self.current.belongs_to(issuer, account) {
-            // A record of an older version may contain no fingerprint of the client secret.
+            // A record of an older broker version may contain no fingerprint of the client secret.
             if issuer.secret_fingerprint.is_some() {
                 self.current.issuer.issuer.secret_fingerprint.clone_from(&issuer.secret_fingerprint);
             }
@@ -282,7 +282,7 @@ impl Record {
         self
     }
 
-    /// Returns a copy for a new login, without the current login. The logins of other issuers stay in the copy.
+    /// Returns a copy of the record for a new login: without the current login, but with the logins of other issuers.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
         let current = IssuerState::new(issuer.clone());
         Self { current, login_problem: None, new_login: true, ..self.clone() }

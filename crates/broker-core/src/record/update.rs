@@ -115,14 +115,15 @@ impl RecordUpdate {
         matches!(self.grant, GrantUpdate::Refused)
     }
 
-    /// Removes expired tokens from the update, so that they replace no valid token. Returns one of them.
+    /// Removes expired tokens from the update, so that they replace no valid token. Returns one of the removed tokens.
     pub(crate) fn take_expired(&mut self, now: DateTime<Utc>) -> Option<Token> {
         // Ignores `issued_at`, which may be later than `now` if the clock was set back.
         let expired = |(_, token): &mut (_, Token)| token.expires_at().is_some_and(|at| at <= now);
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
-    /// Removes tokens with control characters, which could inject HTTP headers. Returns whether there were any.
+    /// Removes new tokens with control characters, which could inject HTTP headers. Returns whether a token was
+    /// removed.
     pub(crate) fn take_invalid(&mut self) -> bool {
         let invalid = |(_, token): &mut (_, Token)| token.secret().expose().contains(char::is_control);
         self.tokens.extract_if(.., invalid).count() > 0

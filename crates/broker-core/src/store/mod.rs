@@ -96,6 +96,6 @@ pub enum Loaded {
     Record(Box<Record>),
     /// A record from the fallback file, which the broker should restore soon: see [`Locked::save_to_fallback`].
     FromFallback(Box<Record>),
-    /// A file that this version cannot read because it is incomplete, empty or newer; the text says why.
+    /// A record file that this broker version cannot read because it is incomplete, empty or newer; the text says why.
     Unreadable(String),
 }

@@ -12,16 +12,14 @@ use crate::{Error, ErrorCode, Result, platform};
 /// The disk space to reserve for one save, in addition to the current file's size.
 const SPACE: usize = 64 * 1024;
 
-/// The file name extension of temporary files.
 const SUFFIX: &str = ".tmp";
 
-/// Temporary files older than one hour are left over from killed processes.
+/// Temporary files older than one hour are leftovers of killed processes.
 const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
 /// A file that is replaced atomically. The caller must have the file's lock.
 pub(super) struct AtomicFile {
     path: PathBuf,
-    /// The name prefix of the temporary files.
     prefix: String,
     /// Whether other hosts may use the same folder.
     on_network: bool,
@@ -84,7 +82,7 @@ impl AtomicFile {
             .map(|number| self.path.with_added_extension(format!("aside-{number}")))
             // While this process has the lock, no other process creates a file with the unused name.
             .find(|path| path.symlink_metadata().is_err());
-        let no_name = || format!("cannot rename {}: no name is free", self.path.display());
+        let no_name = || format!("cannot rename {}: all quarantine names are in use", self.path.display());
         let quarantine = free.ok_or_else(|| Error::new(ErrorCode::StoreUnwritable, no_name()))?;
         match std::fs::rename(&self.path, &quarantine) {
             // Another process may have removed the file.

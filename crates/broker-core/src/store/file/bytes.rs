@@ -22,8 +22,8 @@ pub(super) fn file_names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Reads a file that this user owns, without following symbolic links. Of a longer file than [`LONGEST_FILE`],
-/// returns one byte more than that limit.
+/// Reads a file that this user owns, without following symbolic links. Reads at most one byte more than
+/// [`LONGEST_FILE`], which shows the caller that the file is too long.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match platform::open(path) {
         Ok(file) => file,
@@ -48,7 +48,7 @@ pub(super) fn cannot_read(path: &Path, error: std::io::Error) -> Error {
     cannot(ErrorCode::StoreUnreadable, "read", path, error)
 }
 
-/// Returns the error for a failed change, such as `cannot WHAT PATH: permission denied`.
+/// Returns the error for a file that cannot be changed, such as `cannot WHAT PATH: permission denied`.
 pub(super) fn cannot_write(what: &str, path: &Path, error: std::io::Error) -> Error {
     cannot(ErrorCode::StoreUnwritable, what, path, error)
 }

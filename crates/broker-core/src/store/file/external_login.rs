@@ -18,7 +18,7 @@ use crate::{
     Result, Secret, Store, StoreAbout, sanitize,
 };
 
-/// Older tools overwrite the file in place, so an incomplete file is read again after a pause.
+/// Some tools overwrite their login file in place, so an incomplete file is read again after a pause.
 const REREADS: usize = 20;
 const REREAD_PAUSE: Duration = Duration::from_millis(10);
 
@@ -28,7 +28,7 @@ pub(crate) struct ExternalLoginStore {
     join: Join,
 }
 
-/// Combines a record with the content of the login file.
+/// Combines a provider's record with the content of the provider's login file.
 #[derive(Clone)]
 struct Join {
     provider: Arc<dyn Provider>,
@@ -38,7 +38,7 @@ struct Join {
 
 /// The parsed content of the login file.
 enum Found {
-    /// No login, but possibly other content.
+    /// The login file is missing, or contains no login.
     Nothing,
     /// A login that the broker can use.
     Login(FileLogin),
@@ -157,7 +157,7 @@ impl Locked for LockedExternalLogin {
                 tracing::info!("the login file is not overwritten: the service's own tools have changed it");
                 return self.save_record(record).await;
             }
-            // Saves only the record if the file may contain another issuer's login, or if the record has no usable one.
+            // Saves only the record if the file may contain another issuer's login, or the record has no usable login.
             let other = self.join.is_foreign(&self.content.found, record);
             if other || (!record.is_external() && record.usable_grant().is_none()) {
                 return self.records.save(record).await;
@@ -221,7 +221,7 @@ impl LockedExternalLogin {
             };
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
-            // The file format cannot store this login. If this is a new login, removes the old one from the file.
+            // The login file's format cannot store this login. A new login still removes the old login from the file.
             if record.new_login {
                 self.remove_login()?;
                 return self.records.save(&record.with_login_in_record()).await;
@@ -233,7 +233,7 @@ impl LockedExternalLogin {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
             self.login_file.replace(&bytes).map_err(hinted)?;
             self.known.clone_from(&login.refresh_token);
-            // Without a version, the next save reads the login file again: another program may have changed it.
+            // Stores no file version, so that the next save reads the login file again.
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
         Ok(quarantined.or(self.save_record(record).await?))
@@ -271,7 +271,7 @@ impl Join {
     }
 
     fn read_file(&self) -> FileContent {
-        // The version is read before the content. If another program writes in between, the next save sees a change.
+        // Reads size and times before the content, so that the next save detects a write in between.
         let version = Version::of(self.file.path());
         let bytes = read_bytes(self.file.path());
         let found = match &bytes {

@@ -15,7 +15,7 @@ use crate::{Env, Loaded, Record, Result};
 pub(super) struct FallbackStore {
     folders: Vec<PathBuf>,
     store: PathBuf,
-    /// A hash of the store's folder, which distinguishes the files of several stores.
+    /// A hash of the store's folder path. File names contain the hash, because several stores share a runtime folder.
     hash: OnceLock<String>,
 }
 
@@ -80,7 +80,7 @@ impl FallbackStore {
     }
 
     pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
-        let mut last_error = std::io::Error::other("no folder for fallback files is set");
+        let mut last_error = std::io::Error::other("no runtime folder for records is configured");
         for folder in &self.folders {
             let path = folder.join(self.name(provider, "json"));
             match make(folder).and_then(|()| platform::write_private(&path, bytes)) {
@@ -93,7 +93,7 @@ impl FallbackStore {
 
     pub(super) fn clear(&self, provider: &str, sealer: Option<&dyn Sealer>) -> std::io::Result<()> {
         for path in self.files(provider) {
-            // An unreadable file stays, because a newer version may have written the file.
+            // Does not remove an unreadable fallback file, because a newer broker version may have written that file.
             if matches!(read(&path, provider, sealer), Ok(Found { loaded: Loaded::Record(_), .. })) {
                 std::fs::remove_file(path)?;
             }

@@ -52,7 +52,7 @@ impl Filesystem {
     }
 }
 
-/// The magic number of FUSE, used if `statfs` fails: whether locks work across hosts is unknown in both cases.
+/// The magic number of FUSE, used if `statfs` fails: for both, the broker cannot know whether locks work across hosts.
 const UNKNOWN: u64 = 0x6573_5546;
 
 fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
@@ -89,7 +89,7 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
 mod tests {
     use super::*;
 
-    /// type of statfs | options of the mount | name | which processes a lock excludes
+    /// magic number from statfs(2) | file system and mount options | name | hosts whose processes a lock excludes
     const TABLE: &str = "
         0xEF53     | ext4 /dev/vda rw                                      | ext4            | this host
         0x01021994 | tmpfs tmpfs rw                                        | tmpfs           | this host

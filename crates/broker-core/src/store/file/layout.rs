@@ -34,7 +34,7 @@ impl StoreLayout {
         self.sealer.as_deref()
     }
 
-    /// Returns the configured encryption method; `None` for plain text.
+    /// Returns the configured encryption method of records; `None` if records are stored as plain text.
     pub(super) fn configured(&self) -> Option<String> {
         self.sealer()?.configured().map(str::to_owned)
     }

@@ -33,7 +33,7 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
     Ok(Attempt::Taken(lock))
 }
 
-/// Returns the process that has the lock, from the kernel or, for a process on another host, from the file's text.
+/// Returns the process that has the lock, from the kernel or, for a process on another host, from the lock file's text.
 fn holder(lock: &File) -> Option<String> {
     if let Some(process) = platform::lock_holder(lock) {
         return Some(format!("process {process}"));

@@ -20,7 +20,7 @@ pub(super) struct LockedFile {
     provider: String,
     /// Whether the record file could not be read when the record was loaded. A save quarantines such a file.
     unreadable: bool,
-    /// The record's encryption method, which only a new login changes.
+    /// The encryption method of the locked record. Only a new login changes the method.
     sealed_with: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl LockedFile {
         }
     }
 
-    /// Returns the encryption method for a save: the configured one for a new login, otherwise the record's.
+    /// Returns the encryption method for a save: the configured method for a new login, otherwise the record's method.
     fn seal_for(&self, record: &Record) -> Option<String> {
         if record.new_login { self.layout.configured() } else { self.sealed_with.clone() }
     }
@@ -63,7 +63,7 @@ impl LockedFile {
         };
         let configured = self.layout.configured();
         if self.sealed_with == configured && !in_fallback {
-            // The runtime folder may contain an older copy of the record in another storage format.
+            // The runtime folder may contain an older copy of this record in the previous storage format.
             self.clear_fallback()?;
             return Ok(Migrated::Already);
         }

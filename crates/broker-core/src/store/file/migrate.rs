@@ -12,7 +12,7 @@ use crate::{Result, is_provider_name};
 /// The storage format of a record file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageFormat {
-    /// Plain text, or content that is not a record.
+    /// The record is not encrypted, or the file contains no record.
     Plain,
     /// Encrypted with the named method, such as a passphrase or the OS keyring.
     Sealed(String),
@@ -32,7 +32,7 @@ pub enum Migrated {
 }
 
 impl FileStore {
-    /// Returns the names of providers with a record in the state or runtime folder, configured or not.
+    /// Returns the names of all providers with a record in the state or runtime folder, whether configured or not.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names = self.with_suffix(".json");
@@ -54,8 +54,8 @@ impl FileStore {
         Ok(None)
     }
 
-    /// Rewrites a provider's record atomically in the configured storage format. Waits up to `limit` for the lock,
-    /// and calls `tell` if the wait is long. Needs a tokio runtime with time.
+    /// Rewrites a provider's record atomically in the configured storage format. Waits up to `limit` for the lock, and
+    /// calls `tell` with a message if the wait is long. Needs a tokio runtime with timers.
     pub async fn migrate(
         &self,
         provider: &str,

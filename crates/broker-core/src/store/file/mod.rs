@@ -95,7 +95,7 @@ impl Store for FileStore {
 
     fn about(&self) -> StoreAbout {
         let filesystem = self.layout.filesystem();
-        // Only a test lock shows whether a network file system supports locks.
+        // Only an attempt to lock a file shows whether a network file system supports locks.
         let try_lock = || tempfile::tempfile_in(&self.layout.folder).map(|file| file.try_lock());
         let unsupported = filesystem.is_network
             && matches!(try_lock(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error));

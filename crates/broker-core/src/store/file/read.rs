@@ -11,7 +11,7 @@ use crate::{Loaded, Record, Result};
 
 pub(super) struct Found {
     pub(super) loaded: Loaded,
-    /// The encryption method; `None` for plain text.
+    /// The encryption method of the record file; `None` if the file is plain text.
     pub(super) sealed_with: Option<String>,
 }
 

@@ -15,7 +15,7 @@ pub(crate) const SEALED_FORMAT: u64 = 2;
 
 /// Encrypts and decrypts the records of a file store.
 pub trait Sealer: Send + Sync + Debug {
-    /// Returns the encryption method for new logins; `None` for plain text.
+    /// Returns the encryption method for new logins; `None` if records are stored as plain text.
     fn configured(&self) -> Option<&str>;
 
     /// Checks, before every exchange and login, that a record can be encrypted with the method `with`, and that the
@@ -53,7 +53,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Creates the content of an encrypted record file, but without the nonce and the encrypted record.
+    /// Creates the content of an encrypted record file, except the nonce and the encrypted record, which are empty.
     #[must_use]
     pub fn new(provider: &str, with: &str, key: &str, kdf: Option<Value>) -> Self {
         Self {
@@ -111,7 +111,7 @@ pub(super) fn no_sealer(with: &str) -> Error {
         "the record is encrypted ({with}), and this program was built without support for encrypted records"
     );
     Error::new(ErrorCode::StoreSealed, message)
-        .with_hint("build the program with the feature `sealed` or `keyring`")
+        .with_hint("build the program with the Cargo feature `sealed` or `keyring`")
 }
 
 pub(super) fn not_json(error: serde_json::Error) -> Error {
