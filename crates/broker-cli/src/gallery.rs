@@ -74,7 +74,7 @@ impl Service {
         self.text.lines().next().unwrap_or_default().trim_start_matches(['#', ' '])
     }
 
-    /// Returns the service's tables, with the provider renamed to `name`.
+    /// Returns the service's configuration tables, with the provider renamed to `name`.
     pub(crate) fn named(&self, name: &str) -> String {
         let own = format!("[providers.{}", self.name);
         let line = |line: &str| match line.strip_prefix(&own) {
@@ -112,7 +112,7 @@ impl Service {
     pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),
-            // The service's file has this comment if `broker login` asks for the user name.
+            // A service's file in the gallery has this comment if `broker login` asks for the user name.
             "login" => self.text.contains("\n# username = "),
             _ => false,
         }

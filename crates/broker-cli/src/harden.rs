@@ -19,7 +19,7 @@ pub(crate) fn harden() {
     }
 }
 
-/// Starts a user's command with the original limit on core dumps. The kernel itself resets `PR_SET_DUMPABLE`.
+/// Starts a user's command with the original limit on core dumps. The system call exec resets `PR_SET_DUMPABLE`.
 pub(crate) fn with_original_limits<T>(start: impl FnOnce() -> T) -> T {
     if let Some(before) = BEFORE.get().filter(|before| before.current != Some(0)) {
         let _ = setrlimit(Resource::Core, *before);

@@ -17,7 +17,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             "{text}; or use a downloaded file: broker import FILE (once), or --env-file FILE (each time)"
         ),
         Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
-        Hint::ChooseStateFolder => "name a folder with --state-dir or BROKER_STATE_DIR".to_owned(),
+        Hint::ChooseStateFolder => "choose the state folder with --state-dir or BROKER_STATE_DIR".to_owned(),
         Hint::LogIn => format!("run: broker login {provider}"),
         Hint::LogInWithRefreshToken => format!("run: broker login {provider} --refresh-token-stdin"),
         Hint::LogInWithoutBrowser => format!(

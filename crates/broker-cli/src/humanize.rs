@@ -24,7 +24,7 @@ pub(crate) fn local(time: DateTime<Utc>) -> String {
     time.with_timezone(&Local).format("%F %H:%M %:z").to_string()
 }
 
-/// Describes a stored token by its key in the record: its scopes, `keys of` an AWS role, or `the asset cookie`.
+/// Describes in words what a stored token is for: scopes, AWS keys of a role, or a cookie.
 pub(crate) fn asked(key: &str) -> String {
     match (key, key.strip_prefix("aws:")) {
         ("", _) => "(no scope)".to_owned(),
@@ -34,7 +34,7 @@ pub(crate) fn asked(key: &str) -> String {
     }
 }
 
-/// The fix for a state folder on several hosts whose file locks do not block processes of all these hosts.
+/// A hint for hosts that share one state folder, although its file locks do not work across these hosts.
 pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (EarthScope's login stays \
                                       in ~/.earthscope unless `share = false`)";
 
@@ -83,7 +83,6 @@ pub(crate) fn table(
     };
     let mut widths: Vec<usize> =
         (0..columns).map(|column| cells(column).map(|cell| length(cell)).max().unwrap_or(0)).collect();
-    // Returns the width of a row. The last cell of a short row may be wider than the column of the cell.
     let needed = |widths: &[usize], row: &Vec<String>| {
         let last = row.len().saturating_sub(1);
         let end = if row.len() < columns { row.last().map_or(0, |cell| length(cell)) } else { widths[last] };
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_table_cuts_only_flexible_columns() {
+    fn wide_table_keeps_fixed_columns_and_cuts_others() {
         let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
         let rows = [
             row(&["A", "B", "C"]),

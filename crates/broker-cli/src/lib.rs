@@ -69,7 +69,7 @@ fn usage_error(mut error: clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The names of the links to this program that other programs run as their credential helper.
+/// The names under which git, docker and cargo run this program as a credential helper, by symbolic links.
 const HELPER_NAMES: [(&str, &str); 3] = [
     ("git-credential-broker", "git"),
     ("docker-credential-broker", "docker"),
@@ -80,7 +80,7 @@ const HELPER_NAMES: [(&str, &str); 3] = [
 fn command_line(typed: Vec<OsString>) -> Vec<OsString> {
     let name = typed.first().and_then(|path| Path::new(path).file_stem()).unwrap_or_default();
     let by_name = HELPER_NAMES.iter().find(|(helper, _)| name == *helper).map(|(_, program)| *program);
-    // cargo passes only this flag if its configuration sets no arguments for the credential provider.
+    // Unless the configuration sets other arguments, cargo runs its credential provider with only this flag.
     let by_flag = typed.get(1).filter(|word| *word == "--cargo-plugin").map(|_| "cargo");
     match by_name.or(by_flag) {
         None => typed,

@@ -28,7 +28,7 @@ impl From<Error> for ExitError {
 impl From<std::io::Error> for ExitError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            // The reader closed the pipe. Most programs then end by SIGPIPE, which is signal 13.
+            // The reader of the output closed the pipe. Most programs then end by SIGPIPE, signal 13.
             return Self::Signal(13);
         }
         Error::new(ErrorCode::WriteFailed, format!("cannot write to standard output: {error}"))

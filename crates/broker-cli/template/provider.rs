@@ -11,7 +11,7 @@ use broker_core::{
 use chrono::TimeDelta;
 use serde::Deserialize;
 
-/// `kind = "my-service"`.
+/// The provider kind that `kind = "my-service"` selects in the configuration.
 pub const KIND: Kind = Kind {
     name: "my-service",
     about: "my-service: describe the service here (password)",

@@ -22,7 +22,7 @@ impl Backoff {
         Self { limit, waited: Duration::ZERO, pause: FIRST_PAUSE }
     }
 
-    /// Returns the pause before the next attempt to take the lock, and whether to tell the user. Fails after `limit`.
+    /// Returns the pause before the next attempt, and whether to tell the user about the wait. Fails after `limit`.
     pub(crate) fn next(&mut self, holder: &str) -> Result<(Duration, bool)> {
         if self.waited >= self.limit {
             return Err(lock_timeout(holder, self.limit));

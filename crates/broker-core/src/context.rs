@@ -19,7 +19,7 @@ use crate::{
 /// The timeout of an HTTP request, unless the configuration sets another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// If the service asks for a longer pause with `Retry-After`, the request fails at once.
+/// The longest `Retry-After` pause for which a request waits. With a longer one, the request fails at once.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The HTTP client, clock, environment and user prompt of the process. Clones are cheap.
@@ -64,8 +64,8 @@ impl Context {
         }
     }
 
-    /// Creates the context of one operation. When the sender of `caller` is dropped, the operation is
-    /// cancelled, except while a response may still have to be saved.
+    /// Creates the context of one operation. Dropping the sender of `caller` cancels the operation, except while
+    /// a response may still have to be saved.
     pub(crate) fn of_operation(
         &self,
         timeout: Duration,
@@ -277,8 +277,8 @@ impl Context {
         }
     }
 
-    /// Reports that the last response contains nothing to save, such as a pending poll. Termination signals are then
-    /// handled at once.
+    /// Reports that the last response contains no token to save, for example a pending login. Termination
+    /// signals are then handled at once.
     pub fn nothing_issued(&self) {
         self.in_flight.end();
     }
@@ -316,7 +316,7 @@ enum AttemptFailure {
     /// The caller stopped waiting, so the request was not sent.
     Cancelled,
     Fault(HttpFault),
-    /// A response with a transient error status.
+    /// A response with HTTP status 429 or 5xx.
     Response(HttpResponse),
 }
 

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{Secret, platform};
 
-/// The environment of the process, which tests replace.
+/// The process's environment variables, files and commands, for which tests use a replacement.
 #[async_trait]
 pub trait Env: Send + Sync {
     /// Returns the value of an environment variable; `None` if the variable is unset, empty or not UTF-8.
@@ -86,7 +86,7 @@ impl Env for SystemEnv {
         {
             // The error does not name the command, because the command's arguments may contain secrets.
             let _ = (command, without);
-            let why = "this program is built without the feature `command`";
+            let why = "this program was built without the feature `command`";
             Err(std::io::Error::new(std::io::ErrorKind::Unsupported, why))
         }
     }

@@ -28,8 +28,8 @@ pub enum ErrorKind {
     Refused,
     /// The caller stopped waiting: dropped the call or pressed Ctrl-C.
     Cancelled,
-    /// Another failure on this machine, such as a failed write. Also stands for kinds that only newer
-    /// versions of the broker define.
+    /// Another failure on this machine, such as a failed write. A kind that only newer versions of the broker
+    /// define is also read as `Failed`.
     #[serde(other)]
     Failed,
 }

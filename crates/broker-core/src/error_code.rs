@@ -70,7 +70,7 @@ codes! {
     RedirectRefused, "redirect_refused", Unavailable;
     /// A new token has expired already: this machine's or the service's clock is wrong.
     TokenExpired, "token_expired", Unavailable;
-    /// The service rejected the token, and its replacement too.
+    /// The service rejected a token, and also the new token that replaced it.
     TokenRejected, "token_rejected", Unavailable;
     /// Another process has locked the record for too long.
     LockTimeout, "lock_timeout", Unavailable;
@@ -116,7 +116,7 @@ codes! {
     StoreUnreadable, "store_unreadable", Failed;
     /// A record cannot be written to the store.
     StoreUnwritable, "store_unwritable", Failed;
-    /// An encrypted record cannot be opened, because its key, passphrase or keyring is missing.
+    /// An encrypted record cannot be decrypted, because its key, passphrase or keyring is missing.
     StoreSealed, "store_sealed", Failed;
     /// The OS keyring does not answer or is locked.
     KeyringUnavailable, "keyring_unavailable", Failed;
@@ -128,6 +128,6 @@ codes! {
     AlreadyExists, "already_exists", Failed;
     /// The requested output format cannot represent this token.
     FormatUnsuitable, "format_unsuitable", Failed;
-    /// A program failed or printed no usable result.
+    /// A configured command or program failed, or printed no usable result.
     ProgramFailed, "program_failed", Failed;
 }

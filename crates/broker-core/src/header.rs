@@ -23,7 +23,7 @@ impl Header {
         Self { name: name.to_owned(), prefix: Some(String::new()) }
     }
 
-    /// Returns the word before this token in the header's value.
+    /// Returns the word before this token in the header's value, such as `Bearer`.
     #[must_use]
     pub fn prefix_of<'a>(&'a self, token: &'a Token) -> &'a str {
         self.prefix.as_deref().unwrap_or_else(|| token.token_type())

@@ -24,7 +24,7 @@ pub enum Hint {
     CorrectConfigPath,
     /// Choose another folder for the stored records.
     ChooseStateFolder,
-    /// Set a secret, or import one from a file of the service. The variant's text says where to set it.
+    /// Set a secret, or import a downloaded secrets file. The variant's text says where to set the secret.
     SetOrImport(String),
     /// Set the password in the configuration, or pass it with the login. The variant's text says where to set it.
     SetPassword(String),
@@ -62,7 +62,7 @@ impl fmt::Display for Hint {
                 f.write_str("log in to this provider with a refresh token from another host")
             }
             Self::LogInWithoutBrowser => f.write_str(
-                "log in again; if the browser is on another machine, open the login page in that browser, and paste the URL of the last page",
+                "log in again; if the browser is on another machine, open the login page in that browser, and paste the URL of the last page as the answer",
             ),
             Self::CorrectPassword => f.write_str("correct the password, then log in again"),
             Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
@@ -70,7 +70,7 @@ impl fmt::Display for Hint {
             Self::LeaveOut(part) => write!(f, "leave out {part}"),
             Self::CorrectConfigPath => f.write_str("correct the path of the configuration file"),
             Self::ChooseStateFolder => f.write_str("choose another folder for the stored records"),
-            Self::ReadProgramOutput => f.write_str("read the error output of the program in the log"),
+            Self::ReadProgramOutput => f.write_str("look in the log for the error output of the failed program"),
             Self::RequestAwsKeys => f.write_str("request AWS credentials"),
             Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records to that format"),
             Self::SetOrImport(text) | Self::SetPassword(text) | Self::Text(text) => f.write_str(text),

@@ -64,7 +64,7 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     Ok(output.text)
 }
 
-/// Returns the refresh token, and explains its use on another host.
+/// Returns the refresh token, and tells the user how to log in with the token on another host.
 fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<String> {
     let secret = context.broker(provider)?.refresh_token(provider)?;
     context.say(&format!(
@@ -72,7 +72,7 @@ fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<
     ));
     context.say(&format!("to log in on another host, run: broker login {provider} --refresh-token-stdin"));
     context.say(
-        "note: if the service replaces refresh tokens at each use, only this host or the other one stays logged in",
+        "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in",
     );
     Ok(format!("{}\n", secret.expose()))
 }
@@ -94,7 +94,7 @@ fn get(
         Err(ExitError::Errors(errors))
             if args.login && errors.iter().any(|e| e.kind() == ErrorKind::LoginRequired) =>
         {
-            // `force` skips the stored token, because the service may have rejected it.
+            // With `force`, the broker ignores the stored token, which the service may have rejected.
             let request = if rejected { request.clone().force() } else { request.clone() };
             let result = run_async(broker, broker.token_or_login(&args.provider, &request));
             context.terminal.clear();
@@ -108,7 +108,7 @@ fn get(
     }
 }
 
-/// Returns the stored token, or requests a new one. Only the request needs an async runtime, HTTP client or lock.
+/// Returns the stored token, or requests a new one. A stored token needs no async runtime, HTTP client or lock.
 pub(super) fn stored_or_new(
     broker: &Broker,
     provider: &str,

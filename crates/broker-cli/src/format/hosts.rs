@@ -44,7 +44,7 @@ pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     Ok(printed)
 }
 
-/// Returns a .netrc line or SQL statement for each supported host, and a note about the other hosts.
+/// Returns a .netrc line or SQL statement for each supported host, and a note that names the unsupported hosts.
 fn statements(
     info: &TokenInfo<'_>,
     reason: &str,
@@ -65,7 +65,7 @@ fn statements(
     }
     let mut printed = Output::from(hosts.into_iter().map(statement).collect::<String>());
     if !left_out.is_empty() {
-        printed.notes.push(format!("note: hosts left out, because {reason}: {left_out}"));
+        printed.notes.push(format!("note: the output omits these hosts, because {reason}: {left_out}"));
     }
     Ok(printed)
 }

@@ -74,7 +74,7 @@ pub(crate) fn exec_credential(token: &Token, http_header: &Header, api_version: 
     })
 }
 
-/// AWS keys, parsed from the JSON in an AWS token.
+/// AWS keys. For AWS keys, the secret of a [`Token`] is a JSON object, from which this type is parsed.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Keys {
@@ -126,7 +126,7 @@ pub(crate) fn aws(token: &Token) -> Result<String> {
     line(&Process { version: 1, keys: Keys::of(token)?, expiration: token.expires_at().map(rfc3339) })
 }
 
-/// Returns the providers, and optionally the store, as one line of JSON.
+/// Returns the descriptions of providers, and optionally of the store, as one line of JSON.
 pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
     #[derive(Serialize)]
     struct Answer {

@@ -52,7 +52,7 @@ pub(crate) struct Style<'a> {
     format: Format,
     shell: ShellKind,
     template: Template<'a>,
-    /// The credential to request instead of an access token.
+    /// The AWS keys or the cookie to request instead of an access token.
     pub(crate) derived: Option<Derived>,
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn quoted_path(path: &Path) -> String {
     word(&path.display().to_string())
 }
 
-/// Doubles the quotes in text for PowerShell, which also accepts typographic single quotes.
+/// Doubles single quotes, as a quoted PowerShell string needs. PowerShell also accepts typographic single quotes.
 fn powershell_escaped(value: &str) -> String {
     let is_quote = |c: char| matches!(c, '\'' | '\u{2018}'..='\u{201b}');
     value.chars().flat_map(|c| std::iter::repeat_n(c, if is_quote(c) { 2 } else { 1 })).collect()

@@ -11,7 +11,7 @@ pub(super) struct Template<'a>(Vec<Piece<'a>>);
 #[derive(Debug)]
 enum Piece<'a> {
     Text(&'a str),
-    /// A placeholder of [`FIELDS`].
+    /// A placeholder from the list [`FIELDS`], such as `{token}`.
     Field(&'static str),
 }
 
@@ -66,5 +66,5 @@ fn unknown(from: &str) -> Error {
     let known = FIELDS.join(", ");
     let shown = from.split_inclusive('}').next().unwrap_or(from);
     Error::usage(format!("--template: unknown placeholder `{}`", sanitize(shown)))
-        .with_hint(format!("use {known}; write {{{{ and }}}} for braces"))
+        .with_hint(format!("placeholders: {known}; write {{{{ and }}}} for literal braces"))
 }

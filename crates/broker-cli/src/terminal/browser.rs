@@ -19,12 +19,12 @@ pub(super) fn open(url: &str, without: &[String]) {
     for name in without {
         command.env_remove(name);
     }
-    // If the start fails, the user can open the printed address.
+    // If the browser cannot be started, the user can open the printed address.
     let Ok(mut opener) = command.spawn() else { return };
     std::thread::spawn(move || opener.wait());
 }
 
-/// Opens the page in the arguments if [`open`] started this process. Returns whether [`open`] did.
+/// If [`open`] started this process, opens the URL from the arguments and returns true.
 pub(crate) fn open_page(words: &[OsString]) -> bool {
     let [name, url] = words else { return false };
     let is_opener = name.as_os_str() == OsStr::new(OPENER);

@@ -47,7 +47,7 @@ fn size() -> Option<Size> {
     Some(Size { columns: known(size.ws_col), rows: known(size.ws_row) })
 }
 
-/// The command line's prompt: asks on the terminal, and prints on stderr.
+/// Asks the user on the terminal, and prints messages and login instructions on stderr.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     quiet: bool,

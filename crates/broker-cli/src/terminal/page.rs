@@ -27,7 +27,7 @@ pub(super) struct DeviceLogin<'a> {
     pub(super) complete: bool,
 }
 
-/// A code with more characters is printed without spaces between them.
+/// A login code with more characters than this is printed without spaces between the characters.
 const MAX_SPACED: usize = 12;
 
 /// Columns between the QR code and the text beside it.
@@ -115,7 +115,7 @@ struct Block {
 }
 
 impl Block {
-    /// Returns the lines of both blocks side by side: `other` on the right, centred vertically.
+    /// Returns this block's lines with the lines of `other` to the right, centred vertically.
     fn beside(&self, other: &Self) -> Vec<String> {
         let above = self.lines.len().saturating_sub(other.lines.len()) / 2;
         let line = |(number, line): (usize, &String)| {
@@ -130,7 +130,7 @@ impl Block {
 fn qr(url: &str, colours: bool) -> Option<Block> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
     let (dark, light) = (Dense1x2::Dark, Dense1x2::Light);
-    // Without colours the terminal is assumed to be dark, where printed characters are light.
+    // Without colours, the terminal is assumed to show light characters on a dark background.
     let (dark, light) = if colours { (dark, light) } else { (light, dark) };
     let image = code.render::<Dense1x2>().dark_color(dark).light_color(light).build();
     // Colours 16 and 231 are black and white in every theme.

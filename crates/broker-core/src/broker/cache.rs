@@ -13,7 +13,7 @@ use crate::{Loaded, Record, Result, ScopeKey, Token, TokenRequest};
 /// A cached record is read from the store again after this time.
 const RELOAD_AFTER: TimeDelta = TimeDelta::seconds(1);
 
-/// The number of parts of the token cache. With more threads, some threads share a part.
+/// The token cache has this many parts. If the process has more threads, some threads share a part.
 const STRIPES: usize = 16;
 
 #[derive(Clone)]
@@ -36,7 +36,7 @@ struct Stripe(Mutex<TokensByProvider>);
 
 type TokensByProvider = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
 
-/// A token, and the period in which requests without options get this token.
+/// A cached token, and the period in which the cache returns it for requests without options.
 struct CachedToken {
     /// A copy with a separate reference count, because threads that update one count slow each other down.
     token: Token,
@@ -57,7 +57,7 @@ impl Inner {
         let slot = self.slot(provider)?;
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
-        // Locked before the record is read: caching a newer record then also removes the token inserted below.
+        // Locked before the record is read: a thread with a newer record can then remove the token inserted below.
         let mut tokens = self.tokens.of_thread();
         let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
         let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };

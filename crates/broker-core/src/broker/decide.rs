@@ -15,8 +15,8 @@ pub(super) enum Decision<'r> {
     Need,
 }
 
-/// Decides whether a request made at `asked_at` uses the stored token, renews it, or waits for a new token. If a
-/// renewal in [`Phase::Advisory`] fails, no caller tries again before [`crate::Failure::retry_at`].
+/// Decides whether a request made at `asked_at` uses the stored token, renews it, or waits for a new one. After a
+/// failed renewal of a valid token ([`Phase::Advisory`]), no caller retries before [`crate::Failure::retry_at`].
 pub(super) fn decide<'r>(
     record: &'r Record,
     request: &TokenRequest,

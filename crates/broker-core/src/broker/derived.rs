@@ -16,7 +16,7 @@ pub(super) fn with_login_id(update: RecordUpdate) -> RecordUpdate {
 }
 
 impl Inner {
-    /// Reads the record, without tokens that were exchanged for another account's token.
+    /// Reads the record. Ignores tokens that were derived from another account's token.
     pub(super) fn read(&self, slot: &Slot, loaded: Loaded) -> (Record, Option<String>) {
         let (mut record, unreadable) = slot.read(loaded, self.context.now());
         if let Some(source) = slot.entry.provider.derives_from()
@@ -32,8 +32,8 @@ impl Inner {
         self.owner(slot.entry.provider.derives_from()?)
     }
 
-    /// Adds a fingerprint of the login whose token was exchanged to an update with new tokens. If that login changed
-    /// during the exchange, adds null, which matches no login: later callers then ignore the new tokens.
+    /// Stores, with new tokens, a fingerprint of the login whose token was exchanged for them. If that login
+    /// changed during the exchange, stores null: null matches no login, so later callers ignore the new tokens.
     pub(super) fn note_source_owner(
         &self,
         slot: &Slot,

@@ -13,7 +13,7 @@ pub struct Inspected {
     pub token_type: String,
     /// When the token expires, by this machine's clock.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Whether the secret is in the record: see [`crate::Token::not_stored`].
+    /// Whether the token's secret is stored in the record: see [`crate::Token::not_stored`].
     pub kept: bool,
     /// The header and the claims, if the token is a JWT.
     pub jwt: Option<(Map<String, Value>, Claims)>,

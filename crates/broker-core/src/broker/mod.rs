@@ -66,7 +66,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Creates a provider's entry with the default timeout, the provider's own hosts, and the variable `TOKEN`.
+    /// Creates an entry with the default timeout, the provider's hosts, and the environment variable `TOKEN`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         let (hosts, header) = (provider.hosts(), provider.header());
         Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned(), hosts, header }

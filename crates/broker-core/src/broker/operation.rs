@@ -63,7 +63,7 @@ impl Broker {
         drop(caller);
         ended
             .unwrap_or_else(|error| {
-                Err(Error::new(ErrorCode::Internal, "the operation stopped unexpectedly").with_source(error))
+                Err(Error::new(ErrorCode::Internal, "the broker panicked or was aborted").with_source(error))
             })
             .map_err(|error| with_login_hint(error).for_provider(provider))
     }
@@ -105,7 +105,7 @@ impl Operation {
         self.acquire_with(process_lock, found).await
     }
 
-    /// Like [`Self::acquire`], for a caller that already has the process lock.
+    /// Like [`Self::acquire`], for a caller that already has this process's lock of the record.
     pub(super) async fn acquire_with<T>(
         &self,
         process_lock: ProcessLock,
@@ -129,7 +129,7 @@ impl Operation {
         }
     }
 
-    /// Waits for the store's lock. After each failed attempt calls `found`, whose result ends the wait.
+    /// Waits for the store's lock. Calls `found` after each failed attempt; a value from `found` ends the wait.
     async fn lock<T>(&self, found: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
         let mut backoff = Backoff::up_to(self.inner.wait_limit);
         loop {
@@ -150,7 +150,7 @@ impl Operation {
         }
     }
 
-    /// Restores a record from the fallback file to the store, if the lock is free and the store is writable.
+    /// Moves a record from the runtime folder to the store, if the lock is free and the store is writable.
     pub(super) async fn restore(&self) {
         if self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback)
             && let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned()
@@ -160,7 +160,7 @@ impl Operation {
         }
     }
 
-    /// Loads the locked record, and restores it from the fallback file if possible.
+    /// Loads the locked record. A record in the runtime folder is moved back to the store, if possible.
     async fn load(&self, mut locked: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord> {
         let loaded = locked.load().await?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
@@ -173,13 +173,13 @@ impl Operation {
                     self.inner.cache(&self.slot, locked_record.record.clone(), false);
                     tracing::info!("moved the record from the runtime folder to the state folder");
                 }
-                Err(error) => tracing::info!(%error, "cannot move the record to the state folder"),
+                Err(error) => tracing::info!(%error, "cannot move the record out of the runtime folder"),
             }
         }
         Ok(locked_record)
     }
 
-    /// Tells the user where a quarantined record is.
+    /// Tells the user to which path the store moved an unreadable record file.
     pub(super) fn notify_quarantined(&self, path: Option<String>) {
         if let Some(path) = path {
             let name = &self.slot.name;
@@ -215,7 +215,7 @@ impl Operation {
         Ok(())
     }
 
-    /// Saves the record to the fallback file, because the store failed with `error`.
+    /// Saves the record in the runtime folder, because the store failed with `error`.
     async fn save_to_fallback(&self, locked_record: &mut LockedRecord, error: &Error) -> Result<()> {
         let name = &self.slot.name;
         let path = locked_record.locked.save_to_fallback(&locked_record.record).await.map_err(|second| {

@@ -24,7 +24,7 @@ impl Operation {
         self.context.delivery.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
-        // Otherwise the exchange sends no request, and the store need not be writable.
+        // An exchange that cannot send a request needs no writable store.
         if spends || self.provider().can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }
@@ -43,8 +43,8 @@ impl Operation {
         Ok(Some(RefreshIntent { before }))
     }
 
-    /// Keeps the refresh intent if the exchange may have lost a new refresh token. Otherwise clears the intent, or
-    /// restores the intent of an earlier exchange. The caller saves the record.
+    /// Clears the refresh intent after an exchange, or restores the intent of an earlier exchange. Keeps the
+    /// intent if a response with a new refresh token may be lost. The caller saves the record.
     pub(super) fn close_refresh_intent(
         &self,
         locked_record: &mut LockedRecord,

@@ -81,7 +81,7 @@ impl Operation {
             )
             .with_hint(format!(
                 "check the permissions of the account, and the status of the service; \
-                 {seconds} s after the replacement, the broker replaces the token again"
+                 the broker requests another token {seconds} s after this one was issued"
             )));
         }
         Ok(None)

@@ -168,7 +168,7 @@ impl Operation {
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
-            // The refresh token was removed: another program has logged out, unless the login file is unreadable.
+            // No refresh token: another program has logged out, unless the login file is unreadable.
             (None, Some(_)) => record.grant().is_none() && record.login_problem.is_none(),
             (None, None) => false,
         };
@@ -226,12 +226,12 @@ impl Operation {
             locked_record.record.set_failure(request.scopes(), failure);
         }
         if let Err(error) = self.save(locked_record, RecordUpdate::default()).await {
-            tracing::warn!(%error, "cannot save the failure in the record");
+            tracing::warn!(%error, "cannot save the error of the failed renewal in the record");
         }
     }
 }
 
-/// Adds the reason why the stored login cannot be used to an error that asks for a login.
+/// Adds to an error that asks for a login the reason why the stored login cannot be used.
 fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;

@@ -36,7 +36,7 @@ pub struct Status {
     pub issuer: String,
     /// The last failure of the login or of a stored token: see [`Record::last_failure`].
     pub last_failure: Option<Failure>,
-    /// The scopes (or derived credential) of the request that failed last; empty for a request without scopes.
+    /// The scopes, AWS role or cookie of the request that failed last; empty for a request without scopes.
     pub last_failed_scope: Option<String>,
     /// The end of the pause that the service asked for (`Retry-After`). No call sends a request earlier.
     pub not_before: Option<DateTime<Utc>>,
@@ -46,7 +46,7 @@ pub struct Status {
     pub sources: Vec<String>,
     /// The login file that the broker shares with the service's own tools.
     pub login_file: Option<PathBuf>,
-    /// The shared login file, if it is invalid.
+    /// The login file that the broker shares with the service's own tools, if the file is invalid.
     pub invalid_login_file: Option<PathBuf>,
     /// The hosts that accept the provider's tokens: see [`crate::Provider::hosts`].
     pub hosts: Vec<String>,
