@@ -36,7 +36,7 @@ fn expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<
     #[serde(untagged)]
     enum Expiry {
         Text(String),
-        /// The TOML parser passes a date as a map with one text.
+        /// The TOML parser represents a date as a map with one string value.
         Date(BTreeMap<String, String>),
     }
     let text = match Expiry::deserialize(deserializer) {

@@ -17,7 +17,7 @@ use config::Config;
 /// The provider kind `static`.
 pub const KIND: Kind = Kind {
     name: "static",
-    about: "a fixed key or token, returned as it is",
+    about: "a fixed API key or token, returned unchanged",
     keys: &["token", "username", "life", "expires"],
     secrets: &["token"],
     renamed: &[],
@@ -45,7 +45,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         endpoint: source.clone(),
         client_id: username.clone(),
         audience: None,
-        // The fingerprint shows whether the source of a cached token has changed.
+        // The fingerprint shows whether the configured token has changed since the broker cached it.
         secret_fingerprint: life.and_then(|_| token.fingerprint(settings.name(), settings.env())),
     };
     let name = settings.name().to_owned();

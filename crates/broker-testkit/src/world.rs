@@ -138,7 +138,7 @@ pub struct World {
     pub env: TestEnv,
     /// The prompt that answers for the user.
     pub person: TestPrompt,
-    /// The broker's timeout for a token exchange. A request to a hanging fake server times out at once.
+    /// The broker's timeout for a token exchange. If a fake server hangs, the timeout error comes at once.
     pub timeout: Duration,
     folder: TempDir,
 }

@@ -1,4 +1,4 @@
-//! Tests of the conformance suite: the provider template passes, and a provider with a known flaw fails.
+//! Tests of the conformance suite: the template for new providers passes, and a provider with a known bug fails.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -33,14 +33,14 @@ enum Flaw {
 const FLAWS: [(Flaw, &str); 7] = [
     (Flaw::AnyFaultIsFinal, "429: "),
     (Flaw::NothingIsFinal, "refused client: "),
-    (Flaw::RequestsTwice, "200 callers caused several requests"),
+    (Flaw::RequestsTwice, "200 callers sent several requests"),
     (Flaw::LosesRotation, "rotated grant: "),
     (Flaw::ShowsSecrets, "secrets: "),
-    (Flaw::FakesRevocation, "logout: the grant still works"),
+    (Flaw::FakesRevocation, "logout: the service still accepts the grant"),
     (Flaw::IgnoresRevocation, "logout: the revocation failed, but the logout succeeded"),
 ];
 
-/// Wraps a provider and adds a flaw.
+/// A provider to which a test adds a bug.
 struct Flawed(Arc<dyn Provider>, Flaw);
 
 #[async_trait]
@@ -113,7 +113,7 @@ fn subject(rotation: Rotation, elsewhere: &'static str) -> TokenSubject {
 }
 
 fn flawed(flaw: Flaw) -> TokenSubject {
-    // Refresh tokens rotate only for this flaw, because rotation would make other flaws fail an earlier case.
+    // With rotation of refresh tokens, providers with other flaws would fail in an earlier test case.
     let rotation = if matches!(flaw, Flaw::LosesRotation) { Rotation::Rotate } else { Rotation::Keep };
     let mut subject = subject(rotation, "eve");
     subject.world.env = TestEnv::default().with("FLAW", &format!("{flaw:?}"));
@@ -144,7 +144,7 @@ async fn conformance_suite_detects_each_provider_bug() {
 }
 
 #[tokio::test]
-async fn conformance_suite_fails_if_both_issuers_are_the_same() {
+async fn conformance_suite_fails_if_both_providers_share_an_issuer() {
     let message = failure(|| subject(Rotation::Keep, "ada")).await;
     assert!(message.contains("issuers: "), "{message}");
 }

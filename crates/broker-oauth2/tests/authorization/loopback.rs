@@ -16,7 +16,7 @@ use super::login::{ISSUER, Plan, start};
 async fn code_is_exchanged_with_the_pkce_verifier() {
     let mut login = start(Plan::default());
     let request = login.request().await;
-    // The flow's `client_id` replaces the one in the endpoint's query.
+    // The configured `client_id` replaces the `client_id` in the query of the configured endpoint.
     assert!(request.url.as_str().starts_with("https://login.example.org/authorize?tenant=t&"));
     let fixed =
         [("response_type", "code"), ("client_id", "me"), ("scope", "openid data"), ("audience", "api")];
@@ -192,7 +192,7 @@ async fn listener_stops_when_the_login_is_cancelled() {
 }
 
 #[tokio::test]
-async fn login_times_out_after_ten_minutes() {
+async fn browser_login_times_out_after_ten_minutes() {
     // The test clock sleeps without waiting, so the test does not take ten minutes.
     let clock = TestClock::new();
     let mut login = start(Plan { clock: Arc::new(clock.clone()), ..Plan::default() });

@@ -90,7 +90,6 @@ async fn browser_page_says_unknown_result_if_login_is_not_saved() {
     std::fs::write(&folder, "").unwrap();
     let page = request.follow("state=STATE&code=c").await;
     login.end().await.expect_err("not saved");
-    // The drop of `World` removes only a folder, so the test removes this file.
     std::fs::remove_file(&folder).unwrap();
     assert!(page.contains("This page could not get the result of the login"), "{page}");
     assert!(!page.contains("Logged in"), "{page}");

@@ -58,7 +58,7 @@ async fn login_stores_the_issuer_metadata() {
 }
 
 #[tokio::test]
-async fn configured_endpoint_needs_no_discovery() {
+async fn configured_token_endpoint_is_used_without_discovery() {
     let lab = lab(OIDC);
     let own = "https://own.example.org/token";
     lab.issues_tokens(own, "own");
@@ -68,7 +68,7 @@ async fn configured_endpoint_needs_no_discovery() {
 }
 
 #[tokio::test]
-async fn token_call_without_a_login_sends_no_request() {
+async fn token_without_a_login_is_an_error_and_sends_no_request() {
     let lab = lab(OIDC);
     let table = json!({ "flow": "device", "issuer": ISSUER, "client_id": "me" });
     let error = token(&lab.broker(table)).await.expect_err("no login");
@@ -124,7 +124,7 @@ async fn unusable_metadata_is_not_stored_and_no_token_requested() {
 }
 
 #[tokio::test]
-async fn issuer_in_metadata_must_equal_the_configured_one() {
+async fn metadata_of_another_issuer_than_configured_is_refused() {
     let other = "https://other.example.org/realm";
     for (found, is_stored) in [("https://login.example.org/realm/", false), (other, false), (other, true)] {
         let lab = lab(OIDC);
@@ -142,7 +142,7 @@ async fn issuer_in_metadata_must_equal_the_configured_one() {
 }
 
 #[tokio::test]
-async fn rfc8414_url_is_tried_if_the_openid_url_fails() {
+async fn rfc8414_metadata_url_is_tried_if_openid_url_fails() {
     for response in [
         (200, json!("a page")),
         (302, json!("elsewhere")),
@@ -157,7 +157,7 @@ async fn rfc8414_url_is_tried_if_the_openid_url_fails() {
 }
 
 #[tokio::test]
-async fn forced_token_request_repeats_discovery() {
+async fn token_request_with_force_reads_issuer_metadata_again() {
     let lab = lab(OIDC);
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
     let moved = "https://login.example.org/new/token";
@@ -169,7 +169,7 @@ async fn forced_token_request_repeats_discovery() {
     let token = lab.broker(client_credentials()).token(World::NAME, &forced).await.expect("a token");
     assert_eq!(token.secret().expose(), "moved-1");
     assert_eq!(urls(&lab), [OIDC, moved]);
-    // A failed discovery does not stop the token request.
+    // If discovery fails, the broker uses the stored metadata.
     lab.answers(OIDC, |_| (503, json!({})));
     lab.world.clock.advance(TimeDelta::minutes(5));
     let token = lab.broker(client_credentials()).token(World::NAME, &forced).await.expect("a token");
@@ -215,7 +215,7 @@ async fn logout_fails_if_the_revocation_endpoint_is_unknown() {
 }
 
 #[tokio::test]
-async fn logout_revokes_at_the_stored_endpoint() {
+async fn logout_uses_revocation_endpoint_of_stored_metadata() {
     let lab = logged_in(with_revocation()).await;
     lab.world.clock.advance(TimeDelta::hours(30));
     lab.answers(OIDC, |_| (200, json!({ "issuer": ISSUER })));

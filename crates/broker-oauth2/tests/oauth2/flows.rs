@@ -22,7 +22,7 @@ fn refresh_token() -> Value {
 }
 
 #[tokio::test]
-async fn client_credentials_request_contains_all_settings() {
+async fn client_credentials_request_contains_configured_fields() {
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (200, json!({ "data": { "jwt": "nested", "ttl": "60" } })));
     let settings = json!({
@@ -97,7 +97,7 @@ async fn token_exchange_error_names_the_source_provider() {
 }
 
 #[tokio::test]
-async fn password_flow_warns_and_then_uses_refresh_token() {
+async fn password_flow_warns_once_then_uses_the_refresh_token() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let warnings = || lab.world.person.told().iter().filter(|notice| notice.contains("RFC 9700")).count();
@@ -110,7 +110,7 @@ async fn password_flow_warns_and_then_uses_refresh_token() {
     assert_eq!(grants, ["password", "refresh_token"]);
     assert_eq!(warnings(), 1, "a refresh sends no password");
     assert_eq!(lab.world.record().unwrap()["account"], "ada");
-    // After a refused refresh token, the configured password logs in again.
+    // If the refresh token is refused, the broker logs in again with the configured password.
     lab.answers(TOKEN, |call| match call.field("grant_type") {
         Some("password") => (200, json!({ "access_token": "again", "expires_in": 60 })),
         _ => (400, json!({ "error": "invalid_grant" })),
@@ -131,7 +131,7 @@ async fn refused_password_is_not_sent_again() {
     }
     lab.issues_tokens(TOKEN, "token");
     lab.broker(password()).login(World::NAME, Login::Usual).await.expect("an explicit login");
-    // A refused client does not count as a refused password.
+    // After `invalid_client`, the password is sent again, because the service did not refuse the password.
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (401, json!({ "error": "invalid_client" })));
     assert!(token(&lab.broker(password())).await.is_err());
@@ -190,7 +190,7 @@ async fn changed_scope_setting_refreshes_without_a_new_login() {
 }
 
 #[tokio::test]
-async fn refused_client_does_not_end_the_login() {
+async fn invalid_client_error_keeps_the_stored_login() {
     for (name, code, key) in [
         ("invalid_client", ErrorCode::ClientRefused, "`client_id`"),
         ("unauthorized_client", ErrorCode::RequestRefused, "`flow`"),
@@ -209,7 +209,7 @@ async fn refused_client_does_not_end_the_login() {
 }
 
 #[tokio::test]
-async fn refresh_token_of_response_without_token_is_saved() {
+async fn refresh_token_is_saved_if_response_lacks_access_token() {
     let fields = json!({ "access_token": "data.token", "refresh_token": "data.refresh" });
     let table = with(refresh_token(), json!({ "fields": fields }));
     let lab = Lab::new();
@@ -228,7 +228,7 @@ async fn refresh_token_of_response_without_token_is_saved() {
 }
 
 #[tokio::test]
-async fn changed_settings_get_a_new_token_without_a_new_login() {
+async fn changed_params_or_fields_get_new_token_without_login() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     let write = TokenRequest::new().scope("write");
     assert_eq!(secret(&lab.broker(refresh_token())).await, "token-1");
@@ -265,7 +265,7 @@ async fn missing_token_error_names_the_configured_json_path() {
 }
 
 #[tokio::test]
-async fn user_is_asked_if_the_password_variable_is_unset() {
+async fn user_is_asked_for_password_if_its_variable_is_unset() {
     let mut lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let table = with(password(), json!({ "password": { "env": "LAB_PASSWORD" } }));
@@ -282,7 +282,7 @@ async fn user_is_asked_if_the_password_variable_is_unset() {
 }
 
 #[tokio::test]
-async fn device_code_already_expired_is_a_bad_response() {
+async fn device_code_response_with_past_expiry_is_an_error() {
     let lab = Lab::new();
     let device = "https://login.example.org/device";
     lab.answers(device, |_| {

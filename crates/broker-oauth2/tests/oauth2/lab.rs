@@ -143,12 +143,12 @@ pub(crate) fn with(mut table: Value, keys: Value) -> Value {
     table
 }
 
-/// Requests the default token.
+/// Requests a token with the default scope.
 pub(crate) async fn token(broker: &Broker) -> Result<Token, Error> {
     broker.token(World::NAME, &TokenRequest::new()).await
 }
 
-/// Requests the default token, and returns its secret.
+/// Requests a token with the default scope, and returns the token's secret.
 pub(crate) async fn secret(broker: &Broker) -> String {
     token(broker).await.expect("a token").secret().expose().to_owned()
 }

@@ -34,7 +34,7 @@ async fn logout_revokes_refresh_token_before_access_token() {
 }
 
 #[tokio::test]
-async fn failed_revocation_keeps_the_login() {
+async fn logout_keeps_the_login_if_revocation_fails() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (503, json!({})));
     let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("the service is down");
@@ -46,7 +46,7 @@ async fn failed_revocation_keeps_the_login() {
 }
 
 #[tokio::test]
-async fn logout_without_revocation_endpoint_returns_a_note() {
+async fn logout_says_if_no_revocation_endpoint_is_configured() {
     let mut table = table();
     table.as_object_mut().unwrap().remove("revocation_url");
     let lab = Lab::logged_in(TOKEN, table.clone()).await;

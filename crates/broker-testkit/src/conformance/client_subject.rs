@@ -7,7 +7,7 @@ use broker_core::Provider;
 use super::Subject;
 use crate::{EarthDaily, EarthDailyOptions, Server, World};
 
-/// Builds a provider for the fake server with this client secret.
+/// A function that builds a provider from the test environment, the fake server and a client secret.
 pub type OfSecret = fn(&World, &EarthDaily, &str) -> Arc<dyn Provider>;
 
 /// A provider under test that uses client credentials (RFC 6749 section 4.4) at EarthDaily's fake server.

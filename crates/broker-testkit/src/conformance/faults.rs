@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Fault;
 
-/// Returns faults of requests that the service does not process.
+/// Returns faults that prevent the service from processing a request.
 pub(super) fn before() -> Vec<(&'static str, Fault)> {
     let later = vec![("retry-after".to_owned(), "3600".to_owned())];
     let answer = |status, body: &str| Fault::Answer { status, headers: vec![], body: body.to_owned() };
@@ -47,7 +47,7 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
         assert_eq!(before["grant"][key], after["grant"][key], "{name}: the fault changed `grant.{key}`");
     }
     if name == "hang" && after["grant"].is_object() {
-        assert!(after["grant"]["sent_at"].is_string(), "{name}: `sent_at` of the request is not recorded");
+        assert!(after["grant"]["sent_at"].is_string(), "{name}: the record lacks `grant.sent_at`");
     }
     subject.service().clear_faults();
     if let Some(wait) = error.retry_after() {
@@ -56,7 +56,7 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
     let renewed = token(&broker).await;
     renewed.unwrap_or_else(|error| panic!("{name}: the renewal after the fault failed: {error}"));
     let after = subject.world().record().expect("a record");
-    assert!(after["grant"]["sent_at"].is_null(), "{name}: the renewal did not remove `grant.sent_at`");
+    assert!(after["grant"]["sent_at"].is_null(), "{name}: the record still contains `grant.sent_at`");
 }
 
 /// Checks that another process sends no request until the service's `Retry-After` has passed. Then advances the clock.
@@ -79,7 +79,7 @@ pub(super) async fn fault_keeps_stored_token<S: Subject>(subject: &S, name: &str
         let got = got.unwrap_or_else(|error| panic!("{name}: the broker returned no stored token: {error}"));
         assert!(got.secret().same_as(stored.secret()), "{name}: the stored token was not returned");
         let sent = subject.service().count(subject.renewal_route());
-        assert!((1..=3).contains(&sent), "{name}: round {round}: {sent} requests, instead of 1 to 3");
+        assert!((1..=3).contains(&sent), "{name}: round {round} sent {sent} requests instead of 1 to 3");
     }
 }
 

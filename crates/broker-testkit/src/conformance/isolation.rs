@@ -34,14 +34,14 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
                 assert!(!contains(&tokens, &new), "scope {scope}: a token of other scopes was returned");
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
-                let again = again.unwrap_or_else(|error| panic!("scope {scope}: no stored token: {error}"));
-                assert!(again.secret().same_as(new.secret()), "scope {scope}: the stored token is not used");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: an unneeded request was sent");
+                let again = again.unwrap_or_else(|error| panic!("scope {scope}: call 2 failed: {error}"));
+                assert!(again.secret().same_as(new.secret()), "scope {scope}: a valid token was replaced");
+                assert!(subject.service().seen().is_empty(), "scope {scope}: call 2 sent a request");
                 tokens.push(new);
             }
             (Ok(()), Err(error)) => {
                 assert!(subject.scopes().is_none(), "scope {scope}: {error}");
-                // Only a plugin's response shows whether the plugin supports scopes, so `check` accepts all scopes.
+                // A plugin's `check` accepts all scopes, because only a request shows which scopes the plugin supports.
                 let refused = matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage);
                 assert!(refused, "scope {scope}: {error}");
             }
@@ -50,7 +50,7 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
                 let error = got.expect_err("a token was issued for a scope that `Provider::check` refuses");
                 assert_eq!(error.kind(), ErrorKind::Usage, "scope {scope}: {error}");
                 let seen = subject.service().seen();
-                assert!(seen.is_empty(), "scope {scope}: requested although `Provider::check` refuses it");
+                assert!(seen.is_empty(), "scope {scope}: requested although `Provider::check` failed");
             }
         }
     }
@@ -58,7 +58,7 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
     assert!(still.secret().same_as(usual.secret()), "a request with a scope replaced the stored token");
     expire(subject, &usual);
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
-    assert!(!contains(&tokens, &renewed), "scopes: a renewal returned an old token");
+    assert!(!contains(&tokens, &renewed), "scopes: a renewal returned a token from before the renewal");
 }
 
 fn contains(tokens: &[Token], token: &Token) -> bool {

@@ -45,7 +45,7 @@ async fn fails_without_loss<S: Subject>(
     let Err(error) = log_in(subject).await else {
         panic!("login ({name}): no error although route `{route}` failed: set `Subject::login_route`");
     };
-    assert!(fits(&error), "failed login ({name}): {:?}: {error}", error.kind());
+    assert!(fits(&error), "failed login ({name}): unexpected error kind {:?}: {error}", error.kind());
     let output = format!("{error} {error:?} {:?}", subject.world().person.told());
     for secret in subject.login_secrets() {
         assert!(!output.contains(&secret), "failed login ({name}): the output contains a secret: {output}");

@@ -14,7 +14,7 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     assert!(out.had_login, "logout: `LoggedOut::had_login` should be true");
     assert!(!path.exists(), "logout: the record still exists");
     if !has_grant {
-        let next = token_of_new_process(subject).await.expect("logout: the configured secret should work");
+        let next = token_of_new_process(subject).await.expect("logout: the configured secret gets no token");
         assert!(!next.secret().same_as(stored.secret()), "logout: the deleted token was returned");
         return;
     }
@@ -26,7 +26,7 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     // A copy of the deleted record must not work, because its grant is revoked.
     std::fs::write(&path, before).expect("a record");
     expire(subject, &stored);
-    let error = token_of_new_process(subject).await.expect_err("logout: the grant still works");
+    let error = token_of_new_process(subject).await.expect_err("logout: the service still accepts the grant");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "logout: {error}");
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "logout: {error}");
     let still = token_of_new_process(subject).await.expect("failed logout: the stored token was lost");
     assert!(still.secret().same_as(stored.secret()), "failed logout: the stored token was replaced");
-    let local = broker.logout(World::NAME, true).await.expect("a logout without revocation");
+    let local = broker.logout(World::NAME, true).await.expect("logout without revocation failed");
     assert!(local.had_login, "logout without revocation: `LoggedOut::had_login` should be true");
     assert!(subject.world().record().is_none(), "logout without revocation: the record still exists");
 }

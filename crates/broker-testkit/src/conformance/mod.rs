@@ -53,7 +53,7 @@ pub trait Subject: Send + Sync {
     /// Returns the fake server of the provider.
     fn service(&self) -> &Server;
 
-    /// Returns the name of the route that renews an expired token.
+    /// Returns the name of the fake server's route that renews an expired token.
     fn renewal_route(&self) -> &str;
 
     /// Revokes the grant at the service, as an administrator would. Returns `false` if the service issued no grant.

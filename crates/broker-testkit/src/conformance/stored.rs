@@ -11,7 +11,7 @@ pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
     // A new process reads the token from the record file.
     let second = token_of_new_process(subject).await.expect("the stored token");
     assert!(first.secret().same_as(second.secret()), "stored token: the broker returned another token");
-    assert!(subject.service().seen().is_empty(), "stored token: an unneeded request was sent");
+    assert!(subject.service().seen().is_empty(), "stored token: the broker sent a request for a valid token");
 }
 
 pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
@@ -34,9 +34,9 @@ pub(super) async fn one_exchange_for_all<S: Subject>(subject: &S) {
         .collect();
     for call in calls {
         let new = call.await.expect("a task").expect("a token");
-        assert!(!new.secret().same_as(old.secret()), "one of 200 callers got the expired token");
+        assert!(!new.secret().same_as(old.secret()), "one of 200 concurrent callers got the expired token");
     }
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "200 callers caused several requests");
+    assert_eq!(subject.service().count(subject.renewal_route()), 1, "200 callers sent several requests");
 }
 
 pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
@@ -49,12 +49,12 @@ pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     call.abort();
-    assert!(call.await.is_err(), "cancelled call: the call ended before the response");
+    assert!(call.await.is_err(), "cancelled call: the call ended before the test cancelled it");
     drop(hold);
     broker.wait_idle().await;
     let kept = token_of_new_process(subject).await.expect("a token");
     assert!(!kept.secret().same_as(old.secret()), "cancelled call: the new token was not stored");
-    assert_eq!(subject.service().count(route), 1, "cancelled call: more than one request was sent");
+    assert_eq!(subject.service().count(route), 1, "cancelled call: the broker sent more than one request");
 }
 
 pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
@@ -63,5 +63,5 @@ pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
     subject.service().fault(subject.renewal_route(), slow);
     let new = token(&broker).await.expect("slow response: the broker returned no token");
     assert!(!new.secret().same_as(old.secret()), "slow response: the expired token was returned");
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow response: a retry was sent");
+    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow response: the broker sent a retry");
 }

@@ -212,7 +212,7 @@ impl State {
         let value = random::opaque("asset-");
         Reply::empty(204)
             .with_header("set-cookie", format!("PLATFORM_ASSET={value}; {attributes}"))
-            // AWS load balancers add this second cookie to the response.
+            // Like an AWS load balancer, the fake server adds a second cookie.
             .with_header("set-cookie", format!("AWSALB={value}; Path=/"))
     }
 

@@ -15,7 +15,7 @@ use super::http::Reply;
 pub enum Fault {
     /// An error with this status and a plain-text body. The service does not process the request.
     Status(u16),
-    /// Exactly this response. The service does not process the request.
+    /// The server sends exactly this response. The service does not process the request.
     Answer {
         /// The response's status.
         status: u16,
@@ -26,9 +26,9 @@ pub enum Fault {
     },
     /// The service processes the request after a delay, even if the client has disconnected.
     Delay(Duration),
-    /// No response until the server stops. The service does not process the request.
+    /// The server sends no response until it stops. The service does not process the request.
     Hang,
-    /// No response until the server stops, although the service processes the request.
+    /// The server sends no response until it stops, although the service processes the request.
     HangAfter,
     /// The server closes the connection without a response. The service does not process the request.
     CutBefore,
@@ -111,9 +111,9 @@ fn huge(len: usize) -> Vec<u8> {
 /// The faults to inject into later requests.
 #[derive(Default)]
 pub(super) struct Faults {
-    /// Queued faults by route. Each applies to one request.
+    /// Maps the name of a route to its queued faults. Each fault applies to one request.
     pub(super) once: BTreeMap<String, VecDeque<Fault>>,
-    /// Permanent faults by route.
+    /// Maps the name of a route to the fault that applies to all its requests.
     pub(super) always: BTreeMap<String, Fault>,
 }
 

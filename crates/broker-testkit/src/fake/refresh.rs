@@ -20,11 +20,11 @@ pub enum Rotation {
 
 struct StoredToken {
     scope: String,
-    /// The number of the login that issued the token.
+    /// Identifies the login to which the refresh token belongs.
     family: usize,
     /// Whether a client has used the token.
     spent: bool,
-    /// How many times the server still accepts the used token.
+    /// How many more times the server accepts this refresh token after a client has used it.
     grace: usize,
 }
 

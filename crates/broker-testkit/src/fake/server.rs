@@ -29,7 +29,7 @@ pub(super) trait Service: Send + 'static {
     fn answer(&mut self, call: &Seen) -> Reply;
 }
 
-/// A named method and path. In the path, `{id}` matches one segment, and a final `*` matches the rest.
+/// A route: its name, HTTP method and path. In the path, `{id}` matches one segment, and a final `*` matches the rest.
 pub(super) struct Route {
     name: &'static str,
     method: &'static str,
@@ -212,7 +212,7 @@ struct Shared {
     act: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
     clock: Clock,
     faults: Mutex<Faults>,
-    /// Delayed routes. A response waits until the guard drops the channel's sender.
+    /// Maps delayed routes to channels. Responses wait until the route's `HoldGuard` closes the channel.
     holds: Mutex<BTreeMap<String, watch::Receiver<()>>>,
     log: Mutex<Vec<Seen>>,
     logged: Condvar,

@@ -72,7 +72,7 @@ fn scoped_token_is_valid_after_access_token_expires() {
 }
 
 #[test]
-fn refresh_response_rotates_or_omits_the_refresh_token() {
+fn carbonmapper_refresh_rotates_or_omits_the_refresh_token() {
     let service = CarbonMapper::start(CarbonMapperOptions { rotate_refresh: true, ..Default::default() });
     let (_, old) = login(&service);
     let new = text(&refresh(&service, &old), "refresh");
@@ -89,7 +89,7 @@ fn refresh_response_rotates_or_omits_the_refresh_token() {
 }
 
 #[test]
-fn error_responses_look_like_django_ninja_jwt() {
+fn carbonmapper_errors_have_the_format_of_django_ninja_jwt() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     service.set_password("other");
     let wrong = pair(&service, "standin-password");

@@ -33,7 +33,7 @@ fn by_body(service: &EarthDaily, encoded: &str) -> Answer {
 }
 
 #[test]
-fn client_credentials_work_in_basic_header_or_body() {
+fn earthdaily_accepts_credentials_in_basic_header_or_body() {
     let status = |accept| {
         let service = with(accept);
         (by_basic(&service, ENCODED, GRANT).status, by_body(&service, ENCODED).status)
@@ -67,7 +67,7 @@ fn stac_route_accepts_an_access_token_until_its_expiry() {
 }
 
 #[test]
-fn wrong_client_secret_or_environment_is_refused() {
+fn earthdaily_refuses_wrong_secret_or_environment() {
     let service = with(Auth::Either);
     service.set_secret("new");
     let refused = by_basic(&service, ENCODED, GRANT);
@@ -82,7 +82,7 @@ fn wrong_client_secret_or_environment_is_refused() {
 }
 
 #[test]
-fn issued_jwt_has_exp_if_response_lacks_expires_in() {
+fn earthdaily_jwt_has_exp_if_response_lacks_expires_in() {
     let clock = Moved::default();
     let service = start(EarthDailyOptions {
         jwt: true,

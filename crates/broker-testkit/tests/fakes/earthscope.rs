@@ -77,7 +77,7 @@ fn device_code_is_redeemed_once() {
 }
 
 #[test]
-fn device_codes_are_approved_or_denied() {
+fn device_login_succeeds_if_approved_and_fails_if_denied() {
     let service = EarthScope::start(EarthScopeOptions::default());
     service.approve_after(2);
     let device = start_device(&service, "openid%20offline_access");
@@ -240,7 +240,7 @@ fn client_credentials_return_no_refresh_token() {
 }
 
 #[test]
-fn invalid_requests_get_the_error_code_of_the_rfc() {
+fn invalid_token_requests_get_error_codes_of_rfc_6749() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let url = format!("{}/oauth/token", service.url());
     let token = service.issue_refresh_token();

@@ -38,7 +38,7 @@ fn refresh_under(fault: Fault, acted: bool) -> Answer {
 }
 
 #[test]
-fn fault_replaces_the_response_of_the_service() {
+fn injected_fault_replaces_the_response_of_the_service() {
     let answer = refresh_under(Fault::Status(503), false);
     assert_eq!((answer.status, answer.text().as_str()), (503, "Service Unavailable"));
     assert!(answer.header("date").is_some());
@@ -110,7 +110,7 @@ fn delayed_request_is_processed_after_client_disconnects() {
     let stream = send_only(&url, "POST", &[FORM], &refresh_form(&token));
     assert!(service.wait_for("token", 1, SOON));
     drop(stream);
-    // The second request takes longer than the first, so the service has processed both when the second ends.
+    // This request takes longer than the aborted one, so the service has processed both when this request ends.
     service.fault("revoke", Fault::Delay(Duration::from_millis(200)));
     let revoke = format!("{}/oauth/revoke", service.url());
     let _ = try_send(&revoke, "POST", &[], "").unwrap();

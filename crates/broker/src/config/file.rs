@@ -1,4 +1,4 @@
-//! Reads configuration files. They name programs to run and hosts that receive secrets.
+//! Reads configuration files, and refuses files that every user can change.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
@@ -39,7 +39,7 @@ fn text(file: File) -> Result<String> {
     }
 }
 
-/// Reads a pipe in another thread. If the pipe never ends, the thread keeps running.
+/// Reads a pipe in another thread, so that a pipe without a writer causes only a timeout error.
 fn read_pipe(path: PathBuf) -> Result<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(File::open(path).and_then(text)));

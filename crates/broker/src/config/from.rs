@@ -31,7 +31,7 @@ impl Config {
             let is_circle = chain.contains(&next);
             chain.push(next);
             if is_circle {
-                let why = format!("these providers need each other's tokens: {}", chain.join(" -> "));
+                let why = format!("the `from` keys of these providers form a cycle: {}", chain.join(" -> "));
                 return Err(wrong(ErrorCode::ConfigInvalid, &why));
             }
         }

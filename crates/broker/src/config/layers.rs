@@ -78,7 +78,7 @@ pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<Text>> {
     Ok(texts)
 }
 
-/// Merges all sources of the configuration. With `only`, other providers' tables in large files are not parsed.
+/// Merges all layers of the configuration. With `only`, just these providers' tables of large files are parsed.
 pub(super) fn merge(
     texts: &[Text],
     env: &dyn Env,
@@ -176,7 +176,7 @@ pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
 fn values(text: &str, only: Option<&BTreeSet<String>>) -> Result<Dict, toml::de::Error> {
     let part = only.and_then(|only| Some(Parts::of(text)?.of_providers(only)));
     let part = part.and_then(|part| toml::from_str::<toml::Table>(&part).ok());
-    // After an error in a part, the whole file is parsed, because only then the error has the right line number.
+    // If these tables have an error, the whole file is parsed, so that the error has the right line number.
     let table = part.map_or_else(|| toml::from_str(text), Ok)?;
     // This conversion cannot fail, because figment has a value for every TOML value.
     Ok(Value::serialize(table).ok().and_then(Value::into_dict).unwrap_or_default())
@@ -218,7 +218,7 @@ fn replace_secrets_whole(layers: &mut [Layer]) {
     }
 }
 
-/// Removes the secrets of `lower` that `upper` sets too.
+/// Removes secrets from the `lower` layer that the `upper` layer replaces.
 fn remove_replaced(lower: &mut Dict, upper: &Dict) {
     lower.retain(|key, below| match (below, upper.get(key)) {
         (_, None) => true,

@@ -28,7 +28,7 @@ use source_span::Mark;
 pub use store::StoreConfig;
 pub use warning::ConfigWarning;
 
-/// The keys outside the providers' tables.
+/// The top-level keys of a configuration file.
 const TOP_KEYS: [&str; 2] = ["providers", "store"];
 
 /// The ways to configure a secret. Errors show these forms instead of the value.
@@ -62,11 +62,11 @@ impl Config {
         let mut config = Self { merged, providers: Dict::new(), texts, kinds, store, env };
         config.providers = config.read_tables()?;
         while let Some(only) = &mut only {
-            // Drop other providers: large files are parsed in part, so these tables may be incomplete.
+            // Remove providers that were not requested, because their tables may have been parsed only in part.
             config.providers.retain(|name, _| only.contains(name));
             let before = only.len();
             only.extend(config.sources());
-            // A file may set the kind of a provider in `in_env`. The kind decides which variables are secrets.
+            // Providers in environment variables need their tables in files: `kind` tells which variables are secrets.
             only.extend(config.merged.in_env.iter().cloned());
             if only.len() == before {
                 break;
@@ -121,7 +121,7 @@ impl Config {
                 let why = format!("`providers.{name}` is not a table: write [providers.{name}]");
                 return Err(wrong(&["providers", name], Mark::Key, &why));
             };
-            // TOML reads `store` below a table's header as a key of that table. Records would then be stored unencrypted.
+            // TOML assigns `store` below a table's header to that table. Records would then be stored unencrypted.
             if table.contains_key("store") && !self.kinds.iter().any(|kind| kind.keys.contains(&"store")) {
                 let why = "`store` must be above all tables: move it to the top of the file";
                 return Err(wrong(&["providers", name, "store"], Mark::Key, why));

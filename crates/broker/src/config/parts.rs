@@ -10,7 +10,7 @@ const HEADER: &str = "[providers.";
 pub(super) struct Parts<'a> {
     /// The text before the first table.
     pub(super) head: &'a str,
-    /// The provider's name, and the table's text with its header.
+    /// The provider's name and the text, including the header, of each table.
     tables: Vec<(&'a str, &'a str)>,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Parts<'a> {
         self.tables.iter().map(|(name, _)| *name)
     }
 
-    /// Returns the file with only the tables of these providers, and without comment lines.
+    /// Returns the file's text with only the tables of these providers, and without comment lines.
     pub(super) fn of_providers(&self, names: &BTreeSet<String>) -> String {
         let wanted = self.tables.iter().filter(|(name, _)| names.contains(*name)).map(|(_, table)| *table);
         let lines = [self.head].into_iter().chain(wanted).flat_map(str::lines);
@@ -56,7 +56,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Returns the provider's name in a header, `[providers.NAME]` or `[providers.NAME.KEY]`.
+/// Returns NAME of a TOML table header `[providers.NAME]` or `[providers.NAME.KEY]`.
 fn name_of(line: &str) -> Option<&str> {
     let (path, rest) = line.strip_prefix(HEADER)?.split_once(']')?;
     let plain = |key: &str| {

@@ -54,7 +54,7 @@ pub(super) struct Codes {
     slow_down_polls: usize,
     strict: bool,
     policy: Policy,
-    /// Device logins by device code. A device code is removed when the client gets tokens for the code.
+    /// Maps device codes to device logins. A code is removed when the client gets tokens for the code.
     devices: BTreeMap<String, Device>,
     /// All user codes in order.
     pub(super) issued: Vec<String>,

@@ -142,7 +142,7 @@ impl EarthScope {
         self.state().refresh_tokens.peek(refresh).is_some()
     }
 
-    /// Returns whether the API accepts this access token now.
+    /// Returns whether the fake server's API accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         self.state().is_live(token)

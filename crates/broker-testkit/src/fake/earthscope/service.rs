@@ -104,7 +104,7 @@ impl State {
     /// Handles a poll for the token of a device login (RFC 8628 sections 3.4 and 3.5).
     fn poll(&mut self, device_code: &str) -> Result<Reply, Reply> {
         let scope = self.codes.poll(device_code).map_err(|code| {
-            // RFC 8628 uses status 400, Auth0 uses 429 and 403.
+            // Auth0 sends status 429 and 403, not 400 as RFC 8628 defines.
             let status = if code == "slow_down" { 429 } else { 403 };
             Reply::oauth_error(status, code, "the fake server issued no token")
         })?;
@@ -127,7 +127,7 @@ impl State {
         let token = field(form, "refresh_token")?;
         let Some(granted) = self.refresh_tokens.peek(token) else {
             self.refresh_tokens.refuse(token);
-            // RFC 6749 uses status 400, Auth0 uses 403.
+            // Auth0 sends status 403, not 400 as RFC 6749 defines.
             return Err(Reply::oauth_error(403, "invalid_grant", "Unknown or invalid refresh token."));
         };
         let scope = form.get("scopes").or_else(|| form.get("scope")).unwrap_or(&granted);
