@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// The canary: a text that each secret of tests and fake servers contains.
+/// The canary: a text in the secrets of tests and fake servers, by which a search finds leaked secrets.
 pub const MARK: &str = "KANARIE";
 
 /// Secrets without [`MARK`]: defaults of the fake servers, and secrets in `bad-config`.
@@ -25,14 +25,14 @@ static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     forms
 });
 
-/// Returns the base64 characters that depend only on `text`, if `before` other bytes come before `text`.
+/// Encodes `before` bytes and then `text` in base64. Returns the characters that depend only on `text`.
 fn encoded(engine: &impl Engine, text: &str, before: usize) -> String {
     let bytes = [&vec![0; before], text.as_bytes()].concat();
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     engine.encode(&bytes)[first..last].to_owned()
 }
 
-/// Returns the first search text that occurs in `text`, if any.
+/// Returns the first secret of the tests that occurs in `text`, as plain text or in base64.
 #[must_use]
 pub fn secret_in(text: &str) -> Option<&'static str> {
     FORMS.iter().find(|form| text.contains(form.as_str())).map(String::as_str)
@@ -49,7 +49,7 @@ pub fn assert_no_secret(place: &str, text: &str) {
     }
 }
 
-/// Returns the files that contain a secret and that other users can read, except the files in `own`.
+/// Returns the files in `folder` that contain a secret and that other users can read. Skips the files in `own`.
 pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
     let mut wrong = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

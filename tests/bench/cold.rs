@@ -27,7 +27,7 @@ fn main() {
     let binary = PathBuf::from(words.next().expect("the path of `broker`"));
     let rounds = words.next().map_or(15, |rounds| rounds.parse().expect("the number of rounds"));
     let stage = Stage::new(binary);
-    // The four measurements alternate, because other load on the machine should affect all of them alike.
+    // The measurements of tasks and processes alternate, because other load on the machine should affect all alike.
     let mut taken = [const { Vec::new() }; 4];
     for _ in 0..rounds {
         taken[0].push(stage.tasks(1));

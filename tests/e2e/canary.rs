@@ -113,7 +113,7 @@ fn lists(call: &str) -> [Vec<String>; 3] {
     lists
 }
 
-/// Fails without root, because only root can trace a broker, which is not dumpable (`PR_SET_DUMPABLE`).
+/// Fails without strace or root. Only root can trace `broker`, which is not dumpable (`PR_SET_DUMPABLE`).
 fn need_strace() {
     crate::strace::need_strace();
     assert!(rustix::process::geteuid().is_root(), "run this test as root");

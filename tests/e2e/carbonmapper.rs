@@ -43,7 +43,7 @@ fn stored_scoped_token_is_reused_by_the_next_call() {
 }
 
 #[test]
-fn scoped_token_gets_the_name_of_the_name_option() {
+fn name_option_sets_the_name_of_a_new_scoped_token() {
     let (service, sandbox) = logged_in();
     let _ = sandbox.broker(&["token", "carbonmapper", "--scope", "stac", "--name", "for the paper"]).token();
     assert_eq!(service.minted()[0].0, "for the paper");

@@ -180,7 +180,7 @@ fn token_with_shorter_lifetime_than_expires_flag_warns() {
 }
 
 #[test]
-fn rejected_flag_does_not_read_standard_input() {
+fn token_rejected_flag_does_not_read_standard_input() {
     let (service, sandbox) = earthdaily("");
     let old = sandbox.broker(&["token", "earthdaily"]).token();
     sandbox.write(&sandbox.home().join("urls"), "one\ntwo\nthree\n");
@@ -198,7 +198,7 @@ fn rejected_flag_does_not_read_standard_input() {
 }
 
 #[test]
-fn quiet_prints_no_messages_and_verbose_no_secret() {
+fn quiet_flag_hides_messages_and_verbose_flag_hides_secrets() {
     let (_service, sandbox) = earthdaily("");
     let run = sandbox.broker(&["token", "earthdaily", "-vvv"]).says("answered");
     let token = run.clone().token();

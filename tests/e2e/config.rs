@@ -173,7 +173,7 @@ fn secrets_come_from_files_and_commands() {
 }
 
 #[test]
-fn config_path_prints_path_of_the_users_file() {
+fn config_path_prints_path_of_the_user_configuration_file() {
     let sandbox = Sandbox::new();
     let run = sandbox.broker(&["config", "path"]).ends(0);
     assert_eq!(run.out, format!("{}\n", sandbox.config_path().display()));
@@ -248,7 +248,7 @@ fn refresh_token_variable_is_not_used_by_second_provider() {
 }
 
 #[test]
-fn deprecated_key_works_and_config_check_reports_it() {
+fn deprecated_config_key_works_and_config_check_reports_it() {
     let (service, sandbox) = earthdaily("auth_style = \"body\"\n");
     let run = sandbox.broker(&["token", "earthdaily"]).ends(0);
     assert_eq!(run.err, "", "only `config check` names the deprecated key");
@@ -261,7 +261,7 @@ fn deprecated_key_works_and_config_check_reports_it() {
 }
 
 #[test]
-fn mistyped_secret_source_is_not_a_literal_secret() {
+fn mistyped_key_in_a_secret_source_is_an_unknown_key_error() {
     let sandbox =
         Sandbox::new().with_config("[providers.earthdaily]\nclient_secret = { enviroment = \"NOPE\" }\n");
     set_mode(&sandbox.config_path(), 0o644);

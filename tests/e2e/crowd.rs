@@ -21,7 +21,7 @@ struct Crowd {
     door: Arc<Mutex<()>>,
 }
 
-/// Counts token requests, refreshes, and uses of an old refresh token.
+/// The numbers of token requests, of refreshes, and of uses of a replaced refresh token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Asked {
     requests: usize,
@@ -57,7 +57,7 @@ impl Crowd {
         self.asked()
     }
 
-    /// Runs this many `broker` processes at once. The processes take the commands in turn.
+    /// Runs `processes` concurrent `broker` processes. If there are fewer `commands`, they repeat.
     fn run(&self, processes: usize, commands: &[&[&str]]) -> Vec<Run> {
         let in_turn = commands.iter().cycle().take(processes);
         let all: Vec<_> = in_turn.map(|words| self.sandbox.start(words)).collect();
@@ -73,7 +73,7 @@ impl Crowd {
         assert_eq!(self.since(before), Asked { requests: 1, refreshes: 1, reuses: 0 });
     }
 
-    /// Makes the token expire and starts many processes. Delays the response to one until all others wait for the lock.
+    /// Starts many processes with an expired token. The service responds only when all but one wait for the lock.
     fn all_wait_for_one(&self) -> (Vec<Run>, Asked) {
         let before = self.expire();
         let no_response = self.door.lock().expect("the door");
@@ -169,7 +169,7 @@ fn failed_renewal_does_not_prevent_the_next_renewal() {
         for run in failed {
             let _ = run.ends(4);
         }
-        // The processes that succeeded share one request, which was sent after the failed request.
+        // After the failed request, only one more request was sent. All successful processes share its token.
         let again = usize::from(!succeeded.is_empty());
         let expected = Asked { requests: 1 + again, refreshes: again, reuses: 0 };
         assert_eq!(crowd.since(before), expected, "{fault:?}");
@@ -200,7 +200,7 @@ fn concurrent_token_force_and_status_commands_succeed() {
             assert!(["valid", "expired"].contains(&status["state"].as_str().expect("a state")), "{status}");
         }
         let asked = crowd.since(before);
-        // Each process with `--force` may send a request, and so may one of the processes without.
+        // Each `token --force` process may send a refresh request. At most one of the other processes sends one.
         assert!((1..=FORCED + 1).contains(&asked.refreshes), "{asked:?}");
         assert_eq!((asked.requests, asked.reuses), (asked.refreshes, 0));
     }

@@ -39,7 +39,7 @@ fn stored_aws_keys_are_replaced_a_minute_before_expiry() {
     );
     assert_eq!(key(&sandbox, &AWS), first);
     assert_eq!(key(&sandbox, &["helper", "aws", "earthscope", "--role", "s3-miniseed-v2"]), first);
-    // AWS keys for other request parameters are requested and stored separately.
+    // A request with other parameters gets other AWS keys, which are stored separately.
     let year = [&AWS[..], &["--param", "network=FDSN:UO", "--param", "year=2024"]].concat();
     let of_year = key(&sandbox, &year);
     assert_ne!(of_year, first);

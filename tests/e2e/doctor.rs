@@ -52,7 +52,7 @@ fn ids(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
     doctor(sandbox, words).into_keys().collect()
 }
 
-/// Asserts that `key` is the only finding, and returns the finding's message and fix.
+/// Asserts that `key` is the only finding of `broker doctor`. Returns the finding's message and fix.
 #[track_caller]
 fn only(mut found: Findings, key: &str) -> (String, String) {
     assert_eq!(found.keys().collect::<Vec<_>>(), [key]);
@@ -159,7 +159,7 @@ fn doctor_reports_all_problems_at_once() {
     assert_eq!(ids, expected);
     assert!(found["configuration.load"].0.contains("providers.toml:1:"), "{found:?}");
     assert!(found["configuration.variables"].1.contains("BROKER_STATE_DIR"), "{found:?}");
-    // Without `--json`, the text output has the same findings.
+    // The text output of `broker doctor` has the same findings as the JSON output.
     let run = sandbox.broker(&["doctor"]).ends(1);
     assert_eq!(run.out.matches("fix: ").count(), expected.len(), "{}", run.out);
 }
@@ -204,7 +204,7 @@ fn doctor_reports_a_damaged_record_and_a_symlinked_record() {
 }
 
 #[test]
-fn doctor_reports_missing_secrets_and_runs_no_command() {
+fn doctor_reports_missing_secrets_and_runs_no_secret_command() {
     let sandbox = Sandbox::new();
     let (ran, secret) = (sandbox.home().join("ran"), sandbox.home().join("secret"));
     let ask = |source: &str| {

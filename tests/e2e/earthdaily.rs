@@ -1,4 +1,4 @@
-//! Tests EarthDaily's client credentials.
+//! Tests how the broker gets EarthDaily tokens with client credentials.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};
@@ -20,7 +20,7 @@ fn client_secret_in_environment_needs_no_configuration() {
 }
 
 #[test]
-fn env_variables_of_official_python_client_are_used() {
+fn earthdaily_uses_the_variables_of_its_official_client() {
     let options = EarthDailyOptions {
         client_id: "legacy:id".into(),
         secret: "s p%c/é KANARIE".into(),

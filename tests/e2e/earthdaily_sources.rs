@@ -139,7 +139,7 @@ fn secret_files_in_working_folder_are_not_read() {
 }
 
 #[test]
-fn env_file_is_not_combined_with_other_secret_sources() {
+fn env_file_flag_ignores_secrets_from_other_sources() {
     let (own, other) = (service(), service());
     let sandbox = sandbox();
     let url = own.auth_url();
@@ -158,9 +158,9 @@ fn env_file_is_not_combined_with_other_secret_sources() {
     assert!(other.seen().is_empty(), "variables of the environment are ignored");
 }
 
-/// Secret and URL in the file of `--env-file` replace configured values. Tokens of each secret are stored separately.
+/// Tokens of the secret in the env file and of the configured secret are stored separately.
 #[test]
-fn env_file_flag_wins_over_the_configuration() {
+fn env_file_flag_overrides_configured_secret_and_url() {
     let (configured, named) = (service(), service());
     let config =
         |secret: &str| format!("[providers.earthdaily]\nauth_url = \"{}\"\n{secret}", configured.auth_url());
@@ -237,7 +237,7 @@ fn secret_file_that_is_a_pipe_is_refused_at_once() {
     }
     sandbox.write_config(&format!("[providers.earthdaily]\nclient_secret = {{ file = \"{path}\" }}\n"));
     let _ = sandbox.broker(&TOKEN).ends(5).fails_with("secret_unreadable").says(&path);
-    // A symbolic link to a regular file is accepted.
+    // A secret file may be a symbolic link to a regular file.
     let (file, link) = (sandbox.home().join("real"), sandbox.home().join("link"));
     sandbox.write(&file, "KANARIE");
     std::os::unix::fs::symlink(&file, &link).expect("a link");
@@ -259,7 +259,7 @@ fn token_in_environment_is_used_if_no_login_is_stored() {
     assert!(json["expires_in"].as_i64().is_some_and(|left| left <= 30), "{json}");
     let sandbox = sandbox.with_env("CARBONMAPPER_TOKEN", "another-KANARIE");
     assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), "another-KANARIE");
-    // A token from the environment is not stored as a grant, and a stored login takes precedence.
+    // A token from the environment is not stored as a login. A stored login takes precedence over that token.
     assert!(sandbox.record("carbonmapper").get("grant").is_none());
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
     let login = ["login", "carbonmapper", "--password-stdin"];
@@ -278,7 +278,7 @@ fn expired_token_in_environment_is_not_used() {
 }
 
 #[test]
-fn second_provider_of_a_type_ignores_the_token_variable() {
+fn token_variable_is_ignored_by_second_carbonmapper_provider() {
     let config = "[providers.second]\nkind = \"carbonmapper\"\n";
     let sandbox = sandbox().with_config(config).with_env("CARBONMAPPER_TOKEN", "x-KANARIE");
     let _ = sandbox.broker(&["token", "second"]).ends(3);

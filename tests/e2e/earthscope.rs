@@ -149,7 +149,7 @@ fn user_login_and_client_secret_tokens_are_separate() {
     sandbox.write_config(&format!("{with_login}client_secret = \"{CLIENT_SECRET}\"\n"));
     let client_token = sandbox.broker(&["token", "earthscope"]).token();
     assert_ne!(user_token, client_token);
-    // The record still contains the user's login after the client credentials were used.
+    // A token request with client credentials does not delete the user's login from the record.
     sandbox.write_config(&with_login);
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), user_token);
     sandbox.age("earthscope", TimeDelta::days(2));
@@ -231,7 +231,7 @@ fn logout_with_local_flag_sends_no_request() {
 fn signal_during_renewal_waits_until_token_is_saved() {
     for signal in ["INT", "TERM", "HUP"] {
         let (service, sandbox) = expired(Rotation::RotateDetectReuse);
-        // The service delays the response with the new refresh token, so the signal arrives first.
+        // The response with the new refresh token is delayed, so the signal reaches the broker before the response.
         service.fault("token", Fault::Delay(Duration::from_millis(300)));
         let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
         broker_e2e::signal(&child, signal);

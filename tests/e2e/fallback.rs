@@ -18,7 +18,7 @@ struct FallbackSave {
 }
 
 fn fallback_save() -> FallbackSave {
-    // With `share = false`, the login is stored only in the record.
+    // With `share = false`, the login is stored only in the record, not in EarthScope's own login file.
     let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "share = false\n");
     let (sandbox, runtime) = with_runtime_dir(sandbox);
     service.fault("token", Fault::Delay(Duration::from_millis(300)));
@@ -28,7 +28,6 @@ fn fallback_save() -> FallbackSave {
 }
 
 impl FallbackSave {
-    /// Returns the path of the fallback file.
     fn file(&self) -> PathBuf {
         let mut files = std::fs::read_dir(self.runtime.join("broker")).expect("a folder");
         files.next().expect("a file").expect("a file").path()
@@ -53,7 +52,7 @@ fn record_is_saved_to_fallback_file_and_restored_later() {
     assert_eq!((service.refreshes(), service.reuse_events()), (3, 0));
 }
 
-/// Returns a service, a sandbox with an older record in the state folder, and the record in the runtime folder.
+/// Returns a server, a sandbox with an old record in its state folder, and the path of the newer fallback file.
 fn fallback_and_older() -> (EarthScope, Sandbox, PathBuf) {
     let save = fallback_save();
     unblock_state(&save.sandbox);
@@ -86,7 +85,7 @@ fn stored_login_wins_over_older_record_in_runtime_folder() {
     assert!(!fallback.exists(), "a logout removes the fallback file");
     log_in(&service, &sandbox);
     let token = sandbox.broker(&["token", "earthscope"]).token();
-    // Writes the old fallback file again, as if the logout had not found the file.
+    // Restores the old fallback file, as if the logout had failed to delete this file.
     sandbox.write(&fallback, &String::from_utf8(old).expect("text"));
     edit(&fallback, |record| record["revision"] = 99.into());
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);

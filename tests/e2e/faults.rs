@@ -70,7 +70,7 @@ fn stored_token_is_used_without_network_until_expiry() {
 }
 
 #[test]
-fn retry_after_prevents_a_retry_and_is_in_the_error() {
+fn retry_after_header_stops_retries_and_is_in_the_error() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
@@ -181,7 +181,7 @@ fn caller_with_valid_token_does_not_wait_for_a_renewal() {
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     service.forget_seen();
-    // One process waits for a slow renewal. The other must print the stored token at once.
+    // One process waits for a slow renewal. A second process must print the stored token at once.
     service.fault("token", Fault::Delay(Duration::from_millis(800)));
     let slow = start_request(&sandbox, &["token", "earthscope"], &service, "token");
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), stored);

@@ -68,7 +68,7 @@ impl Stage {
         path
     }
 
-    /// Returns the URL that requires the token.
+    /// Returns a URL of the fake server that requires the token.
     fn url(&self) -> String {
         format!("{}/platform/v1/stac", self.service.url())
     }

@@ -25,7 +25,7 @@ fn text_of(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).expect("a file")
 }
 
-/// Where the user provides the password.
+/// How the test provides the user's password.
 #[derive(Clone, Copy, PartialEq)]
 enum Password {
     /// The user enters the password on the standard input of `broker login`.

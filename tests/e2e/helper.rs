@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::stage::{earthdaily, program, with_path};
 
-/// Returns a service whose tokens these hosts accept, and a sandbox with `broker` and its helper links in PATH.
+/// Returns an EarthDaily fake server, and a sandbox with the provider key `hosts` and with `broker` in PATH.
 fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
     let (service, sandbox) = earthdaily(&format!("hosts = {hosts:?}\n"));
     let programs = sandbox.home().join("bin");

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{Env, Error, ErrorCode, Result, Secret};
 
-/// The prefixes of the variables that a dotenv file may set. Others, such as a proxy, are ignored.
+/// A dotenv file sets only variables with these prefixes. Others, such as `HTTPS_PROXY`, are ignored.
 const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
 
-/// An environment where a dotenv file sets the variables of the services' own clients. If the file sets one variable
-/// of a service, all variables of this service come from the file. So a secret is never sent to a URL of another source.
+/// A process environment that a dotenv file extends. If the file sets one variable of a service, all variables of that
+/// service come from the file, so a secret is never sent to a URL from elsewhere.
 pub struct EnvFile {
     path: PathBuf,
     variables: BTreeMap<String, Secret>,
@@ -19,7 +19,7 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    /// Reads a dotenv file, whose variables take precedence over those of `beneath`.
+    /// Reads a dotenv file. Its variables override the same variables in `beneath`.
     pub fn read(path: &Path, beneath: Arc<dyn Env>) -> Result<Self> {
         let wrong = |code, why: String| {
             Error::new(code, why).with_hint("a file of variables has lines such as EDS_SECRET=…")

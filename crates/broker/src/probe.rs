@@ -34,7 +34,7 @@ pub enum Obstacle {
     Name,
     /// No program listens on the service's port.
     Refused,
-    /// There is no route to the service.
+    /// The network of the service, or its host, is unreachable.
     Unreachable,
     /// This machine does not trust the authority of the service's certificate.
     UnknownIssuer,
@@ -70,7 +70,7 @@ impl Prober {
     }
 }
 
-/// Returns the obstacle if another server sent the response, or if the service is unavailable.
+/// Returns the obstacle if another server responds (such as a sign-in page) or the service is unavailable.
 fn obstacle_in(url: &ServiceUrl, response: &HttpResponse) -> Option<(Obstacle, String)> {
     let status = response.status;
     match (status, response.header("location")) {

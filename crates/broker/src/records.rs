@@ -67,7 +67,7 @@ impl Records {
         self.store.names().into_iter().filter_map(format).collect()
     }
 
-    /// Returns the quarantined record files whose content may be plain text.
+    /// Returns the unreadable record files that the broker renamed (quarantined) and that may contain plain text.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         self.store.plain_quarantined()
@@ -80,12 +80,12 @@ impl Records {
         migrated.map_err(|error| error.for_provider(provider))
     }
 
-    /// Removes the key from the OS keyring if no record needs the key. Returns whether a key was removed. Calls the
-    /// keyring only if a key was stored there.
+    /// Removes the encryption key from the OS keyring if no record needs this key. Returns whether a key was removed.
+    /// Does not call the keyring if the broker has never stored a key there.
     pub fn forget_unused_key(&self) -> Result<bool> {
         #[cfg(feature = "sealed")]
         if self.vault.may_have_key() {
-            // While operations run, the key is not removed, because a login may seal a new record with this key.
+            // Another operation, such as a login, may encrypt a new record with this key, so wait until none runs.
             return Ok(self.store.while_idle(|| self.vault.forget_unused())?.unwrap_or(false));
         }
         Ok(false)

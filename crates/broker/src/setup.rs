@@ -75,8 +75,8 @@ impl Setup {
         self
     }
 
-    /// Limits the broker to these providers and the ones that their `from` keys name. Other tables of a long
-    /// configuration file are not parsed, so mistakes in them are not found.
+    /// Limits the broker to these providers and to the providers named by their `from` keys. The tables of all other
+    /// providers are not parsed, so mistakes in them are not reported.
     pub fn providers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.only = Some(names.into_iter().map(Into::into).collect());
         self
@@ -89,18 +89,18 @@ impl Setup {
         self
     }
 
-    /// Returns the names of the kinds that a configuration can use.
+    /// Returns the names of the provider kinds that a configuration can use.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
         self.kinds.iter().map(|kind| kind.name)
     }
 
-    /// Replaces the environment of the process.
+    /// Reads environment variables from `env` instead of the process environment.
     pub fn env(mut self, env: Arc<dyn Env>) -> Self {
         self.env = env;
         self
     }
 
-    /// Replaces the system clock.
+    /// Uses `clock` instead of the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -130,7 +130,7 @@ impl Setup {
         self
     }
 
-    /// Loads the configuration.
+    /// Loads the configuration from this setup's files and environment variables.
     pub fn config(&self) -> Result<Config> {
         let env: Arc<dyn Env> = match &self.env_file {
             Some(path) => Arc::new(EnvFile::read(path, self.env.clone())?),
@@ -173,13 +173,13 @@ impl Setup {
         Ok(Records::new(store, folder, config))
     }
 
-    /// Opens the broker.
+    /// Opens the broker with the configuration, record store and HTTP client of this setup.
     pub fn open(self) -> Result<Broker> {
         let config = self.config()?;
         self.open_with(config)
     }
 
-    /// Opens the broker with a loaded configuration.
+    /// Opens the broker with `config`, and does not read the configuration files.
     pub fn open_with(self, config: Config) -> Result<Broker> {
         let store = match &self.store {
             Some(store) => store.clone(),

@@ -8,7 +8,7 @@ use super::{doctor, files, findings, only};
 use crate::stage::{carbonmapper, logged_in, set_mode};
 
 #[test]
-fn doctor_reports_a_refused_login_while_its_token_is_valid() {
+fn doctor_reports_a_refused_login_despite_a_valid_token() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope", "--force"]);
@@ -49,7 +49,7 @@ fn doctor_reports_a_state_folder_that_cannot_store_records() {
 }
 
 #[test]
-fn doctor_fixes_mode_of_a_secret_file_with_a_single_command() {
+fn doctor_prints_the_command_that_fixes_a_config_problem() {
     let sandbox = Sandbox::new().with_config("[providers.earthdaily]\nclient_secret = \"hush\"\n");
     set_mode(&sandbox.config_path(), 0o664);
     let (_, fix) = only(doctor(&sandbox, &["--offline"]), "configuration.writable");

@@ -22,13 +22,13 @@ fn imagery(lifetime: u64) -> (EarthDaily, Sandbox) {
     (service, sandbox)
 }
 
-/// Returns the existing folders of token files.
+/// Returns the folders with token files in `XDG_RUNTIME_DIR`.
 fn folders(sandbox: &Sandbox) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(sandbox.home().join("session")).expect("a folder");
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// Starts a script with a token file, and waits until the script prints its first line.
+/// Starts `broker exec --file` with a script, and waits until the script prints its first line.
 fn start(sandbox: &Sandbox, script: &str) -> Started {
     start_with(sandbox, script, Stdio::null())
 }
@@ -73,7 +73,7 @@ fn token_file_is_in_temp_folder_without_xdg_runtime_dir() {
 #[test]
 fn token_file_is_renewed_while_the_command_runs() {
     let (service, sandbox) = imagery(4);
-    // The script reads the file continuously, to notice a file that is written in place.
+    // The script fails with 9 if it reads a partly written token file.
     let script = "first=$(cat $EDS_TOKEN_FILE); now=$first; while [ $now = $first ]; do now=$(cat $EDS_TOKEN_FILE); \
                   [ ${#now} = ${#first} ] || exit 9; done; umask 077; echo $now > seen";
     let _ = sandbox.broker(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]).ends(0);

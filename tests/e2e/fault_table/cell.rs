@@ -90,7 +90,7 @@ fn broken_by(run: &Run, request: &Request, hitch: &Hitch, service: &Service) -> 
     broken
 }
 
-/// Returns descriptions of what fails in the next command, although the fault has ended.
+/// Returns descriptions of failures of the next command, which runs without the fault.
 fn broken_after(
     run: &Run,
     command: &str,
@@ -137,7 +137,7 @@ fn secret(record: Option<&Value>) -> Option<&str> {
     record?["grant"]["secret"].as_str()
 }
 
-/// Reads the record. Checks that the file is complete and private, and that no other files are left.
+/// Reads the record. Checks that its file is complete and private, and that the state folder has no stray files.
 fn look(home: &Sandbox, kind: &str) -> Disk {
     let mut broken = Vec::new();
     for file in std::fs::read_dir(home.state()).into_iter().flatten().flatten() {
@@ -158,7 +158,7 @@ fn look(home: &Sandbox, kind: &str) -> Disk {
     Disk { record, broken }
 }
 
-/// Returns the text of column `stored`, which says how the fault changed the record.
+/// Returns the text for column `stored` of `fault-table.md`: how the fault changed the record.
 fn describe(before: Option<&Value>, after: Option<&Value>) -> String {
     let Some(record) = after else { return "nothing".to_owned() };
     let mut parts = Vec::new();

@@ -12,7 +12,7 @@ pub(crate) const RETRY_AFTER: i64 = 120;
 pub(crate) struct Hitch {
     pub(crate) name: &'static str,
     pub(crate) fault: Fault,
-    /// Whether the fault affects only the first request.
+    /// Whether only the first request gets this fault, so that a retry succeeds.
     pub(crate) once: bool,
 }
 
@@ -27,7 +27,7 @@ impl Hitch {
         self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_))
     }
 
-    /// Returns the broker's request timeout: short if the service does not respond.
+    /// Returns the value for the broker's setting `timeout`: short for faults without a response.
     pub(crate) fn timeout(&self) -> &'static str {
         if matches!(self.fault, Fault::Hang | Fault::HangAfter) { "1s" } else { "1m" }
     }
@@ -50,7 +50,7 @@ impl Hitch {
     }
 }
 
-/// Returns all faults that the testkit can inject.
+/// Returns all faults that the fake servers can inject.
 pub(crate) fn hitches() -> Vec<Hitch> {
     let retry_after = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
     let always = [

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 
 use super::hitch::Hitch;
 
-/// A request of a provider to its service.
+/// A request that a provider sends to its service, and the command that causes the request.
 pub(crate) struct Request {
     pub(crate) kind: &'static str,
     pub(crate) name: &'static str,
@@ -20,11 +20,11 @@ pub(crate) struct Request {
     pub(crate) words: &'static [&'static str],
     /// Starts the service and creates the home folder before the command.
     pub(crate) stage: fn() -> Stage,
-    /// Whether the fault affects only the first of several requests, to test the second request.
+    /// Whether every fault affects only the first request, so that the login's second request is tested too.
     pub(crate) once: bool,
     /// Whether a lost response can end the login, because the refresh token rotates.
     pub(crate) unrepeatable: bool,
-    /// Whether the request makes the login unusable. Then each test needs a new login.
+    /// Whether the request makes the login unusable, so that each test needs a new login.
     pub(crate) spends_the_login: bool,
 }
 
@@ -39,7 +39,7 @@ impl Request {
         field
             && (!waits || is_tested)
             && match self.name {
-                // The login would wait until `Retry-After` has passed, so such faults are not tested.
+                // The first poll of a login waits for `Retry-After` instead of failing, which is too slow for a test.
                 FIRST_POLL if hitch.asks_for_a_pause() => false,
                 FIRST_POLL => !hitch.once || waits,
                 LAST_POLL => ["429, Retry-After: 120", "503", "no response, not done", "web page, 200"]
@@ -138,7 +138,7 @@ impl Stage {
         Self { service, config, env, before }
     }
 
-    /// Returns a copy of the home folder, whose configuration has this request timeout.
+    /// Returns a copy of the home folder, with `timeout` as the broker's request timeout.
     pub(crate) fn copy(&self, timeout: &str) -> Sandbox {
         use std::os::unix::fs::DirBuilderExt;
         let copy = home(&format!("{}timeout = \"{timeout}\"\n", self.config), self.env);
@@ -148,7 +148,7 @@ impl Stage {
         for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
             let to = copy.state().join(file.file_name());
             std::fs::copy(file.path(), &to).expect("a copy");
-            // The record may contain the path of EarthScope's login file in the old home folder.
+            // The copied record must not name EarthScope's login file in the original home folder.
             let text = std::fs::read_to_string(&to).expect("text");
             let (from, home) = (self.before.home().display().to_string(), copy.home().display().to_string());
             std::fs::write(&to, text.replace(&from, &home)).expect("a copy");
@@ -182,7 +182,7 @@ fn no_login_short_code() -> Stage {
     seismic(EarthScopeOptions { code_life: 2, ..EarthScopeOptions::default() })
 }
 
-/// Returns a state with a login whose access token has expired.
+/// Starts EarthScope's fake server and creates a home folder with a login whose access token has expired.
 fn logged_in(rotation: Rotation, refresh_grace: usize) -> Stage {
     let stage = seismic(EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() });
     let Service::EarthScope(service) = &stage.service else { unreachable!("it was made above") };
@@ -218,7 +218,7 @@ fn methane(options: CarbonMapperOptions, env: &'static [(&'static str, &'static 
     Stage::new(Service::CarbonMapper(service), config, env)
 }
 
-/// Returns a state with a configured password, but no login.
+/// Starts Carbon Mapper's fake server and creates a home folder with a configured password, but no login.
 fn password() -> Stage {
     methane(CarbonMapperOptions::default(), &[("CARBONMAPPER_PASSWORD", "standin-password")])
 }
@@ -233,7 +233,7 @@ fn methane_login(rotate_refresh: bool, expired: bool) -> Stage {
     stage
 }
 
-/// Returns a state with a scoped token that a logout can delete.
+/// Starts Carbon Mapper's fake server and creates a home folder with a scoped token, which a logout can delete.
 fn minted() -> Stage {
     let stage = methane_login(false, false);
     let _ = stage.before.broker(STAC).ends(0);

@@ -75,7 +75,7 @@ except duckdb.Error: pass";
 }
 
 #[test]
-fn netrc_format_warns_about_omitted_wildcard_and_port_hosts() {
+fn netrc_format_omits_wildcard_and_port_hosts_with_a_warning() {
     let stage = Stage::with("KANARIE");
     for (hosts, says) in [(r#"["*.example.org"]"#, "*.example.org"), ("[]", "earthdaily: ")] {
         stage.hosts(hosts);

@@ -1,4 +1,4 @@
-//! Tests `broker token --output`.
+//! Tests `broker token --output`, which writes the token to a file.
 
 use std::io::Read;
 use std::os::unix::fs::symlink;

@@ -16,7 +16,7 @@ fn curl_and_wget_send_the_token_unchanged() {
     let (file, url) = (stage.file("wget"), stage.url());
     let wget = || {
         let mut wget = Command::new("wget");
-        // The fake service does not know this token and answers 401, but records the header.
+        // The fake server rejects the token with 401, but records the `Authorization` header.
         let _ = wget.args(["-q", "-O", "-", "--no-proxy", &url]);
         wget
     };
@@ -43,7 +43,7 @@ fn gdal_headers_format_prints_the_authorization_header() {
 
 #[test]
 #[ignore = "needs python3 with rasterio"]
-fn gdal_reads_header_file_and_variables() {
+fn gdal_sends_tokens_from_header_file_and_from_variables() {
     need(&["python3", "-c", "import rasterio"]);
     let stage = Stage::with(HARD);
     let (file, lines) = (stage.file("gdal-headers"), stage.format("gdal"));

@@ -7,7 +7,7 @@ use super::{HARD, Stage, need, printed, python};
 
 #[test]
 #[ignore = "needs bash, zsh and fish"]
-fn shells_read_env_format() {
+fn shells_read_the_token_from_env_format_output() {
     let stage = Stage::with(HARD);
     let show = r#"printf %s "$EDS_TOKEN"; sh -c 'printf %s "$EDS_TOKEN"'"#;
     let twice = HARD.repeat(2);
@@ -25,7 +25,7 @@ fn shells_read_env_format() {
 
 #[test]
 #[ignore = "needs fish"]
-fn shells_read_gdal_format() {
+fn shells_read_the_token_from_gdal_format_output() {
     let stage = Stage::with(HARD);
     need(&["fish", "--version"]);
     let fish = stage.token(&["--format", "gdal", "--shell", "fish"]).ends(0).out;

@@ -27,7 +27,7 @@ pub(super) struct Service {
 struct State {
     expected: VecDeque<Value>,
     wrong: Vec<String>,
-    /// The text received for each placeholder `<name>` of `expected`, which must be the same each time.
+    /// The value received for each placeholder `<name>`. Later requests must repeat the value.
     known: BTreeMap<String, String>,
     ends: bool,
 }
@@ -50,7 +50,7 @@ impl Service {
         Self { base, state, thread: Some(thread) }
     }
 
-    /// Replaces the host of every URL in a configuration with this server.
+    /// Changes every URL in the configuration text `toml` to this fake server.
     pub(super) fn in_place(&self, toml: &str) -> String {
         let line = |line: &str| match line.split_once(" = ") {
             Some((key, _)) if key == "issuer" || key.ends_with("url") => self.url(line),
@@ -77,7 +77,7 @@ impl Service {
         compare(&mut state, what, &texts(wanted), sent);
     }
 
-    /// For a placeholder `<name>`, returns the value that an earlier request had. Returns other texts unchanged.
+    /// Replaces a placeholder `<name>` by the value that an earlier request had for it. Keeps any other text.
     pub(super) fn filled(&self, wanted: &str) -> String {
         let state = self.state.lock().expect("a list");
         placeholder(wanted).map_or(wanted.to_owned(), |name| state.known[name].clone())
@@ -185,7 +185,7 @@ fn compare(
     }
 }
 
-/// Returns the texts in a JSON object. `null` counts as an empty object.
+/// Returns the members of a JSON object, whose values must be strings. `null` counts as an empty object.
 pub(super) fn texts(value: &Value) -> BTreeMap<String, String> {
     let object = value.as_object().cloned().unwrap_or_default();
     object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()

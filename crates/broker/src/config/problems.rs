@@ -10,7 +10,7 @@ use crate::suggestion;
 const SECRET_KEYS: [&str; 3] = ["env", "file", "command"];
 
 impl Config {
-    /// Checks that the tables of secrets have no unknown key.
+    /// Checks that a table with the source of a secret, such as `{ env = "X" }`, has no unknown key.
     pub(super) fn check_secrets(&self, name: &str, kind: &Kind) -> Result<()> {
         let table = self.table(name)?;
         for key in kind.secrets {
@@ -42,7 +42,7 @@ impl Config {
 
     /// Adds the position in the file to an error from a provider kind.
     pub(super) fn settings_error(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
-        // An error without a key has its cause outside the configuration.
+        // An error that names no configuration key has its cause outside the configuration.
         if error.key.is_empty() {
             return Error::configuration(error.message.clone());
         }
@@ -83,7 +83,7 @@ impl Config {
         self.wrong(code, &keys, mark, &why)
     }
 
-    /// Returns an error about a key, with the position in the last file that sets the key, or else the key's origin.
+    /// Returns an error about a configuration key, with the position in the last file that sets the key, if any.
     pub(super) fn wrong(&self, code: ErrorCode, keys: &[&str], mark: Mark, why: &str) -> Error {
         let metadata = self.merged.figment.find_metadata(&keys.join("."));
         let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
@@ -100,7 +100,7 @@ impl Config {
         }
     }
 
-    /// Returns the path of a configuration key, with the key's old name if the file `origin` uses the old name.
+    /// Returns the path of a configuration key. Uses the key's old name if the file `origin` does.
     fn written_keys<'a>(&self, keys: &[&'a str], origin: &str) -> Vec<&'a str> {
         let mut keys = keys.to_vec();
         if let ["providers", name, key, ..] = keys.as_mut_slice() {

@@ -11,7 +11,7 @@ use super::{COMMON_KEYS, Config};
 pub struct Configured {
     /// The provider's name.
     pub name: String,
-    /// The provider's kind.
+    /// The provider's kind, such as `earthdaily`.
     pub kind: String,
     /// Where the provider is configured: `built in`, a file, an environment variable.
     pub origin: String,
@@ -117,7 +117,7 @@ impl Config {
         !self.merged.in_env.contains(name) && self.text_with(name).is_none()
     }
 
-    /// Returns the last file that has the provider's table, or else the origin of the table.
+    /// Returns the last file that configures the provider, or else another origin such as `built in`.
     fn origin_of(&self, name: &str) -> String {
         let text = self.text_with(name);
         text.map_or_else(|| self.origin(&["providers", name]), |text| text.path.display().to_string())
@@ -168,7 +168,7 @@ fn display(kind: &Kind, key: &str, value: &Value) -> (String, Redacted) {
     }
 }
 
-/// Redacts texts that may be secrets. Values that are sent to a service or a program keep only their placeholders.
+/// Redacts texts that may be secrets. Values for a service or a program keep only placeholders such as `{name}`.
 fn without_literals(key: &str, value: &Value, is_sent: bool, hidden: &mut Redacted) -> Value {
     let is_sent = is_sent || SENT.contains(&key);
     match value {
@@ -213,7 +213,7 @@ fn toml(value: &Value) -> String {
     toml::Value::try_from(value).map_or_else(|_| "?".to_owned(), |value| value.to_string())
 }
 
-/// Returns the source of a secret for display. A command's arguments are left out, because they may be secrets.
+/// Returns the source of a secret for display. A command's arguments may be secrets, so they are not shown.
 fn source(table: &Dict) -> (String, Redacted) {
     match table.first_key_value() {
         Some((source, Value::Array(_, words))) if source == "command" => {

@@ -1,4 +1,4 @@
-//! A position in a configuration file, shown with a caret. Values that may be secrets are left out.
+//! A position in a configuration file, shown with a caret in error messages, without values that may be secrets.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

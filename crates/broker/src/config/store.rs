@@ -1,4 +1,4 @@
-//! The top-level key `store`: how records are stored. A later layer replaces the whole value.
+//! The top-level key `store`: how records are stored. A later configuration file replaces the whole value.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -124,14 +124,14 @@ impl StoreConfig {
         }
     }
 
-    /// Returns where to read the passphrase and the key of sealed records. With `BROKER_STORE`, too, the broker needs
-    /// them to open existing records.
+    /// Returns where to read the passphrase and the key of sealed records. Existing records need these secrets even if
+    /// `BROKER_STORE` overrides `store`.
     #[cfg(feature = "sealed")]
     pub(crate) fn sources(&self) -> [Option<SecretSource>; 2] {
         [self.passphrase.clone(), self.key.clone()]
     }
 
-    /// Returns the environment variables that contain the passphrase or the key.
+    /// Returns the environment variables with the passphrase or the key of sealed records.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
         [&self.passphrase, &self.key].into_iter().flatten().filter_map(|source| match source {
             SecretSource::Env(name) => Some(name.as_str()),
@@ -154,7 +154,7 @@ impl StoreConfig {
             SecretSource::Literal(_) => "\"[redacted]\"".to_owned(),
             SecretSource::Env(name) => format!("{{ env = {} }}", text(name)),
             SecretSource::File(path) => format!("{{ file = {} }}", text(&path.display().to_string())),
-            // The arguments of a command are left out, because they may be secrets.
+            // The arguments of a command that prints a secret may be secrets, so only the program is shown.
             SecretSource::Command(words) => {
                 let program = words.first().map(|word| text(word)).unwrap_or_default();
                 format!("{{ command = [{program}{}] }}", if words.len() > 1 { ", …" } else { "" })

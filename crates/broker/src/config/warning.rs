@@ -17,16 +17,16 @@ pub enum ConfigWarning {
     SecretReadable {
         /// The configuration file.
         file: PathBuf,
-        /// The provider; none for the key `store`.
+        /// The provider with the secret; `None` for the key `store`.
         provider: Option<String>,
         /// The configuration key that contains the secret.
         key: String,
     },
     /// A key is set under its old name, which still works.
     KeyRenamed {
-        /// The file or the environment variable that has the old name.
+        /// The file or the environment variable that uses the old name.
         origin: String,
-        /// The provider.
+        /// The provider whose table contains the key.
         provider: String,
         /// The old name of the configuration key.
         old: &'static str,

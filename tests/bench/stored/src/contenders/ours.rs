@@ -1,4 +1,4 @@
-//! Measures the time of broker calls that return a stored token from the file store.
+//! Measures how long the `broker` crate takes to return a stored token from its file store.
 
 use std::time::Duration;
 
