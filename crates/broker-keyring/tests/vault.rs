@@ -1,4 +1,4 @@
-//! Tests how a vault shares, caches and replaces the keys of a folder.
+//! Tests of the keys that encrypt the records of a folder: sharing, caching and replacement.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -43,7 +43,7 @@ fn records_of_one_folder_are_sealed_with_one_key() {
 }
 
 #[test]
-fn weak_key_derivation_of_a_record_is_not_reused() {
+fn weak_argon2id_parameters_of_a_record_are_not_reused() {
     let folder = tempfile::tempdir().unwrap();
     let mut weak = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     weak.kdf.as_mut().unwrap()["memory"] = 8.into();
@@ -53,7 +53,7 @@ fn weak_key_derivation_of_a_record_is_not_reused() {
 }
 
 #[test]
-fn vault_reads_the_key_once_for_several_records() {
+fn key_command_runs_once_for_several_records() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count");
     let script = format!("echo x >> '{}'; printf %064d 7", count.display());
@@ -94,7 +94,7 @@ fn vault_seals_with_new_key_after_key_file_changes() {
         assert_eq!(sealed.key, moved.key, "{name}");
         assert_eq!(with_key().open(&sealed).unwrap().unwrap().as_slice(), b"three");
     }
-    // The key is replaced again, but no record on disk uses the new key.
+    // The key file changes again, and the folder contains no record.
     std::fs::write(&file, "c".repeat(64)).unwrap();
     std::fs::remove_file(folder.path().join("a.json")).unwrap();
     long_lived.probe("key", "a").unwrap();

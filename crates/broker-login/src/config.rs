@@ -24,7 +24,6 @@ pub(crate) struct Config {
     pub(crate) lifetime: Option<ConfigDuration>,
 }
 
-/// The configured requests of a provider.
 pub(crate) struct Requests {
     pub(crate) login: Request,
     pub(crate) refresh: Option<Request>,
@@ -35,7 +34,7 @@ pub(crate) struct Requests {
 impl Config {
     pub(crate) fn requests(&mut self) -> Result<Requests, SettingsError> {
         let login = self.login.take().ok_or_else(|| {
-            SettingsError::missing("login", "the table of the login request: `url`, and `json` or `form`")
+            SettingsError::missing("login", "the login request as a table with `url`, and `json` or `form`")
         })?;
         let secrets = &self.secrets;
         let optional =

@@ -31,8 +31,8 @@ enum SendError {
 }
 
 impl LoginProvider {
-    /// Logs in. `automatic` is set if the broker logs in without a user: then a password that the service refused
-    /// before is not sent again.
+    /// Logs in. `automatic` means that no user started the login: a password that the service refused before is then
+    /// not sent again.
     pub(crate) async fn log_in(
         &self,
         context: &Context,

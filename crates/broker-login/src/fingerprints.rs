@@ -1,22 +1,22 @@
-//! Fingerprints of the tables `[login]`, `[refresh]` and `[mint]`. If a table changes, older tokens are not used.
+//! Fingerprints of the tables `[login]`, `[refresh]` and `[mint]`. A change of a table invalidates stored tokens.
 
 use broker_core::{Secret, Settings, SettingsError, Token, fingerprint};
 use serde_json::{Map, Value};
 
-/// [`Token::details`] stores the fingerprint of the configuration tables under this key.
+/// The key of the configuration tables' fingerprint in [`Token::details`].
 const FINGERPRINT: &str = "tables";
 
 /// The configuration keys that do not change which token the service returns.
 const IGNORED: [&str; 4] = ["account", "error", "error_final", "refused"];
 
-/// The fingerprint of the tables `[login]` and `[refresh]`, and the fingerprint of these tables and `[mint]`.
+/// The fingerprints of configuration tables: `login` covers `[login]` and `[refresh]`, `mint` also covers `[mint]`.
 pub(crate) struct TableFingerprints {
     login: String,
     mint: String,
 }
 
 impl TableFingerprints {
-    /// `is_first` is whether the login's token is only used in mint requests and never returned to a caller.
+    /// `is_first` means that callers get only minted tokens, never the login's token.
     pub(crate) fn of(settings: &Settings<'_>, is_first: bool) -> Result<Self, SettingsError> {
         let tables: Value = settings.parse()?;
         let of_tables = |keys: &[&str]| {

@@ -38,7 +38,7 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// The longest expected time between a call of [`Provider::spends_grant`] and the exchange.
+/// The longest expected time between the calls of [`Provider::spends_grant`] and [`Provider::exchange`].
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
@@ -147,7 +147,7 @@ impl Provider for LoginProvider {
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        // The login's token may expire before the exchange starts. Then the exchange needs the refresh token.
+        // If the login's token expires before the token request starts, the refresh token is needed.
         self.mint_inputs(record, request, now + EXCHANGE_DELAY).is_none()
             && self.requests.refresh.is_some()
             && record.usable_grant().is_some()

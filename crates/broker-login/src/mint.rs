@@ -63,7 +63,7 @@ impl MintOptions {
             (None, Some(_)) => Some((RequestPart::Name, "name")),
         };
         if let Some((part, name)) = extra.filter(|_| !self.covers(request)) {
-            let message = format!("only tokens with a scope can have a {name}; the scopes are `{}`", known());
+            let message = format!("a token without scope can have no {name}; the scopes are `{}`", known());
             return Err(Error::new(ErrorCode::RequestUnsupported, message).with_hint(Hint::LeaveOut(part)));
         }
         if self.expires.is_none() && request.asked_lifetime().is_some() {

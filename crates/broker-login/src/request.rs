@@ -69,8 +69,7 @@ impl Request {
             }
             (Some(_), _) | (_, Some(_)) if table.method != Method::Post => {
                 let query = key("query");
-                let message =
-                    format!("only a POST request has a body: use `{query}` for the fields, or POST");
+                let message = format!("`json` and `form` need `method = \"POST\"`; otherwise use `{query}`");
                 return Err(SettingsError::new(key("method"), message));
             }
             (Some(json), None) => Body::Json(Node::of(Value::Object(json.0), &key("json"))?),
@@ -83,8 +82,8 @@ impl Request {
             Auth::Basic => role == Role::Login,
         };
         if !is_allowed {
-            let message = "\"bearer\" (the login's token) is for `mint` and `revoke`, \"basic\" (username and \
-                           password) is for `login`";
+            let message = "`auth = \"bearer\"` is only allowed in `mint` and `revoke`, `auth = \"basic\"` only in \
+                           `login`";
             return Err(SettingsError::new(key("auth"), message));
         }
         let invalid_url = |message: String| SettingsError::new(key("url"), message);
@@ -114,7 +113,7 @@ impl Request {
         for (part, placeholder) in self.placeholders() {
             let key = format!("{name}.{part}");
             if !self.role.allows(placeholder) {
-                let message = format!("the request `{name}` cannot contain {}", placeholder.text());
+                let message = format!("`{name}` cannot contain the placeholder {}", placeholder.text());
                 return Err(SettingsError::new(&key, message));
             }
             if let Placeholder::Secret(secret) = placeholder
@@ -126,7 +125,7 @@ impl Request {
             }
         }
         if self.role == Role::Refresh && !self.needs_refresh_token() {
-            return Err(SettingsError::new(name, "the request `refresh` has no placeholder {refresh_token}"));
+            return Err(SettingsError::new(name, "`refresh` needs the placeholder {refresh_token}"));
         }
         Ok(())
     }
@@ -228,7 +227,7 @@ impl Request {
         let text = self.url.map(|it| Ok(Zeroizing::new(percent_encoded(&values.get(it)?))))?;
         let invalid = || {
             let message =
-                format!("an inserted value changes the host or the path of `{}.url`", self.role.key());
+                format!("a placeholder value changes the host or the path of `{}.url`", self.role.key());
             Error::new(ErrorCode::ConfigInvalidValue, message)
         };
         let url = ServiceUrl::parse(&text).map_err(|_| invalid())?;
@@ -238,14 +237,14 @@ impl Request {
     }
 }
 
-/// Converts fields whose values are texts, numbers or booleans to texts.
+/// Converts configured fields to templates. The value of a field is a string, a number or a boolean.
 fn texts(fields: Fields, key: &str) -> Result<Vec<(String, Template)>, SettingsError> {
     let text = |(name, value)| {
         let key = format!("{key}.{name}");
         let text = match value {
             Value::String(text) => Template::parse(&text).map_err(|why| SettingsError::new(&key, why))?,
             Value::Number(_) | Value::Bool(_) => Template::literal(value.to_string()),
-            _ => return Err(SettingsError::expected(&key, "text, a number or a boolean")),
+            _ => return Err(SettingsError::expected(&key, "a string, a number or a boolean")),
         };
         Ok((name, text))
     };
@@ -294,7 +293,7 @@ fn sample(url: &Template) -> Result<ServiceUrl, String> {
     let source = url.source();
     let names_host = |head: &str| head.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
     if source.split_once('{').is_some_and(|(head, _)| !names_host(head)) {
-        return Err("placeholders are only allowed in the path and the query".to_owned());
+        return Err("a URL can contain placeholders only in the path and the query".to_owned());
     }
     let value = |placeholder: &Placeholder| {
         Ok(Zeroizing::new(if placeholder.is_secret() { SECRET_SAMPLE } else { "x" }.to_owned()))
@@ -303,7 +302,7 @@ fn sample(url: &Template) -> Result<ServiceUrl, String> {
     let sample = ServiceUrl::parse(&text)?;
     if path(&sample).contains(SECRET_SAMPLE) {
         return Err(
-            "the path must not contain secrets, because messages show it: use `query`, `headers` or the body"
+            "the URL path must not contain secrets, because messages show the URL: use `query`, `headers` or the body"
                 .to_owned(),
         );
     }

@@ -32,7 +32,7 @@ impl ResponseFormat {
         let is_login = matches!(role, Role::Login | Role::Refresh);
         let has_token = is_login || role == Role::Mint;
         let unread = |key: &str| {
-            let why = format!("the request `{name}` cannot have the key `{key}`");
+            let why = format!("the configuration table `{name}` does not support the key `{key}`");
             Err(SettingsError::new(format!("{name}.{key}"), why))
         };
         for (key, path, is_read) in [
@@ -46,9 +46,9 @@ impl ResponseFormat {
             if !is_read {
                 return unread(key);
             }
-            // The empty path of `token` means the whole body.
+            // `token = ""` means that the whole response body is the token.
             if path.split('.').any(str::is_empty) && !(key == "token" && path.is_empty()) {
-                let form = "keys joined by dots: \"data.token\"";
+                let form = "a path in the response: \"data.token\"";
                 return Err(SettingsError::expected(format!("{name}.{key}"), form));
             }
         }
@@ -56,7 +56,7 @@ impl ResponseFormat {
             return unread("life");
         }
         if table.expires_as.is_some() && table.expires.is_none() {
-            let why = format!("the format needs the key `{name}.expires`, which is missing");
+            let why = format!("`expires_as` needs `{name}.expires`, the path of the expiry in the response");
             return Err(SettingsError::new(format!("{name}.expires_as"), why));
         }
         let expires_as = table.expires_as.unwrap_or(ExpiresAs::Seconds);
@@ -104,7 +104,7 @@ impl ResponseFormat {
         result.map(Value::Object).map_err(|problem| self.check_final(problem, from))
     }
 
-    /// Makes a refusal transient if the status is a success, or if the error code is not configured as final.
+    /// Converts a refusal to a transient error, unless `error_final` or the HTTP status makes the refusal permanent.
     fn check_final(&self, problem: Problem, from: &ServiceUrl) -> Problem {
         match problem {
             Problem::Refused(refusal) if !self.is_final(&refusal) => {
@@ -140,7 +140,7 @@ impl ResponseFormat {
         self.refused.contains(&response.status) && has_no_object(response)
     }
 
-    /// Returns the error at the configured path, in the format of [`read_object`].
+    /// Returns the error at the configured path, as the JSON object that [`read_object`] expects.
     fn error_in(&self, object: &Map<String, Value>) -> Option<Value> {
         let object = Value::Object(object.clone());
         let code = match value_at(&object, self.error.as_deref()?)? {
@@ -219,7 +219,7 @@ impl ResponseFormat {
         format.read(value_at(body, path)?, sent_at)
     }
 
-    /// Returns the fields next to the token in the response, as details of the token.
+    /// Returns the other fields of the JSON object that contains the token, for the token's details.
     pub(crate) fn details(&self, body: &Value) -> Map<String, Value> {
         let (parent, key) = self.token.rsplit_once('.').unwrap_or(("", &self.token));
         let object = if parent.is_empty() { Some(body) } else { value_at(body, parent) };
@@ -238,7 +238,7 @@ impl ResponseFormat {
     }
 }
 
-/// Returns the text at a path. The empty path means the whole body.
+/// Returns the text at `path` in the response body. An empty path means the whole body.
 fn text_at<'a>(body: &'a Value, path: &str) -> Option<&'a str> {
     let value = if path.is_empty() { body } else { value_at(body, path)? };
     value.as_str().filter(|text| !text.is_empty())

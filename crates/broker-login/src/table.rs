@@ -71,13 +71,13 @@ fn post() -> Method {
 pub(crate) enum Auth {
     #[default]
     None,
-    /// Sends the login's token (RFC 6750 section 2.1).
+    /// Sends the login's token as a Bearer token (RFC 6750 section 2.1).
     Bearer,
-    /// Sends username and password (RFC 7617).
+    /// Sends the username and the password by HTTP Basic (RFC 7617).
     Basic,
 }
 
-/// The HTTP statuses that mean a permanent refusal. Parsing fails for a status of transient errors.
+/// The 4xx statuses that mean a permanent refusal. Parsing rejects statuses of transient errors, such as 429.
 #[derive(Default)]
 pub(crate) struct Statuses(pub(crate) Vec<u16>);
 

@@ -164,7 +164,7 @@ impl Values<'_> {
         };
         value
             .map(Zeroizing::new)
-            .ok_or_else(|| Error::login_required(format!("the value of {} is missing", placeholder.text())))
+            .ok_or_else(|| Error::login_required(format!("no value for placeholder {}", placeholder.text())))
     }
 
     /// Returns the inserted secrets, which errors must redact because a response may repeat them.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_placeholders_are_errors() {
+    fn template_with_invalid_placeholder_is_rejected() {
         for text in ["{", "}", "{usrname}", "a}b", "{}", "{secrets.}", "{expires:nothing}", "{user name"] {
             assert!(Template::parse(text).is_err(), "{text}");
         }

@@ -35,7 +35,7 @@ fn broker(world: &World, toml: &str) -> Broker {
     world.broker(provider(world, toml))
 }
 
-/// Gets a token in a new process.
+/// Gets a token with a new broker, which has cached no token.
 async fn token(world: &World, toml: &str) -> Result<Token> {
     broker(world, toml).token(World::NAME, &TokenRequest::new()).await
 }

@@ -97,12 +97,12 @@ impl TokenAnswer {
     }
 }
 
-/// Returns the text at a key, unless the text is empty.
+/// Returns the string value of `key`, unless the string is empty.
 pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// Returns the text at a path, unless the text is empty.
+/// Returns the string at `path` in the response `answer`, unless the string is empty.
 fn text_at<'a>(answer: &'a Value, path: &str) -> Option<&'a str> {
     value_at(answer, path)?.as_str().filter(|text| !text.is_empty())
 }

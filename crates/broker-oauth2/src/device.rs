@@ -36,7 +36,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,
-    /// The token endpoint that is polled, and the client.
+    /// The token endpoint to poll, and the client that polls.
     pub token: TokenEndpoint<'a>,
     /// Fields of the device authorization request, such as `scope` and `audience`, without the client's ID.
     pub fields: &'a [(&'a str, &'a str)],

@@ -15,7 +15,7 @@ const FRESH: TimeDelta = TimeDelta::hours(24);
 /// How long stored metadata is used after a failed request for new metadata.
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// A forced token request requests new metadata if the stored metadata is older than this.
+/// How old stored metadata may be if the caller forces a new token.
 const JUST_READ: TimeDelta = TimeDelta::minutes(1);
 
 /// A configured issuer (RFC 8414 section 2). Issuers are compared character by character.
@@ -88,7 +88,7 @@ impl Endpoint {
 }
 
 impl Metadata {
-    /// The key of the issuer's metadata in the record.
+    /// The record's metadata key that stores the issuer's metadata.
     pub(crate) const KEY: &str = "discovery";
 
     /// Requests the metadata from the issuer.
@@ -114,7 +114,7 @@ impl Metadata {
                     None => causes.push(format!("{url}: the response has no `issuer`")),
                 },
                 Err(Problem::Refused(refusal)) => causes.push(format!("{url}: {}", refusal.words)),
-                // Web frameworks answer 404 with a text that is not JSON.
+                // Many servers answer an unknown URL with a status such as 404 and a text that is not JSON.
                 Err(Problem::Transient(_))
                     if matches!(response.status, 404 | 405 | 410) && !response.is_html() =>
                 {
@@ -175,7 +175,7 @@ impl Metadata {
         issuer.is_some_and(|issuer| issuer.0 == stored.issuer).then_some(stored)
     }
 
-    /// Whether the metadata can be used at `now`. A forced request uses no metadata older than a minute.
+    /// Whether the metadata can be used at `now`: only for a minute if the caller forces a new token.
     pub(crate) fn is_fresh(&self, now: DateTime<Utc>, forced: bool) -> bool {
         let until = if forced { self.fresh_until.min(self.asked_at + JUST_READ) } else { self.fresh_until };
         // If `asked_at` is in the future, the clock was set back.

@@ -1,9 +1,9 @@
 //! An OAuth 2.0 client: device code (RFC 8628), authorization code, client credentials, password and refresh (RFC
 //! 6749), token exchange (RFC 8693), revocation (RFC 7009), introspection (RFC 7662), discovery (RFC 8414). Responses
-//! may deviate from the RFCs as those of real servers do. With the feature `provider`, `KIND` is a configurable
-//! provider.
+//! may deviate from the RFCs as those of real servers do. The feature `provider` adds `KIND`, a provider that
+//! users configure.
 
-#![cfg_attr(not(feature = "provider"), allow(dead_code, reason = "`KIND` alone uses some of it"))]
+#![cfg_attr(not(feature = "provider"), allow(dead_code, reason = "only `KIND` uses some of this code"))]
 
 mod answer;
 #[cfg(feature = "provider")]

@@ -7,7 +7,7 @@ use crate::{Approved, Refreshed, TokenAnswer, TokenEndpoint};
 /// The login of a user, with the token endpoint that refreshes the tokens.
 #[derive(Clone, Copy)]
 pub struct UserLogin<'a> {
-    /// The token endpoint and the client.
+    /// The token endpoint, and the client that refreshes the tokens.
     pub token: TokenEndpoint<'a>,
     /// Extra fields of each refresh request.
     pub fields: &'a [(&'a str, &'a str)],
@@ -40,12 +40,12 @@ impl UserLogin<'_> {
     ) -> Result<RecordUpdate> {
         Ok(match self.token.refresh(context, refresh_token, self.fields).await? {
             Refreshed::Granted(answer) => {
-                // Access tokens do not reliably name the user, so they do not replace a known account.
+                // An access token may not name the user, so it does not replace a known account name.
                 let is_known = answer.id_token.is_some() || record.account().is_none();
                 let account = account_of(&answer).filter(|_| is_known);
                 self.update(*answer, scopes).and_account(account)
             }
-            // After this update is saved, the broker repeats the exchange with the new refresh token.
+            // After this update is saved, the broker repeats the request with the new refresh token.
             Refreshed::OnlyRotated(rotated, at) => RecordUpdate::grant(rotated, at),
             Refreshed::Refused => RecordUpdate::grant_refused(),
         })

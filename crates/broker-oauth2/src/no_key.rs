@@ -1,4 +1,4 @@
-//! An empty [`ClientKey`] for builds without the feature `provider`.
+//! A [`ClientKey`] type without values, for builds without the feature `provider`.
 
 use std::convert::Infallible;
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::recording_server::RecordingServer;
 use crate::{broker, provider, token};
 
-/// Starts a service whose login returns a session of 10 minutes. Minted tokens last one hour.
+/// Starts a service whose login returns a session token for 10 minutes. Minted tokens last one hour.
 async fn service() -> RecordingServer {
     let count = std::sync::atomic::AtomicUsize::new(0);
     RecordingServer::start(move |request: &Seen| {
@@ -41,7 +41,7 @@ fn paths(server: &RecordingServer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn default_token_is_minted_if_no_scopes_are_configured() {
+async fn unscoped_token_is_minted_if_mint_table_has_no_scopes() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "");
     let request = async |request: &TokenRequest| broker(&world, &toml).token(World::NAME, request).await;
@@ -50,15 +50,15 @@ async fn default_token_is_minted_if_no_scopes_are_configured() {
         assert_eq!(request(&usual).await.expect("a token").secret().expose(), "token-1");
     }
     assert_eq!(paths(&server), ["/login", "/token"]);
-    // The session from `/login` is still valid, so a forced token request only calls `/token`.
+    // The session token from `/login` is still valid, so `force` only requests a token from `/token`.
     world.clock.advance(TimeDelta::minutes(5));
     let token = request(&usual.clone().force()).await.expect("a token");
     assert_eq!((token.secret().expose(), paths(&server).len()), ("token-2", 3));
-    // The session and the token from `/token` have expired.
+    // The session token from `/login` and the token from `/token` have expired.
     world.clock.advance(TimeDelta::hours(2));
     request(&usual).await.expect("a token");
     assert_eq!(paths(&server)[3..], ["/login", "/token"]);
-    // The record stores the session under the scope `(login)`, which no caller may request.
+    // The record stores the login's token under the scope `(login)`, which no caller may request.
     let session = TokenRequest::new().scope("(login)");
     for unsupported in [session, usual.expires("7d".parse().expect("a lifetime"))] {
         assert_eq!(request(&unsupported).await.expect_err("unsupported").kind(), ErrorKind::Usage);
@@ -104,7 +104,7 @@ async fn mint_request_contains_expiry_in_configured_pattern() {
 }
 
 #[tokio::test]
-async fn refresh_token_is_needed_a_minute_before_session_expiry() {
+async fn mint_uses_refresh_token_if_login_token_expires_soon() {
     let server = RecordingServer::start(|request| match request.path.as_str() {
         "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
         _ => (200, json!({ "access_token": "t" }).to_string()),
@@ -140,7 +140,7 @@ async fn logout_sends_the_configured_revoke_request() {
     assert_eq!(server.requests().len(), before, "a logout sends no request for an expired session");
 }
 
-/// Starts a server that returns this response to the revoke request. Also returns the provider's configuration.
+/// Starts a server that answers the revoke request with `status` and `body`. Also returns the provider's configuration.
 async fn revoking(status: u16, body: &'static str) -> (RecordingServer, String) {
     let server = RecordingServer::start(move |request| match request.path.as_str() {
         "/logout" => (status, body.to_owned()),
@@ -156,7 +156,7 @@ async fn revoking(status: u16, body: &'static str) -> (RecordingServer, String) 
 }
 
 #[tokio::test]
-async fn success_without_json_object_counts_as_revocation() {
+async fn revoke_response_without_error_means_revoked() {
     for (body, revoked) in [
         ("", true),
         ("OK", true),

@@ -42,7 +42,6 @@ async fn special_characters_in_forms_and_queries_are_encoded() {
     let request = sent("ada&admin=1", EVIL, keys).await.expect("a login");
     let fields = [("n", "7"), ("pass", EVIL), ("t", "true"), ("user", "ada&admin=1")];
     assert_eq!(request.form(), fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-    // A query has the format of a form.
     let query = Seen { body: request.query.clone(), ..request.clone() }.form();
     let fields = [("braces", "{}"), ("key", EVIL), ("v", "1")];
     assert_eq!(query, fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
@@ -145,7 +144,7 @@ async fn error_does_not_show_a_secret_in_the_query() {
 }
 
 #[tokio::test]
-async fn refresh_token_is_not_sent_to_another_host() {
+async fn refresh_token_is_not_sent_to_changed_refresh_host() {
     let service = || {
         RecordingServer::start(|request| match request.path.as_str() {
             "/login" => {
@@ -208,7 +207,7 @@ async fn toml_dates_in_a_request_table_are_sent_as_text() {
 }
 
 #[tokio::test]
-async fn changed_secret_without_username_is_a_new_account() {
+async fn secret_identifies_the_account_if_no_username_is_set() {
     for (key, placeholder) in [
         ("password = { env = \"KEY\" }", "{password}"),
         ("secrets = { key = { env = \"KEY\" } }", "{secrets.key}"),

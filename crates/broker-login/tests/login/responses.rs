@@ -17,7 +17,7 @@ fn config(server: &RecordingServer, keys: &str) -> String {
     )
 }
 
-/// Gets a token from a service that always returns this response with status 200.
+/// Gets a token from a service that always responds with `answer` and status 200.
 async fn token(world: &World, keys: &str, answer: &str) -> Result<Token> {
     let server = RecordingServer::returning(200, answer).await;
     crate::token(world, &config(&server, keys)).await

@@ -56,7 +56,6 @@ fn settings_error_names_the_configuration_key() {
     }
 }
 
-/// An environment variable contains a list or a table as text.
 #[test]
 fn lists_and_tables_in_environment_variables_are_parsed() {
     let toml = format!(

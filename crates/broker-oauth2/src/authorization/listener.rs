@@ -130,7 +130,7 @@ async fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>
                 port = socket.local_addr()?.port();
                 sockets.push(socket);
             }
-            // A machine without IPv6 cannot listen on the second address.
+            // A machine without IPv6 cannot listen on `::1`, so 127.0.0.1 is enough.
             Err(error) if error.kind() != ErrorKind::AddrInUse && !sockets.is_empty() => {}
             Err(error) => return Err(error),
         }
@@ -186,7 +186,7 @@ async fn serve(mut stream: TcpStream, callback: Arc<Callback>) -> Option<Arrival
 }
 
 impl Callback {
-    /// Reads the authorization response. For any other request, returns the page to send as an error.
+    /// Reads the authorization response. For any other request, returns an error page for the browser.
     fn read(&self, head: &[u8]) -> Result<Result<Secret>, Page> {
         let request = Request::read(head).ok_or(Page::Malformed)?;
         if !self.hosts.iter().any(|host| host.eq_ignore_ascii_case(request.host)) {

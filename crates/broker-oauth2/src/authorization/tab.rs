@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropped_login_shows_page_with_unknown_result() {
+    async fn browser_tab_shows_unknown_result_if_login_is_dropped() {
         let (browser, tab) = tab(LONG).await;
         drop(tab);
         assert_eq!(read(browser).await, Page::Unknown.response());

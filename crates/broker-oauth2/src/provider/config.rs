@@ -133,7 +133,7 @@ impl Config {
         let needs = |what: &str| Err(SettingsError::new("flow", format!("{named} needs {what}")));
         let is_unknown = |endpoint: &&Endpoint| self.url(**endpoint).is_none() && self.issuer.is_none();
         if let Some(endpoint) = flow.endpoints().iter().find(is_unknown) {
-            return needs(&format!("`{}`, or `issuer` to discover it", endpoint.key()));
+            return needs(&format!("`{}`, or `issuer` to discover this URL", endpoint.key()));
         }
         let without_client = matches!(flow, Flow::TokenExchange | Flow::Password);
         if self.client_id.as_ref().is_none_or(String::is_empty) && !without_client {
@@ -145,7 +145,7 @@ impl Config {
         for (key, is_set) in [("username", self.username.is_some()), ("password", self.password.is_some())] {
             if is_set && flow != Flow::Password {
                 let message =
-                    format!("only `flow = \"password\"` uses a username and a password, not {named}");
+                    format!("{named} uses no username or password: only `flow = \"password\"` does");
                 return Err(SettingsError::new(key, message));
             }
         }
@@ -236,7 +236,7 @@ impl Config {
         Err(SettingsError::new("redirect_uri", message))
     }
 
-    /// Returns `params` as texts.
+    /// Returns the configured `params`, with numbers and booleans converted to text.
     pub(super) fn params(&self) -> Result<Vec<(String, String)>, SettingsError> {
         let text = |(key, value): (&String, &Value)| match value {
             Value::String(text) => Ok((key.clone(), text.clone())),

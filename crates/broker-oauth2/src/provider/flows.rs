@@ -12,10 +12,10 @@ use super::session::Session;
 use crate::discovery::Endpoint;
 use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
 
-/// [`Token::details`] stores the configured scope of the token request under this key.
+/// The key of the configured scope in [`Token::details`].
 const DEFAULT_SCOPE: &str = "usual_scope";
 
-/// [`Token::details`] stores the fingerprint of the provider settings under this key.
+/// The key of the provider settings' fingerprint in [`Token::details`].
 const FINGERPRINT: &str = "asked_with";
 
 /// The record's metadata key that stores the scope of the login request.
@@ -74,7 +74,7 @@ impl OAuth2 {
         scope.map(|scope| ("scope", scope)).into_iter().chain(self.common_fields()).collect()
     }
 
-    /// Returns an error if the flow does not support this way to log in.
+    /// Checks that the flow supports `login`, such as a login with a refresh token.
     pub(super) fn check_login(&self, login: &Login) -> Result<()> {
         let (problem, hint) = match login {
             Login::Usual if self.flow == Flow::RefreshToken => {

@@ -114,7 +114,7 @@ impl Provider for OAuth2 {
         refuse_derived(request)?;
         refuse_lifetime(request)?;
         if request.scopes().iter().any(Derived::is_key) {
-            let message = "this scope is reserved for AWS keys and cookies";
+            let message = "the requested scope is reserved for stored AWS keys and cookies";
             return Err(Error::new(ErrorCode::ScopeUnsupported, message));
         }
         Ok(())

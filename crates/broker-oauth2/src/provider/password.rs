@@ -80,7 +80,7 @@ impl Session<'_> {
         let update = match approved {
             Approved::Granted(mut answer) => {
                 answer.token = self.provider.annotate(answer.token, scopes);
-                // Only a login, which requests no scopes, replaces the stored refresh token.
+                // Only a login replaces the stored refresh token. A login requests no scopes.
                 answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
                 answer.into_update(scopes)
             }

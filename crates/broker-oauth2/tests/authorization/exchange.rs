@@ -50,7 +50,7 @@ async fn authorization_code_is_sent_again_after_status_429() {
 }
 
 #[tokio::test]
-async fn refresh_token_of_malformed_code_response_is_saved() {
+async fn refresh_token_in_malformed_token_response_is_saved() {
     let bodies = [
         r#"{"refresh_token":"kept"}"#,
         r#"{"refresh_token":"kept","access_tok"#,

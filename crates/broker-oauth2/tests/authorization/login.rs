@@ -20,7 +20,7 @@ use url::Url;
 
 pub(crate) const ISSUER: &str = "https://login.example.org";
 
-/// The scripted user, who answers the prompt for the final address of this authorization request.
+/// A scripted user, who reads the authorization request and pastes the final address.
 type Types = Box<dyn FnMut(&Request) -> String + Send>;
 
 pub(crate) struct Plan {
@@ -137,7 +137,6 @@ pub(crate) struct RunningLogin {
     pub(crate) notices: Arc<Mutex<Vec<String>>>,
     pages: mpsc::UnboundedReceiver<String>,
     pub(crate) result: JoinHandle<Result<Approved>>,
-    /// The test world, whose folder contains the record.
     pub(crate) world: World,
 }
 
