@@ -7,7 +7,7 @@ use std::env::var;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// This crate's path in the broker's repository. In another repository the crate is a copy, with unrelated commits.
+/// This crate's path in the broker's repository. A copy of the crate in another repository has unrelated commits.
 const CRATE_PATH: &str = "crates/broker-cli/";
 
 fn main() {
@@ -66,7 +66,7 @@ fn in_repository(root: &Path) -> Option<String> {
     git(root, &["log", "-1", "--abbrev=10", "--date=short", "--format=%h %cd"])
 }
 
-/// Reruns this script when HEAD moves. If a watched file were missing, cargo would rerun the script at every build.
+/// Reruns this build script when `HEAD` changes. Watching a missing file would rerun the script at every build.
 fn watch(root: &Path) {
     let path = |name: &str| Some(root.join(git(root, &["rev-parse", "--git-path", name])?));
     let existing = |name: &str| path(name).filter(|path| path.exists());

@@ -13,7 +13,7 @@ use crate::CarbonMapper;
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
 impl CarbonMapper {
-    /// Logs in. Repeats a request only if the service cannot have checked the password.
+    /// Logs in. Repeats the login request only if the service cannot have checked the password.
     pub(crate) async fn pair(
         &self,
         context: &Context,
@@ -26,13 +26,13 @@ impl CarbonMapper {
         let object = self.read(&response, &[password]).map_err(|problem| match problem {
             Problem::Refused(refusal) => {
                 let error = refusal.error("Carbon Mapper refused the email or password");
-                // The broker sends no password with this fingerprint again: the service could lock the account.
+                // The fingerprint keeps the broker from sending this password again: the service could lock the account.
                 Error::new(ErrorCode::PasswordRefused, error.message())
                     .with_secret_fingerprint(self.fingerprint(email, password))
             }
             Problem::Transient(error) => error,
         })?;
-        // The account is the email as the user typed it, so that it equals the configured email.
+        // The account name is stored as the user typed the email, so that it equals the configured email.
         self.update_from(&response, &object, None, Some(email.to_owned()))
     }
 
@@ -60,8 +60,8 @@ impl CarbonMapper {
         read_object(response, &self.base_url, secrets)
     }
 
-    /// Reads the tokens. A new refresh token is saved even without an access token, because the refresh token that
-    /// was sent may be invalid now.
+    /// Reads the tokens in a response. Saves a new refresh token even without an access token, because the service
+    /// may have revoked the old refresh token.
     fn update_from(
         &self,
         response: &HttpResponse,

@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 pub(crate) const BASE_URL: &str = "https://api.carbonmapper.org/api/v1/";
 
-/// The settings of a provider: see `providers.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -26,8 +25,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Chooses the email and password. A `.env` file that contains the password wins, then configuration keys, then
-    /// environment variables.
+    /// Chooses the email and password: from the `.env` file if it contains the password, else from configuration
+    /// keys, else from environment variables.
     pub(crate) fn new(email: Option<String>, password: Option<SecretSource>, env: &dyn Env) -> Self {
         let file = env.file_of(PASSWORD_VARIABLE);
         let own_origin = password.as_ref().map(|source| source.describe("password"));
@@ -49,7 +48,7 @@ impl Account {
     }
 }
 
-/// Checks that a path stays below `base_url`. A delete path must contain `{id}`, or it could delete all tokens.
+/// Checks that a URL path stays below `base_url`. A delete path needs `{id}`, or it could delete all tokens.
 pub(crate) fn check_path(key: &str, path: Option<&str>, with_id: bool) -> Result<(), SettingsError> {
     let Some(path) = path else { return Ok(()) };
     let wrong = |message: &str| Err(SettingsError::new(key, message));

@@ -9,10 +9,9 @@ pub(crate) const VARIABLE: &str = "CARBONMAPPER_TOKEN";
 /// How long the token is stored before `CARBONMAPPER_TOKEN` is read again.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 
-/// The key in a token's details that marks a token from `CARBONMAPPER_TOKEN`.
+/// The JSON key that marks a stored token as read from `CARBONMAPPER_TOKEN`.
 const FROM: &str = "from";
 
-/// Whether the token comes from the environment variable `CARBONMAPPER_TOKEN`.
 pub(crate) fn is_from_env(token: &Token) -> bool {
     token.details().is_some_and(|details| details.get(FROM).is_some_and(|from| from == VARIABLE))
 }
@@ -22,7 +21,7 @@ pub(crate) fn token(env: &dyn Env) -> Option<Secret> {
     env.var(VARIABLE).map(|text| Secret::new(text.trim())).filter(|token| !token.expose().is_empty())
 }
 
-/// Returns the update that stores the token for the requested scopes, whatever they are.
+/// Returns the record update that stores the token for the requested scopes. The token may have other scopes.
 pub(crate) fn update(context: &Context, secret: Secret, request: &TokenRequest) -> Result<RecordUpdate> {
     let now = context.now();
     let expiry = Claims::read(&secret).and_then(|claims| claims.expires_at());

@@ -99,7 +99,7 @@ impl Provider for CarbonMapper {
             (_, None) => "a login".to_owned(),
         };
         let env_token = self.env_token_without(None);
-        let env_token = env_token.map(|_| format!("{} (if you are not logged in)", env_token::VARIABLE));
+        let env_token = env_token.map(|_| format!("{} (used if you are not logged in)", env_token::VARIABLE));
         [login].into_iter().chain(env_token).collect()
     }
 
@@ -170,7 +170,7 @@ impl Provider for CarbonMapper {
         self.pair(context, &email, &password).await
     }
 
-    /// Requests an access token for the logout, if the configuration says how to delete minted tokens.
+    /// Returns the request for the access token that deletes minted tokens at logout, if a delete path is configured.
     fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
         (self.delete_path.is_some() && record.details().next().is_some()).then(TokenRequest::new)
     }
@@ -213,12 +213,12 @@ impl CarbonMapper {
         self.account.email.is_some() && self.account.password.is_some()
     }
 
-    /// Returns the token from the environment, unless a login or a configured password exists.
+    /// Returns the token from `CARBONMAPPER_TOKEN`, unless a login or a configured password exists.
     fn env_token_without(&self, login: Option<&Grant>) -> Option<&Secret> {
         self.env_token.as_ref().filter(|_| login.is_none() && !self.has_password())
     }
 
-    /// Returns a fingerprint of 16 bits: too short to confirm a guessed password.
+    /// Returns the password's fingerprint. Its 16 bits are too few to confirm a guessed password.
     fn fingerprint(&self, email: &str, password: &Secret) -> String {
         fingerprint(&format!("{} {email}", self.base_url), password, 16)
     }

@@ -47,7 +47,7 @@ impl CarbonMapper {
         let response = context.send(&post).await.map_err(with_hint)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
-            // If the refused access token is older than this call, the broker gets a new one and mints again.
+            // Drops a refused access token from before this operation: the broker then gets a new one and mints again.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && access.issued_at() <= context.began_at() =>
             {
@@ -75,7 +75,7 @@ impl CarbonMapper {
         Ok(RecordUpdate::token(request.scopes(), token))
     }
 
-    /// Deletes the record's minted tokens by the configured URL paths. Returns the names of the deleted tokens.
+    /// Deletes a record's minted tokens with the configured URL paths. Returns the names of the deleted tokens.
     pub(crate) async fn delete_minted(
         &self,
         context: &Context,
@@ -97,7 +97,7 @@ impl CarbonMapper {
             let response = context.send(&request).await?;
             // A 404 with a JSON body comes from the service, so the token is already deleted.
             let gone = response.status == 404 && response.json().is_some();
-            // A web page with status 200 may come from a captive portal.
+            // A web page with status 200 may come from a captive portal, so the token may still exist.
             let done = (200..300).contains(&response.status) && !response.is_html();
             if !done && !gone {
                 let refused = format!("Carbon Mapper refused to delete the token {name}");
@@ -146,7 +146,7 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// Checks that the service can mint a token of the requested name and lifetime.
+/// Checks that the service can mint a token with the requested name and lifetime.
 pub(crate) fn check(request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
     let is_invalid = |name: &str| name.trim().is_empty() || name.chars().any(char::is_control);
     if request.asked_name().is_some_and(is_invalid) {

@@ -19,7 +19,7 @@ pub(crate) const PASSWORD: &str = "standin-password";
 /// The configuration of `kind = "login"` that the documentation shows.
 const LOGIN_KIND: &str = include_str!("carbonmapper/login_kind.toml");
 
-/// A Carbon Mapper account, and the provider kind that logs in to it. The user types email and password.
+/// A Carbon Mapper account at a fake service, and the tested provider kind. A fake user types the login.
 pub(crate) struct Account {
     pub(crate) kind: Kind,
     pub(crate) world: World,
@@ -49,7 +49,7 @@ impl Account {
         accounts
     }
 
-    /// Builds the provider with these configuration keys.
+    /// Builds the provider of the tested kind with these configuration keys.
     pub(crate) fn build(&self, keys: Value) -> Arc<dyn Provider> {
         let url = self.service.base_url();
         let mut table = json!({ "base_url": url });
@@ -63,7 +63,7 @@ impl Account {
         (self.kind.build)(&Settings::new(self.kind.name, table, &self.world.env)).expect("settings")
     }
 
-    /// Builds the provider with this email, and with this password if there is one.
+    /// Builds the provider with a configured email and an optional password.
     pub(crate) fn build_for(&self, email: &str, password: Option<&str>) -> Arc<dyn Provider> {
         let key = if self.kind.name == broker_login::KIND.name { "username" } else { "email" };
         self.build(password.map_or_else(
@@ -123,7 +123,7 @@ impl Subject for Account {
     }
 }
 
-/// Runs a kind's conformance suite three times: a refresh returns the same refresh token, a new one, or none.
+/// Runs the conformance suite three times: a refresh returns the same refresh token, a new one, or none.
 async fn conforms(kind: Kind) {
     let same = CarbonMapperOptions::default();
     let new = CarbonMapperOptions { rotate_refresh: true, ..Default::default() };
@@ -140,6 +140,6 @@ async fn provider_of_kind_carbonmapper_passes_conformance_suite() {
 }
 
 #[tokio::test]
-async fn provider_of_kind_login_passes_conformance_suite() {
+async fn carbonmapper_by_kind_login_passes_conformance_suite() {
     conforms(broker_login::KIND).await;
 }

@@ -1,4 +1,4 @@
-//! The words that shell completion offers.
+//! The argument values that shell completion offers.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +16,7 @@ pub(crate) fn line() -> Vec<OsString> {
     std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
 }
 
-/// Returns the providers of the file after `--config`, or of the default configuration files without that flag.
+/// Returns the provider names in the configuration file after `--config`, or else in the default files.
 pub(crate) fn providers() -> Vec<CompletionCandidate> {
     let words = line();
     let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);
@@ -44,7 +44,7 @@ pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
         0 => providers().into_iter().filter(|name| begins(name.get_value())).collect(),
         // Without a first letter, completion would list all programs of the machine.
         2 if typed.is_empty() => Vec::new(),
-        // The two words are `--` and the command, which the user is typing.
+        // The user is typing the command, the first word after `--`.
         2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),
         _ => PathCompleter::any().complete(typed),
     }

@@ -21,7 +21,7 @@ fn rotated() -> CarbonMapperOptions {
     CarbonMapperOptions { rotate_refresh: true, ..Default::default() }
 }
 
-/// Returns one account for each provider kind, after a login.
+/// Returns a logged-in account for each of the two provider kinds, `carbonmapper` and `login`.
 async fn accounts() -> [Account; 2] {
     Account::logged_in(&CarbonMapperOptions::default()).await
 }
@@ -95,7 +95,7 @@ async fn scoped_token_expiry_is_jwt_claim_else_requested_date() {
 async fn expired_or_refused_access_token_is_refreshed_before_minting() {
     for account in accounts().await {
         let counts = || (account.service.pairs(), account.service.refreshes(), account.service.mints());
-        // The service refuses the access token, although the token is new.
+        // The service refuses the access token, although the token has not expired.
         account.service.revoke_access_tokens();
         account.token(&stac()).await;
         assert_eq!(counts(), (1, 1, 1), "{}: refused", account.kind.name);
@@ -106,7 +106,7 @@ async fn expired_or_refused_access_token_is_refreshed_before_minting() {
 }
 
 #[tokio::test]
-async fn configured_password_logs_in_after_a_refused_refresh() {
+async fn refused_refresh_logs_in_with_configured_password() {
     for account in Account::of_each_kind(&CarbonMapperOptions::default()) {
         let broker = || account.world.broker(account.build_for(EMAIL, Some(PASSWORD)));
         broker().token(World::NAME, &stac()).await.expect("a token without a login");
@@ -120,7 +120,7 @@ async fn configured_password_logs_in_after_a_refused_refresh() {
 }
 
 #[tokio::test]
-async fn wrong_password_is_sent_once() {
+async fn refused_password_is_not_sent_again() {
     for account in Account::of_each_kind(&CarbonMapperOptions::default()) {
         let broker = |password| account.world.broker(account.build_for(EMAIL, Some(password)));
         for _ in 0..3 {
@@ -128,7 +128,7 @@ async fn wrong_password_is_sent_once() {
             assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         }
         assert_eq!(account.service.count("pair"), 1, "{}: by all processes", account.kind.name);
-        // A password that was not refused before is sent.
+        // Only the wrong password is blocked: the correct password still reaches the service.
         broker(PASSWORD).token(World::NAME, &stac()).await.expect("a token");
     }
 }
@@ -153,7 +153,7 @@ async fn mint_request_with_unknown_result_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn unsupported_scope_lifetime_or_name_is_an_error() {
+async fn token_request_with_bad_scope_lifetime_or_name_fails() {
     for account in accounts().await {
         let plain = TokenRequest::new();
         for (request, code) in [
@@ -170,7 +170,7 @@ async fn unsupported_scope_lifetime_or_name_is_an_error() {
 }
 
 #[tokio::test]
-async fn logout_deletes_scoped_token_at_token_delete_path() {
+async fn logout_deletes_scoped_token_at_configured_url_path() {
     for routes in [
         json!({ "token_delete_path": "account/tokens/{id}" }),
         json!({ "token_delete_path": "account/tokens/{id}", "token_list_path": "account/tokens" }),
@@ -188,7 +188,7 @@ async fn logout_deletes_scoped_token_at_token_delete_path() {
 }
 
 #[tokio::test]
-async fn logout_note_names_all_created_scoped_tokens() {
+async fn logout_message_lists_all_minted_scoped_tokens() {
     for account in accounts().await {
         for _ in 0..3 {
             account.token(&stac().force()).await;
@@ -219,7 +219,7 @@ async fn minted_token_lasts_the_requested_minimum_lifetime() {
 }
 
 #[tokio::test]
-async fn mint_retries_end_if_access_tokens_are_refused() {
+async fn mint_refused_with_401_stops_retrying_and_keeps_login() {
     for account in accounts().await {
         account.world.clock.advance(TimeDelta::seconds(1));
         let refused = r#"{"detail":"Given token not valid for any token type","code":"token_not_valid"}"#;
@@ -292,7 +292,7 @@ async fn rotated_refresh_token_in_malformed_response_is_saved() {
 }
 
 #[tokio::test]
-async fn refresh_without_any_new_token_fails_as_unavailable() {
+async fn refresh_response_without_tokens_is_unavailable_error() {
     for account in accounts().await {
         account.world.clock.advance(TimeDelta::hours(1));
         account.service.fault_always("refresh", Fault::edit(|answer| answer["access"] = json!(null)));

@@ -44,7 +44,7 @@ pub(crate) struct GlobalArgs {
     /// [env: BROKER_STATE_DIR]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Print more on stderr; repeat for more: -vv, -vvv
+    /// Print more log messages on stderr; repeat for more: -vv, -vvv
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Print only errors and login instructions on stderr
@@ -74,7 +74,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Find and take over logins and secrets of other tools
     Import(Import),
-    /// Add a service of the gallery to your configuration; list or search the gallery
+    /// Add a known service to your configuration, or list and search the known services
     Add(Add),
     /// Create the source code of a new provider
     NewProvider(NewProvider),
@@ -165,7 +165,7 @@ pub(crate) enum Store {
         #[arg(long)]
         json: bool,
     },
-    /// Rewrite all stored logins in the format of the setting `store`: plain or sealed. Safe to interrupt
+    /// Rewrite all stored logins in the format of the setting `store`, plain or encrypted. Safe to interrupt
     Migrate,
 }
 
@@ -241,7 +241,7 @@ pub(crate) struct Add {
     /// Name of the new provider
     #[arg(long = "as", value_name = "NAME", requires = "service")]
     pub(crate) name: Option<String>,
-    /// Show what would be added, and change nothing
+    /// Print the configuration that would be added, and change nothing
     #[arg(long, requires = "service")]
     pub(crate) dry_run: bool,
     /// Print the list as JSON

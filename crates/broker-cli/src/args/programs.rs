@@ -81,8 +81,8 @@ pub(crate) enum DockerOperation {
     Get,
     /// List the servers that have credentials
     List,
-    /// Do nothing: tokens come from the service
+    /// Do nothing: the tokens that docker uses come from the service
     Store,
-    /// Do nothing: see `broker logout`
+    /// Do nothing: to delete a login, run broker logout
     Erase,
 }

@@ -43,7 +43,7 @@ pub(crate) struct Token {
     /// Replace the stored token, because the service rejected it (401)
     #[arg(long, conflicts_with = "force")]
     pub(crate) rejected: bool,
-    /// Replace the token that is read from standard input, unless another process has replaced it
+    /// Read a rejected token from standard input and replace it, unless another process has replaced it
     #[arg(long, conflicts_with_all = ["force", "rejected"])]
     pub(crate) rejected_stdin: bool,
     /// Name of a new token in the account's list of tokens

@@ -26,7 +26,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     refuse_existing(context, name, service)?;
     let before = text_of(&file)?;
     let new = temporary(&file, &appended(&before, &text))?;
-    // The user has to fill in empty keys, and the table is invalid until then.
+    // A table with empty keys is invalid until the user has filled in the keys.
     if service.blanks().is_empty() {
         check(&new, &file, name)?;
     }
@@ -77,14 +77,15 @@ fn steps(service: &Service, name: &str) -> Vec<String> {
     blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
 }
 
-/// Returns a note for each variable of the new provider that an existing provider reads too: both use one account.
+/// Returns a note for each environment variable that both the new and an existing provider read.
 fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
     let file: Table = toml::from_str(before).unwrap_or_default();
     let providers = file.get("providers").and_then(Value::as_table);
     let note = |(key, variable): (String, String)| {
         let reads = |table: &Table| variables(table).iter().any(|(_, theirs)| *theirs == variable);
         let (other, _) = providers?.iter().find(|(_, table)| table.as_table().is_some_and(reads))?;
-        let change = format!("for another account set another variable in `{key}` of [providers.{name}]");
+        let change =
+            format!("for another account, set another environment variable in `{key}` of [providers.{name}]");
         Some(format!("`{other}` reads {variable} too: {change}"))
     };
     service.variables().into_iter().filter_map(note).collect()

@@ -26,8 +26,8 @@ pub(super) fn user_file(context: &CommandContext<'_>) -> Result<(PathBuf, PathBu
     Ok((real, folder))
 }
 
-/// Creates the folder, and locks it until the returned file is dropped. Otherwise concurrent commands would overwrite
-/// each other's changes. A file system without locks is no error.
+/// Creates the configuration's folder, and locks it until the returned file is dropped. Otherwise concurrent commands
+/// would overwrite each other's changes. A file system without locks is no error.
 pub(super) fn lock(folder: &Path) -> Result<File> {
     platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
     let lock = File::open(folder).map_err(|error| cannot_write(folder, error))?;
@@ -46,7 +46,7 @@ pub(super) fn text_of(file: &Path) -> Result<String> {
     }
 }
 
-/// Writes text to a temporary file in the same folder, with the mode of the file to be replaced.
+/// Writes text to a temporary file in the folder of `file`, with the mode of `file`.
 pub(super) fn temporary(file: &Path, text: &str) -> Result<NamedTempFile> {
     let write = || {
         let mut new = platform::temporary_file(file.parent().unwrap_or(Path::new("/")), ".broker.", ".tmp")?;

@@ -106,7 +106,7 @@ fn text(provider: &str, token: &Inspected, now: DateTime<Utc>) -> String {
     format!("{title}\n\nheader\n{}\nclaims\n{}", lines(header, &Map::new()), lines(claims.object(), &times))
 }
 
-/// Returns a line for each member of `object`. A number that is a time is also shown as a date. Values are sanitized.
+/// Returns a sanitized line for each member of `object`. Numbers that are times are also shown as dates.
 fn lines(object: &Map<String, Value>, times: &Map<String, Value>) -> String {
     let width = object.keys().map(|name| sanitize(name).chars().count()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {

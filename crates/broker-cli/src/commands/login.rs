@@ -29,9 +29,9 @@ pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged
         Some(left) => format!(". The token is valid for {}", humanize::duration(left)),
         None => String::new(),
     };
-    // A login of kind `static` sends no request.
+    // For the kind `static`, a login sends no request.
     let result = if status.is_some_and(|status| status.kind == "static") {
-        "found the key, but did not check it with the service"
+        "read the configured key, but did not check it with the service"
     } else {
         "logged in"
     };

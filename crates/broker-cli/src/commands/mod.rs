@@ -97,7 +97,7 @@ impl CommandContext<'_> {
         Ok(setup.open_with(config)?)
     }
 
-    /// Warns of secrets that other users can read. Only `broker config check` reports old names of keys.
+    /// Warns of secrets that other users can read. Only `broker config check` warns of renamed configuration keys.
     fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
         for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
             self.say(&format!("warning: {warning}: {}", warning.fix()));
@@ -144,7 +144,7 @@ fn separate<T>(results: impl IntoIterator<Item = broker::Result<T>>) -> (Vec<T>,
     (values, errors)
 }
 
-/// Fails if a provider or a record had an error.
+/// Returns an exit error with all errors, or success if there are none.
 fn end(errors: Vec<Error>) -> CommandResult {
     if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
 }
@@ -164,7 +164,7 @@ fn log(verbose: u8) {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    // A target is a prefix of crate names: `broker`, `broker_core` and so on.
+    // A log target is a prefix of crate names: `broker`, `broker_core` and so on.
     let ours = Targets::new().with_target("broker", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(lines).with(ours).init();

@@ -133,7 +133,7 @@ fn steps_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, 
     ))
 }
 
-/// Returns the default features of the broker, with the new one added.
+/// Returns the default features of the crate `broker`, with the new provider's feature added.
 fn with_default(root: &Path, name: &str) -> Result<String, Error> {
     let path = root.join("crates/broker/Cargo.toml");
     let unreadable =

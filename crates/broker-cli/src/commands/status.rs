@@ -63,7 +63,7 @@ fn store_object(store: &StoreAbout) -> Value {
 fn about(store: &StoreAbout) -> String {
     let lock = match &store.lock_elsewhere {
         Some(path) => format!("the lock file is in {path}, because the records' file system has no locks"),
-        None => "the lock file is in the same folder".to_owned(),
+        None => "the lock file is in the records' folder".to_owned(),
     };
     let reach = match store.reach {
         LockScope::Host if !store.shared => "the lock works for all processes on this host".to_owned(),
@@ -113,7 +113,7 @@ fn object(status: &Status) -> Value {
 fn table(statuses: &[Status]) -> String {
     let now = SystemClock.now();
     let stdout = std::io::stdout();
-    // All times are in the time zone of the table's head, although local time may change before a token expires.
+    // All times have the UTC offset in the table's header, even if daylight saving time changes in between.
     let zone = *now.with_timezone(&Local).offset();
     let minute = |at: DateTime<Utc>| at.with_timezone(&zone).format("%F %H:%M").to_string();
     let heads = ["PROVIDER", "STATE", &format!("EXPIRES ({zone})"), "SCOPES", "ACCOUNT"].map(str::to_owned);
@@ -143,7 +143,7 @@ fn table(statuses: &[Status]) -> String {
     }
     let (states, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let colours = colours(&stdout);
-    // The columns 1 and 2 (the state and the time) are never cut.
+    // The columns 1 and 2 (the state and the time) are never shortened.
     humanize::table(&rows, &[1, 2], |row, column, cell| match (row, column) {
         (0, _) => paint(colours, 1, &cell),
         (_, 1) => paint(colours, word(states[row]).1, &cell),

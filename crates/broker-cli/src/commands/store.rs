@@ -39,7 +39,7 @@ fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
     separate(records.list().into_iter().map(|(name, format)| Ok((name, format?))))
 }
 
-/// Whether the setting `store` or a record uses a key in the OS keyring. Otherwise nothing must start the keyring.
+/// Whether the setting `store` or a record uses a key in the OS keyring. Otherwise the keyring must not be started.
 pub(super) fn uses_keyring(records: &Records, list: &[(String, StorageFormat)]) -> bool {
     records.configured() == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring")
 }

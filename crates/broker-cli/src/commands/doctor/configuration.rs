@@ -125,7 +125,7 @@ fn variables(report: &mut Report) {
             None => continue,
         };
         ok = false;
-        let fix = format!("rename it to BROKER_{meant}, or run: unset {name}");
+        let fix = format!("rename {name} to BROKER_{meant}, or run: unset {name}");
         let what = format!("the broker does not know the environment variable {name}");
         report.warning("configuration.variables", None, &what, &fix);
     }

@@ -7,7 +7,7 @@ use super::report::Report;
 use crate::format::word;
 use crate::humanize;
 
-/// Reports a provider's last failure. `login_needed` means that the report already has the missing login.
+/// Reports a provider's last failure. `login_needed` means that the report already says: a login is missing.
 pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let name = status.name.as_str();
     if let Some(until) = status.not_before {
@@ -55,7 +55,7 @@ fn retry(status: &Status, scope: &str) -> String {
     } else {
         scope.split_whitespace().map(|scope| flag("scope", scope)).collect()
     };
-    // Without `--force`, the broker prints the stored token and sends no request.
+    // Without `--force`, the command would print the stored token and send no request.
     let is_stored = status.tokens.iter().any(|token| token.scope == scope);
     format!("broker token {}{flags}{}", status.name, if is_stored { " --force" } else { "" })
 }

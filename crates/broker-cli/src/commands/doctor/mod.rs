@@ -64,7 +64,7 @@ fn others_can_write(meta: &Metadata) -> bool {
     (meta.mode() & 0o022 != 0 && !sticky) || !(is_own(meta) || meta.uid() == 0)
 }
 
-/// Returns a file's mode in the form that chmod(1) accepts.
+/// Returns the permissions of a file as four octal digits.
 fn mode(meta: &Metadata) -> String {
     format!("{:04o}", meta.mode() & 0o7777)
 }

@@ -18,10 +18,10 @@ use crate::run::run as run_async;
 /// The time limit for a connection to a service or a proxy.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest clock difference with which the broker still knows when tokens expire.
+/// A larger difference between this machine's clock and a service's clock is an error.
 const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(60);
 
-/// Checks the network. Without a broker (`--offline`), sends no request.
+/// Checks the network. With `--offline`, `broker` is `None` and no request is sent.
 pub(super) fn check(
     context: &CommandContext<'_>,
     broker: Option<&Broker>,
@@ -91,7 +91,7 @@ struct Proxy {
     port: u16,
 }
 
-/// Returns the HTTPS proxy that the environment names. Reports an error if the proxy's URL is invalid.
+/// Returns the HTTPS proxy in the environment variables. Reports an error if the proxy's URL is invalid.
 fn proxy(report: &mut Report) -> Option<Proxy> {
     let (variable, value) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
@@ -110,7 +110,7 @@ fn proxy(report: &mut Report) -> Option<Proxy> {
 
 /// Connects to the proxy. Returns why the connection failed, if it did.
 async fn connect(proxy: Proxy) -> Option<String> {
-    // Looking up the proxy's name may exceed the time limit. The thread then keeps running.
+    // The lookup of the proxy's name has a thread of its own, because it may take longer than the time limit.
     let attempt = spawn_blocking(move || {
         let addresses = (proxy.host.trim_matches(['[', ']']), proxy.port).to_socket_addrs()?;
         let none = Err(std::io::Error::other("name not found"));
@@ -179,7 +179,7 @@ fn is_unresolved(probed: &Result<Probed, Error>) -> bool {
     matches!(probed, Ok(Probed { obstacle: Some((Obstacle::Name, _)), .. }))
 }
 
-/// Reports one finding for all host names without an address, because then the network is usually down.
+/// Reports one error for several unknown host names, because the network is then probably down.
 fn all_unresolved(statuses: &[&Status], report: &mut Report) {
     let host = |status: &&Status| Url::parse(&status.issuer).ok()?.host_str().map(str::to_owned);
     let hosts: BTreeSet<_> = statuses.iter().filter_map(host).collect();

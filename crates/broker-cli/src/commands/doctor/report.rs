@@ -10,7 +10,7 @@ use crate::terminal::paint;
 enum Outcome {
     Ok,
     Skipped,
-    /// A failed check that the text omits, because one error names all providers with the same problem.
+    /// A failed check that only the JSON report lists, because the text has one error for several providers.
     Summarized,
     /// A problem that should be fixed, although tokens still work.
     Warning,
@@ -52,7 +52,7 @@ impl Report {
         self.add(Outcome::Skipped, id, provider, message.into(), None);
     }
 
-    /// Adds a failed check that the text omits, because one error names all providers with the same problem.
+    /// Adds a failed check to the JSON report only, because the text has one error for all affected providers.
     pub(super) fn summarized(&mut self, id: &'static str, provider: &str, message: String) {
         self.add(Outcome::Summarized, id, Some(provider), message, None);
     }
@@ -107,7 +107,7 @@ impl Report {
         })
     }
 
-    /// Returns a line for each check below the name of its group, and the fix of each finding.
+    /// Returns the report as text: a line for each check, below the name of its group, and the fix of each problem.
     pub(super) fn text(&self, colours: bool, width: Option<usize>) -> String {
         let mut lines = Vec::new();
         let mut last = "";
@@ -141,7 +141,7 @@ fn line(check: &Check, colours: bool, width: Option<usize>) -> String {
     let (word, colour) = check.outcome.word();
     let margin = " ".repeat(WIDTH + 4);
     let whose = check.provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-    // Names of files and environment variables may contain control characters.
+    // Text is sanitized, because names of files and environment variables may contain control characters.
     let indented = |text: &str| {
         let text = text.lines().map(sanitize).collect::<Vec<_>>().join("\n");
         let text = width.map_or(text.clone(), |width| wrap(&text, width.saturating_sub(margin.len()), 0));

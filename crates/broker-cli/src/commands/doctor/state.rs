@@ -18,7 +18,6 @@ use crate::humanize::FOLDER_EACH;
 /// The report warns if fewer bytes are free on the disk.
 const MIN_SPACE: u64 = 1024 * 1024;
 
-/// The second half of a fix: another state folder.
 const ELSEWHERE: &str = "or name another folder with --state-dir or BROKER_STATE_DIR";
 
 pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {

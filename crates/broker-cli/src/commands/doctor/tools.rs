@@ -1,4 +1,4 @@
-//! Checks the services' own tools. Their files and environment variables may conflict with the broker.
+//! Checks for conflicts with the services' own tools, in their files and environment variables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(super) fn check(
         earthscope(&of_kind("earthscope"), from_file, statuses, report);
     }
     if from_file {
-        let what = "the variables of other tools are not used, because --env-file replaces them";
+        let what = "environment variables of other tools are ignored, because --env-file replaces them";
         return report.skipped("tools.variables", None, what);
     }
     if asked("earthdaily") {
@@ -67,7 +67,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
     files.retain(|file| file.symlink_metadata().is_ok());
     files.sort();
     for file in &files {
-        // If a provider reads its login from this file, the missing login was already reported.
+        // If a provider reads a login from this file, the login check has already reported the invalid file.
         let is_reported = |status: &Status| status.invalid_login_file.as_ref() == Some(file);
         match wrong_tokens(file) {
             Some(_) if statuses.iter().any(is_reported) => {}

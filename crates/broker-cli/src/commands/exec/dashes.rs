@@ -58,7 +58,7 @@ mod tests {
     use super::corrected;
 
     #[test]
-    fn exec_without_double_dash_gets_corrected_command_line() {
+    fn exec_error_suggests_command_line_with_double_dash() {
         for (typed, advice) in [
             (&["exec", "a", "make", "all"][..], Some("broker exec a -- make all")),
             (&["exec", "a", "--min-ttl", "1m", "make"], Some("broker exec a --min-ttl 1m -- make")),

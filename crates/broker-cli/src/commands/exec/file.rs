@@ -26,7 +26,7 @@ use crate::terminal::Terminal;
 /// The longest pause between two checks of the wall clock. Timers stop while the machine sleeps.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
-/// The shortest pause between two attempts to renew.
+/// The shortest pause between two attempts to renew a token.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(
@@ -78,7 +78,6 @@ fn cannot_write(error: &std::io::Error) -> Error {
         .with_hint("check that $XDG_RUNTIME_DIR or $TMPDIR is a folder that you can write to")
 }
 
-/// Waits for the command to end, and forwards signals to the command.
 async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitStatus> {
     loop {
         let number = tokio::select! {
@@ -158,7 +157,7 @@ impl TokenFile {
     }
 }
 
-/// Returns how long to wait before the next check whether the token needs renewal.
+/// Returns how long to wait before checking again whether the token needs renewal.
 fn pause(token: &Token) -> Duration {
     let window = token.window();
     let due = window.renews_at().map(|at| (at - SystemClock.now()).to_std().unwrap_or_default());

@@ -39,7 +39,7 @@ impl Folder {
             let folder = builder.prefix(PREFIX).permissions(permissions.clone()).tempdir_in(base)?;
             // The umask may have removed permissions from the new folder.
             let _ = std::fs::set_permissions(folder.path(), permissions);
-            // Another process may delete the folder as abandoned until this process has locked the folder.
+            // Until the folder is locked, another process may treat it as abandoned and delete it.
             let lock = match open(folder.path()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened?,
@@ -67,7 +67,7 @@ impl Folder {
     }
 }
 
-/// Removes folders that killed processes of this user left behind.
+/// Removes the token folders that killed processes of this user left behind.
 fn sweep(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -82,7 +82,7 @@ fn sweep(base: &Path) {
     }
 }
 
-/// Opens a folder, without following links.
+/// Opens a folder. Fails if `path` is a symbolic link.
 fn open(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())

@@ -61,7 +61,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     let token = token(broker, &provider)?;
     let mut get = json!({
         "kind": "get",
-        // cargo sends this token as the whole value of the `Authorization` header.
+        // cargo uses this token as the complete value of the `Authorization` header.
         "token": format!("{} {}", broker.entry(&provider)?.header.prefix_of(&token), plain(&token)?),
         "cache": "session",
         "operation_independent": true,

@@ -34,7 +34,7 @@ pub(super) fn run(context: &CommandContext<'_>, operation: DockerOperation) -> C
 fn get(context: &CommandContext<'_>) -> CommandResult {
     let input = input()?;
     let server = input.trim();
-    // docker names a registry without a scheme.
+    // docker's registry names have no URL scheme.
     let url = if server.contains("://") { server.to_owned() } else { format!("https://{server}") };
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, &url) else {

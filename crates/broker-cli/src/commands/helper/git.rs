@@ -78,7 +78,7 @@ impl<'a> Input<'a> {
         (web && host.chars().all(plain)).then(|| format!("{protocol}://{host}/"))
     }
 
-    /// Whether git can send a bearer token (since 2.46), and the server accepts another scheme than Basic.
+    /// Whether git can send a bearer token (since 2.46), and the server accepts more than HTTP Basic.
     fn takes_bearer(&self) -> bool {
         let accepts = |scheme: &str| {
             let is =

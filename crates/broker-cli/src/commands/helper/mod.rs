@@ -38,7 +38,7 @@ fn aws_keys(
     answer(&aws(&keys)?)
 }
 
-/// Returns a provider's token for a request without scopes or other options.
+/// Returns the provider's stored token for the default scopes, or a new one.
 fn token(broker: &Broker, provider: &str) -> CommandResult<Token> {
     stored_or_new(broker, provider, &TokenRequest::new())
 }

@@ -39,14 +39,14 @@ impl Found {
     }
 }
 
-/// The importable part of a found login or secret.
+/// The values that `broker import` can take from a login or secret.
 pub(super) enum What {
     EarthDaily(EarthDailyCredentials),
     CarbonMapper {
         email: Option<String>,
         password: Secret,
     },
-    /// A profile of EarthScope's SDK. The broker uses the tokens in the profile's file, and copies nothing.
+    /// A profile name of EarthScope's SDK. The broker uses the tokens in the profile's file without a copy.
     Profile(String),
     RefreshToken(Secret),
     /// The reason why nothing can be imported.
@@ -89,13 +89,13 @@ pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     };
     if found.is_empty() {
         let names = "EDS_SECRET, CARBONMAPPER_PASSWORD or ES_OAUTH2__REFRESH_TOKEN";
-        let why = format!("{} has no secret to import: it needs {names}", path.display());
+        let why = format!("{} has no secret to import: a file needs {names}", path.display());
         return Err(wrong(ErrorCode::SecretMissing, why));
     }
     Ok(found)
 }
 
-/// Returns the login of an INI or JSON file. `EDS_INI_PROFILE` selects one of several sections.
+/// Returns EarthDaily's login from an INI or JSON file. `EDS_INI_PROFILE` selects one of several sections.
 fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> Result<Vec<Found>> {
     let profile = env.var("EDS_INI_PROFILE").unwrap_or_else(|| "default".to_owned());
     if sets.len() > 1 && sets.iter().any(|set| set.section.as_ref() == Some(&profile)) {

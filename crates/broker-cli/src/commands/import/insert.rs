@@ -28,7 +28,7 @@ pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Opti
     after_header.chain([new_table]).find(|new| toml::from_str(new).as_ref() == Ok(&wanted))
 }
 
-/// Returns the parsed configuration with the lines added.
+/// Returns the parsed configuration, with the lines added to the provider's table.
 fn extended(before: &str, name: &str, lines: &str) -> Option<Table> {
     let mut all: Table = toml::from_str(before).ok()?;
     let mut table = &mut all;

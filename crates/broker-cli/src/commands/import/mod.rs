@@ -65,13 +65,13 @@ fn number(what: &str) -> Option<usize> {
     what.parse().ok()
 }
 
-/// Returns the login or secret with this number in the list of `broker import`, or those in the file `what`.
+/// Returns the login or secret with the number `what` in the printed list, or all in the file `what`.
 fn select(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
     let Some(number) = number(what) else { return Ok(found::in_file(env, Path::new(what))?) };
     let mut all = found::on_machine(env.as_ref());
     if number == 0 || number > all.len() {
         let error = Error::usage(format!("the list of `broker import` has no number {number}"));
-        let hint = format!("to list logins, run: broker import; for the file, run: broker import ./{what}");
+        let hint = format!("to list logins, run: broker import; to import a file: broker import ./{what}");
         return Err(error.with_hint(hint).into());
     }
     Ok(vec![all.swap_remove(number - 1)])

@@ -18,7 +18,7 @@ pub(super) struct Table<'a> {
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
-    /// The keys that an import may set. If an existing table has another value for one of them, the import fails.
+    /// The keys that an import may set. If the existing table has another value for such a key, the import fails.
     keys: Vec<&'static str>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Table<'a> {
         Error::new(code, format!("{why}; the lines to add:{}", lines.concat())).with_hint(hint)
     }
 
-    /// Returns the URLs that would receive secrets, except EarthDaily's default.
+    /// Returns the URLs to which the provider would send secrets, except EarthDaily's default URL.
     fn unusual_urls(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
         let is_default = |url: &str| {
             let rest = url.strip_prefix("https://api.earthdaily.com");
@@ -137,7 +137,7 @@ fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
     platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
     let same = SystemEnv.read_secret(file).is_ok_and(|old| old.same_as(secret));
     if file.symlink_metadata().is_ok() && !replace && !same {
-        let why = format!("{} exists with another secret", file.display());
+        let why = format!("{} already contains another secret", file.display());
         return Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(
             "remove the file if you do not need its secret, or name another provider with --as NAME",
         ));

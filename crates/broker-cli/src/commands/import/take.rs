@@ -93,7 +93,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
             let config = context.setup().config()?;
             refuse_unstorable(&config, found, &name)?;
             if !config.names().contains(&name) {
-                // The new provider gets its own profile, because another provider uses the default profile.
+                // The new provider gets a profile of its own, because another provider uses the default profile.
                 add(None, &[("profile", Some(&name))])?;
             }
             log_in(context, &name, token)?;
