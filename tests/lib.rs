@@ -136,7 +136,7 @@ impl Sandbox {
         self.state().join(format!("{provider}.json"))
     }
 
-    /// Returns a provider's record. If the record refers to EarthScope's own login file, adds the grant of that file.
+    /// Returns a provider's record. If it refers to EarthScope's own login file, adds the refresh token of that file.
     #[must_use]
     pub fn record(&self, provider: &str) -> Value {
         let bytes = std::fs::read(self.record_path(provider)).expect("a record");
@@ -221,7 +221,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// If a record refers to EarthScope's own login file, adds the grant of that file to the record.
+/// If a record refers to EarthScope's own login file, copies the refresh token of that file into the record.
 pub fn join_shared(record: &mut Value) {
     let Some(path) = record["shared"]["path"].as_str() else { return };
     let login: Option<Value> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -61,7 +61,7 @@ fn record_owned_by_another_user_is_refused() {
 }
 
 #[test]
-fn fallback_folder_owned_by_another_user_is_not_used() {
+fn fallback_folder_accessible_to_other_users_is_not_used() {
     for mode in [0o755, 0o777, 0o1777] {
         let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "share = false\n");
         let runtime = sandbox.home().join("run");

@@ -23,7 +23,7 @@ fn inspect_shows_claims_and_hides_the_token() {
         assert!(!run.out.contains(part) && !json.to_string().contains(part), "no part of the token");
     }
     assert!(service.seen().is_empty());
-    // `inspect` shows an expired token too.
+    // `inspect` also shows the claims of an expired token.
     sandbox.age("earthscope", TimeDelta::days(2));
     let _ = sandbox.broker(&["inspect", "earthscope"]).ends(0).prints("Bearer token, expired 20");
     assert!(service.seen().is_empty());

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use crate::stage::{earthdaily, expired, logged_in, start_request};
 
 #[test]
-fn refresh_intent_is_saved_before_the_refresh_request() {
+fn refresh_request_time_is_saved_before_the_request_is_sent() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault("token", Fault::Delay(Duration::from_millis(300)));
     let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");

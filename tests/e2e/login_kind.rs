@@ -38,7 +38,7 @@ fn logged_in(service: &CarbonMapper) -> Sandbox {
 }
 
 #[test]
-fn password_login_gets_access_and_scoped_tokens() {
+fn carbon_mapper_login_gets_access_and_scoped_tokens() {
     let service = service();
     let sandbox = logged_in(&service);
     let access = sandbox.broker(&["token", "methane"]).token();

@@ -81,7 +81,7 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
     stdout
 }
 
-/// Runs a newly built broker in a sandbox.
+/// Runs a newly built broker in a sandbox, with `input` as standard input.
 fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run {
     let mut command = program(sandbox, broker.to_str().expect("text"), words);
     command.stdin(Stdio::piped());

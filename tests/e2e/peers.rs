@@ -72,9 +72,9 @@ fn readers_never_see_a_half_written_record() {
     assert_eq!((service.refreshes(), service.reuse_events()), (40, 0));
 }
 
-/// Checks that bug databricks/cli#6759 does not occur: after waiting for the lock, a process sent an old token.
+/// Checks that bug databricks/cli#6759 does not occur: after waiting for the lock, a process sent an old refresh token.
 #[test]
-fn waiting_process_sends_the_current_refresh_token() {
+fn process_that_waited_for_lock_sends_new_refresh_token() {
     let scopes = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let config = format!("scope = \"offline_access {}\"", scopes.join(" "));
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), &config);
@@ -217,7 +217,7 @@ fn short_lived_token_is_reused_until_renewal_is_due() {
 
 /// Checks that bug gumroad-cli#175 does not occur: a temporary fault of the service or the network ended the login.
 #[test]
-fn temporary_fault_keeps_the_login() {
+fn temporary_service_or_network_fault_keeps_the_login() {
     let faults = [
         Fault::Status(500),
         Fault::Status(503),

@@ -142,7 +142,7 @@ fn share_false_ignores_the_login_file_of_earthscope_tools() {
 }
 
 #[test]
-fn logout_removes_only_the_login_from_the_shared_file() {
+fn logout_keeps_unknown_keys_of_earthscope_login_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let mut file = read_login(&sandbox);
     file["colour"] = "blue".into();
@@ -173,7 +173,7 @@ fn login_in_the_record_wins_over_an_older_login_file() {
 }
 
 #[test]
-fn login_file_keeps_access_token_without_sub_claim() {
+fn token_without_sub_claim_stays_in_earthscope_login_file() {
     let (service, sandbox) = seismic(Rotation::Rotate);
     let odd = jwt(service.url(), TimeDelta::days(1), |claims| claims["sub"] = Value::Null);
     write_login(&sandbox, &json!({ "access_token": odd }));
@@ -185,7 +185,7 @@ fn login_file_keeps_access_token_without_sub_claim() {
 }
 
 #[test]
-fn retry_after_still_applies_if_login_file_is_replaced() {
+fn retry_after_applies_even_if_login_file_is_replaced() {
     let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });

@@ -44,7 +44,7 @@ fn copied_provider(sandbox: &Sandbox, name: &str) -> String {
     sandbox.config().replace("[providers.earthdaily]", &table)
 }
 
-/// Starts an EarthScope fake server, and a sandbox with a login that is stored only in the record.
+/// Starts an EarthScope fake server, and a sandbox with a login in the record, not in EarthScope's login file.
 pub(crate) fn seismic() -> (EarthScope, Sandbox) {
     let options = EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..Default::default() };
     logged_in(options, "share = false\n")
@@ -196,7 +196,7 @@ fn concurrent_processes_renew_a_sealed_record_once() {
 }
 
 #[test]
-fn fallback_file_of_a_sealed_record_is_sealed() {
+fn sealed_record_saved_to_the_runtime_folder_is_sealed() {
     let (service, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
     configure_key(&sandbox);

@@ -110,7 +110,7 @@ pub(crate) fn unblock_state(sandbox: &Sandbox) {
     std::fs::rename(sandbox.state().with_extension("away"), sandbox.state()).expect("the folder is back");
 }
 
-/// Creates a folder for fallback files, and sets `XDG_RUNTIME_DIR` to the folder.
+/// Sets `XDG_RUNTIME_DIR` to a new folder, where the broker saves records if the state folder is not writable.
 pub(crate) fn with_runtime_dir(sandbox: Sandbox) -> (Sandbox, PathBuf) {
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");

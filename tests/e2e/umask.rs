@@ -66,7 +66,7 @@ fn use_commands(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
     save_to_fallback(stage, imagery);
 }
 
-/// Renews a token while the state folder is not writable. The broker must save the record to the fallback file.
+/// Renews a token while the state folder is not writable. The broker must save the record to the runtime folder.
 fn save_to_fallback(stage: &Stage, imagery: &EarthDaily) {
     stage.sandbox.age("earthdaily", TimeDelta::days(2));
     imagery.forget_seen();
@@ -131,7 +131,7 @@ fn files_are_private_whatever_the_umask() {
         for (name, mode) in documented {
             assert!(found.remove(name) == Some(mode), "umask {umask}: {name} does not have mode {mode:o}");
         }
-        // The record in the runtime folder and temporary files have random names, so a prefix identifies them.
+        // The fallback record and temporary files have random names, so the test finds them by the start of the name.
         let (fallback, rest): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(name, _)| name.starts_with("run/broker/earthdaily-"));
         assert!(matches!(&fallback[..], [(_, 0o600)]), "umask {umask}: {fallback:?}");

@@ -140,7 +140,7 @@ fn login_opens_browser_after_broker_executable_is_removed() {
 }
 
 #[test]
-fn variables_withheld_by_embedding_program_stay_withheld() {
+fn config_lists_variables_withheld_by_an_embedding_program() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("EDS.env");
     sandbox.write(&file, "EDS_SECRET=secret\n");

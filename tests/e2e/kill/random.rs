@@ -66,7 +66,7 @@ fn stop_at_random(case: Case) {
 }
 
 #[test]
-fn random_kills_lose_no_login_unless_old_token_is_refused() {
+fn random_kills_lose_no_login_if_old_refresh_token_works() {
     for case in [KEEP, OMIT, GRACE] {
         stop_at_random(case);
     }

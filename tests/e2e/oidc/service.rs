@@ -44,7 +44,7 @@ pub(crate) struct Service {
     url: String,
 }
 
-/// The numbers of requests that the server has received.
+/// The numbers of requests that the server has received, and of grants that it has revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) token_requests: u64,

@@ -82,7 +82,7 @@ fn broker_reads_output_of_an_aws_credential_process() {
 }
 
 #[test]
-fn kubernetes_exec_credential_output_is_read() {
+fn broker_reads_token_from_a_kubernetes_exec_credential() {
     let output = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"KANARIE-t","expirationTimestamp":"2100-01-01T00:00:00Z"}}"#;
     assert!(lifetime(output, "speaks = \"kubectl\"") > 1_000_000_000);
     let without = r#"{"kind":"ExecCredential","status":{"clientCertificateData":"…"}}"#;
@@ -110,7 +110,7 @@ fn broker_gets_a_token_from_a_cargo_credential_provider() {
 }
 
 #[test]
-fn error_for_a_failed_program_shows_its_exit_status() {
+fn error_for_a_failed_plugin_program_shows_its_exit_status() {
     let sandbox = printing("", "speaks = \"text\"");
     std::fs::remove_file(sandbox.home().join("printed")).expect("removed");
     let run = token(&sandbox, &[]).ends(1).fails_with("program_failed");
@@ -118,7 +118,7 @@ fn error_for_a_failed_program_shows_its_exit_status() {
 }
 
 #[test]
-fn invalid_output_settings_of_a_program_are_config_errors() {
+fn invalid_output_settings_of_a_plugin_are_config_errors() {
     for (keys, code, key) in [
         ("speaks = \"text\"\ntoken = \"a\"", "config_invalid", "`token`"),
         ("speaks = \"cargo\"", "config_missing_key", "`registry`"),
