@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 const TASKS: usize = 1000;
 const PROCESSES: usize = 64;
-/// The response time of the fake server.
+/// How long the fake server takes for each response.
 const SERVICE: Duration = Duration::from_millis(100);
 
 fn main() {

@@ -148,7 +148,7 @@ fn add_does_not_change_an_invalid_toml_file() {
 }
 
 #[test]
-fn concurrent_adds_lose_no_service() {
+fn concurrent_broker_add_commands_lose_no_service() {
     let sandbox = Sandbox::new();
     let names = ["knmi", "cds", "met-office", "planet-key", "global-fishing-watch"];
     for add in names.map(|name| sandbox.start(&["add", name])) {

@@ -62,7 +62,7 @@ fn http(status: &str, header: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }
 
-/// Returns the redirect URI of the broker, with a code or an error.
+/// Returns the broker's redirect URI with an authorization code, or with an error if `account` is `None`.
 fn redirect(params: &BTreeMap<String, String>, account: Option<&str>) -> Url {
     let mut url = Url::parse(&params["redirect_uri"]).expect("a redirect URI");
     let result = if account.is_some() { ("code", "the-code") } else { ("error", "access_denied") };

@@ -119,7 +119,7 @@ fn need_strace() {
     assert!(rustix::process::geteuid().is_root(), "run this test as root");
 }
 
-/// Adds a browser that exits at once.
+/// Adds a program to the sandbox that stands for the browser and exits at once.
 fn with_browser(watched: Watched) -> Watched {
     let browser = watched.sandbox.home().join("browser");
     write_script(&watched.sandbox, &browser, "#!/bin/sh\nexit 0\n");

@@ -49,7 +49,7 @@ fn without_kinds(line: &str) -> String {
 }
 
 #[test]
-fn mistake_in_unrequested_provider_is_ignored() {
+fn config_mistake_in_unrequested_provider_is_ignored() {
     let (_service, sandbox) = earthdaily("[providers.broken]\nkind = \"nothing\"\n");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let _ = sandbox.broker(&["token", "broken"]).ends(5).fails_with("config_unknown_kind");
@@ -65,7 +65,7 @@ fn file_named_by_config_flag_must_exist() {
 }
 
 #[test]
-fn environment_variables_override_single_keys_of_a_file() {
+fn environment_variables_override_keys_of_the_config_file() {
     let [in_file, in_env] = two_services();
     let config = format!(
         "[providers.my-imagery]\nkind = \"earthdaily\"\nauth_url = \"{}\"\nclient_secret = {{ file = \"nowhere\" }}\n",
@@ -90,7 +90,7 @@ fn environment_variables_override_single_keys_of_a_file() {
 }
 
 #[test]
-fn environment_variables_add_to_tables_and_replace_secrets() {
+fn environment_variables_add_and_replace_config_keys() {
     let sandbox = Sandbox::new()
         .with_config(
             "[providers.my-lab]\nkind = \"login\"\nsecrets = { a = { file = \"nowhere\" }, b = { env = \"B\" } }\n\
@@ -150,7 +150,7 @@ fn configuration_in_working_folder_is_not_read() {
 }
 
 #[test]
-fn secrets_come_from_files_and_commands() {
+fn config_secrets_are_read_from_files_and_commands() {
     let (service, sandbox) = earthdaily("");
     let config = sandbox.config();
     let file = sandbox.home().join("secret");
@@ -238,7 +238,7 @@ fn status_lists_valid_providers_beside_an_invalid_one() {
 }
 
 #[test]
-fn refresh_token_variable_is_not_used_by_second_provider() {
+fn refresh_token_variable_is_ignored_by_second_provider() {
     let (service, sandbox) =
         earthscope(broker_testkit::EarthScopeOptions::default(), "kind = \"earthscope\"\n");
     sandbox.write_config(&sandbox.config().replace("providers.earthscope", "providers.second"));

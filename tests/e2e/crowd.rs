@@ -64,7 +64,7 @@ impl Crowd {
         all.into_iter().map(finish).collect()
     }
 
-    /// Makes the token expire, and checks that only one process renews the token.
+    /// Makes the token expire, starts many processes, and checks that only one process renews the token.
     #[track_caller]
     fn renews_once(&self) {
         let before = self.expire();

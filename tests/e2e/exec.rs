@@ -60,7 +60,7 @@ fn exec_command_inherits_process_id_signals_and_open_files() {
     };
     let without = inherited(spawn(program(&sandbox, "sh", &["-c", INHERITED]), &[]));
     assert!(without.starts_with("Blk 00000000\nIgn 00000000\n0\n1\n"), "{without}");
-    // The first run requests the token, the second uses the stored token.
+    // The first run requests a token. The second run uses the stored token.
     for _ in 0..2 {
         assert_eq!(inherited(sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", INHERITED])), without);
     }

@@ -100,7 +100,7 @@ fn record_is_restored_from_fallback_file_without_request() {
 }
 
 #[test]
-fn state_dir_path_with_slash_or_symlink_finds_the_record() {
+fn fallback_file_is_found_if_state_dir_has_slash_or_symlink() {
     let (service, sandbox, fallback) = fallback_and_older();
     let slash = format!("{}/", sandbox.state().display());
     let link = sandbox.home().join("link");

@@ -128,7 +128,7 @@ fn login_quarantines_an_unreadable_record() {
 }
 
 #[test]
-fn record_fields_of_newer_versions_survive_a_rewrite() {
+fn record_fields_of_newer_broker_versions_are_kept() {
     let (_service, sandbox) = seismic();
     let mut record = sandbox.record("earthscope");
     record["later"] = "kept".into();

@@ -30,7 +30,7 @@ fn text_of(path: &str) -> String {
 enum Password {
     /// The user enters the password on the standard input of `broker login`.
     Stdin,
-    /// The password is in an environment variable. A commented line of the configuration names the variable.
+    /// An environment variable contains the password. The test enables the configuration line that names the variable.
     Variable,
 }
 

@@ -8,12 +8,12 @@ mod embed;
 mod own_provider;
 
 #[test]
-fn embed_example_runs() {
+fn embed_example_program_runs() {
     embed::main().expect("the example runs");
 }
 
 #[test]
-fn custom_provider_example_runs() {
+fn custom_provider_example_program_runs() {
     own_provider::main().expect("the example runs");
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Cell {
     pub(crate) broken: Vec<String>,
 }
 
-/// The record of a provider, and what is wrong with the files in the state folder.
+/// The record of a provider, and the problems found in the files of the state folder.
 struct Disk {
     record: Option<Value>,
     broken: Vec<String>,
@@ -49,7 +49,7 @@ pub(crate) fn run(request: &Request, stage: &Stage, hitch: &Hitch) -> Cell {
     if hitch.asks_for_a_pause() && record.is_some() {
         home.age(request.kind, TimeDelta::seconds(RETRY_AFTER + 1));
     }
-    // After a successful login, `broker token` shows whether the login works.
+    // If the login succeeded, `broker token` tests the stored login.
     let words =
         if request.words[0] == "login" && first.code == 0 { &["token", request.kind] } else { request.words };
     let next = home.broker(words);

@@ -68,7 +68,7 @@ except duckdb.Error: pass";
     let _ = python(script, &[file, &stage.url()]);
     assert_eq!(stage.authorization(), "Bearer KANARIE'it");
     stage.service.forget_seen();
-    // `localhost` is another host than 127.0.0.1, so DuckDB must not send the token.
+    // The token's host is 127.0.0.1. For DuckDB, `localhost` is another host, so DuckDB must not send the token.
     let _ = python(script, &[file, &stage.url().replace("127.0.0.1", "localhost")]);
     let seen = stage.service.seen();
     assert!(!seen.is_empty() && seen.iter().all(|seen| seen.header("authorization").is_none()), "{seen:?}");

@@ -83,7 +83,7 @@ impl Service {
         placeholder(wanted).map_or(wanted.to_owned(), |name| state.known[name].clone())
     }
 
-    /// Fails if an expected request was not received, or if a received request differs from the expected one.
+    /// Fails if the server did not receive an expected request, or if a received request differs from the expected one.
     #[track_caller]
     pub(super) fn verify(&self, name: &str) {
         let (wrong, left) = {
@@ -119,7 +119,7 @@ fn serve(state: &mut State, base: &str, stream: TcpStream) {
     respond(stream, status, "content-type: application/json", &body);
 }
 
-/// Parses a query or form. The values of a repeated name are joined.
+/// Parses a query or form into names and values. Joins the values of a repeated name.
 pub(super) fn fields(text: &str) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {

@@ -93,7 +93,7 @@ impl Config {
                 (Ok(kind), Some(table)) => {
                     table.iter().any(|(key, value)| display(kind, key, value).1 == Redacted::Yes)
                 }
-                // If the provider's kind is unknown, treat the variable as a secret.
+                // A variable of a provider of unknown kind may be a secret.
                 _ => true,
             })
         };

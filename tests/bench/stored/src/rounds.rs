@@ -1,4 +1,4 @@
-//! Measures all caches in alternating rounds, because other load on the machine should affect all alike.
+//! Measures all token caches in alternating rounds, because other load on the machine should affect all alike.
 
 use std::sync::Barrier;
 use std::time::Instant;

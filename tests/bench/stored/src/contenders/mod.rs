@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 pub use ours::ours;
 use tokio::runtime::Runtime;
 
-/// A token cache under measurement, which stores two tokens.
+/// A token cache whose speed is measured. The cache stores two tokens.
 pub trait Contender: Sync {
     fn name(&self) -> &'static str;
 
