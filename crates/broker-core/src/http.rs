@@ -72,13 +72,13 @@ pub enum Method {
 /// An HTTP request. `Debug` shows only the method and URL, because the request contains secrets.
 #[derive(Clone)]
 pub struct HttpRequest {
-    /// The HTTP method.
+    /// The request's HTTP method.
     pub method: Method,
-    /// The URL.
+    /// The request's URL.
     pub url: ServiceUrl,
     /// The value of the `Content-Type` header.
     pub content_type: Option<&'static str>,
-    /// The body.
+    /// The request's body, which may be empty.
     pub body: Zeroizing<Vec<u8>>,
     /// When the broker may repeat the request.
     pub repeat: Repeat,
@@ -179,11 +179,11 @@ impl fmt::Debug for HttpRequest {
 
 /// An HTTP response. `Debug` shows only the status, because the response may contain secrets.
 pub struct HttpResponse {
-    /// The HTTP status code.
+    /// The response's HTTP status code.
     pub status: u16,
     /// The headers, with names in lower case. Several `set-cookie` headers are joined with line ends.
     pub headers: BTreeMap<String, String>,
-    /// The body, at most 1 MiB.
+    /// The response's body, at most 1 MiB.
     pub body: Zeroizing<Vec<u8>>,
     /// When [`crate::Context::send`] sent the request, by this machine's clock.
     pub sent_at: DateTime<Utc>,

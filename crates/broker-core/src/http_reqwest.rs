@@ -63,7 +63,7 @@ impl ReqwestHttp {
             let mut value = reqwest::header::HeaderValue::from_str(value).map_err(|_| HttpFault {
                 sent: RequestSent::No,
                 code: ErrorCode::BadResponse,
-                what: "the secret contains characters that a header cannot contain".to_owned(),
+                what: "the secret contains characters that an HTTP header cannot contain".to_owned(),
             })?;
             value.set_sensitive(true);
             builder = builder.header(name, value);
@@ -146,7 +146,7 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
 fn fault(error: &reqwest::Error) -> HttpFault {
     let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
     let (code, what) = if error.is_timeout() {
-        (ErrorCode::Timeout, "no connection before the timeout".to_owned())
+        (ErrorCode::Timeout, "could not connect before the timeout".to_owned())
     } else {
         let first = std::error::Error::source(error);
         let sources: Vec<_> = std::iter::successors(first, |error| error.source()).collect();

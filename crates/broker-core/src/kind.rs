@@ -56,7 +56,7 @@ impl<'a> Settings<'a> {
         })
     }
 
-    /// Returns the configured URL, or else the kind's default URL `own`.
+    /// Returns the configured URL, or `own`, the default URL of this kind of provider. `key` is named in errors.
     pub fn url_or(configured: Option<ServiceUrl>, key: &str, own: &str) -> Result<ServiceUrl, SettingsError> {
         configured.map_or_else(|| ServiceUrl::parse(own).map_err(|why| SettingsError::new(key, why)), Ok)
     }

@@ -15,20 +15,20 @@ pub struct DeviceCode {
     pub verification_uri_complete: Option<String>,
     /// The code that the user enters on the web page.
     pub user_code: String,
-    /// How long `user_code` is valid.
+    /// How long the user code is valid.
     pub expires_in: Duration,
 }
 
 /// The interface to the user, for questions during a login and for messages.
 #[async_trait]
 pub trait Prompt: Send + Sync {
-    /// Asks the user for a line of text.
+    /// Asks the user a question, and returns the answer: one line of text.
     async fn ask(&self, question: &str) -> Result<String>;
-    /// Asks the user for a line of text, such as a password, without echo.
+    /// Asks the user for a password or other secret, and does not echo the typed text.
     async fn ask_hidden(&self, question: &str) -> Result<Secret>;
     /// Shows the web page and the code of a device login.
     fn show_code(&self, code: &DeviceCode);
-    /// Shows the login page, and opens a browser if [`Prompt::browses`] is true (RFC 8252 section 4.1).
+    /// Shows the URL of the login page. Opens a browser if [`Prompt::browses`] is true (RFC 8252 section 4.1).
     fn show_page(&self, url: &str) {
         self.notify(&format!("open this page to log in: {url}"));
     }
@@ -37,7 +37,7 @@ pub trait Prompt: Send + Sync {
     fn browses(&self) -> bool {
         true
     }
-    /// Shows about once a second how long the device code remains valid.
+    /// Shows how long the device code remains valid. The broker calls this method about once a second.
     fn waiting(&self, left: Duration);
     /// Shows a message, such as a warning or the reason for a wait.
     fn notify(&self, message: &str);

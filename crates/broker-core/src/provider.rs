@@ -171,14 +171,14 @@ pub enum Login {
     Usual,
     /// Logs in with a refresh token from a login on another host.
     RefreshToken(Secret),
-    /// Logs in with this password, without a prompt.
+    /// Logs in with this password instead of a prompt.
     Password(Secret),
 }
 
 /// The result of a revocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
-    /// Whether the service revoked a refresh token or an access token.
+    /// Whether the service has revoked at least one refresh token or access token.
     pub revoked: bool,
     /// A note for the user, such as what to revoke by hand.
     pub note: Option<String>,
@@ -200,7 +200,7 @@ pub fn refuse_scopes(request: &TokenRequest) -> Result<()> {
     if request.scopes().is_empty() {
         return Ok(());
     }
-    Err(Error::new(ErrorCode::ScopeUnsupported, "the scopes of this provider's tokens cannot be chosen")
+    Err(Error::new(ErrorCode::ScopeUnsupported, "this provider does not support requests with scopes")
         .with_hint(Hint::LeaveOut(RequestPart::Scope)))
 }
 
@@ -211,7 +211,7 @@ pub fn refuse_lifetime(request: &TokenRequest) -> Result<()> {
             "only the service sets the lifetime of this provider's tokens",
             RequestPart::Lifetime,
         )),
-        (_, Some(_)) => Err(unsupported("tokens of this provider have no name", RequestPart::Name)),
+        (_, Some(_)) => Err(unsupported("tokens of this provider cannot have a name", RequestPart::Name)),
         _ => Ok(()),
     }
 }

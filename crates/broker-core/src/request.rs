@@ -34,7 +34,7 @@ impl TokenRequest {
         self
     }
 
-    /// Sets how long the returned token must still be valid.
+    /// Sets the minimum remaining lifetime of the returned token.
     pub fn min_ttl(mut self, left: Duration) -> Self {
         self.min_ttl = Some(left);
         self
@@ -83,7 +83,7 @@ impl TokenRequest {
         self.min_ttl
     }
 
-    /// Whether the request has no options except scopes.
+    /// Whether the token request has no options except scopes.
     pub(crate) fn is_plain(&self) -> bool {
         let Self { scopes: _, expires, min_ttl, force, name, derived } = self;
         !force && expires.is_none() && min_ttl.is_none() && name.is_none() && derived.is_none()
@@ -109,7 +109,7 @@ pub struct Derived {
     pub what: &'static str,
     /// The AWS role; empty if the credential is a cookie.
     pub which: String,
-    /// The request parameters, in the caller's order.
+    /// The parameters of the request for AWS keys, in the caller's order.
     pub params: Vec<(String, String)>,
 }
 
@@ -150,10 +150,10 @@ impl Derived {
     }
 }
 
-/// The requested lifetime of a token.
+/// The lifetime that a caller requests for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// A duration, counted from the request.
+    /// A duration that starts at the time of the request.
     For(Duration),
     /// A day: the token expires when that day begins in UTC.
     Until(NaiveDate),

@@ -42,14 +42,14 @@ pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret
         }
         let text = std::str::from_utf8(&printed);
         Secret::from_lines(
-            text.map_err(|_| Error::new(ErrorKind::InvalidData, "the output is not UTF-8 text"))?,
+            text.map_err(|_| Error::new(ErrorKind::InvalidData, "the command's output is not UTF-8 text"))?,
         )
     };
     let too_slow = |_| Err(Error::new(ErrorKind::TimedOut, "the command did not end within 2 minutes"));
     tokio::time::timeout(COMMAND_TIMEOUT, run).await.unwrap_or_else(too_slow)
 }
 
-/// Reads the output until the command ends. Processes that the command started may keep the pipe open longer.
+/// Reads the command's output until the command ends. Child processes of the command may keep the pipe open longer.
 async fn printed(child: &mut Child, mut stdout: ChildStdout) -> Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
     // The buffer must not grow, because reallocation leaves copies of the secret in memory.
     let (mut printed, mut ended) = (Zeroizing::new(Vec::with_capacity(MOST_PRINTED)), false);

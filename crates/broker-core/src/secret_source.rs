@@ -11,13 +11,13 @@ use crate::{Command, Context, Env, Error, ErrorCode, Result, Secret, fingerprint
 /// "ARGUMENT"] }`. A command runs only when an exchange needs the secret.
 #[derive(Clone)]
 pub enum SecretSource {
-    /// The secret text itself is in the configuration.
+    /// The configuration contains the secret text itself.
     Literal(Secret),
-    /// The name of an environment variable.
+    /// The name of an environment variable that contains the secret.
     Env(String),
-    /// The path of a file; `~/` means the home folder.
+    /// The path of a file that contains the secret; `~/` means the home folder.
     File(PathBuf),
-    /// A program and its arguments; its output is the secret.
+    /// A program and its arguments. The program prints the secret.
     Command(Vec<String>),
 }
 

@@ -13,7 +13,7 @@ use crate::{Claims, HttpResponse, Lifetime, Secret, Window};
 /// How much shorter than requested a token may be, because services round to whole days.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 
-/// A token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.
+/// An access token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Token(Arc<Inner>);
@@ -56,7 +56,7 @@ struct Inner {
 }
 
 impl Token {
-    /// Creates a bearer token. `issued_at` and `expires_at` are by this machine's clock.
+    /// Creates a bearer token. Both times are by this machine's clock.
     #[must_use]
     pub fn new(secret: Secret, issued_at: DateTime<Utc>, expires_at: Option<DateTime<Utc>>) -> Self {
         Self(Arc::new(Inner {
@@ -135,14 +135,14 @@ impl Token {
         self.edit(|inner| inner.not_stored = true)
     }
 
-    /// Adds details that the service returned, except lists and objects.
+    /// Adds details from the response to the token, except lists and objects.
     #[must_use]
     pub fn with_details(self, mut details: Map<String, Value>) -> Self {
         details.retain(|_, value| !value.is_array() && !value.is_object());
         self.edit(|inner| inner.more.extend([("details".to_owned(), Value::Object(details))]))
     }
 
-    /// Stores the requested lifetime with the token, because the service may issue a shorter one.
+    /// Stores the requested lifetime in the token, because the service may issue a token with a shorter lifetime.
     pub(crate) fn asked_for(self, lifetime: Option<Lifetime>) -> Self {
         let asked_until = lifetime.and_then(|lifetime| lifetime.end(self.issued_at())).map(bounds::limit);
         if asked_until.is_none() { self } else { self.edit(|inner| inner.asked_until = asked_until) }
@@ -199,7 +199,7 @@ impl Token {
         self.0.expires_at
     }
 
-    /// Returns the details from the service: see [`Token::with_details`].
+    /// Returns the token's details that the service sent: see [`Token::with_details`].
     #[must_use]
     pub fn details(&self) -> Option<&Map<String, Value>> {
         self.0.more.get("details")?.as_object()

@@ -83,7 +83,7 @@ pub fn is_own(_meta: &Metadata) -> bool {
     true
 }
 
-/// Files in the user's home folder are private by their access rights.
+/// Files in the user's home folder are private, because Windows restricts access to the folder.
 pub(crate) fn is_private(_meta: &Metadata) -> bool {
     true
 }

@@ -149,7 +149,7 @@ fn restore_mode(path: &Path, meta: &Metadata, mode: u32) -> std::io::Result<()> 
 }
 
 pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
-    // Symbolic links have no mode of their own, and their target may belong to another user.
+    // A symbolic link has no mode of its own, and the link's target may belong to another user.
     if path.symlink_metadata()?.is_symlink() {
         return Ok(());
     }
@@ -209,7 +209,7 @@ pub(crate) fn device(path: &Path) -> String {
 /// Returns the file system type of a path: the magic number from statfs(2).
 #[cfg(target_os = "linux")]
 pub(crate) fn magic(path: &Path) -> Option<u64> {
-    // The magic number has 32 bits, which some platforms sign-extend.
+    // On some platforms `f_type` is sign-extended; the magic number has only 32 bits.
     rustix::fs::statfs(path).ok().map(|stat| stat.f_type.cast_unsigned() & 0xFFFF_FFFF)
 }
 

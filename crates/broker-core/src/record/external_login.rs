@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Grant, IssuerState, Record};
 use crate::{Claims, FileLogin, ScopeKey, Secret, Token, fingerprint, sanitize};
 
-/// The path of the login file, and the grant's fingerprint when the record was saved.
+/// The path of the login file, and a fingerprint of the grant that the file contained at the last save.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ExternalLogin {
     path: String,
@@ -27,13 +27,13 @@ fn subject(token: &Token) -> Option<String> {
 }
 
 impl Record {
-    /// Merges the login of the login file at `path` into the record; `None` means a file without a login. If the
-    /// service's own tools have changed the file, the file's login replaces the record's login.
+    /// Merges `login`, read from the login file at `path`, into the record; `None` means a file without a login. If the
+    /// service's own tools have changed the file, `login` replaces the record's login.
     pub(crate) fn join(&mut self, path: &str, login: Option<FileLogin>, now: DateTime<Utc>) {
         let known = self.current.external.take();
         let Some(login) = login else {
             if self.usable_grant().is_some() {
-                // Keeps the login, because the record itself contains the refresh token.
+                // Keeps the record's login, because the record itself contains the refresh token.
                 self.current.external = known;
             } else if known.is_some() {
                 tracing::info!("the service's own tools have removed the login from the login file");
@@ -41,7 +41,7 @@ impl Record {
             }
             return;
         };
-        // A login that was never in the login file stays in use.
+        // Keeps a login that was never written to the login file.
         if known.is_none() && self.usable_grant().is_some() {
             return;
         }
@@ -52,7 +52,7 @@ impl Record {
             self.adopt(login, now);
             return;
         }
-        // A refresh token in the record itself is newer: it could not be written to the login file.
+        // A refresh token in the record is newer than the login file, because writing the file failed.
         if self.grant().is_some_and(|grant| !grant.secret().expose().is_empty()) {
             return;
         }
@@ -124,7 +124,7 @@ impl Record {
         self.login_problem = Some(format!("{} {why}", sanitize(path)));
     }
 
-    /// Whether the record contains this path of a login file, and the fingerprint of this login's refresh token.
+    /// Whether the record names `path` as its login file, and has the fingerprint of the refresh token in `login`.
     pub(crate) fn knows(&self, path: &str, login: &FileLogin) -> bool {
         let fingerprint = grant_fingerprint(login.refresh_token.as_ref());
         let known = self.current.external.as_ref();

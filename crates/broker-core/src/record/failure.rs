@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{Error, ErrorCode, ErrorKind, bounds};
 
-/// The longest `Retry-After` that the broker obeys: a day, because some services have daily quotas.
+/// The longest `Retry-After` that the broker obeys. One day, because some services have daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
 /// Ignores a failure that is further in the future than this: the clock was set back.
@@ -39,7 +39,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Creates a failure at `now`. Callers with a valid token try again only after `pause`.
+    /// Creates a failure with the time `now`. Callers with a valid token try again only after `pause`.
     pub(crate) fn new(error: &Error, now: DateTime<Utc>, pause: TimeDelta) -> Self {
         let asked = error
             .retry_after()
@@ -66,20 +66,20 @@ impl Failure {
         self.code.filter(|code| code.kind() == self.kind).unwrap_or_else(|| self.kind.general_code())
     }
 
-    /// Whether the service refused the requested scopes rather than the client or the password.
+    /// Whether the service refused the requested scopes, and not the client or the password.
     pub(super) fn is_refused_request(&self) -> bool {
         let is_refused = self.code() == ErrorCode::RequestRefused;
         is_refused && self.secret_fingerprint.is_none() && self.resume_at.is_none()
     }
 
-    /// Whether the failure is recent: callers then use a valid stored token without another attempt.
+    /// Whether the failure is recent. Callers then use a valid stored token without another attempt to renew the token.
     pub(crate) fn is_recent(&self, now: DateTime<Utc>) -> bool {
         self.is_past(now) && now < self.retry_at && self.retry_at - self.at <= LONGEST_PAUSE
     }
 
     /// Returns when the pause that the service asked for (`Retry-After`) ends; `None` without a pause at `now`.
     pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // Ignores a pause of more than a day, which only an edited record can contain.
+        // Ignores a pause of more than one day, which only a manually edited record can contain.
         self.resume_at.filter(|at| self.is_past(now) && now < *at && *at - self.at <= LONGEST_PAUSE)
     }
 

@@ -59,8 +59,8 @@ impl Record {
         }
     }
 
-    /// Returns a value that is greater for newer records. The grant's time comes before the revision, because failed
-    /// attempts increase the revision too.
+    /// Returns a value to compare copies of a record: newer copies have a greater value. The grant's time decides
+    /// first, because failed attempts increase the revision too.
     pub(crate) fn age(&self) -> (Option<DateTime<Utc>>, u64) {
         (self.grant().map(|grant| grant.issued_at), self.revision)
     }
@@ -110,7 +110,7 @@ impl Record {
         self.current.tokens.iter().map(|(scopes, token)| (scopes.as_str(), token))
     }
 
-    /// Returns the token that expires last.
+    /// Returns the stored token with the latest expiry.
     pub(crate) fn longest_token(&self) -> Option<&Token> {
         let end = |token: &&Token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC);
         self.current.tokens.values().max_by_key(end)
@@ -152,7 +152,7 @@ impl Record {
         self.last_failed_request().map(|(_, failure)| failure)
     }
 
-    /// Returns [`Record::last_failure`] with the scopes of the request.
+    /// Returns the failure from [`Record::last_failure`], and the scopes that were requested.
     pub(crate) fn last_failed_request(&self) -> Option<(&String, &Failure)> {
         let newest_token = self.current.tokens.values().map(Token::issued_at).max();
         let concerns_login = |(scopes, failure): &(&String, &Failure)| {
@@ -216,7 +216,7 @@ impl Record {
     pub(crate) fn set_grant(&mut self, mut grant: Grant) {
         // A new refresh token proves that the service accepted the password.
         self.current.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
-        // Keeps unknown fields, which newer broker versions wrote for the same login.
+        // Keeps unknown fields of the old grant, which newer broker versions wrote for the same login.
         grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
         self.current.grant = Some(grant);
     }
@@ -238,7 +238,7 @@ impl Record {
         self.current.tokens.retain(|_, token| keep(token));
     }
 
-    /// Removes a rejected token. If the service lists tokens by name, a logout still deletes this token there.
+    /// Removes a rejected token. A logout still deletes the token at services that list tokens by name.
     fn drop_token(&mut self, scopes: &ScopeKey) {
         let before = self.current.tokens.remove(scopes.as_str());
         self.current.supersede(before);
@@ -289,14 +289,14 @@ impl Record {
     }
 }
 
-/// Whether the service refused the requested scopes rather than the login.
+/// Whether the service refused the requested scopes, and not the login.
 fn is_refused_scope(scopes: &str, failure: &Failure) -> bool {
     !scopes.is_empty() && failure.is_refused_request()
 }
 
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Unknown fields of newer versions may contain secrets.
+        // Omits unknown fields of newer broker versions, which may contain secrets.
         f.debug_struct("Record")
             .field("provider", &self.provider)
             .field("issuer", self.issuer())

@@ -28,7 +28,7 @@ enum GrantUpdate {
 }
 
 impl RecordUpdate {
-    /// Creates an update that sets the token for these scopes.
+    /// Creates an update that stores `token` for these scopes.
     pub fn token(scopes: &ScopeKey, token: Token) -> Self {
         Self::default().and_token(scopes, token)
     }
@@ -38,15 +38,15 @@ impl RecordUpdate {
         Self::default().and_grant(secret, at)
     }
 
-    /// Reports that the service refused the refresh token or stored login (`invalid_grant`). The broker reloads
-    /// a grant that another process has replaced, or marks the grant as refused. Then it calls the provider again.
+    /// Reports that the service refused the refresh token or stored login (`invalid_grant`). The broker reloads a grant
+    /// that another process has replaced, or marks the grant as refused. The broker then calls the provider again.
     pub fn grant_refused() -> Self {
         Self { grant: GrantUpdate::Refused, ..Self::default() }
     }
 
-    /// Converts the result of a refresh with `grant` (RFC 6749 section 6) to an update. `invalid_grant` ends the
-    /// login. After another problem, a new grant in the response field `key` is still saved, because the service may
-    /// have replaced `grant`.
+    /// Converts the response to a refresh with `grant` (RFC 6749 section 6) to an update. `invalid_grant` ends the
+    /// login. After another error, a new grant in the response field `key` is still saved, because the service may have
+    /// replaced `grant`.
     pub fn refreshed(
         read: Result<Self, Problem>,
         response: &HttpResponse,
@@ -74,7 +74,7 @@ impl RecordUpdate {
         self
     }
 
-    /// Adds the token for these scopes to the update.
+    /// Adds `token` for these scopes to the update.
     pub fn and_token(mut self, scopes: &ScopeKey, token: Token) -> Self {
         self.tokens.push((scopes.clone(), token));
         self

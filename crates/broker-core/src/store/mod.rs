@@ -21,7 +21,7 @@ pub trait Store: Send + Sync {
     /// Locks a provider's record, unless another process has the lock.
     async fn try_lock(&self, provider: &str) -> Result<Locking>;
 
-    /// Describes the store, and which processes its lock excludes.
+    /// Describes the store for the user: folder, file system, and the processes that a lock excludes.
     fn about(&self) -> StoreAbout;
 }
 
@@ -30,36 +30,36 @@ pub trait Store: Send + Sync {
 pub struct StoreAbout {
     /// Where the records are, such as the path of a folder.
     pub place: String,
-    /// What stores the records, such as a file system type.
+    /// The storage system of the records, such as a file system type.
     pub on: String,
-    /// Whether other hosts may use the same records.
+    /// Whether other hosts may use the store's records.
     pub shared: bool,
-    /// Which processes a lock excludes.
+    /// Which processes a record's lock excludes.
     pub reach: LockScope,
-    /// The path of the lock, if the lock is not in the records' folder.
+    /// The lock file's path, with `NAME` for the provider, if the lock is not in the records' folder.
     pub lock_elsewhere: Option<String>,
 }
 
 /// The processes that a record's lock excludes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockScope {
-    /// A lock excludes only processes on this host.
+    /// A record's lock excludes only processes on this host.
     Host,
-    /// A lock excludes processes on all hosts that use the records.
+    /// A record's lock excludes processes on all hosts that use the records.
     Hosts,
-    /// A lock excludes processes on this host, and perhaps on other hosts.
+    /// A record's lock excludes processes on this host. Whether it excludes other hosts is unknown.
     Unknown,
 }
 
 /// The result of [`Store::try_lock`].
 pub enum Locking {
-    /// The locked record. Dropping the value releases the lock.
+    /// This process now has the lock. Dropping the value releases the lock.
     Taken(Box<dyn Locked>),
     /// Another process has the lock. The text describes that process, if known.
     Busy(Option<String>),
 }
 
-/// A record whose lock this process has.
+/// A record that this process has locked.
 #[async_trait]
 pub trait Locked: Send {
     /// Reads the locked record.

@@ -17,13 +17,13 @@ const SUFFIX: &str = ".tmp";
 /// Temporary files older than one hour are leftovers of killed processes.
 const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
-/// A file that is replaced atomically. The caller must have the file's lock.
+/// A file whose content is replaced atomically. The caller must have the file's lock.
 pub(super) struct AtomicFile {
     path: PathBuf,
     prefix: String,
-    /// Whether other hosts may use the same folder.
+    /// Whether other hosts may use the folder of the file.
     on_network: bool,
-    /// Temporary files with reserved disk space, one for each planned save.
+    /// Temporary files with reserved disk space, one for each save that is planned.
     reserved: Vec<NamedTempFile>,
 }
 
@@ -60,7 +60,7 @@ impl AtomicFile {
             if !platform::is_gone(&error) {
                 return Err(cannot_write("replace", &self.path, error));
             }
-            // Another host, or a cleanup program, may have removed the reserved temporary files.
+            // The reserved temporary files are gone: another host or a cleanup program may have removed them.
             self.reserved.clear();
             self.probe(1)?;
             self.put(bytes).map_err(|error| cannot_write("replace", &self.path, error))?;
@@ -96,7 +96,7 @@ impl AtomicFile {
         }
     }
 
-    /// Writes the content to a reserved temporary file, which then replaces the file.
+    /// Writes the content to a reserved temporary file, then renames the temporary file to the file's path.
     fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let mut file = self.reserved.pop().ok_or_else(|| std::io::Error::other("no space is reserved"))?;
         file.seek(SeekFrom::Start(0))?;

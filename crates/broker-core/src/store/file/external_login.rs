@@ -1,4 +1,4 @@
-//! Stores the grant of a provider in the login file of the service's own tools, and the other data in a record.
+//! Stores a provider's grant in the login file of the service's own tools, and the other data in a record file.
 
 use std::fs::File;
 use std::path::Path;
@@ -42,7 +42,7 @@ enum Found {
     Nothing,
     /// A login that the broker can use.
     Login(FileLogin),
-    /// Content that cannot be used. `why` is the reason; `torn` means incomplete.
+    /// Content that the broker cannot use. `why` is the reason; `torn` means that the content is incomplete.
     Other { why: String, torn: bool },
 }
 
@@ -60,7 +60,7 @@ impl ExternalLoginStore {
 #[async_trait]
 impl Store for ExternalLoginStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        // The login file is read last, because a save writes it first: the result then has the newest login.
+        // A save writes the login file before the record. Reading in the opposite order never misses the newest login.
         let record = self.records.peek(provider)?;
         Ok(self.join.join(provider, record, &self.join.read_file().found))
     }
@@ -143,7 +143,7 @@ impl Locked for LockedExternalLogin {
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        // After a response, the login file is read again only if the file has changed.
+        // Reads the login file again only if another program has changed the file since the last read.
         let version = Version::of(self.join.file.path());
         if version.is_none() || version != self.content.version {
             self.content = self.join.read_file();
@@ -209,7 +209,7 @@ impl LockedExternalLogin {
         }
     }
 
-    /// Writes the login to the login file, then the remaining data to the record.
+    /// Writes the login to the login file, and then the other data to the record file.
     async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
         // Renames the file instead of overwriting another issuer's login, or a login that the broker never used.
         let found = &self.content.found;
@@ -289,7 +289,7 @@ impl Join {
         FileContent { found, bytes: bytes.ok().flatten(), version }
     }
 
-    /// Whether the login file may contain something other than a login of the record's issuer.
+    /// Whether the login file may contain a login of another issuer, or content that is not a login.
     fn is_foreign(&self, found: &Found, record: &Record) -> bool {
         match found {
             Found::Nothing => false,
@@ -312,7 +312,7 @@ impl Join {
         *record = record.of_issuer(issuer, account, now);
         let path = self.path();
         match found {
-            // A missing folder may be an unmounted disk, and is not treated as a logout.
+            // A missing folder may be on an unmounted disk, so the broker does not treat this as a logout.
             Found::Nothing if record.is_external() && !self.folder_exists() => {
                 record.set_file_unusable(&path, "cannot be read: its folder does not exist");
             }

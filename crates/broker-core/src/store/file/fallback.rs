@@ -49,7 +49,7 @@ impl FallbackStore {
     ) -> Result<Option<(Box<Record>, Option<String>)>> {
         let mut newest: Option<(Box<Record>, Option<String>)> = None;
         for path in self.files(provider) {
-            // Fails if a record cannot be decrypted: it may be newer than the records in the other folders.
+            // Fails if a record cannot be decrypted, because that record may be the newest one.
             let found = match read(&path, provider, sealer) {
                 Err(error) if Envelope::of_file(&path).is_some() => return Err(error),
                 found => found,
@@ -101,14 +101,14 @@ impl FallbackStore {
         Ok(())
     }
 
-    /// Returns the path of the lock that all processes of this host share, whatever their environment variables.
+    /// Returns the path of the lock file that all processes of this host share, whatever their environment variables.
     pub(super) fn lock_path(&self, provider: &str) -> PathBuf {
         let [_, lasting] = runtime_folders();
         lasting.join(self.name(provider, "lock"))
     }
 }
 
-/// Returns the same path for every spelling of a folder, even if the folder cannot be read now.
+/// Returns the same path for every spelling of a folder's path, even if the folder cannot be read now.
 fn canonical(folder: &Path) -> PathBuf {
     let plain: PathBuf =
         std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).components().collect();

@@ -8,9 +8,9 @@ use crate::{LockScope, platform};
 pub(super) struct Filesystem {
     /// The file system's name in messages: `ext4`, `nfs4 (server:/home)`.
     pub(super) name: String,
-    /// Whether other hosts may use the same files.
+    /// Whether other hosts may use the same file system.
     pub(super) is_network: bool,
-    /// Whether a file lock (`flock`) excludes processes on other hosts too.
+    /// Whether `flock` on this file system excludes processes on other hosts too.
     pub(super) reach: LockScope,
 }
 
@@ -43,7 +43,7 @@ const NETWORK: [(u64, &str); 16] = [
 ];
 
 impl Filesystem {
-    /// Finds the file system of a folder, or of the nearest parent that exists.
+    /// Finds the file system of a folder. If the folder does not exist, uses the nearest parent that exists.
     pub(super) fn of(folder: &Path) -> Self {
         let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -12,7 +12,7 @@ pub(super) enum Attempt {
     Taken(File),
     /// Another process has the lock. The text describes that process, if known.
     Busy(Option<String>),
-    /// The file system does not support locks.
+    /// The file system of the lock file does not support locks.
     Unsupported,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
     if !Version::is_at(path, &lock) {
         return Ok(Attempt::Busy(None));
     }
-    // The text only tells waiting processes who has the lock, so a failed write is ignored.
+    // The text in the lock file only tells waiting processes who has the lock, so a failed write is ignored.
     let _ = platform::note_in_lock(&lock, &format!("{} {}", std::process::id(), platform::host_name()));
     Ok(Attempt::Taken(lock))
 }

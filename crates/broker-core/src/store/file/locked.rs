@@ -11,14 +11,14 @@ use super::read::read;
 use super::sealed::{no_sealer, not_json};
 use crate::{Error, ErrorCode, Loaded, Locked, Migrated, Record, Result, zeroizing};
 
-/// A record file whose lock this process has.
+/// A record file that this process has locked.
 pub(super) struct LockedFile {
     /// The open lock files. Closing these files releases the locks.
     _locks: Vec<File>,
     layout: StoreLayout,
     file: AtomicFile,
     provider: String,
-    /// Whether the record file could not be read when the record was loaded. A save quarantines such a file.
+    /// Whether the record file was unreadable. The next save moves such a file to quarantine.
     unreadable: bool,
     /// The encryption method of the locked record. Only a new login changes the method.
     sealed_with: Option<String>,

@@ -14,20 +14,20 @@ use crate::{Result, is_provider_name};
 pub enum StorageFormat {
     /// The record is not encrypted, or the file contains no record.
     Plain,
-    /// Encrypted with the named method, such as a passphrase or the OS keyring.
+    /// The record is encrypted with the named method, such as a passphrase or the OS keyring.
     Sealed(String),
 }
 
 /// The result of [`FileStore::migrate`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Migrated {
-    /// The record was rewritten in the configured storage format.
+    /// The record file was rewritten in the configured storage format.
     Moved,
-    /// The record already had the configured storage format.
+    /// The record file already had the configured storage format.
     Already,
-    /// No record is stored.
+    /// No record file exists.
     Nothing,
-    /// The record is unreadable and was not changed; the text says why.
+    /// The record file is unreadable and was not changed; the text says why.
     Unreadable(String),
 }
 

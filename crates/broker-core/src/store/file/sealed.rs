@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 use super::bytes::{file_names, read_bytes};
 use crate::{Error, ErrorCode, Result};
 
-/// The version number of encrypted record files. Broker versions without encryption then report a newer format.
+/// The version number of encrypted record files. A broker without encryption reports such a file as too new.
 pub(crate) const SEALED_FORMAT: u64 = 2;
 
-/// Encrypts and decrypts the records of a file store.
+/// Encrypts and decrypts the record files of a store.
 pub trait Sealer: Send + Sync + Debug {
     /// Returns the encryption method for new logins; `None` if records are stored as plain text.
     fn configured(&self) -> Option<&str>;
