@@ -77,7 +77,7 @@ impl Provider for Static {
         vec![self.source.clone()]
     }
 
-    /// With the key `life`, the broker reads an expired token again. Otherwise the user must replace the token.
+    /// If the key `life` is set, the broker reads an expired token again. Otherwise the user must replace the token.
     fn can_renew(&self, record: &Record) -> bool {
         let stored = record.token(&ScopeKey::default());
         self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none())
@@ -128,7 +128,7 @@ impl Static {
         match token {
             "" => Err(problem("the token is empty")),
             token if token.contains(['\n', '\r']) => Err(problem("the token has several lines").with_hint(
-                "store only one line, the token; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
+                "store only the token, or set `kind = \"exec\"` and `speaks = \"text\"` to use the first line",
             )),
             token if token.contains(char::is_control) => Err(problem("the token contains control characters")),
             token => Ok(Secret::new(token)),

@@ -10,7 +10,7 @@ use crate::fake::HANG_HEADER;
 /// The timeout of a request in real time. Even on a busy machine, only a broken test takes this long.
 const LONGEST: Duration = Duration::from_mins(2);
 
-/// An HTTP client that saves tests a wait: if a fake server hangs, the client returns a timeout error at once.
+/// An HTTP client for tests. If a fake server hangs, the client returns a timeout error without waiting.
 #[derive(Debug, Default)]
 pub(crate) struct TestHttp(ReqwestHttp);
 

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::login::{ISSUER, Plan, start};
 
 #[tokio::test]
-async fn code_is_exchanged_with_the_pkce_verifier() {
+async fn authorization_code_is_exchanged_with_pkce_verifier() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     // The configured `client_id` replaces the `client_id` in the query of the configured endpoint.
@@ -41,7 +41,7 @@ async fn code_is_exchanged_with_the_pkce_verifier() {
 }
 
 #[tokio::test]
-async fn each_login_has_new_state_challenge_and_port() {
+async fn each_browser_login_has_new_state_challenge_and_port() {
     let (mut one, mut other) = (start(Plan::default()), start(Plan::default()));
     let (one, other) = (one.request().await, other.request().await);
     for name in ["state", "code_challenge", "redirect_uri"] {
@@ -104,7 +104,7 @@ async fn invalid_requests_to_the_listener_do_not_end_the_login() {
 }
 
 #[tokio::test]
-async fn request_head_sent_byte_by_byte_is_read() {
+async fn callback_request_sent_byte_by_byte_is_read() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut login = start(Plan::default());
     let request = login.request().await;
@@ -123,7 +123,7 @@ async fn request_head_sent_byte_by_byte_is_read() {
 }
 
 #[tokio::test]
-async fn authorization_response_of_another_issuer_ends_the_login() {
+async fn login_fails_on_authorization_response_of_wrong_issuer() {
     let iss = url::form_urlencoded::byte_serialize(ISSUER.as_bytes()).collect::<String>();
     for (query, code) in [
         (format!("state=STATE&code=c&iss={iss}"), None),
@@ -142,7 +142,7 @@ async fn authorization_response_of_another_issuer_ends_the_login() {
 }
 
 #[tokio::test]
-async fn error_names_the_port_that_is_already_in_use() {
+async fn login_error_names_redirect_port_already_in_use() {
     let used = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = used.local_addr().unwrap().port();
     for host in ["127.0.0.1", "localhost"] {

@@ -44,7 +44,7 @@ async fn user_is_asked_again_after_pasting_a_wrong_address() {
 }
 
 #[tokio::test]
-async fn three_wrong_pasted_addresses_end_the_login() {
+async fn login_fails_after_three_wrong_pasted_addresses() {
     let (mut login, asked) = typing(&["bare", "URL?state=wrong&code=c", "URL?code=c"]);
     assert_eq!(login.end().await.expect_err("no address").code(), ErrorCode::LoginRequired);
     assert_eq!(asked.load(Ordering::SeqCst), 3);
@@ -52,7 +52,7 @@ async fn three_wrong_pasted_addresses_end_the_login() {
 }
 
 #[tokio::test]
-async fn pasted_address_with_an_error_ends_the_login() {
+async fn login_fails_if_pasted_address_contains_an_error() {
     let (mut login, _) = typing(&["URL?state=STATE&error=access_denied"]);
     assert_eq!(login.end().await.expect_err("denied").code(), ErrorCode::AccessDenied);
     let (mut login, _) = typing(&["URL?state=STATE&code=c&iss=https%3A%2F%2Fevil.example"]);

@@ -190,7 +190,7 @@ async fn changed_scope_setting_refreshes_without_a_new_login() {
 }
 
 #[tokio::test]
-async fn invalid_client_error_keeps_the_stored_login() {
+async fn errors_except_invalid_grant_keep_the_stored_login() {
     for (name, code, key) in [
         ("invalid_client", ErrorCode::ClientRefused, "`client_id`"),
         ("unauthorized_client", ErrorCode::RequestRefused, "`flow`"),

@@ -59,7 +59,7 @@ fn claims(call: &Call) -> Claims {
     Claims::read(&Secret::new(call.field("client_assertion").expect("an assertion"))).expect("a JWT")
 }
 
-/// A private key, the configured algorithm, the expected algorithm, and the public key for verification.
+/// A test case: a private key, the configured algorithm, the expected algorithm, and the public key for verification.
 type Case<'a> = (&'a str, Option<&'a str>, &'a str, &'static dyn VerificationAlgorithm, Vec<u8>);
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn each_key_algorithm_signs_valid_client_assertions() {
 }
 
 #[tokio::test]
-async fn assertions_have_unique_jti_and_the_issuer_as_aud() {
+async fn client_assertions_have_unique_jti_and_issuer_as_aud() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let issuer = json!({ "issuer": "https://login.example.org/" });

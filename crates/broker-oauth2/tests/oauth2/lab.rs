@@ -71,7 +71,7 @@ impl Lab {
         Self { world: World::new(), service: Arc::default() }
     }
 
-    /// Logs in with the refresh token `refresh-0`, and forgets the requests of the login.
+    /// Logs in with the refresh token `refresh-0`, and clears the recorded requests.
     pub(crate) async fn logged_in(token_url: &str, table: Value) -> Self {
         let lab = Self::new();
         lab.issues_tokens(token_url, "token");

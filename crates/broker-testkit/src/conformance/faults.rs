@@ -88,7 +88,7 @@ pub(super) fn after() -> Vec<(&'static str, Fault)> {
     vec![("cut after", Fault::CutAfter), ("hang after", Fault::HangAfter), ("cut within", Fault::Truncated)]
 }
 
-/// Checks that a lost response ends the login only if the service has invalidated the grant.
+/// Checks that a lost response ends the login only if the service accepts each refresh token once.
 pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let (broker, old) = with_expired_token(subject).await;
     let may_end = lost_response_ends_login(subject, &broker).await;
@@ -118,7 +118,7 @@ async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> b
     before != grant()
 }
 
-/// Checks that a new refresh token in a malformed response is stored, because the old one may be invalid.
+/// Checks that a new refresh token in a malformed response is stored, because the old token may be invalid.
 pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
     let (_, old) = with_expired_token(subject).await;
     let fault = Fault::edit(|answer| answer["error"] = "server_error".into());
@@ -127,6 +127,6 @@ pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "rotated grant: {error}");
     }
     let next = token_of_new_process(subject).await;
-    let next = next.unwrap_or_else(|error| panic!("rotated grant: the new grant was not stored: {error}"));
+    let next = next.unwrap_or_else(|error| panic!("rotated grant: the new refresh token was lost: {error}"));
     assert!(!next.secret().same_as(old.secret()), "rotated grant: the expired token was returned");
 }

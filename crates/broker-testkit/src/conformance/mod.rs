@@ -56,10 +56,10 @@ pub trait Subject: Send + Sync {
     /// Returns the name of the fake server's route that renews an expired token.
     fn renewal_route(&self) -> &str;
 
-    /// Revokes the grant at the service, as an administrator would. Returns `false` if the service issued no grant.
+    /// Revokes the refresh token at the service, as an administrator would. Returns `false` if none was issued.
     fn end_grant(&self) -> bool;
 
-    /// Returns the secrets that a renewal request contains, except the grant. An example is a client secret.
+    /// Returns the secrets that a renewal request contains besides the refresh token, such as a client secret.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
     }

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// Test clients send this header to get an immediate response instead of a hang. The server does not record it.
+/// Test clients send this header to get an immediate response instead of a hang. The server does not record the header.
 pub(crate) const HANG_HEADER: &str = "x-fake-server-hang";
 
 /// A request that a fake server received.

@@ -65,7 +65,7 @@ impl RefreshTokens {
         (!self.revoked_families.contains(&stored.family)).then(|| stored.scope.clone())
     }
 
-    /// Handles the use of a valid refresh token. Returns the refresh token for the response, if any.
+    /// Handles a refresh with a valid refresh token. Returns the refresh token for the response, if any.
     pub(super) fn renew(&mut self, token: &str) -> Option<String> {
         self.refreshes += 1;
         match self.rotation {

@@ -39,7 +39,7 @@ fn at(clock: &Moved) -> CarbonMapperOptions {
 }
 
 #[test]
-fn scoped_token_is_valid_after_access_token_expires() {
+fn scoped_token_stays_valid_after_access_token_expires() {
     let clock = Moved::default();
     let service = CarbonMapper::start(at(&clock));
     let (access, refresh_token) = login(&service);

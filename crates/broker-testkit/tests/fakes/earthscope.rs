@@ -183,7 +183,7 @@ fn refresh_token_reuse_revokes_only_its_own_login() {
 }
 
 #[test]
-fn old_refresh_token_works_once_more_if_grace_is_1() {
+fn replaced_refresh_token_works_once_if_refresh_grace_is_1() {
     let service = EarthScope::start(EarthScopeOptions {
         rotation: Rotation::RotateDetectReuse,
         refresh_grace: 1,
@@ -221,7 +221,7 @@ fn revoked_refresh_token_is_refused() {
 }
 
 #[test]
-fn client_credentials_return_no_refresh_token() {
+fn client_credentials_response_has_no_refresh_token() {
     let service = EarthScope::start(EarthScopeOptions {
         client_secret: Some("s3".to_owned()),
         expires_in_form: ExpiresIn::String,

@@ -19,10 +19,10 @@ pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 /// Environment variables with this prefix set keys of providers: `BROKER_PROVIDERS__NAME__KEY`.
 const PREFIX: &str = "BROKER_PROVIDERS__";
 
-/// Files up to this many bytes are parsed whole. Errors in all their tables are reported.
+/// Files of up to this many bytes are parsed whole, so that errors in all tables are reported.
 const SHORT: usize = 8 * 1024;
 
-/// The configuration files. A later file wins.
+/// The configuration files. Values of a later file replace values of an earlier file.
 pub(crate) struct Files {
     pub(crate) paths: Vec<PathBuf>,
     /// Whether the user named the file. A named file must exist; default files are optional.

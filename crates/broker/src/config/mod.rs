@@ -56,7 +56,7 @@ impl Config {
     ) -> Result<Self> {
         let texts = layers::read(files)?;
         let merged = layers::merge(&texts, env.as_ref(), &kinds, only.as_ref())?;
-        // The files are parsed again only if one sets `store`, because errors need the line number of `store`.
+        // Errors need the line number of `store`, so the files are parsed again if one of them sets `store`.
         let with_key = if merged.figment.contains("store") { texts.as_slice() } else { &[] };
         let store = StoreConfig::read(with_key, env.as_ref())?;
         let mut config = Self { merged, providers: Dict::new(), texts, kinds, store, env };

@@ -138,7 +138,7 @@ fn user_code() -> String {
     format!("{}-{}", &all[..4], &all[4..])
 }
 
-/// Removes punctuation from a user code and converts its case (RFC 8628 section 6.1).
+/// Converts a user code to upper case and removes its punctuation (RFC 8628 section 6.1).
 fn plain(user_code: &str) -> String {
     let letters = user_code.chars().filter(char::is_ascii_alphanumeric);
     letters.map(|letter| letter.to_ascii_uppercase()).collect()
