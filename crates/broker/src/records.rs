@@ -67,7 +67,7 @@ impl Records {
         self.store.names().into_iter().filter_map(format).collect()
     }
 
-    /// Returns the unreadable record files that the broker renamed (quarantined) and that may contain plain text.
+    /// Returns the unreadable record files that the broker renamed (quarantined) and that may contain plain-text secrets.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         self.store.plain_quarantined()
@@ -81,11 +81,11 @@ impl Records {
     }
 
     /// Removes the encryption key from the OS keyring if no record needs this key. Returns whether a key was removed.
-    /// Does not call the keyring if the broker has never stored a key there.
+    /// Calls the keyring only if the broker may have stored a key there.
     pub fn forget_unused_key(&self) -> Result<bool> {
         #[cfg(feature = "sealed")]
         if self.vault.may_have_key() {
-            // Another operation, such as a login, may encrypt a new record with this key, so wait until none runs.
+            // A login that runs at the same time may encrypt a new record with this key. If so, the key is not removed.
             return Ok(self.store.while_idle(|| self.vault.forget_unused())?.unwrap_or(false));
         }
         Ok(false)
