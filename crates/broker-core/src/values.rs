@@ -24,7 +24,7 @@ impl<'de> Deserialize<'de> for ConfigDuration {
     }
 }
 
-/// A list of words. A single text is split at spaces and commas, or parsed as JSON.
+/// A configured list of words: a list, words separated by spaces or commas, or the text of a JSON list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words(pub Vec<String>);
 
@@ -43,7 +43,7 @@ fn split(text: &str) -> Vec<String> {
     text.split(is_separator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// A configuration table. Text in place of a table is parsed as JSON. TOML dates become text.
+/// A configuration table, which may also be the text of a JSON object. TOML dates become text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields(pub Map<String, Value>);
 
@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// Replaces dates by text, because the crate `toml` passes a date as a table with one text.
+/// Converts TOML dates to text. The crate `toml` passes a date as a table with one text.
 fn dates_as_text(value: &mut Value) {
     match value {
         Value::Object(table) => match table.remove("$__toml_private_datetime") {

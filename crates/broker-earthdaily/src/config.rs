@@ -41,7 +41,7 @@ pub(crate) struct Account {
     pub(crate) secret: Option<SecretSource>,
     pub(crate) client_auth: Authentication,
     pub(crate) api: ServiceUrl,
-    /// Where the secret comes from, for messages.
+    /// The files or variables with the secret, for messages. Without a secret, the searched places.
     pub(crate) sources: Vec<String>,
 }
 
@@ -53,7 +53,7 @@ impl Config {
             |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == sources::SECRET);
         let configured = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
         if has_file && configured {
-            // Configured URLs must not receive the secret of the `.env` file.
+            // Drops the configured URLs, which must not receive the secret of the `.env` file.
             self = Self { client_auth: self.client_auth, ..Self::default() };
         }
         let set = match &self.client_secret {
@@ -66,7 +66,7 @@ impl Config {
             match found.filter(|_| has_file || own.is_none()) {
                 Some((text, place)) => ServiceUrl::parse(text).map(Some).map_err(|why| {
                     let message =
-                        format!("invalid {variable}, which belongs to the secret from {place}: {why}");
+                        format!("invalid URL {variable}, set together with the secret in {place}: {why}");
                     SettingsError::new("", message)
                 }),
                 None => Ok(own),

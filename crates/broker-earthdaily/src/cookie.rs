@@ -19,13 +19,15 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
             .with_hint(Hint::LeaveOut(RequestPart::Name)));
     }
     let until = |lifetime: Lifetime| lifetime.end(now).map(|end| end - now);
-    let too_long = || Error::usage("the lifetime is too long for a calendar date");
+    let too_long = || Error::usage("the requested lifetime of the cookie is too long for a calendar date");
     let requested = match request.asked_lifetime() {
         Some(lifetime) => until(lifetime).ok_or_else(too_long)?,
         None => DEFAULT_LIFETIME,
     };
     if requested < TimeDelta::seconds(1) {
-        return Err(Error::usage("the requested expiry is in the past: a cookie lives at least one second"));
+        return Err(Error::usage(
+            "the cookie would have expired already: its minimum lifetime is one second",
+        ));
     }
     let minimum = until(Lifetime::For(request.asked_ttl().unwrap_or_default())).ok_or_else(too_long)?;
     Ok(requested.max(minimum))
@@ -156,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cookie_domain_may_be_the_host_or_a_parent() {
+    fn cookie_domain_may_be_the_host_or_its_parent_domain() {
         let domain = |attribute: &str, host| {
             let line = format!("a=b; {attribute}");
             Cookie::read(&line).and_then(|cookie| cookie.domain_for(host))

@@ -21,7 +21,7 @@ use config::{Account, Authentication, Config};
 
 pub use sources::Credentials;
 
-/// The lifetime of a token without `expires_in`.
+/// The assumed lifetime of a token if the response has no `expires_in`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 const HOST: &str = "api.earthdaily.com";
@@ -88,7 +88,7 @@ impl Provider for EarthDaily {
         true
     }
 
-    /// Requests the asset cookie if the caller wants it and an access token is stored, otherwise an access token.
+    /// Requests the asset cookie, or an access token if no access token is stored or the caller wants no cookie.
     async fn exchange(
         &self,
         context: &Context,

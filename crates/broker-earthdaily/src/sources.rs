@@ -135,7 +135,7 @@ impl Form {
         if sets.is_empty() { Err(format!("{path} ({variable}) has no {SECRET}")) } else { Ok(sets) }
     }
 
-    /// Parses the credentials. Errors contain only line numbers, because a line may contain a secret.
+    /// Parses the credentials in a file. Errors contain only line numbers, because a line may contain a secret.
     fn sets(self, text: &Secret, path: &str, named_by: &str) -> Result<Vec<Credentials>, String> {
         let bad = |what: &str, line: usize| format!("{path}{named_by}: line {line} is not valid {what}");
         let text = text.expose().trim_start_matches('\u{feff}');

@@ -14,7 +14,7 @@ const MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 const ROLES: &str = "name a role of EarthScope: s3-miniseed, s3-miniseed-v2 or s3-dropoff";
 
-/// The assumed lifetime of keys without `expiration`: the shortest lifetime that AWS issues.
+/// The assumed lifetime of AWS keys without `expiration`: the shortest lifetime that AWS issues.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 
 pub(crate) fn check(request: &TokenRequest) -> Result<()> {
@@ -63,14 +63,14 @@ impl EarthScope {
         let response = context.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
-            // If the refused access token is not new, the broker gets a new access token and repeats this request.
+            // The broker drops a refused token from before this call, and repeats the request with a new token.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && token.issued_at() <= context.began_at() =>
             {
                 return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
             }
             Err(problem) => {
-                let what = format!("EarthScope refused keys for the role {}", derived.which);
+                let what = format!("EarthScope refused AWS keys for the role {}", derived.which);
                 return Err(problem.error(&what));
             }
         };

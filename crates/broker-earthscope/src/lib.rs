@@ -26,7 +26,7 @@ use tools::SettingsLogin;
 /// The URL of EarthScope's login server.
 const DOMAIN: &str = "https://login.earthscope.org";
 
-/// The lifetime of an access token without `expires_in`.
+/// The assumed lifetime of an access token if the response has no `expires_in`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// The provider type `kind = "earthscope"`.
@@ -87,7 +87,7 @@ impl Provider for EarthScope {
         if request.scopes().iter().any(Derived::is_key) {
             return Err(Error::new(
                 ErrorCode::ScopeUnsupported,
-                "AWS keys cannot be requested as a scope: name their role",
+                "AWS keys cannot be requested by a scope, only by the name of a role",
             ));
         }
         if self.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
@@ -151,7 +151,7 @@ impl Provider for EarthScope {
             }
             (Login::Usual, None) => self.log_in(context).await,
             (Login::RefreshToken(_), Some(_)) => {
-                Err(unsupported("this provider uses `client_secret`, not a refresh token")
+                Err(unsupported("this provider uses `client_secret` and accepts no refresh token")
                     .with_hint("for a user's login, add another provider with `kind = \"earthscope\"`"))
             }
             (Login::RefreshToken(token), None) => self.begin_with(context, token).await,

@@ -15,7 +15,7 @@ const API_URL: &str = "https://api.earthscope.org";
 /// The hosts to which programs may send the access token.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
 
-/// The name of the device flow in [`Issuer`].
+/// The field `flow` of [`Issuer`] for a login by device code.
 const DEVICE_CODE: &str = "device_code";
 
 pub(crate) struct ResolvedSettings {
@@ -64,7 +64,7 @@ impl ResolvedSettings {
         Ok(resolved)
     }
 
-    /// Finds the client secret or login: first the provider's setting, then any client secret, then any login.
+    /// Finds the client secret or login: the provider's own setting, else any client secret, else any login.
     fn find_secret(&mut self) {
         if self.client_secret.is_some() {
             self.layers.clear();
@@ -80,7 +80,7 @@ impl ResolvedSettings {
         }
     }
 
-    /// Reads a setting from the source in `secret_layer`, or if that is unset, from the first source that has it.
+    /// Reads a setting from the source at index `secret_layer`, if set, or else from the first source with the setting.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
         let used = |(index, layer)| self.secret_layer.is_none_or(|secret| secret == index).then_some(layer);
         self.layers.iter().enumerate().filter_map(used).find_map(read)
@@ -179,7 +179,7 @@ impl ResolvedSettings {
         if let Some(login) = &self.settings_login {
             return vec![login.clone()];
         }
-        // Use a source's login only if that source or the configuration sets the domain, or if no source does.
+        // A login is only used with a domain from its own source or the configuration, or with the default domain.
         let domain = self.layers.iter().position(|layer| layer.text("domain").is_some());
         let used = |index| {
             by_device_code && (self.config.domain.is_some() || domain.is_none_or(|domain| domain == index))

@@ -60,7 +60,7 @@ impl LoginFile for TokensFile {
         let issuer = self.file_issuer(claims.as_ref()).map_err(InvalidLoginFile::Other)?;
         let account = access.as_ref().and_then(|access| account(access, id_token.as_ref()));
         let access_token = access.zip(claims).and_then(|(access, claims)| {
-            // An access token without an expiry is ignored, because the token may be invalid.
+            // An access token without an expiry is ignored, because the token may have expired.
             let expires_at = claims.expires_at()?;
             let issued_at = claims.issued_at().unwrap_or(expires_at - crate::DEFAULT_LIFETIME);
             Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(TOOLS_RENEW_AT))
@@ -109,7 +109,7 @@ impl TokensFile {
         }
         match claims.text("iss").map(ServiceUrl::parse) {
             Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(FileIssuer::Configured),
-            // A server on this machine may be a test server, so another issuer is not an error.
+            // A configured server on this machine may be a test server, so the file may name another issuer.
             Some(Ok(issuer)) if self.domain.is_loopback() && self.domain_is_own && !issuer.is_loopback() => {
                 Ok(FileIssuer::Other)
             }
@@ -122,7 +122,7 @@ impl TokensFile {
     }
 }
 
-/// Whether EarthScope's SDK can read the access token. If not, every command of the SDK fails.
+/// Whether EarthScope's SDK can read the access token. An unreadable token makes every command of the SDK fail.
 fn sdk_reads(token: &Secret) -> bool {
     let mut parts = token.expose().splitn(3, '.');
     let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else { return false };

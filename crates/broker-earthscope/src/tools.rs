@@ -21,7 +21,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Returns a text that is not empty from the table `oauth2`.
+    /// Returns the text at `key` in the table `oauth2`, unless the text is empty.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         text(&self.oauth2, key)
     }
@@ -34,7 +34,7 @@ impl Layer {
         }
     }
 
-    /// Returns the login in this source, if there is one.
+    /// Returns the access token and refresh token in these settings; `None` if the settings contain no token.
     pub(crate) fn login(&self) -> Option<SettingsLogin> {
         let secret = |key| self.text(key).map(Secret::new);
         let (access_token, refresh_token) = (secret("access_token"), secret("refresh_token"));
@@ -70,7 +70,7 @@ pub(crate) struct SettingsLogin {
 }
 
 impl SettingsLogin {
-    /// Starts a record with the access token if that token is valid, and with the refresh token.
+    /// Returns a record update with the login's refresh token and, if it is valid, the login's access token.
     pub(crate) fn begin(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let now = context.now();
         let valid = |token: &Secret| {

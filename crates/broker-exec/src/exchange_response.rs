@@ -43,8 +43,8 @@ impl ExchangeResponse {
         self.grant.take_if(|grant| grant.expose().is_empty());
     }
 
-    /// Whether the response changes the record in a way that helps the next exchange. Otherwise the broker would
-    /// repeat the same exchange forever.
+    /// Whether the response changes the record enough for another request to the plugin. Without a change, the broker
+    /// would repeat the request forever.
     pub(crate) fn makes_progress(&self, record: &Record, requested: &ScopeKey, now: DateTime<Utc>) -> bool {
         let stored = record.usable_grant();
         let is_new = |grant: &Secret| !stored.is_some_and(|stored| stored.secret().same_as(grant));

@@ -15,7 +15,7 @@ use crate::program::Program;
 use crate::session::{Malformed, Session};
 use crate::wire::{Description, Request, RevokeResponse};
 
-/// Keys of the record's metadata: the plugin's data, the plugin's issuer, and whether the plugin supports a login.
+/// Names of metadata fields in a record: the plugin's data, the plugin's issuer, and whether the plugin has a login.
 const PLUGIN_DATA: &str = "plugin";
 const ISSUER: &str = "issuer";
 const HAS_LOGIN: &str = "login";
@@ -45,7 +45,7 @@ impl Plugin {
             .iter()
             .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)))
             .collect();
-        // With other settings, the plugin may use another service, which must not receive stored tokens.
+        // With other settings, a plugin may use a service that must not receive the stored tokens.
         let settings_text = Secret::new(Value::Object(config.settings.0.clone()).to_string());
         let issuer = Issuer {
             kind: "exec".to_owned(),
@@ -75,7 +75,7 @@ impl Plugin {
         Request::new(action, &self.name, now, &self.settings)
     }
 
-    /// Starts the plugin and checks the plugin's description. The broker sends secrets only after this check.
+    /// Starts the plugin and checks its response to `describe`. The broker sends secrets only after this check.
     async fn begin<'a>(
         &'a self,
         context: &'a Context,
@@ -228,7 +228,7 @@ impl Plugin {
             return Ok(());
         };
         let message =
-            format!("plugin `{}`: the caller cannot choose the token's {what}", self.program.name());
+            format!("plugin `{}` does not let the caller choose the token's {what}", self.program.name());
         Err(Error::new(code, message).with_hint(Hint::LeaveOut(part)))
     }
 
@@ -289,7 +289,7 @@ impl Provider for Plugin {
         &self.issuer
     }
 
-    /// Checks the request without running the plugin. The exchange checks which features the plugin supports.
+    /// Rejects requests that no plugin supports. After the plugin's start, the broker checks what this plugin supports.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if request.scopes().iter().any(Derived::is_key) {
@@ -330,7 +330,7 @@ impl Provider for Plugin {
             _ if description.supports_login(login) => {
                 self.log_in(context, &mut session, login, &secrets).await
             }
-            // For a plugin without a login, an issued token proves that the secrets are valid.
+            // A plugin without a login gets a token instead, which proves that the secrets are valid.
             Login::Usual if !description.supports("login") => {
                 let record = Record::new(&self.name, self.issuer.clone());
                 let request = TokenRequest::new();

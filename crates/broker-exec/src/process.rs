@@ -28,7 +28,7 @@ const TERM_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to read remaining output after a plugin or another program has exited.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long to read remaining output of a killed plugin: short, because the new tokens are saved afterwards.
+/// How long to read the remaining output of a killed plugin. Short, because the new tokens are not saved yet.
 const KILL_DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -126,7 +126,7 @@ impl Process {
             biased;
             read = self.stdout.read(&mut chunk) => read,
             () = ended(&self.child) => {
-                // A child process of the plugin may keep the pipe open.
+                // A child process may keep the plugin's stdout open after the plugin's exit, so the read has a limit.
                 let rest = self.stdout.read(&mut chunk);
                 tokio::time::timeout(DRAIN_TIMEOUT, rest).await.unwrap_or(Ok(0))
             }

@@ -27,7 +27,7 @@ impl Program {
         Ok(program)
     }
 
-    /// Identifies the program in a record. The fingerprint covers all words of `command`, which may contain secrets.
+    /// Returns the program's name with a fingerprint of all words of `command`, which may contain secrets.
     pub(crate) fn endpoint(&self) -> String {
         format!("{} {}", self.name(), fingerprint("command", &Secret::new(self.words.join("\0")), 64))
     }
@@ -45,7 +45,7 @@ impl Program {
         self.words.first().map_or("", String::as_str)
     }
 
-    /// Builds the command. The program runs in `/` and does not inherit the broker's settings and secrets.
+    /// Builds the command. The program runs in `/`, without environment variables of the broker's settings and secrets.
     pub(crate) fn command(&self, env: &dyn Env) -> Result<Command> {
         let mut command = Command::new(self.find(env)?);
         command.args(self.words.iter().skip(1).map(|word| expand(Path::new(word), env))).kill_on_drop(true);

@@ -18,7 +18,7 @@ use crate::wire::{self, Hello, Message, Request, ShowCode, VERSION, line};
 /// The time limit of a login, not counting the time that the user takes to answer prompts.
 const MAX_LOGIN: Duration = Duration::from_mins(15);
 
-/// How long a plugin may be silent during a login, as a multiple of `timeout`.
+/// How long a plugin may send no message during a login: this number times the setting `timeout`.
 const LOGIN_TIMEOUTS: u32 = 4;
 
 /// How often a login checks whether the caller has cancelled the login.
@@ -40,7 +40,7 @@ pub(crate) struct Session<'a> {
     stage: Stage,
 }
 
-/// The progress of an exchange, which decides how an error is reported and how the plugin ends.
+/// The progress of a token request to a plugin, which decides how an error is reported and how the plugin ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// No token request was sent, so the service cannot have issued a token yet.
@@ -51,7 +51,7 @@ enum Stage {
     Issued,
 }
 
-/// A line that is not a message of the protocol.
+/// A line of the plugin's output that is not a message of the protocol.
 pub(crate) struct Malformed {
     pub(crate) line: Zeroizing<Vec<u8>>,
     pub(crate) error: Error,
@@ -64,7 +64,7 @@ impl From<Error> for Malformed {
 }
 
 impl<'a> Session<'a> {
-    /// Starts the plugin. Except in a login, all responses must arrive within `timeout` from now.
+    /// Starts the plugin. Except in a login, the plugin must send all responses within `timeout` after this start.
     pub(crate) fn start(context: &'a Context, program: &'a Program) -> Result<Self> {
         Ok(Self {
             context,
@@ -78,26 +78,26 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Records that the service may issue a token after the next request to the plugin.
+    /// Marks the start of a token request: from now on, the service may have issued a token.
     pub(crate) fn begin_exchange(&mut self) -> Result<()> {
         self.check_no_output()?;
         self.stage = Stage::Requested;
         Ok(())
     }
 
-    /// Records that a token or a grant was issued, which must be saved before the plugin exits.
+    /// Marks that a token or a grant was issued, which the broker must save before the plugin exits.
     pub(crate) fn set_issued(&mut self) {
         self.stage = Stage::Issued;
     }
 
     fn check_no_output(&mut self) -> Result<()> {
         if self.process.has_unread_output() {
-            return Err(self.broken("a message arrived before the broker's request"));
+            return Err(self.broken("the plugin sent a message before the broker's request"));
         }
         Ok(())
     }
 
-    /// Adds a secret, and each long line of the secret, to the redacted texts.
+    /// Makes the broker redact a secret, and each long line of the secret, in the plugin's output.
     pub(crate) fn hide(&mut self, secret: &Secret) {
         self.secrets.push(secret.clone());
         let text = secret.expose();
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
         match self.parse(&line) {
             Ok(Message::Ok(response)) => Ok(response),
             Ok(Message::Err(error)) => Err(error.error(|text| self.redact(text)).into()),
-            Ok(_) => Err(self.broken("a prompt arrived outside a login").into()),
+            Ok(_) => Err(self.broken("the plugin sent a prompt outside a login").into()),
             Err(error) => Err(Malformed { line, error }),
         }
     }
@@ -247,7 +247,7 @@ impl<'a> Session<'a> {
     }
 
     fn parse<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Message<T>> {
-        // The parser's error is left out, because that error may quote secrets.
+        // The message does not quote the parser's error, which may contain secrets.
         wire::parse(line).ok_or_else(|| self.broken("a line is not a message of the plugin protocol"))
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Hello {
     pub(crate) v: Vec<u64>,
 }
 
-/// A request to the plugin.
+/// A request that the broker sends to a plugin.
 #[derive(Serialize)]
 pub(crate) struct Request<'a> {
     v: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Request<'a> {
     login: Option<LoginMethod<'a>>,
 }
 
-/// The part of the provider's record that a plugin receives.
+/// The part of the provider's record that the broker sends to a plugin.
 #[derive(Serialize)]
 struct RecordView<'a> {
     account: Option<&'a str>,
@@ -49,7 +49,7 @@ struct RecordView<'a> {
 #[derive(Serialize)]
 struct GrantView<'a> {
     secret: &'a str,
-    /// When an earlier request sent the grant and got no response. The service may have replaced the grant.
+    /// When the grant was sent in an earlier request without a response. The service may have replaced the grant.
     sent_at: Option<String>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Adds the record to the request, with its metadata at `key`. Omits a `sent_at` that the current operation set.
+    /// Adds the record, with the metadata at `key`, to the request. A `sent_at` of the current operation is not sent.
     pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),
@@ -167,7 +167,7 @@ pub(crate) enum Message<T> {
     Tell(Tell),
 }
 
-/// A plugin's message: a JSON object with exactly one of these fields.
+/// A plugin's message: a JSON object with exactly one of the fields of this struct.
 #[derive(Deserialize)]
 struct RawMessage<T> {
     ok: Option<T>,
@@ -250,7 +250,7 @@ impl Description {
         self.actions.iter().any(|supported| supported == action)
     }
 
-    /// Whether the plugin supports this login method. `login_with` lists all methods except [`Login::Usual`].
+    /// Whether the plugin supports this login method. The list `login_with` omits [`Login::Usual`].
     pub(crate) fn supports_login(&self, login: &Login) -> bool {
         let (method, _) = method(login);
         self.supports("login")

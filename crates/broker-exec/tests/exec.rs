@@ -23,10 +23,10 @@ pub(crate) fn example(name: &str) -> String {
 /// Only one test runs at a time, because a child process that another test starts would inherit this test's file locks.
 pub(crate) static SERIAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A test environment with the real `PATH`, which contains the programs of the example plugins.
+/// A test environment with this machine's `PATH`, in which the example plugins find programs such as `python3`.
 pub(crate) fn world() -> World {
     let mut world = World::new();
-    // The timeout includes the start of a process.
+    // The timeout includes the start of the plugin's process, which may be slow.
     world.timeout = Duration::from_secs(20);
     world.env = TestEnv::default().with("PATH", &std::env::var("PATH").expect("a PATH"));
     world
@@ -67,7 +67,7 @@ impl Subject for Refreshing {
     }
 
     fn provider(&self) -> Arc<dyn Provider> {
-        // Clones of a test prompt share one list of answers.
+        // The clone shares its list of answers with `person`, so the plugin's prompt gets this refresh token.
         let _ = self.world.person.clone().answering(&self.service.issue_refresh_token());
         self.of_client(CLIENT_ID)
     }

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn sealed_record_is_not_opened_with_another_key() {
+    fn record_is_not_decrypted_with_another_key() {
         let (key, other) = (DataKey::new().expect("a key"), DataKey::new().expect("a key"));
         let envelope = sealed(&key);
         assert_eq!(open(&key, &envelope).expect("opened").as_slice(), b"the record");
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_sealed_record_is_not_opened() {
+    fn changed_encrypted_record_is_not_decrypted() {
         let key = DataKey::new().expect("a key");
         let changes: [fn(&mut Envelope); 6] = [
             |envelope| envelope.provider = "b".to_owned(),

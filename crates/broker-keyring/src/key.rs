@@ -1,4 +1,4 @@
-//! The keys that seal records.
+//! The keys that encrypt (seal) records.
 
 use std::fmt;
 

@@ -68,7 +68,7 @@ pub(crate) fn state() -> Keyring {
     }
 }
 
-/// Returns the key with this id, even if its folder was renamed.
+/// Returns the sealing key with this id, even if its state folder was renamed.
 pub(crate) fn key_of_id(id: &str) -> Result<Option<DataKey>> {
     find(&[OURS, ("key", id)])
 }
@@ -83,7 +83,7 @@ pub(crate) fn save(folder: &Path, key: &DataKey) -> Result<()> {
     let (folder, id) = (canonical(folder), key.id());
     let text = Zeroizing::new(STANDARD.encode(key.bytes.as_slice()));
     let attributes = HashMap::from([OURS, ("username", &folder), ("key", &id)]);
-    let label = format!("broker: the key of the records in {folder}");
+    let label = format!("broker: the key that encrypts the records in {folder}");
     Ok(call(async |bus: Bus| bus.create(&label, attributes.clone(), text.as_bytes()).await)?)
 }
 
@@ -173,7 +173,7 @@ impl Bus {
         self.service("SearchItems", &attributes).await
     }
 
-    /// Opens a session without encryption. Only a process that may request the secrets can read the bus traffic.
+    /// Opens a session without encryption: only processes that may read the secrets can read the D-Bus traffic.
     async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
             self.service("OpenSession", &("plain", Variant::from(""))).await?;

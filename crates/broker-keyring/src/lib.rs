@@ -25,7 +25,7 @@ const KEYRING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The state of the desktop session's keyring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keyring {
-    /// The keyring is open.
+    /// The keyring is unlocked, so the broker can read its key.
     Unlocked,
     /// The keyring is locked.
     Locked,
@@ -34,7 +34,7 @@ pub enum Keyring {
 }
 
 impl Keyring {
-    /// Returns the state of the keyring, within a few seconds. The keyring shows no prompt.
+    /// Returns the state of the keyring within a few seconds, without a prompt to the user.
     #[must_use]
     pub fn state() -> Self {
         keyring::state()

@@ -31,7 +31,7 @@ pub(crate) struct Kdf {
 }
 
 impl Kdf {
-    /// Creates the default parameters with a new salt.
+    /// Creates the default Argon2id parameters with a new salt.
     pub(crate) fn new() -> Result<Self> {
         let mut salt = [0; 16];
         random(&mut salt)?;

@@ -24,14 +24,14 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause before the next call to a keyring that timed out.
 const KEYRING_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Where the key of a sealed record comes from.
+/// Where the key that encrypts a record comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeySource {
-    /// The keyring of the desktop session.
+    /// The key is in the keyring of the desktop session.
     Keyring,
-    /// A passphrase.
+    /// The key is derived from a passphrase.
     Passphrase,
-    /// A key that the user stores in a file, a command or an environment variable.
+    /// The user provides the key in a file, an environment variable or the output of a command.
     Key,
 }
 
@@ -59,14 +59,14 @@ impl FromStr for KeySource {
     }
 }
 
-/// Seals and opens the records in a state folder.
+/// Encrypts (seals) and decrypts the records in a state folder.
 pub struct Vault {
     folder: PathBuf,
     configured: Option<KeySource>,
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
     env: Arc<dyn Env>,
-    /// Locked while one caller reads a key from its source. The next caller then finds the key in the cache.
+    /// The cached keys. Locked while one caller reads a key, so that other callers wait and use the cached key.
     keys: Mutex<KeyCache>,
 }
 
@@ -153,12 +153,12 @@ impl Vault {
             return Ok(false);
         }
         let deleted = keyring::delete(&self.folder)?;
-        // An empty lock file says that no key exists. If `set_len` fails, the next cleanup calls the keyring again.
+        // An empty lock file means: no key exists. If `set_len` fails, the next cleanup calls the keyring again.
         let _ = lock.set_len(0);
         Ok(deleted)
     }
 
-    /// Returns the key that opens a sealed record.
+    /// Returns the key that decrypts a sealed record.
     fn key_of(&self, envelope: &Envelope, keys: &mut KeyCache) -> Result<SealingKey> {
         let source = KeySource::from_str(&envelope.with)?;
         if let Some(key) = keys.by_id(source, &envelope.key) {
@@ -174,7 +174,7 @@ impl Vault {
                 let kdf = Kdf::read(envelope.kdf.as_ref()).ok_or_else(|| {
                     newer_version("the record is encrypted with an unknown key derivation".to_owned())
                 })?;
-                // The derivation is slow, so a key with the same parameters is reused.
+                // Argon2id is slow, so a key with the same parameters is reused.
                 let cached = keys.keys.iter().find(|key| key.kdf.as_ref() == Some(&kdf));
                 let key = match cached {
                     Some(cached) => cached.key.clone(),
@@ -229,7 +229,7 @@ impl Vault {
         }
     }
 
-    /// Locks the folder's key against other processes.
+    /// Locks a file, so that no other process creates or deletes the folder's key.
     fn lock(&self) -> Result<File> {
         platform::make_folder(&self.folder).map_err(|error| self.cannot_lock(error))?;
         let lock = platform::open_lock(&self.lock_path()).map_err(|error| self.cannot_lock(error))?;
@@ -309,7 +309,7 @@ impl Sealer for Vault {
     }
 }
 
-/// Whether the record's key derivation is strong enough to reuse the record's key.
+/// Whether the record's key may encrypt new records. A key from weak Argon2id parameters may not.
 fn is_strong(envelope: &Envelope) -> bool {
     envelope.with != KeySource::Passphrase.name()
         || Kdf::read(envelope.kdf.as_ref()).is_some_and(|kdf| kdf.is_strong())
@@ -331,7 +331,7 @@ fn key_not_in_keyring(envelope: &Envelope) -> Error {
 fn other_key(source: KeySource, envelope: &Envelope) -> Error {
     let (name, provider) = (source.name(), sanitize(&envelope.provider));
     let message = format!("the {name} in `store.{name}` cannot decrypt the record of {provider}");
-    let hint = format!("set `store.{name}` to the record's {name}; if it is lost, {}", give_up(envelope));
+    let hint = format!("set `store.{name}` to the record's {name}; if that is lost, {}", give_up(envelope));
     Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
 }
 

@@ -45,7 +45,7 @@ fn full_record(now: DateTime<Utc>) -> Value {
     })
 }
 
-/// Makes every kind of broker call with this record. A new broker each time reads the record from disk.
+/// Runs the broker's operations with this record. Each operation uses a new broker, which reads the record from disk.
 async fn use_record(record: &Value, case: &str) {
     let world = World::new();
     let provider = || Scripted::numbered(TimeDelta::hours(1));

@@ -29,7 +29,7 @@ impl Scripted {
         Arc::new(Self { issuer: issuer(), exchanges: AtomicUsize::new(0), act: Box::new(act) })
     }
 
-    /// Creates a provider whose tokens are named 0, 1, 2, in the order of issue.
+    /// Creates a provider that issues tokens with the texts `0`, `1`, `2`, in this order.
     pub(crate) fn numbered(lifetime: TimeDelta) -> Arc<Self> {
         Self::new(move |number, context, _, request| {
             Ok(issue(context, request, &number.to_string(), lifetime))
@@ -85,7 +85,7 @@ pub(crate) async fn get(broker: &Broker, request: &TokenRequest) -> String {
 }
 
 #[tokio::test]
-async fn broker_saves_each_exchange_before_the_next() {
+async fn broker_saves_each_response_before_the_next_request() {
     let world = World::new();
     let path = world.record_path();
     let provider = Scripted::new(move |number, context, record, request| {

@@ -38,7 +38,7 @@ fn token_expiry_is_parsed_in_every_format() {
 }
 
 #[test]
-fn unknown_expiry_format_is_an_error() {
+fn unknown_expiry_format_in_configuration_is_an_error() {
     for text in ["", "iso", "secs", "%Q", "tomorrow"] {
         let error = serde_json::from_value::<ExpiresAs>(Value::from(text)).expect_err(text);
         assert!(error.to_string().contains("MM/DD/YYYY"), "{text}: {error}");

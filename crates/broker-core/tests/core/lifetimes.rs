@@ -17,7 +17,7 @@ fn expiring_in(lifetime: &str) -> TokenRequest {
 async fn request_for_a_longer_lifetime_replaces_the_token_once() {
     let (world, provider) = (World::new(), Scripted::numbered(TimeDelta::days(7)));
     let plain = TokenRequest::new().scope("stac");
-    // Each row: a request, and the total number of exchanges after that request.
+    // Each row: a token request, and how many tokens the provider has issued after this request.
     let calls = [
         (plain.clone(), 1),
         (expiring_in("7d"), 1),
@@ -35,7 +35,7 @@ async fn request_for_a_longer_lifetime_replaces_the_token_once() {
         (expiring_in("20000years"), 4),
     ];
     for (request, exchanges) in calls {
-        // A new broker has only the stored record, which must contain the requested lifetime.
+        // A new broker reads the requested lifetime from the stored record.
         get(&world.broker(provider.clone()), &request).await;
         let login = world.broker(provider.clone()).token_or_login(World::NAME, &request).await;
         assert!(login.expect("a token").1.is_none());
@@ -46,7 +46,7 @@ async fn request_for_a_longer_lifetime_replaces_the_token_once() {
 #[tokio::test]
 async fn token_with_nearly_the_requested_lifetime_is_used() {
     let (day, hour) = (TimeDelta::days(1), TimeDelta::hours(1));
-    // Each row: the stored token's lifetime, the requested lifetime, and the total number of exchanges.
+    // Each row: the stored token's lifetime, the requested lifetime, and how many tokens the provider has issued.
     for (stored, requested, exchanges) in [(day * 29, "30d", 1), (day * 29, "31d", 2), (hour, "12h", 2)] {
         let (world, provider) = (World::new(), Scripted::numbered(stored));
         get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
@@ -80,7 +80,7 @@ async fn token_shorter_than_requested_is_used_if_service_is_down() {
     assert_ne!(get(&world.broker(provider), &expiring_in("30d")).await, "0");
 }
 
-/// Creates a provider that refuses every request with scopes, and returns `error`.
+/// Creates a provider that returns `error` for a request with scopes, and a token for any other request.
 fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
     Scripted::new(move |_, context, _, request| {
         if request.scopes().is_empty() {
@@ -91,7 +91,7 @@ fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
 }
 
 #[tokio::test]
-async fn refused_scope_is_not_shown_as_login_failure() {
+async fn status_has_no_login_failure_after_refused_scope() {
     let world = World::new();
     let broker = world.broker(no_scopes(|| Error::refused("no such scope")));
     for login_first in [false, true] {
@@ -109,14 +109,14 @@ async fn refused_scope_is_not_shown_as_login_failure() {
 }
 
 #[tokio::test]
-async fn refused_client_is_shown_as_login_failure() {
+async fn status_has_login_failure_after_refused_client() {
     let world = World::new();
     let broker = world.broker(no_scopes(|| Error::new(ErrorCode::ClientRefused, "wrong secret")));
     let request = TokenRequest::new().scope("stac");
     broker.token(World::NAME, &request).await.expect_err("refused");
     let failure = broker.status(World::NAME).expect("a status").last_failure.expect("a failure");
     assert_eq!(failure.code, Some(ErrorCode::ClientRefused));
-    // A token that is issued later shows that the failure is resolved.
+    // A token that is issued after the failure removes the failure from the status.
     world.clock.advance(TimeDelta::seconds(1));
     get(&broker, &TokenRequest::new()).await;
     assert!(broker.status(World::NAME).expect("a status").last_failure.is_none());

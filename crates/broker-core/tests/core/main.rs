@@ -32,7 +32,6 @@ fn issuer() -> Issuer {
     Issuer::new("test", "none", "https://example.org")
 }
 
-/// Returns a builder of a broker with these providers.
 fn builder<P: Provider + 'static>(
     providers: impl IntoIterator<Item = (&'static str, Arc<P>)>,
     store: Arc<dyn Store>,

@@ -34,15 +34,15 @@ enum Call {
 enum Step {
     /// Concurrent calls, and a fault of the first request to the service.
     Calls(Vec<(usize, Call)>, Option<Fault>),
-    /// A call whose task is cancelled after this number of yields.
+    /// A call that the test cancels after yielding to the runtime this number of times (third field).
     Dropped(usize, Call, u8, Option<Fault>),
-    /// The process is killed during a request.
+    /// The process is killed while the process sends a request. The fault says when.
     Dies(usize, Call, Fault),
-    /// The clock moves by this number of minutes, possibly back.
+    /// The clock moves by this number of minutes. A negative number moves the clock back.
     Clock(i64),
     /// The configuration of a process (first number) changes to another issuer (second number).
     Configured(usize, usize),
-    /// A field that this version does not know is added to the record file.
+    /// The test adds an unknown field with this value to the record file.
     Edited(u64),
 }
 
@@ -107,7 +107,7 @@ struct Process {
     issuer: usize,
 }
 
-/// One issuer's part of the record file.
+/// The part of the record file that belongs to one issuer.
 struct IssuerPart {
     issuer: usize,
     grant: Option<String>,
@@ -130,7 +130,7 @@ struct Machine {
 
 impl Machine {
     fn new(processes: usize) -> Self {
-        // Each save is synced, which is faster in memory.
+        // The broker syncs each saved file to disk, which is fast in the memory folder `/dev/shm`.
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let folder = root.path().join("state");
         let mut machine = Self {
@@ -187,8 +187,8 @@ impl Machine {
         self.check(&before, &calls)
     }
 
-    /// Runs calls concurrently. With a logout or a removed folder, runs the calls one after the other,
-    /// because the checks need the order of the changes.
+    /// Runs the calls concurrently. If a call is a logout or the record folder is removed, runs the calls in order,
+    /// which the checks need.
     fn together(&self, calls: &[(usize, Call)]) {
         let logout = calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. }));
         let sequential = logout || self.wire.service().fault == Some(Fault::NoFolder);
@@ -276,7 +276,7 @@ impl Machine {
         if !away.exists() {
             return;
         }
-        // After the record folder was renamed, the broker may have created it again and saved records there.
+        // The broker may have created the record folder again after the test renamed it. Moves those records too.
         if self.folder.exists() {
             for file in std::fs::read_dir(&self.folder).unwrap().flatten() {
                 std::fs::rename(file.path(), away.join(file.file_name())).unwrap();
@@ -305,7 +305,7 @@ impl Machine {
             self.check_grant(part)?;
         }
         if calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. })) {
-            // A logout removes the logins of all issuers, or of none if the service cannot be reached.
+            // A logout removes the logins of all issuers or, if the service cannot be reached, no login.
             for issuer in 0..2 {
                 self.foreign[issuer] =
                     after.iter().find(|part| part.issuer == issuer).and_then(|part| part.foreign);

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use crate::broker::Scripted;
 use crate::{builder, files, issuer};
 
-/// An HTTP client whose responses are always lost. If `caller` is set, that task is cancelled first.
+/// A fake HTTP client that loses every response. If `caller` is set, the client first cancels that task.
 #[derive(Clone, Default)]
 struct LostConnection {
     sent: Arc<AtomicUsize>,
@@ -41,7 +41,7 @@ impl Http for LostConnection {
     }
 }
 
-/// A provider that sends a refresh request in each exchange.
+/// A provider that sends a refresh request each time the broker needs a token.
 struct Refreshing(Issuer);
 
 #[async_trait]
@@ -74,7 +74,7 @@ fn broker(world: &World, connection: &LostConnection) -> Broker {
 }
 
 #[tokio::test]
-async fn record_keeps_sent_at_after_a_lost_response() {
+async fn record_keeps_request_time_if_response_is_lost() {
     for cancelled in [false, true] {
         let (world, connection) = (World::new(), LostConnection::default());
         let broker = broker(&world, &connection);

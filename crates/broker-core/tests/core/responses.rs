@@ -125,7 +125,6 @@ fn expiry_is_from_expires_in_else_jwt_else_default() {
     let plain = response(200, &[], "");
     // The service's clock is an hour ahead: 13:30 by the service's clock is 12:30 by this machine's clock.
     let ahead = response(200, &[("date", "Sun, 22 Nov 2026 13:00:00 GMT")], "");
-    // Each row: the response, the token, `expires_in`, and the token's lifetime in seconds.
     for (response, secret, expires_in, lifetime) in [
         (&plain, jwt(&json!({ "exp": exp })), ten_seconds, 10),
         (&plain, jwt(&json!({ "exp": exp })), None, 1800),
@@ -158,15 +157,15 @@ fn requested_scopes_are_sorted_and_deduplicated() {
 }
 
 #[test]
-fn basic_auth_form_encodes_id_and_secret_first() {
+fn client_id_and_secret_are_form_encoded_for_basic_auth() {
     let request =
         HttpRequest::new(Method::Post, url(), Repeat::Never).with_basic("a:b c", &Secret::new("%é"));
-    // The base64 below encodes `a%3Ab+c:%25%C3%A9`.
+    // The base64 text encodes `a%3Ab+c:%25%C3%A9`: the form-encoded client ID and client secret.
     assert_eq!(request.authorization(), Some("Basic YSUzQWIrYzolMjUlQzMlQTk="));
 }
 
 #[test]
-fn debug_output_hides_secrets() {
+fn debug_output_of_tokens_and_requests_hides_secrets() {
     let secret = Secret::new("hunter2");
     let token = Token::new(secret.clone(), Utc::now(), None);
     let post = HttpRequest::post_form(url(), &[("password", "hunter2")], Repeat::Never).with_bearer(&secret);

@@ -65,7 +65,7 @@ impl Provider for Service {
         self.requests.fetch_add(1, Ordering::SeqCst);
         self.arrived.notify_one();
         self.respond.notified().await;
-        // The clock moves between request and response, because later events must have later times.
+        // A response must have a later time than its request, so the clock moves.
         self.clock.advance(TimeDelta::milliseconds(1));
         let response = *self.response.lock().expect("a response");
         match response {
@@ -150,7 +150,7 @@ impl Scene {
                 continue;
             }
             self.world.clock.advance(at - self.world.clock.now());
-            // A call that uses the stored token sends no request.
+            // With a usable stored token, a call sends no request at this second.
             if self.broker().stored(World::NAME, &TokenRequest::new()).expect("a record").is_some() {
                 continue;
             }
@@ -170,7 +170,7 @@ impl Scene {
         drop(self.broker().token(World::NAME, &TokenRequest::new()).await);
         // The call may have changed the record, so the test writes the old record back.
         std::fs::write(self.world.record_path(), file).expect("a record");
-        // Removes the unused `Notify` permit if no request waited for a response.
+        // If no request waited for a response, the permit of `respond` remains and would release a later request.
         drop(tokio::time::timeout(Duration::ZERO, self.service.respond.notified()).await);
         self.requests() > 0
     }
@@ -189,8 +189,8 @@ fn describe(got: &Result<Token>) -> String {
     }
 }
 
-/// Tests one row of the table in docs/dev/renewal.md: two callers request a token at the same time.
-/// Returns the result cells of the row.
+/// Lets two callers request a token at the same time. Returns their results as cells of the table in
+/// docs/dev/renewal.md.
 async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> String {
     let scene = Scene::new(phase, at, response).await;
     let broker = scene.broker();

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use crate::broker::{Scripted, get};
 use crate::{builder, files};
 
-/// A thread that returns the stored token to the test. The thread reads the token once for each received message.
+/// A thread that reads the stored token for each message from the test, and sends the token to the test.
 struct Other {
     requests: Sender<()>,
     tokens: Receiver<Option<String>>,
@@ -80,13 +80,13 @@ async fn record_change_by_another_process_is_seen_within_1_s() {
     world.clock.advance(TimeDelta::milliseconds(1));
     assert_all_stored(&others, Some("1"));
     assert_eq!(get(&broker, &usual).await, "1");
-    // After the clock was set back, cached records are too new and are reloaded.
+    // The clock is set back. A cached record from a later time is then not used.
     get(&another, &force).await;
     world.clock.advance(TimeDelta::seconds(-5));
     assert_all_stored(&others, Some("2"));
 }
 
-/// A store whose next read is delayed, and then returns an outdated record.
+/// A store whose `peek` loads the record, waits for the test, and then returns the record as loaded.
 struct Slow {
     files: FileStore,
     next: Mutex<Option<(Sender<()>, Receiver<()>)>>,

@@ -114,7 +114,7 @@ async fn token_is_derived_from_another_providers_token() {
 }
 
 #[tokio::test]
-async fn token_derived_from_an_older_login_is_not_returned() {
+async fn token_derived_from_replaced_login_is_not_returned() {
     for names_account in [true, false] {
         let (world, derived) = (World::new(), Arc::new(Derived::new(Some("source"))));
         let source = Arc::new(Derived { names_account, ..Derived::with_login() });
@@ -151,7 +151,7 @@ async fn providers_that_need_each_other_fail_without_deadlock() {
 }
 
 #[tokio::test]
-async fn wait_for_a_hanging_task_ends_at_the_time_limit() {
+async fn caller_gets_error_if_another_task_hangs_past_wait_limit() {
     let world = World::new();
     let provider = Arc::new(Derived { hangs: true, ..Derived::new(None) });
     let builder = builder([("a", provider)], Arc::new(files(&world)), world.context());

@@ -85,7 +85,7 @@ async fn asset_cookie_request_replaces_refused_access_token() {
     subject.world.clock.advance(TimeDelta::seconds(1));
     get(&subject, &cookie()).await.expect("a cookie");
     assert_eq!((subject.service.exchanges(), subject.service.count("cookie")), (2, 2));
-    // The service refuses every access token, so the retries must end.
+    // The fake server refuses every access token from now on. The broker must stop after a few attempts.
     subject.service.fault_always("cookie", Fault::Empty(401));
     let refused = error(&subject, &cookie().force()).await;
     assert!(matches!(refused.kind(), ErrorKind::Refused | ErrorKind::Unavailable), "{refused}");
@@ -93,7 +93,7 @@ async fn asset_cookie_request_replaces_refused_access_token() {
 }
 
 #[tokio::test]
-async fn asset_cookie_403_and_bad_response_differ_in_error_kind() {
+async fn asset_cookie_403_is_refusal_but_bad_response_is_not() {
     let subject = imagery();
     let refusal = Fault::Answer {
         status: 403,

@@ -27,7 +27,7 @@ const EXPIRIES: [&str; 9] = [
     "credential.token_expiry",
 ];
 
-/// A larger number is a time in milliseconds since 1970. A smaller number is in seconds.
+/// A number above this limit is a time in milliseconds since 1970. A smaller number is in seconds.
 const MIN_MILLIS: f64 = 1e11;
 
 pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<PrintedToken, &'static str> {
@@ -63,7 +63,7 @@ fn is_none(value: &Value) -> bool {
     value.is_null() || seconds(value).is_some_and(|number| number.is_zero())
 }
 
-/// Reads an RFC 3339 time with a zone, or seconds or milliseconds since 1970.
+/// Reads an RFC 3339 time with a zone, or a number of seconds or milliseconds since 1970.
 fn time(value: &Value) -> Option<DateTime<Utc>> {
     if let Some(text) = value.as_str()
         && let Ok(at) = DateTime::parse_from_rfc3339(text.trim())

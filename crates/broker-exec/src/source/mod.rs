@@ -56,7 +56,7 @@ impl Source {
             words.push("--cargo-plugin".to_owned());
         }
         let program = Program::new(words, Vec::new())?;
-        // A change of the settings that find the token in the program's output invalidates stored tokens.
+        // The settings that select the token in the program's output. After a change, stored tokens are not used.
         let mut settings = vec![config.protocol.name()];
         let expires_as = config.expires_as.as_ref().map(|format| format!("{format:?}"));
         let optional = [config.token.clone(), config.expires.clone(), expires_as, config.registry.clone()];
@@ -85,7 +85,7 @@ impl Source {
         let run = async {
             let mut output = Zeroizing::new(Vec::with_capacity(64 * 1024));
             if let (Some(mut stdin), Some(registry)) = (stdin, &self.config.registry) {
-                // If this write fails, the program's output or exit status shows the error.
+                // A write error is ignored, because the program's output or exit status shows the cause.
                 let _ = stdin.write_all(&cargo::request(registry)).await;
             }
             {
@@ -94,7 +94,7 @@ impl Source {
                     biased;
                     read = &mut reading => read?,
                     _ = child.wait() => {
-                        // A child process of the program may keep the pipe open.
+                        // A child process may keep stdout open after the program's exit, so the wait has a limit.
                         let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
                     }
                 }
@@ -103,14 +103,14 @@ impl Source {
             Ok::<_, std::io::Error>((output, status))
         };
         match tokio::time::timeout(TIMEOUT, run).await {
-            Err(_) => Err(self.error(ErrorCode::Timeout, "the process did not end within 2 minutes")),
+            Err(_) => Err(self.error(ErrorCode::Timeout, "the program did not end within 2 minutes")),
             Ok(Err(cause)) => {
                 let problem = format!("cannot read the output: {cause}");
                 Err(self.error(ErrorCode::ServiceUnavailable, &problem).with_source(cause))
             }
             Ok(Ok((_, None))) => Err(self.failed("the output exceeds 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
-            // Programs of cargo's protocol report errors on stdout.
+            // In cargo's protocol, a program that fails prints the error on stdout.
             Ok(Ok((output, Some(_)))) if is_cargo && cargo::is_error(&output) => Ok(output),
             Ok(Ok((_, Some(status)))) => Err(self
                 .failed(&format!("the process failed: {status}"))

@@ -1,4 +1,4 @@
-//! The broker's and the plugin's messages match the JSON schema of the plugin protocol.
+//! Tests that messages of the broker and of plugins match the JSON schema of the plugin protocol.
 
 use std::path::Path;
 

@@ -22,27 +22,27 @@ const LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// A fault of one request to a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// No connection to the service is made.
+    /// The connection fails, so the service gets no request.
     Unreached,
-    /// The service returns an error without issuing tokens.
+    /// The service responds with HTTP 503 and issues no tokens.
     Busy,
-    /// The service issues tokens, and the response is lost.
+    /// The service issues tokens, but the response is lost.
     Lost,
-    /// The service issues tokens, and half of the response arrives.
+    /// The service issues tokens, but only half of the response arrives.
     Torn,
-    /// The service ends the login, as after a revocation.
+    /// The service refuses the refresh token and ends the login, as after a revocation.
     Ended,
-    /// The service refuses the request, and the login stays valid.
+    /// The service refuses the request, but the refresh token stays valid.
     Denied,
     /// The response has a new refresh token but no access token.
     OnlyRotated,
-    /// The response has an access token but no new refresh token; the old one stays valid.
+    /// The response has an access token but no new refresh token, so the old refresh token stays valid.
     NotRotated,
-    /// The service issues tokens, and the record folder disappears: the save then fails.
+    /// The record folder disappears while the service issues tokens, so the save fails.
     NoFolder,
-    /// The process is killed before the service issues tokens.
+    /// The process that sent the request is killed before the service issues tokens.
     DiesBefore,
-    /// The process is killed after the service has issued tokens.
+    /// The process that sent the request is killed after the service has issued tokens.
     DiesAfter,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Family {
     pub(super) issuer: usize,
     pub(super) current: String,
     pub(super) ended: bool,
-    /// Whether the newest refresh token may have been lost. Then an old token on disk is no violation.
+    /// Whether the newest refresh token may have been lost. The record file may then contain an older refresh token.
     pub(super) excused: bool,
 }
 
@@ -150,7 +150,7 @@ impl Service {
 #[derive(Clone, Default)]
 pub(super) struct Wire {
     service: Arc<Mutex<Service>>,
-    /// Wakes the test when the process that sent a request must be killed.
+    /// Notified when the test must kill the process that sent a request.
     pub(super) dies: Arc<Notify>,
 }
 
@@ -178,7 +178,7 @@ impl Wire {
     }
 }
 
-/// A running request. Dropping the value, as a killed process does, ends the request.
+/// A running HTTP request. If a killed process drops this value, the request ends.
 struct Flight(Wire);
 
 impl Flight {
@@ -229,7 +229,7 @@ impl Http for Wire {
     }
 }
 
-/// A provider for the fake service of one of the [`ISSUERS`].
+/// A provider that uses the fake service of one of the two [`ISSUERS`].
 pub(super) struct Subject {
     issuer: Issuer,
     url: ServiceUrl,
@@ -246,7 +246,7 @@ impl Subject {
         context.send(&HttpRequest::post_form(self.url.clone(), fields, Repeat::IfNotActed)).await
     }
 
-    /// Converts a response to an update; `None` if the service refused the grant.
+    /// Converts a token response to a record update; `None` if the service refused the refresh token.
     fn read(&self, response: &HttpResponse, request: &TokenRequest) -> Result<Option<RecordUpdate>> {
         let object = match read_object(response, &self.url, &[]) {
             Ok(object) => object,
