@@ -67,7 +67,7 @@ impl Records {
         self.store.names().into_iter().filter_map(format).collect()
     }
 
-    /// Returns the unreadable record files that the broker renamed (quarantined) and that may contain plain-text secrets.
+    /// Returns invalid record files that the broker renamed (quarantined) and that may contain plain-text secrets.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         self.store.plain_quarantined()
