@@ -43,7 +43,7 @@ pub(crate) const GALLERY: &[Service] = gallery![
 ];
 
 impl Service {
-    /// Returns the service of this name, ignoring upper and lower case.
+    /// Returns the gallery's service with this name, ignoring upper and lower case.
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
         GALLERY.iter().find(|service| service.name.eq_ignore_ascii_case(name))
     }
@@ -108,7 +108,7 @@ impl Service {
         self.table().into_iter().filter_map(empty).collect()
     }
 
-    /// Whether the service needs a login by the user.
+    /// Whether the user has to log in to the service, with `broker login`.
     pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The limit on core dumps before this process lowered it.
+/// The original limit on core dumps, before this process lowered the limit.
 static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
 /// Disables core dumps and memory access by other processes, with at most three system calls.

@@ -51,7 +51,7 @@ pub(crate) fn dash() -> char {
     if is_utf8() { '–' } else { '-' }
 }
 
-/// The number of cells in a [`bar`].
+/// The width of a [`bar`] in characters.
 const CELLS: usize = 6;
 
 /// Returns a bar that shows the remaining share of a token's lifetime.
@@ -68,9 +68,9 @@ const WIDTH: usize = 80;
 /// The smallest width to which a column is cut.
 const MIN_WIDTH: usize = 8;
 
-/// Returns a table that is at most [`WIDTH`] wide if possible. The first row has the heads. In a wider table, the widest
-/// columns are cut at whole words, except the columns in `fixed`. A row with fewer cells than heads is short, and the last
-/// cell of a short row is never cut. `paint` colours a cell by its row and column.
+/// Formats a table; the first row contains the headings. If the table is wider than [`WIDTH`], cuts its widest columns
+/// at whole words, except the columns in `fixed`. Never cuts the last cell of a row that has fewer cells than
+/// headings. `paint` colours a cell by its row and column.
 pub(crate) fn table(
     rows: &[Vec<String>],
     fixed: &[usize],

@@ -28,7 +28,7 @@ pub enum Problem {
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The error code, from `error` (RFC 6749 section 5.2) or `code`.
+    /// The error code, from the response's field `error` (RFC 6749 section 5.2) or `code`.
     pub code: Option<String>,
     /// The service's explanation, without control characters and without the secrets of the request.
     pub words: String,

@@ -91,8 +91,8 @@ impl Context {
         self.clock.now()
     }
 
-    /// Returns when the operation began. Tokens issued later are from this operation, or from another
-    /// operation that this operation waited for.
+    /// Returns when the operation began. A token that was issued later comes from this operation, or from an
+    /// operation for which this operation waited.
     #[must_use]
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
@@ -316,7 +316,7 @@ enum AttemptFailure {
     /// The caller stopped waiting, so the request was not sent.
     Cancelled,
     Fault(HttpFault),
-    /// A response with HTTP status 429 or 5xx.
+    /// A response with a transient HTTP status, such as 429 or 503.
     Response(HttpResponse),
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ErrorKind;
 
-/// Defines each code once: its variant, name and kind.
+/// Defines each error code once: its variant, name and [`ErrorKind`].
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident, $name:literal, $kind:ident;)+) => {
         /// What failed, as a code that programs compare. The meaning and the kind of a code never change.
@@ -15,7 +15,7 @@ macro_rules! codes {
         }
 
         impl ErrorCode {
-            /// All codes, ordered by kind.
+            /// All error codes, ordered by their [`ErrorKind`].
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Returns the name that programs compare, such as `login_required`.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::unsuitable;
 
-/// A cookie, parsed from the JSON in a cookie token.
+/// A cookie, parsed from the JSON object that the broker stores as the token's secret.
 #[derive(Deserialize)]
 struct Cookie {
     name: String,

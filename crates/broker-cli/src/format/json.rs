@@ -74,7 +74,7 @@ pub(crate) fn exec_credential(token: &Token, http_header: &Header, api_version: 
     })
 }
 
-/// AWS keys. For AWS keys, the secret of a [`Token`] is a JSON object, from which this type is parsed.
+/// AWS keys, parsed from the JSON object that the broker stores as the token's secret.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Keys {

@@ -21,7 +21,7 @@ pub(crate) use shell::{quoted_path, word};
 /// The newest API version of Kubernetes' `ExecCredential`.
 pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";
 
-/// The facts about a provider and a request that the formats print with the token.
+/// Facts about a provider and a request, which the output formats print together with the token.
 pub(crate) struct TokenInfo<'a> {
     pub(crate) provider: &'a str,
     pub(crate) scopes: &'a str,

@@ -66,5 +66,5 @@ fn unknown(from: &str) -> Error {
     let known = FIELDS.join(", ");
     let shown = from.split_inclusive('}').next().unwrap_or(from);
     Error::usage(format!("--template: unknown placeholder `{}`", sanitize(shown)))
-        .with_hint(format!("placeholders: {known}; write {{{{ and }}}} for literal braces"))
+        .with_hint(format!("use {known}, and for literal braces {{{{ and }}}}"))
 }

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// The name (`argv[0]`) under which this program opens a page.
+/// With this name as `argv[0]`, this program only opens a page in the browser.
 const OPENER: &str = "broker-open-page";
 
 /// Opens a page in the background. The browser does not get the environment variables in `without`.

@@ -66,7 +66,7 @@ impl DeviceLogin<'_> {
         format!("{head}\n{blank}{url}\n{blank}{}", lines.join("\n"))
     }
 
-    /// Returns the code in a box. A code that the user has to copy is printed without spaces.
+    /// Returns the login code in a box, without spaces if the user has to copy the code.
     fn code_in_a_box(&self, colours: bool) -> Block {
         let spaced = self.complete && self.code.chars().count() <= MAX_SPACED;
         let spread = || self.code.chars().map(String::from).collect::<Vec<_>>().join(" ");
@@ -102,7 +102,7 @@ impl BrowserLogin<'_> {
             "To log in, open this page in a browser:"
         };
         let rows = size.rows_of(words) + size.rows_of(self.url);
-        // The last row is reserved for the countdown or a question.
+        // The screen's last row is reserved for the countdown or a question.
         let blank = if rows + 3 <= size.rows { "\n" } else { "" };
         format!("{words}\n{blank}{}{blank}", paint(colours, 1, self.url))
     }

@@ -78,7 +78,7 @@ impl Inner {
         }
     }
 
-    /// Reads the record from the store. If another thread caches a record at the same time, returns that record.
+    /// Reads and caches the record. If another thread caches the record at the same time, returns that thread's record.
     pub(super) fn reload(&self, slot: &Slot) -> Result<CachedRecord> {
         let before = slot.cached();
         let loaded = slot.store.peek(&slot.name)?;

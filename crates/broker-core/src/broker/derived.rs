@@ -51,7 +51,7 @@ impl Inner {
     fn owner(&self, provider: &str) -> Option<Value> {
         let slot = self.slot(provider).ok()?;
         let (record, _) = slot.read(slot.store.peek(provider).ok()?, self.context.now());
-        // Before the first token, only the configuration names the account.
+        // Until a token is issued, the record has no account name, but the configuration may have one.
         let account = record.account().or_else(|| slot.entry.provider.account());
         let owner = json!([record.issuer(), account, record.metadata(LOGIN)]);
         Some(Value::from(fingerprint(OWNER, &Secret::new(owner.to_string()), 64)))

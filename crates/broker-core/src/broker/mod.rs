@@ -268,7 +268,7 @@ impl Slot {
         }
     }
 
-    /// Selects the configured issuer's login and tokens, and removes those that the configuration no longer allows.
+    /// Keeps only the configured issuer's login and tokens, and only tokens that the configuration allows.
     fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
         let provider = &self.entry.provider;
         let mut record = record.of_issuer(provider.issuer(), provider.account(), now);

@@ -38,8 +38,8 @@ pub(super) struct LockedRecord {
 pub(super) type ProcessLock = OwnedMutexGuard<()>;
 
 tokio::task_local! {
-    /// This task's operation and those that wait for it, each as the broker's address and the provider's name. An
-    /// operation waits for another one if its provider needs the other provider's token.
+    /// This task's operation and the operations that wait for it, each as the broker's address and the provider's name.
+    /// An operation waits if its provider needs another provider's token.
     static OPERATIONS: Vec<(usize, String)>;
 }
 

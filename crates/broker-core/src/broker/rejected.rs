@@ -13,10 +13,10 @@ impl Broker {
     /// Replaces the unexpired token `rejected` after a service rejected it (401, RFC 6750 section 3.1). `None` means
     /// the stored token.
     ///
-    /// If a newer token is already stored, returns that token. Concurrent callers share one new token. The new token
-    /// is not replaced for 30 seconds: a caller that passes it as `rejected` gets [`ErrorCode::TokenRejected`], and a
-    /// caller that passes `None` gets the new token. While the service's `Retry-After` forbids requests, the call
-    /// fails and the rejected token stays stored.
+    /// If a newer token is already stored, returns that token. Concurrent callers share one new token. For 30 seconds,
+    /// the new token is not replaced: a caller that passes the new token as `rejected` gets
+    /// [`ErrorCode::TokenRejected`], and a caller that passes `None` gets the new token. While the service's
+    /// `Retry-After` forbids requests, the call fails and the rejected token stays stored.
     pub async fn replace_rejected(
         &self,
         provider: &str,
@@ -81,7 +81,7 @@ impl Operation {
             )
             .with_hint(format!(
                 "check the permissions of the account, and the status of the service; \
-                 the broker requests another token {seconds} s after this one was issued"
+                 the broker requests another token no earlier than {seconds} s after this one"
             )));
         }
         Ok(None)

@@ -151,7 +151,7 @@ impl Operation {
             && locked_record.record.usable_token(request.scopes(), self.context.now()).is_none()
         {
             match self.exchange(locked_record, &request).await {
-                // An expired login is not an error here: `revoke` tells the user what to do.
+                // If the login has expired, `revoke` below tells the user what to do.
                 Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
                 Ok(_) | Err(_) => {}
             }

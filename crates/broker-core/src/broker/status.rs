@@ -26,7 +26,7 @@ pub struct Status {
     pub scopes: Vec<String>,
     /// The stored tokens.
     pub tokens: Vec<TokenStatus>,
-    /// Whether a grant (refresh token or stored login) is stored that the service has not refused.
+    /// Whether a grant (refresh token or stored login) is stored, and the service has not refused the grant.
     pub grant: bool,
     /// Whether the broker can get a new token without a login.
     pub can_renew: bool,
