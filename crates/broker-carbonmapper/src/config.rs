@@ -20,7 +20,7 @@ const PASSWORD_VARIABLE: &str = "CARBONMAPPER_PASSWORD";
 pub(crate) struct Account {
     pub(crate) email: Option<String>,
     pub(crate) password: Option<SecretSource>,
-    /// Where the password comes from, for messages.
+    /// The file or environment variable that the password comes from, for messages.
     pub(crate) password_origin: Option<String>,
 }
 

@@ -76,13 +76,13 @@ impl Account {
         self.world.broker(self.provider())
     }
 
-    /// Gets a token in a new process, or panics.
+    /// Gets a token with a new broker, as a new process would. Panics on an error.
     pub(crate) async fn token(&self, request: &TokenRequest) -> Token {
         let token = self.broker().token(World::NAME, request).await;
         token.unwrap_or_else(|error| panic!("kind {}: {error}", self.kind.name))
     }
 
-    /// Returns the error of a token request in a new process. Panics if the request succeeds.
+    /// Returns the error of a token request to a new broker. Panics if the request succeeds.
     pub(crate) async fn token_error(&self, request: &TokenRequest) -> Error {
         self.broker().token(World::NAME, request).await.expect_err(self.kind.name)
     }

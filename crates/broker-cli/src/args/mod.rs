@@ -34,7 +34,7 @@ pub(crate) struct Args {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// Read this configuration file instead of the usual ones [env: BROKER_CONFIG]
+    /// Read this configuration file instead of the default files [env: BROKER_CONFIG]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
     /// Read the variables of the services' own clients (EDS_…, ES_…, CARBONMAPPER_…) only from this file
@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Find problems: configuration, permissions, clock, network, logins
     Doctor(Doctor),
-    /// Find and take over logins and secrets of other tools
+    /// Find and import logins and secrets of other tools
     Import(Import),
     /// Add a known service to your configuration, or list and search the known services
     Add(Add),

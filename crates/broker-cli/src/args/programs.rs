@@ -18,8 +18,8 @@ pub(crate) struct Exec {
     #[arg(value_delimiter = ',', required = true, value_name = "PROVIDER[,PROVIDER]")]
     #[arg(add = ArgValueCompleter::new(in_exec))]
     pub(crate) providers: Vec<String>,
-    /// Write each token to a file (mode 0600) and renew it while the command runs. The path is in NAME_FILE instead
-    /// of the token in NAME
+    /// Write each token to a file (mode 0600) and renew it while the command runs. The variable NAME_FILE contains
+    /// the path; NAME is not set
     #[arg(long)]
     pub(crate) file: bool,
     /// Request this scope; repeat for more scopes
@@ -41,7 +41,7 @@ pub(crate) struct Exec {
 pub(crate) enum Helper {
     /// git: `git config --global credential.https://HOST.helper '!broker helper git'`
     Git {
-        /// `get`, `store` or `erase`
+        /// git's operation: `get`, `store` or `erase`
         operation: String,
     },
     /// docker: link `docker-credential-broker` to broker, and set `credHelpers` in docker's configuration

@@ -34,7 +34,7 @@ pub(crate) struct Token {
     /// Requested lifetime: 7d, 36h, 2w, or a date. Replaces a stored token that was requested for a shorter time
     #[arg(long, value_name = "DUR")]
     pub(crate) expires: Option<Lifetime>,
-    /// Remaining lifetime of the token: 10m, 2h. Gets a new token if the stored one ends sooner
+    /// Shortest remaining lifetime of the token: 10m, 2h. Gets a new token if the stored token expires sooner
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) min_ttl: Option<Duration>,
     /// Get a new token even if the stored one is valid

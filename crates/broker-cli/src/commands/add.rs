@@ -66,7 +66,7 @@ fn refuse_existing(context: &CommandContext<'_>, name: &str, service: &Service) 
     Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(hint))
 }
 
-/// Returns the steps that the user has to do before the first token.
+/// Returns the steps that the user has to do before the provider can get a token.
 fn steps(service: &Service, name: &str) -> Vec<String> {
     let blanks = service.blanks().into_iter().map(|key| format!("fill in `{key}`, which is empty"));
     let unset = service.variables().into_iter().filter(|(_, variable)| SystemEnv.var(variable).is_none());

@@ -12,7 +12,7 @@ use super::{CommandContext, CommandResult, answer};
 use crate::args::{Args, Completions};
 use crate::candidates::line;
 
-/// Completion scripts set this variable to their shell's name, and pass the line to complete after `--`.
+/// Completion scripts set this variable to the name of their shell, and pass the typed words after `--`.
 pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandResult {

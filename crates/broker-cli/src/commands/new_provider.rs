@@ -13,7 +13,7 @@ const MANIFEST: &str = include_str!("../../template/manifest.toml");
 const PROVIDER: &str = include_str!("../../template/provider.rs");
 const CONFORMANCE: &str = include_str!("../../template/conformance.rs");
 
-/// The names of this project's other crates, which a new provider cannot use.
+/// The names of this project's other crates, which a new provider cannot have.
 const TAKEN: [&str; 4] = ["cli", "core", "e2e", "testkit"];
 
 pub(super) fn run(args: &NewProvider) -> CommandResult {
@@ -57,7 +57,7 @@ fn check(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the root of the broker's workspace that contains the folder.
+/// Returns the root of the broker's workspace if the folder is inside the workspace.
 fn workspace_of(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let root = folder.ancestors().find(|root| root.join("crates/broker-core/Cargo.toml").is_file())?;
@@ -100,7 +100,7 @@ fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Replaces the name `my-service` of the template, in all spellings.
+/// Replaces the name `my-service` in the template, in all spellings.
 fn named(text: &str, name: &str) -> String {
     let word = name.replace('-', "_");
     text.replace("my-service", name).replace("my_service", &word).replace("MY_SERVICE", &word.to_uppercase())

@@ -151,7 +151,7 @@ fn table(statuses: &[Status]) -> String {
     })
 }
 
-/// Returns why a provider has no token, and the command to run.
+/// Returns why a provider has no token, and the command that the user should run.
 fn next_command(status: &Status) -> Option<String> {
     let (why, command) = match status.state {
         State::LoginRequired if status.tokens.is_empty() => ("not logged in", "login"),

@@ -85,7 +85,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
             }
             Ok(Migrated::Unreadable(why)) => context.say(&format!("{name}: {why}: not migrated")),
             Ok(_) => {}
-            // An error of one record must not stop the migration of the others.
+            // An error of one record must not stop the migration of other records.
             Err(error) => errors.push(error),
         }
     }

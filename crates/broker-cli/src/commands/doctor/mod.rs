@@ -1,4 +1,4 @@
-//! `broker doctor`: finds what prevents getting a token, and changes nothing.
+//! `broker doctor`: finds problems that prevent getting a token, and changes nothing.
 
 mod configuration;
 mod last_failure;
@@ -57,7 +57,7 @@ fn checked(all: Vec<String>, named: Option<&str>) -> impl Iterator<Item = String
     all.into_iter().filter(move |name| named.is_none_or(|named| named == name))
 }
 
-/// Whether users besides root and the current user can change a file, by its mode or as its owner.
+/// Whether users besides root and the current user own a file or may write to it.
 fn others_can_write(meta: &Metadata) -> bool {
     // In a folder with the sticky bit, other users cannot replace our files.
     let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;

@@ -31,7 +31,7 @@ pub(super) fn check(
     certificates(report);
     no_proxy(report);
     let proxy = proxy(report);
-    // A provider without a URL runs a program or returns a fixed token.
+    // A provider without a URL is not probed: it runs a program or returns a fixed token.
     let (statuses, others): (Vec<_>, Vec<_>) =
         statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
     for status in others {

@@ -139,7 +139,7 @@ fn writable(folder: &Path, report: &mut Report) {
             report.error("state.writable", None, &what, &fix);
         }
         (Ok(()), Ok(free)) if free < MIN_SPACE => {
-            let what = format!("only {} KiB are free for {}", free / 1024, folder.display());
+            let what = format!("only {} KiB are free on the disk of {}", free / 1024, folder.display());
             report.warning("state.space", None, &what, &format!("free space, {ELSEWHERE}"));
         }
         _ => report.ok("state.writable", None, "the state folder is writable"),

@@ -11,7 +11,7 @@ const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file",
 /// Returns the error for `broker exec` without `--` before the command to run.
 pub(super) fn no_command() -> Error {
     let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
-        // Only the first line of a hint is wrapped, and users copy the command from the second line.
+        // Only the first line of a hint is wrapped: the second line is a command that users copy.
         Some(corrected) => format!("put `--` before the command:\n  {corrected}"),
         None => "put the command after `--`: broker exec PROVIDER -- COMMAND".to_owned(),
     };

@@ -76,7 +76,7 @@ fn sweep(base: &Path) {
             && folder.metadata().is_ok_and(|about| platform::is_own(&about))
             && folder.try_lock().is_ok()
         {
-            // If the removal fails, the next `broker exec --file` tries again.
+            // If the removal fails, the next `broker exec --file` tries to remove the folder again.
             let _ = std::fs::remove_dir_all(&path);
         }
     }

@@ -29,7 +29,7 @@ impl Found {
         Self { kind, place: sanitize(place), in_env: false, has, what }
     }
 
-    /// Whether the file contains nothing besides the login or secret that a tool reads.
+    /// Whether the whole file is unnecessary after the import: it contains only the login or secret.
     pub(super) fn is_whole_file(&self) -> bool {
         match &self.what {
             What::EarthDaily(set) => set.section.is_none(),
@@ -127,7 +127,7 @@ fn profiles(env: &dyn Env) -> Vec<Found> {
     files.iter().map(|path| in_tokens_file(env, path)).collect()
 }
 
-/// Returns the token file of EarthScope's older command line.
+/// Returns the token file of EarthScope's older command line tool.
 fn legacy_tokens(env: &dyn Env) -> Option<Found> {
     let set = env.var("APP_DIRECTORY").map(PathBuf::from);
     let folder = set.or_else(|| Some(platform::config_folder(env)?.join("earthscope-cli")))?;
@@ -193,7 +193,7 @@ fn of_variables(env: &dyn Env) -> Vec<Found> {
         found("carbonmapper", has, What::CarbonMapper { email, password })
     });
     let token = env.var(TOKEN).map(|_| {
-        let why = "the token is used without a login and cannot be renewed".to_owned();
+        let why = "the broker uses this token without a login, and cannot renew it".to_owned();
         found("carbonmapper", vec![TOKEN], What::Nothing(why))
     });
     [refresh, password, token].into_iter().flatten().collect()

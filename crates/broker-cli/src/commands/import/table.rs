@@ -131,7 +131,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Writes a secret atomically to a private file. A different secret in the file is replaced only with `replace`.
+/// Writes a secret atomically to a private file. Replaces another secret in the file only if `replace` is set.
 fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;

@@ -41,7 +41,7 @@ fn other_login(config: &Config, name: &str) -> Option<String> {
         return None;
     }
     let place = provider.sources().into_iter().next().unwrap_or_default();
-    Some(format!("{name} uses {place} and stores no other login"))
+    Some(format!("the provider {name} uses {place}, and stores no login"))
 }
 
 /// Whether the provider `earthscope` already uses this refresh token, which an environment variable contains.
