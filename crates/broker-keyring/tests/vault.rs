@@ -23,7 +23,7 @@ fn write(folder: &Path, envelope: &Envelope) {
 }
 
 #[test]
-fn records_of_one_folder_are_sealed_with_one_key() {
+fn records_of_one_folder_share_one_encryption_key() {
     let folder = tempfile::tempdir().unwrap();
     let first = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     write(folder.path(), &first);
@@ -82,7 +82,7 @@ fn vault_seals_with_new_key_after_key_file_changes() {
     let long_lived = with_key();
     long_lived.probe("key", "a").unwrap();
     write(folder.path(), &long_lived.seal("key", "a", b"one").unwrap());
-    // Another process seals the record with a new key, and the old key is deleted.
+    // Another process replaces the key file and seals the record again with the new key.
     std::fs::write(&file, "b".repeat(64)).unwrap();
     std::fs::remove_file(folder.path().join("a.json")).unwrap();
     let moved = with_key().seal("key", "a", b"two").unwrap();
@@ -103,7 +103,7 @@ fn vault_seals_with_new_key_after_key_file_changes() {
 }
 
 #[test]
-fn hint_names_the_file_sealed_with_another_passphrase() {
+fn wrong_passphrase_hint_names_the_sealed_file() {
     let folder = tempfile::tempdir().unwrap();
     let old = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     let quarantine = folder.path().join("a.json.aside-1");

@@ -80,8 +80,8 @@ impl LoginProvider {
                     matches!(&problem, Problem::Refused(refusal) if request.format.ends_grant(refusal));
                 let salvaged = request.format.salvage_refresh_token(&response);
                 match salvaged.filter(|new| !new.same_as(sent)) {
-                    // The service may have ended the old refresh token. So the new one is saved, although the
-                    // response is malformed.
+                    // The response is malformed, but its refresh token is saved: the service may have ended the
+                    // old refresh token.
                     Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
                     None if ends_grant => Ok(RecordUpdate::grant_refused()),
                     None => Err(problem.error("the service refused to refresh the login")),
@@ -289,5 +289,5 @@ fn mint_error(error: Error, options: &MintOptions, name: &str) -> Error {
         return error;
     }
     let name = sanitize(name);
-    error.with_hint(format!("try again; the account at the service may already have a token named {name}"))
+    error.with_hint(format!("try again; the failed request may have created a token {name} at the service"))
 }

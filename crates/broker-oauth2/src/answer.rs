@@ -33,7 +33,7 @@ impl Default for AnswerFields {
 }
 
 impl AnswerFields {
-    /// Returns the name of a field whose configured path is empty, which is invalid.
+    /// Returns the name of the first field whose configured path is empty. An empty path is invalid.
     pub(crate) fn empty(&self) -> Option<&'static str> {
         let Self { access_token, refresh_token, expires_in, token_type, scope, id_token } = self;
         let paths = [access_token, refresh_token, expires_in, token_type, scope, id_token];
@@ -86,7 +86,7 @@ impl TokenAnswer {
         Ok(Self { token, refresh_token, id_token })
     }
 
-    /// Returns the record update that stores the token for these scopes, and the new refresh token.
+    /// Returns the record update that stores the access token for `scopes`, and the new refresh token.
     pub fn into_update(self, scopes: &ScopeKey) -> RecordUpdate {
         let issued_at = self.token.issued_at();
         let update = RecordUpdate::token(scopes, self.token).and_id_token(self.id_token);

@@ -126,7 +126,7 @@ impl Metadata {
             }
         }
         Err(match transient {
-            Some(error) => error.with_hint("check `issuer`; if it is correct, try again later"),
+            Some(error) => error.with_hint("check `issuer`; if `issuer` is correct, try again later"),
             None => Error::new(
                 ErrorCode::ConfigInvalid,
                 format!("the issuer does not publish its endpoints ({})", causes.join("; ")),
@@ -204,7 +204,7 @@ impl Metadata {
         let Some(text) = text else { return Ok(None) };
         ServiceUrl::parse(text).map(Some).map_err(|why| {
             let key = endpoint.key();
-            let message = format!("the issuer publishes an invalid endpoint: {}", sanitize(&why));
+            let message = format!("the issuer publishes an invalid endpoint URL: {}", sanitize(&why));
             Error::new(ErrorCode::ConfigInvalid, message).with_hint(format!("set `{key}` of this provider"))
         })
     }

@@ -11,7 +11,7 @@ pub struct UserLogin<'a> {
     pub token: TokenEndpoint<'a>,
     /// Extra fields of each refresh request.
     pub fields: &'a [(&'a str, &'a str)],
-    /// Adds the provider's details to a new token. The second argument contains the token's scopes.
+    /// Adds the provider's details to a new token. The `ScopeKey` contains the token's scopes.
     pub finish: &'a (dyn Fn(Token, &ScopeKey) -> Token + Send + Sync),
 }
 

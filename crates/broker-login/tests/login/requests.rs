@@ -173,7 +173,7 @@ async fn refresh_token_is_not_sent_to_changed_refresh_host() {
 }
 
 #[tokio::test]
-async fn changed_request_configuration_replaces_stored_token() {
+async fn stored_token_is_not_used_after_request_tables_change() {
     let server = RecordingServer::start(|request| {
         let token = if request.path == "/login" { "login" } else { "minted" };
         (200, json!({ "access_token": format!("{token}-1"), "id": format!("{token}-2") }).to_string())

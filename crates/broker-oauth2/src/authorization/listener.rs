@@ -112,7 +112,7 @@ pub(crate) fn loopback(redirect_uri: &ServiceUrl) -> Option<&'static [IpAddr]> {
     match url.host().filter(|_| redirect_uri.is_plain() && url.port() != Some(0))? {
         Host::Ipv4(Ipv4Addr::LOCALHOST) => Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST)]),
         Host::Ipv6(Ipv6Addr::LOCALHOST) => Some(&[IpAddr::V6(Ipv6Addr::LOCALHOST)]),
-        // A browser may resolve `localhost` to 127.0.0.1 or to ::1. Another program must not listen on one of them.
+        // A browser may resolve `localhost` to 127.0.0.1 or `::1`, so the broker listens on both addresses.
         Host::Domain("localhost") => {
             Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)])
         }
@@ -147,7 +147,7 @@ fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
         // This error is transient, because the port may become free.
         ErrorKind::AddrInUse => (
             ErrorCode::ServiceUnavailable,
-            "stop the program on this port, or change the port of `redirect_uri` to a free one that the service accepts",
+            "stop the program that uses this port, or change the port of `redirect_uri` to a free one that the service accepts",
         ),
         ErrorKind::PermissionDenied => (
             ErrorCode::Internal,

@@ -47,7 +47,7 @@ pub struct CodeFlow<'a> {
     pub sends_issuer: bool,
     /// The redirect URI on this machine, such as `http://127.0.0.1/PATH`. Without a port, a free port is used.
     pub redirect_uri: &'a ServiceUrl,
-    /// The parameters `scope`, `audience`, `resource` and extra ones of the authorization request.
+    /// Extra parameters of the authorization request, such as `scope`, `audience` and `resource`.
     pub fields: &'a [(&'a str, &'a str)],
     /// Extra parameters of the token request.
     pub token_fields: &'a [(&'a str, &'a str)],

@@ -24,7 +24,7 @@ const GO_BACK: &str = "Go back to the program that started the login";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Page {
-    /// The login is saved. Contains the account, if the response names one.
+    /// The login is saved. Contains the account name, if the token response has one.
     LoggedIn(Option<String>),
     Failed(ErrorCode),
     /// The token request takes longer than the browser tab waits.

@@ -72,7 +72,7 @@ impl Expected {
         Self { state, issuer: issuer.map(str::to_owned), sends_issuer }
     }
 
-    /// Reads a query. Returns the authorization code, or the error that the service sent.
+    /// Reads the query of the redirect. Returns the authorization code, or the error that the service sent.
     pub(super) fn read(&self, query: &str) -> Result<Result<Secret>, InvalidCallback> {
         let Parameters { state, code, iss, error, description } = Parameters::read(query)?;
         let code = code.filter(|code| !code.expose().is_empty());

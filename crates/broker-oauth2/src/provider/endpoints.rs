@@ -65,7 +65,7 @@ impl OAuth2 {
         Ok(RecordUpdate::default().and_metadata(Metadata::KEY, found.to_value()))
     }
 
-    /// Returns the stored metadata, unless the token endpoint is neither in this metadata nor configured.
+    /// Returns the stored metadata, if the metadata or the configuration contains the token endpoint.
     fn stored(&self, record: &Record) -> Option<Metadata> {
         let stored = Metadata::stored(record, self.config.issuer.as_ref())?;
         let has_token_url =
@@ -123,7 +123,7 @@ impl OAuth2 {
     }
 }
 
-/// Whether the broker may use stored metadata after this error. If the new metadata names another issuer, discovery
+/// Whether the broker may use stored metadata after `error`. If the new metadata names another issuer, discovery
 /// fails.
 fn may_use_stored(error: &Error) -> bool {
     error.code() != ErrorCode::ConfigInvalidValue && error.kind() != ErrorKind::Cancelled

@@ -25,7 +25,7 @@ impl OAuth2 {
 }
 
 impl Session<'_> {
-    /// Logs in with `password`. Without one, uses the configured password or asks the user.
+    /// Logs in with `password`, else with the configured password or one that the user types.
     pub(super) async fn log_in_with(&self, password: Option<&Secret>) -> Result<RecordUpdate> {
         let (context, config) = (self.context, &self.provider.config);
         let hint = "set `username` of this provider in the configuration";
