@@ -52,7 +52,7 @@ impl Provider for Service {
         vec![self.0.url.host()]
     }
 
-    /// Exchanges the grant for a token. The broker saves the `RecordUpdate` before the next request.
+    /// Exchanges the stored refresh token for a token. The broker saves the `RecordUpdate` before the next request.
     async fn exchange(&self, context: &Context, record: &Record, req: &TokenRequest) -> Result<RecordUpdate> {
         let Some(grant) = record.usable_grant() else {
             return Err(Error::login_required("not logged in, or the login has expired"));

@@ -14,7 +14,7 @@ use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUr
 /// Longer explanations from a service are cut after this many characters.
 const LONGEST_TEXT: usize = 300;
 
-/// Why a response is not a success.
+/// Why a service's response is not a success.
 #[derive(Debug)]
 pub enum Problem {
     /// The service understood the request and refused it.

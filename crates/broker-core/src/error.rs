@@ -157,7 +157,7 @@ impl Error {
         self.0.code
     }
 
-    /// Returns what the caller can do about the error.
+    /// Returns the kind of the error: what the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.code.kind()

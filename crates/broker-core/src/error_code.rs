@@ -24,7 +24,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// Returns what the caller can do about errors with this code.
+            /// Returns the kind of errors with this code: what the caller can do about them.
             #[must_use]
             pub fn kind(self) -> ErrorKind {
                 match self { $(Self::$variant => ErrorKind::$kind,)+ }

@@ -120,7 +120,7 @@ pub(super) fn stored_or_new(
     }
 }
 
-/// Some services issue tokens until the start of a day. Such a token may be a day shorter than requested.
+/// Some services issue tokens that end at midnight, and so up to a day earlier than requested.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 
 /// Warns if the token's lifetime is shorter than requested.

@@ -12,7 +12,7 @@ pub(super) fn lines(shell: ShellKind, variables: &[(&str, Secret)]) -> String {
     variables.iter().map(|(name, value)| line(shell, name, value.expose())).collect()
 }
 
-/// Returns the shell commands that set GDAL's variables.
+/// Returns shell commands that set GDAL's environment variables for the token.
 pub(super) fn gdal(shell: ShellKind, token: &Token, header: &Header) -> Result<String> {
     let secret = super::header::bearer(token, header)?;
     Ok(line(shell, "GDAL_HTTP_AUTH", "BEARER") + &line(shell, "GDAL_HTTP_BEARER", secret))

@@ -24,7 +24,7 @@ pub(super) struct CachedRecord {
     pub(super) in_fallback: bool,
 }
 
-/// The token cache, in one part per thread. Caching a provider's record removes its tokens from all parts.
+/// The token cache, with a part for each thread. A changed record removes its provider's tokens from all parts.
 #[derive(Default)]
 pub(super) struct TokenCache([Stripe; STRIPES]);
 
@@ -120,7 +120,7 @@ impl CachedRecord {
         (TimeDelta::zero()..RELOAD_AFTER).contains(&(now - self.at))
     }
 
-    /// Returns a cache entry that is used until the record must be reloaded or the token is due for renewal.
+    /// Returns a cache entry, which expires when the record must be reloaded or the token is due for renewal.
     fn token_entry(&self, token: &Token) -> CachedToken {
         let until = self.at + RELOAD_AFTER;
         let until = token.window().renews_at().map_or(until, |renews_at| renews_at.min(until));

@@ -27,7 +27,7 @@ impl Inner {
         (record, unreadable)
     }
 
-    /// Returns a fingerprint of the login whose token this provider exchanges; `None` if it exchanges none.
+    /// Returns a fingerprint of the login of the provider whose token this provider exchanges, if there is one.
     pub(super) fn source_owner(&self, slot: &Slot) -> Option<Value> {
         self.owner(slot.entry.provider.derives_from()?)
     }

@@ -34,7 +34,7 @@ pub(super) struct LockedRecord {
     _process_lock: ProcessLock,
 }
 
-/// Excludes the other tasks of this process. A task takes this lock before the store's lock, which excludes processes.
+/// A lock between the tasks of this process. A task takes it before the store's lock, which excludes processes.
 pub(super) type ProcessLock = OwnedMutexGuard<()>;
 
 tokio::task_local! {

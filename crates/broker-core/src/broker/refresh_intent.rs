@@ -13,8 +13,8 @@ pub(super) struct RefreshIntent {
 }
 
 impl Operation {
-    /// Before an exchange, checks that the store can save the response. If the exchange will send the refresh token,
-    /// also saves the current time in the record, as the refresh intent.
+    /// Prepares an exchange: checks that the store can save the response. If the exchange will send the refresh token,
+    /// first saves the time of sending in the record: the refresh intent.
     pub(super) async fn open_refresh_intent(
         &self,
         locked_record: &mut LockedRecord,

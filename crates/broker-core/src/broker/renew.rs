@@ -22,7 +22,7 @@ impl Operation {
         })
     }
 
-    /// Returns the stored token after a failed renewal, with a warning. Without a stored token, returns `error`.
+    /// Warns the user of a failed renewal, and returns the stored token. Without a stored token, returns `error`.
     pub(super) fn fall_back(&self, token: Option<Token>, error: Error) -> Result<Token> {
         let Some(token) = token else { return Err(error) };
         let until =
