@@ -73,7 +73,7 @@ fn fallback_folder_accessible_to_other_users_is_not_used() {
         block_state(&sandbox);
         let run = finish(child).ends(0).says("WARNING");
         assert_eq!(std::fs::read_dir(runtime.join("broker")).expect("a folder").count(), 0, "{mode:o}");
-        // The warning contains the path of the fallback file, which is outside of the runtime folder.
+        // The warning contains the path of the fallback file, which is not in `$XDG_RUNTIME_DIR`.
         let mut words = run.err.split([' ', '\n']).map(|word| word.trim_end_matches([':', ';', ',', '.']));
         let fallback = words.find(|word| word.starts_with('/') && word.contains("/earthscope-"));
         std::fs::remove_file(fallback.expect("a path")).expect("the fallback file");

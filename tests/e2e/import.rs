@@ -130,7 +130,7 @@ fn import_does_not_add_secret_to_table_of_another_client_id() {
     let script = format!("printf x | (umask{command})");
     assert!(std::process::Command::new("sh").args(["-c", &script]).status().expect("sh").success());
     assert_eq!((std::fs::read_to_string(&secret).expect("a secret"), mode(&secret)), ("x".to_owned(), 0o600));
-    // `import` cannot add a key to an inline table, so the file stays unchanged.
+    // `import` cannot add a key to an inline table, so the configuration file stays unchanged.
     let inline = "providers = { earthscope = { timeout = \"5s\" } }\n";
     sandbox.write_config(inline);
     let _ = sandbox.broker(&["import", &path, "--as", "third"]).ends(5).fails_with("config_invalid");
@@ -188,7 +188,7 @@ fn import_lists_and_uses_the_older_earthscope_clis_login() {
 }
 
 #[test]
-fn import_replaces_a_secret_that_it_imported_before() {
+fn import_replaces_a_secret_from_an_earlier_import() {
     let sandbox = Sandbox::new();
     let (service, path) = env_file(&sandbox);
     let _ = sandbox.broker(&["import", &path]).ends(0);

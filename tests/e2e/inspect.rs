@@ -45,7 +45,7 @@ fn inspect_removes_control_characters_from_claims() {
 }
 
 #[test]
-fn inspect_without_a_token_names_the_login_command() {
+fn inspect_without_a_stored_token_names_the_login_command() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let other = sandbox.broker(&["inspect", "earthscope", "--scope", "openid"]).ends(3);
     let _ = other

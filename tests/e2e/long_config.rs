@@ -1,4 +1,4 @@
-//! Tests that a long configuration means the same as a short one, because only long files are parsed in part.
+//! Tests that a long configuration file works like a short one. The broker parses only parts of a long file.
 
 use broker::{ErrorKind, Setup, TokenRequest};
 use broker_e2e::Sandbox;
@@ -19,7 +19,7 @@ const SPELLINGS: [&str; 14] = [
      [providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "[providers.other]\nkind = \"static\"\ntoken = '''\n[providers.lab]\nheader = \"X-Wrong\"\n'''\n\
      [providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
-    // An error in a long file has the same message, line and column as in a short file.
+    // An error in a long configuration file has the same message, line and column as in a short file.
     "# one\n[providers.lab]\nkind = \"static\"\ntokn = { env = \"LAB\" }\n",
     "# one\n[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = [1, 2]\n",
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\n[providers.lab]\nheader = \"X-Lab\"\n",

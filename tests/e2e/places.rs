@@ -79,7 +79,7 @@ fn full_or_read_only_disk_is_reported_before_requests() {
     assert_eq!((service.refreshes(), service.reuse_events()), (2, 0));
 }
 
-/// Runs the broker under strace, which changes results of system calls. A non-empty `of` selects calls by path.
+/// Runs the broker under strace, which injects the faults `inject` into system calls on the paths `of` (empty: all).
 fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&str]) -> Run {
     let injections: Vec<_> = inject.iter().map(|each| format!("inject={each}")).collect();
     let mut strace = vec!["strace", "-f", "-qq", "-o", "/dev/null"];

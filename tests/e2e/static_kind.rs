@@ -70,7 +70,7 @@ fn username_of_a_static_token_selects_http_basic() {
 }
 
 #[test]
-fn exec_sets_the_variable_configured_for_a_static_token() {
+fn exec_passes_static_token_in_the_configured_variable() {
     let sandbox = with("env = \"GITLAB_TOKEN\"\nheader = \"PRIVATE-TOKEN\"");
     let file = sandbox.home().join("seen");
     let script = format!("printf %s \"$GITLAB_TOKEN\" > {}; chmod 600 {0}", file.display());

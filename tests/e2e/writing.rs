@@ -53,7 +53,7 @@ fn documented_client_credentials_provider_gets_a_token() {
 }
 
 #[test]
-fn documented_login_provider_gets_a_token() {
+fn documented_provider_of_type_login_gets_a_token() {
     let service = service();
     let sandbox = sandbox("[providers.buoys]", &service);
     let login = sandbox.broker_reading(&["login", "buoys", "--password-stdin"], "standin-password\n");

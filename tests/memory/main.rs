@@ -1,7 +1,7 @@
 //! Tests that no copy of a dropped secret stays in the memory of a program that embeds the broker.
 //!
-//! The test process searches its own writable memory. It keeps each search text in two pieces, because the search would
-//! also find a whole one.
+//! The test process searches its own writable memory. It keeps each secret in two pieces, because the search would
+//! also find a whole secret of the test itself.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]

@@ -5,7 +5,7 @@ use broker_e2e::Sandbox;
 use super::web_server::{Answer, WebServer};
 use super::{documented, imagery, need, program, texts};
 
-/// Starts a server with an empty repository. `accepts` decides whether the server accepts an `Authorization`.
+/// Starts a server with an empty repository. `accepts` decides whether the server accepts an `Authorization` header.
 fn repository(scheme: &'static str, accepts: impl Fn(&str) -> bool + Send + 'static) -> WebServer {
     WebServer::start(move |path, authorization| {
         if !accepts(authorization) {

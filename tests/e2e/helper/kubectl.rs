@@ -49,7 +49,7 @@ fn kubectl_helper_echoes_version_and_checks_cluster_host() {
     assert_eq!(by_hand["apiVersion"], "client.authentication.k8s.io/v1");
 }
 
-/// A server with TLS, because kubectl calls plugins only for https. Prints the port, then each `Authorization`.
+/// A server with TLS, because kubectl calls plugins only for https. Prints its port, then each `Authorization` header.
 const SERVER: &str = r#"
 import http.server, json, ssl
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -16,7 +16,7 @@ pub(super) struct WebServer {
 }
 
 impl WebServer {
-    /// Starts the server. `answer` gets the path with the query, and the value of `Authorization` or an empty string.
+    /// Starts the server. `answer` gets the path with the query, and the `Authorization` header or an empty string.
     pub(super) fn start(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
