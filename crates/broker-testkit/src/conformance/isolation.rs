@@ -34,9 +34,9 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
                 assert!(!contains(&tokens, &new), "scope {scope}: a token of other scopes was returned");
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
-                let again = again.unwrap_or_else(|error| panic!("scope {scope}: call 2 failed: {error}"));
+                let again = again.unwrap_or_else(|error| panic!("scope {scope}: no second token: {error}"));
                 assert!(again.secret().same_as(new.secret()), "scope {scope}: a valid token was replaced");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: call 2 sent a request");
+                assert!(subject.service().seen().is_empty(), "scope {scope}: the second call sent a request");
                 tokens.push(new);
             }
             (Ok(()), Err(error)) => {

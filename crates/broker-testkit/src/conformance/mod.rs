@@ -69,7 +69,7 @@ pub trait Subject: Send + Sync {
         self.secrets()
     }
 
-    /// Returns the name of the route whose error response makes a login fail. `*` means the first request.
+    /// Returns the name of the fake server's route whose error makes a login fail. `*` means the first request.
     fn login_route(&self) -> &'static str {
         "*"
     }

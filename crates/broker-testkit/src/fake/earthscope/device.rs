@@ -56,7 +56,7 @@ pub(super) struct Codes {
     policy: Policy,
     /// Maps device codes to device logins. A code is removed when the client gets tokens for the code.
     devices: BTreeMap<String, Device>,
-    /// All user codes in order.
+    /// All user codes in the order of issue.
     pub(super) issued: Vec<String>,
 }
 
