@@ -27,7 +27,7 @@ pub trait Http: Send + Sync {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
 pub struct HttpFault {
-    /// Whether the service may have acted on the request.
+    /// Whether the request may have reached the service.
     pub sent: RequestSent,
     /// The error code, of kind [`crate::ErrorKind::Unavailable`].
     pub code: ErrorCode,
@@ -38,18 +38,18 @@ pub struct HttpFault {
 /// Whether a request reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestSent {
-    /// No connection was made, so the service did not act.
+    /// No connection was made, so the service did not process the request.
     No,
-    /// The request may have reached the service, which may have acted on it.
+    /// The request may have reached the service, which may have processed it.
     Maybe,
 }
 
-/// When the broker may repeat a failed request automatically.
+/// When the broker automatically repeats a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Repeats a request on which the service did not act: no connection, or 429. For requests that create a token.
+    /// Repeats a request that the service did not process (no connection, 429). For requests that create a token.
     IfNotActed,
-    /// Repeats a request on which the service did not act. If the connection is lost after the request was sent,
+    /// Repeats a request that the service did not process. If the connection is lost after the request was sent,
     /// repeats the request once, without a pause. For requests with refresh tokens: many services accept a replaced
     /// refresh token for a few more seconds.
     SpendsGrant,
@@ -202,7 +202,7 @@ impl HttpResponse {
     /// Returns the body if it is a JSON object.
     #[must_use]
     pub fn json(&self) -> Option<Map<String, Value>> {
-        // Some servers put a UTF-8 byte order mark before the JSON.
+        // Some servers send a UTF-8 byte order mark before the JSON text.
         serde_json::from_slice(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body)).ok()
     }
 
@@ -246,7 +246,7 @@ impl fmt::Debug for HttpResponse {
 
 /// Parses the preferred form of HTTP dates (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    // HTTP dates have 29 characters. chrono alone would also accept years of more than four digits.
+    // HTTP dates have 29 characters. Without this check, chrono accepts years of more than four digits.
     let text = Some(text).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
@@ -256,7 +256,7 @@ fn http_date(text: &str) -> Option<DateTime<Utc>> {
 pub struct ServiceUrl(Url);
 
 impl ServiceUrl {
-    /// Parses a URL, and checks that secrets may be sent to the URL.
+    /// Parses a URL, and checks that secrets may be sent to the URL ([`ServiceUrl`]).
     pub fn parse(text: &str) -> Result<Self, String> {
         let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
         let url = Url::parse(text)
@@ -327,7 +327,7 @@ impl ServiceUrl {
 }
 
 impl fmt::Display for ServiceUrl {
-    /// Formats the URL without the query, which may contain secrets.
+    /// Formats the URL without its query, because the query may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, query) =
             self.as_str().split_once('?').map_or((self.as_str(), ""), |(path, _)| (path, "?…"));

@@ -17,7 +17,7 @@ use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, Reque
 /// sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After the timeout, a response that has already arrived is read for this long.
+/// How long a response that has already arrived may be read after the timeout.
 const LAST_READ: Duration = Duration::from_millis(100);
 
 /// An HTTP client that is built when the first request is sent, because calls with stored tokens need no
@@ -121,7 +121,7 @@ impl Http for ReqwestHttp {
         if let Ok(answered) = tokio::time::timeout(timeout, &mut exchange).await {
             return answered;
         }
-        // If the process was suspended, the timeout may be over although a response has arrived.
+        // If the process was suspended, the timeout may have passed although a response has arrived.
         tokio::time::timeout(LAST_READ, exchange).await.unwrap_or_else(|_| {
             let what = format!("no response within {}", humantime::format_duration(timeout));
             Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
@@ -134,7 +134,7 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     let mut headers: BTreeMap<_, _> = map.iter().filter_map(text).collect();
-    // Commas cannot join `set-cookie` headers (RFC 9110 section 5.3); gateways add such headers.
+    // `set-cookie` headers cannot be joined with commas (RFC 9110 section 5.3), and gateways add such headers.
     let cookies: Vec<_> = map.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()).collect();
     if cookies.len() > 1 {
         headers.insert("set-cookie".to_owned(), cookies.join("\n"));

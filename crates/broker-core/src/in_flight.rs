@@ -34,14 +34,14 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// Marks the operation as in flight, because its request may bring a response that must be saved.
+    /// Marks the operation as in flight: the response to its request may contain a token to save.
     pub(crate) fn begin(&self) {
         if !self.begun.swap(true, Ordering::SeqCst) {
             self.operations.0.send_modify(|begun| *begun += 1);
         }
     }
 
-    /// Marks the operation as no longer in flight: the response is saved, or contains nothing to save.
+    /// Marks the operation as no longer in flight: the response is saved, or contains no token.
     pub(crate) fn end(&self) {
         if self.begun.swap(false, Ordering::SeqCst) {
             self.operations.0.send_modify(|begun| *begun -= 1);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::Secret;
 use crate::bounds::in_calendar;
 
-/// Accepts base64 with and without padding: RFC 7515 forbids padding, but some servers send padding.
+/// Accepts base64 with and without padding. RFC 7515 forbids padding, but some servers send it.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

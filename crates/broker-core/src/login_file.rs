@@ -11,16 +11,16 @@ use crate::{Secret, Token};
 pub struct FileLogin {
     /// The refresh token of the login.
     pub refresh_token: Option<Secret>,
-    /// The access token for requests without scopes.
+    /// The login's access token, for requests without scopes.
     pub access_token: Option<Token>,
-    /// The ID token (OpenID Connect Core section 2).
+    /// The ID token of the login (OpenID Connect Core section 2).
     pub id_token: Option<Secret>,
-    /// The account's name, if the tokens contain it.
+    /// The name of the account, if a token contains the name.
     pub account: Option<String>,
     /// Why the issuer of the login is unknown; `None` if the login file shows the issuer. The broker uses a login of
     /// unknown issuer only if the record already contains the same login.
     pub unproven: Option<String>,
-    /// Whether the login is from the service's former issuer. The next login then moves the file to quarantine.
+    /// Whether the service's former issuer issued the login. The next login then moves the file to quarantine.
     pub of_another: bool,
 }
 
@@ -30,12 +30,12 @@ impl FileLogin {
     }
 }
 
-/// Why a login file cannot be used.
+/// Why the broker cannot use a login file.
 #[derive(Debug, Clone)]
 pub enum InvalidLoginFile {
-    /// The content is incomplete: another program may be writing the file now.
+    /// The login file is incomplete: another program may be writing the file now.
     Torn,
-    /// The content is not a login, or is a login of another service. The text follows the path in an error message.
+    /// The login file contains no login, or a login of another service. The text follows the path in an error message.
     Other(String),
 }
 

@@ -1,4 +1,4 @@
-//! Questions and messages to the user.
+//! Asks the user questions, and shows messages to the user.
 
 use std::time::Duration;
 
@@ -39,11 +39,11 @@ pub trait Prompt: Send + Sync {
     }
     /// Shows how long the device code remains valid. The broker calls this method about once a second.
     fn waiting(&self, left: Duration);
-    /// Shows a message, such as a warning or the reason for a wait.
+    /// Shows a message to the user, such as a warning or the reason for a wait.
     fn notify(&self, message: &str);
 }
 
-/// A prompt for programs without a user: questions fail, and messages go to the log.
+/// A prompt for programs that run without a user. Questions fail, and messages go to the log.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NonInteractive;
 

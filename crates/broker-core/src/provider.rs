@@ -45,7 +45,7 @@ use crate::{
 /// [`Provider::can_renew`]. `broker_testkit::conformance` tests the guarantees.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Returns the issuer of the tokens. The broker never passes a record of another issuer.
+    /// Returns the issuer of the provider's tokens. The broker never passes a record of another issuer to the provider.
     fn issuer(&self) -> &Issuer;
 
     /// Returns the account that the configuration names. The broker does not use records of another account.
@@ -53,8 +53,8 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Checks a request, and fails with [`crate::ErrorKind::Usage`] if the provider does not support the request. The
-    /// default supports no scopes, lifetimes or names. For a request with only scopes, the result must not change,
+    /// Checks a request, and fails with [`crate::ErrorKind::Usage`] if the provider does not support the request. By
+    /// default, accepts no scopes, lifetimes or names. For a request with only scopes, the result must not change,
     /// because the broker caches it.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
@@ -74,7 +74,7 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Returns the header that carries the provider's tokens.
+    /// Returns the HTTP header in which programs send the provider's tokens.
     fn header(&self) -> Header {
         Header::default()
     }
@@ -95,7 +95,7 @@ pub trait Provider: Send + Sync {
         Ok(())
     }
 
-    /// Whether a stored token may be used. False if the setting that determined the token has changed.
+    /// Whether the broker may use this stored token. False if the setting that determined the token has changed.
     fn accepts(&self, _token: &Token) -> bool {
         true
     }
@@ -145,13 +145,13 @@ pub trait Provider: Send + Sync {
         }
     }
 
-    /// Returns the request for the token that [`Provider::revoke`] needs. The broker gets that token first.
+    /// Returns the request for a token that the broker gets before [`Provider::revoke`], which needs the token.
     fn needed_to_revoke(&self, _record: &Record) -> Option<TokenRequest> {
         None
     }
 
-    /// Revokes the grant and the tokens at the service (RFC 7009). If that fails, the record stays. By default,
-    /// revokes nothing.
+    /// Revokes the grant and the tokens at the service (RFC 7009). If the revocation fails, the record stays. By
+    /// default, revokes nothing.
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
         Ok(Revoked::default())
     }
@@ -175,12 +175,12 @@ pub enum Login {
     Password(Secret),
 }
 
-/// The result of a revocation.
+/// The result of [`Provider::revoke`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
     /// Whether the service has revoked at least one refresh token or access token.
     pub revoked: bool,
-    /// A note for the user, such as what to revoke by hand.
+    /// A note for the user, such as which token to revoke by hand.
     pub note: Option<String>,
 }
 

@@ -28,7 +28,7 @@ impl TokenRequest {
         self
     }
 
-    /// Sets the requested lifetime. A stored token is used if at least this lifetime was requested for that token.
+    /// Sets the requested lifetime. The broker uses a stored token if at least this lifetime was requested for it.
     pub fn expires(mut self, lifetime: Lifetime) -> Self {
         self.expires = Some(lifetime);
         self

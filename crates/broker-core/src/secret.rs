@@ -1,4 +1,4 @@
-//! A type for secret text.
+//! Secret text that is redacted in logs and zeroized in memory.
 
 use std::fmt;
 use std::io::{self, ErrorKind};

@@ -11,19 +11,19 @@ use zeroize::Zeroizing;
 
 use crate::Secret;
 
-/// The size of the output buffer: the longest secret plus one read.
+/// The size of the output buffer: the longest secret plus one read of 4 KiB.
 const MOST_PRINTED: usize = 64 * 1024 + 4096;
 
 /// The time limit of a command that prints a secret. The command may ask the user for a passphrase.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// The time limit for reading the remaining output after the command has ended.
+/// How long remaining output is read after the command has ended.
 const REST: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret> {
     let no_command = || Error::new(ErrorKind::InvalidInput, "no command is configured");
     let (program, arguments) = command.split_first().ok_or_else(no_command)?;
-    // A relative path would depend on the working folder, which another user may own.
+    // A relative path depends on the working folder, which another user may own.
     if program.contains('/') && !Path::new(program).is_absolute() {
         let why = "a relative path is not allowed: give the full path of the program, or its name in PATH";
         return Err(Error::new(ErrorKind::InvalidInput, why));

@@ -22,7 +22,7 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    /// Reads the secret for the configuration key `key`.
+    /// Reads the secret. `key` is the configuration key that error messages name.
     pub async fn resolve(&self, context: &Context, key: &str) -> Result<Secret> {
         let problem = |what: String| {
             Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}"))
@@ -48,7 +48,7 @@ impl SecretSource {
         }
     }
 
-    /// Describes the secret's source to the user; `key` is its configuration key.
+    /// Describes the secret's source to the user. `key` is the secret's configuration key.
     #[must_use]
     pub fn describe(&self, key: &str) -> String {
         match self {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::bounds::{self, in_calendar};
 use crate::{Claims, HttpResponse, Lifetime, Secret, Window};
 
-/// How much shorter than requested a token may be, because services round to whole days.
+/// How much shorter than requested a token may be. Services round lifetimes to whole days.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 
 /// An access token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.
@@ -86,7 +86,7 @@ impl Token {
         let sent_at = response.sent_at;
         let skew = response.date().map_or(TimeDelta::zero(), |date| date - sent_at);
         let skew = skew.clamp(-bounds::LONGEST, bounds::LONGEST);
-        // `Date` has whole seconds and the response took time, so a small difference is not clock skew.
+        // A small difference is not clock skew, because `Date` has whole seconds and the response took time.
         let skew = if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew };
         let expires_at = expires_in
             .and_then(|lifetime| sent_at.checked_add_signed(lifetime).filter(in_calendar))

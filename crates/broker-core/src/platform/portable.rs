@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use crate::Env;
 
-/// File size and times, which change with every write.
+/// The size and times of a file. At least one of these values changes with every write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Version(u64, Option<SystemTime>, Option<SystemTime>);
 
@@ -18,7 +18,7 @@ impl Version {
         Some(Self(meta.len(), meta.modified().ok(), meta.created().ok()))
     }
 
-    /// Whether an open file is still at its path. Windows does not delete open files.
+    /// Whether an open file is still at `path`. Always true, because Windows does not delete open files.
     pub(crate) fn is_at(_path: &Path, _file: &File) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! Private files, replaced atomically and durably.
+//! Private files that are replaced atomically and survive a crash.
 
 use std::io::{Result, Write};
 use std::path::Path;
@@ -21,7 +21,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     put_in_place(file, path)
 }
 
-/// Replaces the file at `path` with a temporary file from the same folder, durably.
+/// Replaces the file at `path` with a temporary file from the same folder. The new file survives a crash.
 pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -20,7 +20,7 @@ impl Version {
         Some(Self(meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec()))
     }
 
-    /// Whether an open file is still at its path, and not deleted or replaced.
+    /// Whether an open file is still at `path`, and was not deleted or replaced.
     pub(crate) fn is_at(path: &Path, file: &File) -> bool {
         let both = std::fs::metadata(path).and_then(|here| Ok((here, file.metadata()?)));
         both.is_ok_and(|(here, ours)| (here.dev(), here.ino()) == (ours.dev(), ours.ino()))
@@ -121,7 +121,7 @@ pub fn everybody_writes(meta: &Metadata) -> bool {
     meta.mode() & 0o002 != 0 && !(meta.is_dir() && meta.mode() & 0o1000 != 0)
 }
 
-/// Creates a private folder and its parents, whatever the umask.
+/// Creates a folder and its parents with mode 0700, whatever the umask.
 pub fn make_folder(path: &Path) -> std::io::Result<()> {
     let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.is_dir();
     let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
@@ -140,7 +140,7 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Restores the owner's permissions if the umask removed them.
+/// Restores permissions of the owner that the umask removed.
 fn restore_mode(path: &Path, meta: &Metadata, mode: u32) -> std::io::Result<()> {
     if meta.mode() & mode & 0o700 == mode & 0o700 || meta.is_symlink() {
         return Ok(());
@@ -168,10 +168,10 @@ pub(super) fn temporary_file(
     Ok(file)
 }
 
-/// Syncs a folder: renames in the folder then survive a crash.
+/// Syncs a folder, so that renames in the folder survive a crash.
 pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Ignored: some network file systems cannot sync folders, and a sync needs read permission.
+        // Ignores the error: some network file systems cannot sync folders, and a sync needs read permission.
         Err(error)
             if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP | Errno::ACCESS)) =>
         {

@@ -1,4 +1,4 @@
-//! Records whose grant is in a login file of the service's own tools. The record has only the grant's fingerprint.
+//! Records whose grant is in a login file of the service's own tools. A record has only the grant's fingerprint.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Record {
         }
     }
 
-    /// Replaces the record's login with a login that another program wrote to the login file.
+    /// Replaces the record's login with `login`, which another program wrote to the login file.
     fn adopt(&mut self, login: FileLogin, now: DateTime<Utc>) {
         let ours = self.token(&ScopeKey::default()).and_then(subject);
         let same_account = ours.is_some() && ours == login.access_token.as_ref().and_then(subject);
@@ -135,7 +135,7 @@ impl Record {
         self.current.external.is_some()
     }
 
-    /// Removes a login whose refresh token is in a login file that the provider no longer uses (`share = false`).
+    /// Removes a login whose refresh token is in a login file that is no longer used (`share = false`).
     pub(crate) fn without_external(mut self) -> Self {
         if let Some(external) = self.current.external.take() {
             self.current = IssuerState::new(self.issuer().clone());
@@ -158,7 +158,7 @@ impl Record {
         }
     }
 
-    /// Returns the record to save after the login and `refresh_token` were written to the login file at `path`.
+    /// Returns the record to save after the login, with `refresh_token`, was written to the login file at `path`.
     pub(crate) fn with_login_in_file(&self, path: &str, refresh_token: Option<&Secret>) -> Self {
         let mut record = self.clone();
         if let Some(grant) = &mut record.current.grant {
@@ -169,7 +169,7 @@ impl Record {
         record
     }
 
-    /// Returns a copy of the record that refers to no login file, because the record contains the whole login.
+    /// Returns a copy of the record with the whole login in the record and no path of a login file.
     pub(crate) fn with_login_in_record(&self) -> Self {
         let mut record = self.clone();
         record.current.external = None;

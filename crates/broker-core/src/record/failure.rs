@@ -12,7 +12,7 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 /// Ignores a failure that is further in the future than this: the clock was set back.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
-/// The last failed attempt to get a token.
+/// The last failed attempt to get a token with certain scopes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failure {
     /// When the attempt to get a token failed.
@@ -25,10 +25,10 @@ pub struct Failure {
     pub code: Option<ErrorCode>,
     /// The error's message, without secrets.
     pub message: String,
-    /// No caller repeats an early renewal ([`crate::Phase::Advisory`]) before this time.
+    /// The time before which no caller repeats an early renewal ([`crate::Phase::Advisory`]).
     #[serde(deserialize_with = "bounds::time")]
     pub retry_at: DateTime<Utc>,
-    /// The end of the pause that the service asked for (`Retry-After`). No caller sends a request earlier.
+    /// The end of the pause that the service requested with `Retry-After`. No caller sends a request earlier.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub resume_at: Option<DateTime<Utc>>,
     /// The [`crate::fingerprint`] of the refused password, which the broker does not send again automatically.
@@ -77,7 +77,7 @@ impl Failure {
         self.is_past(now) && now < self.retry_at && self.retry_at - self.at <= LONGEST_PAUSE
     }
 
-    /// Returns when the pause that the service asked for (`Retry-After`) ends; `None` without a pause at `now`.
+    /// Returns the end of the pause that the service requested with `Retry-After`; `None` without a pause at `now`.
     pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // Ignores a pause of more than one day, which only a manually edited record can contain.
         self.resume_at.filter(|at| self.is_past(now) && now < *at && *at - self.at <= LONGEST_PAUSE)

@@ -21,14 +21,14 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Creates an issuer from its required fields. The optional fields can be set directly.
+    /// Creates an issuer from its required fields. The other fields are public, and empty at first.
     #[must_use]
     pub fn new(kind: &str, flow: &str, endpoint: &str) -> Self {
         let [kind, flow, endpoint] = [kind, flow, endpoint].map(str::to_owned);
         Self { kind, flow, endpoint, ..Self::default() }
     }
 
-    /// Describes endpoint, flow, client and audience for an error message.
+    /// Describes endpoint, flow, client and audience of the issuer for an error message.
     pub(super) fn describe(&self) -> String {
         let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();
         let audience =

@@ -28,12 +28,12 @@ pub(crate) const FORMAT: u64 = 1;
 pub struct Record {
     pub(crate) version: u64,
     pub(crate) provider: String,
-    /// The number of saves: of two copies of a record, the newer has the higher revision.
+    /// The number of saves of the record. Of two copies of a record, the newer copy has the higher revision.
     #[serde(default, deserialize_with = "bounds::count")]
     revision: u64,
     #[serde(flatten)]
     current: IssuerState,
-    /// Logins of other issuers, which are used again if the configuration names those issuers again.
+    /// The logins of other issuers. The broker uses such a login again if the configuration names its issuer again.
     #[serde(rename = "parked", default, skip_serializing_if = "Vec::is_empty")]
     other_issuers: Vec<IssuerState>,
     /// Why the stored login cannot be used, such as an invalid login file.
@@ -75,7 +75,7 @@ impl Record {
         &self.current.issuer.issuer
     }
 
-    /// Returns the name by which the user knows the account.
+    /// Returns the account's name that is shown to the user.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.current.account.as_deref()
@@ -105,7 +105,7 @@ impl Record {
         self.token(scopes).filter(|token| matches!(token.window().phase(now), Phase::Fresh | Phase::Advisory))
     }
 
-    /// Iterates over all tokens with their scopes.
+    /// Iterates over all tokens of the record with their scopes.
     pub fn tokens(&self) -> impl Iterator<Item = (&str, &Token)> {
         self.current.tokens.iter().map(|(scopes, token)| (scopes.as_str(), token))
     }
@@ -133,7 +133,7 @@ impl Record {
         self.throttle(now).map(|(_, failure)| failure).or_else(|| self.failure(scopes))
     }
 
-    /// Returns the end of the longest pause (`Retry-After`) and the failure that caused it; `None` without a pause.
+    /// Returns the end of the longest pause that a `Retry-After` requested, and the failure with that `Retry-After`.
     pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &Failure)> {
         let pauses =
             self.current.failures.values().filter_map(|failure| Some((failure.throttles(now)?, failure)));
@@ -195,8 +195,8 @@ impl Record {
         }
     }
 
-    /// Fails if the service has refused the password with this [`crate::fingerprint`]: a repeated wrong password
-    /// locks the account. A forced request passes.
+    /// Fails if the service has refused the password with this [`crate::fingerprint`], because a repeated wrong
+    /// password may lock the account. Accepts a forced request.
     pub fn check_password(&self, secret_fingerprint: &str, request: &TokenRequest) -> crate::Result<()> {
         let is_same = |failure: &Failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint);
         if request.is_forced() || !self.current.failures.values().any(is_same) {
@@ -214,7 +214,7 @@ impl Record {
     }
 
     pub(crate) fn set_grant(&mut self, mut grant: Grant) {
-        // A new refresh token proves that the service accepted the password.
+        // A new refresh token proves that the service accepted the stored password.
         self.current.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
         // Keeps unknown fields of the old grant, which newer broker versions wrote for the same login.
         grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
@@ -244,7 +244,7 @@ impl Record {
         self.current.supersede(before);
     }
 
-    /// Removes a token because a caller reported its rejection by the service.
+    /// Removes a token from the record, because a caller reported that the service rejected the token.
     pub(crate) fn reject_token(&mut self, scopes: &ScopeKey, now: DateTime<Utc>) {
         self.drop_token(scopes);
         let rejection = Rejection { at: now, unknown: Map::new() };
@@ -266,7 +266,7 @@ impl Record {
         failures.insert(scopes.as_str().to_owned(), failure);
     }
 
-    /// Makes the login of this issuer and account current. The previous issuer's login stays in the record.
+    /// Makes the login of this issuer and account the current login. The previous login stays in the record.
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
         if self.current.belongs_to(issuer, account) {
             // A record of an older broker version may contain no fingerprint of the client secret.

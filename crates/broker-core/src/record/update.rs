@@ -20,7 +20,7 @@ pub struct RecordUpdate {
 
 #[derive(Debug, Default)]
 enum GrantUpdate {
-    /// The old refresh token stays valid if the response contains no new one (RFC 6749 section 6).
+    /// If the response contains no new refresh token, the old refresh token stays valid (RFC 6749 section 6).
     #[default]
     Keep,
     Set(Secret, DateTime<Utc>),
@@ -117,7 +117,7 @@ impl RecordUpdate {
 
     /// Removes expired tokens from the update, so that they replace no valid token. Returns one of the removed tokens.
     pub(crate) fn take_expired(&mut self, now: DateTime<Utc>) -> Option<Token> {
-        // Ignores `issued_at`, which may be later than `now` if the clock was set back.
+        // Ignores `issued_at`, which is later than `now` if the clock was set back.
         let expired = |(_, token): &mut (_, Token)| token.expires_at().is_some_and(|at| at <= now);
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }

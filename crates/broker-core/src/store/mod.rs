@@ -15,7 +15,7 @@ pub use file::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
 /// A store of records with locks. If several hosts share a store, a lock should exclude the other hosts too.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Reads the record without a lock or a wait. The result is complete even while another process saves.
+    /// Reads the record without taking or awaiting the lock. The result is complete even while another process saves.
     fn peek(&self, provider: &str) -> Result<Loaded>;
 
     /// Locks a provider's record, unless another process has the lock.
@@ -51,7 +51,7 @@ pub enum LockScope {
     Unknown,
 }
 
-/// The result of [`Store::try_lock`].
+/// The result of an attempt to lock a record with [`Store::try_lock`].
 pub enum Locking {
     /// This process now has the lock. Dropping the value releases the lock.
     Taken(Box<dyn Locked>),
@@ -79,8 +79,8 @@ pub trait Locked: Send {
     /// and returns the quarantine path.
     async fn save(&mut self, record: &Record) -> Result<Option<String>>;
 
-    /// Saves the record to a fallback file after [`Locked::save`] failed, and returns the path. [`Store::peek`] and
-    /// [`Locked::load`] then return the fallback record until the next [`Locked::save`].
+    /// Saves the record to a fallback file after [`Locked::save`] failed, and returns that file's path. [`Store::peek`]
+    /// and [`Locked::load`] then return the fallback record until the next successful [`Locked::save`].
     async fn save_to_fallback(&mut self, record: &Record) -> Result<String>;
 
     /// Removes the record. Moves an unreadable file to quarantine, and returns the quarantine path.
@@ -94,7 +94,7 @@ pub enum Loaded {
     Nothing,
     /// A complete record.
     Record(Box<Record>),
-    /// A record from the fallback file, which the broker should restore soon: see [`Locked::save_to_fallback`].
+    /// A record from the fallback file, to be saved to the normal file soon: see [`Locked::save_to_fallback`].
     FromFallback(Box<Record>),
     /// A record file that this broker version cannot read because it is incomplete, empty or newer; the text says why.
     Unreadable(String),

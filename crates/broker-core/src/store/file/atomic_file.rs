@@ -40,7 +40,7 @@ impl AtomicFile {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Reserves disk space for this number of saves.
+    /// Reserves disk space for `saves` saves.
     pub(super) fn probe(&mut self, saves: usize) -> Result<()> {
         if self.reserved.is_empty() {
             self.sweep();

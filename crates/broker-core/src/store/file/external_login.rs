@@ -190,7 +190,7 @@ impl Locked for LockedExternalLogin {
 }
 
 impl LockedExternalLogin {
-    /// Creates the login file's folder, and reserves disk space for this number of saves.
+    /// Creates the login file's folder, and reserves disk space for `saves` saves.
     fn probe_file(&mut self, saves: usize) -> Result<()> {
         if let Some(folder) = self.join.file.path().parent() {
             platform::make_folder(folder)
@@ -239,7 +239,7 @@ impl LockedExternalLogin {
         Ok(quarantined.or(self.save_record(record).await?))
     }
 
-    /// Saves the record without the refresh token, which is in the login file.
+    /// Saves the record without the refresh token, because the login file contains the refresh token.
     async fn save_record(&mut self, record: &Record) -> Result<Option<String>> {
         let record = record.with_login_in_file(&self.join.path(), self.known.as_ref());
         self.records.save(&record).await

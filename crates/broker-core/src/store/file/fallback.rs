@@ -120,7 +120,7 @@ fn canonical(folder: &Path) -> PathBuf {
     })
 }
 
-/// Creates a folder and checks that the folder is private, because every user may create folders in `/tmp`.
+/// Creates a folder. Fails if the folder is not private, because every user may create folders in `/tmp`.
 pub(super) fn make(folder: &Path) -> std::io::Result<()> {
     platform::make_folder(folder)?;
     if is_private_folder(folder) {

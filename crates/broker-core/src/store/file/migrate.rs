@@ -18,7 +18,7 @@ pub enum StorageFormat {
     Sealed(String),
 }
 
-/// The result of [`FileStore::migrate`].
+/// The result of a conversion with [`FileStore::migrate`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Migrated {
     /// The record file was rewritten in the configured storage format.

@@ -1,4 +1,4 @@
-//! Reads and parses record files.
+//! Reads and parses the record files of a store.
 
 use std::path::Path;
 

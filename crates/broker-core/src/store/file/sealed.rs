@@ -18,8 +18,8 @@ pub trait Sealer: Send + Sync + Debug {
     /// Returns the encryption method for new logins; `None` if records are stored as plain text.
     fn configured(&self) -> Option<&str>;
 
-    /// Checks, before every exchange and login, that a record can be encrypted with the method `with`, and that the
-    /// key can be read again.
+    /// Checks that records can be encrypted with the method `with`, and that the key can be read again. The broker
+    /// calls this method before every exchange and login.
     fn probe(&self, with: &str, provider: &str) -> Result<()>;
 
     /// Encrypts a record with the key from [`Sealer::probe`], because a save must not ask the user for a passphrase.
@@ -36,7 +36,7 @@ pub struct Envelope {
     version: u64,
     /// The provider whose record is encrypted.
     pub provider: String,
-    /// The encryption method, which names the source of the key.
+    /// The encryption method, which says where the key comes from.
     pub with: String,
     /// A fingerprint of the encryption key.
     pub key: String,
@@ -45,7 +45,7 @@ pub struct Envelope {
     pub kdf: Option<Value>,
     /// The encryption nonce, in base64.
     pub nonce: String,
-    /// The encrypted record, in base64.
+    /// The encrypted record as base64 text.
     pub sealed: String,
     /// The path of the file that this content was read from; empty for new content.
     #[serde(skip)]
