@@ -30,7 +30,7 @@ use request::Request;
 /// The provider type `kind = "login"`.
 pub const KIND: Kind = Kind {
     name: "login",
-    about: "a login of one or two requests, described in the configuration",
+    about: "a login by one or two HTTP requests that the configuration describes",
     keys: &["username", "password", "secrets", "login", "refresh", "mint", "revoke", "life"],
     secrets: &["password", "secrets"],
     renamed: &[],

@@ -137,7 +137,7 @@ impl DeviceFlow<'_> {
 }
 
 impl Pending {
-    /// Reads a poll's response. The error code decides, because services use different HTTP statuses (Auth0 sends 403
+    /// Reads a poll's response. Uses the error code, because services send different HTTP statuses (Auth0 sends 403
     /// and 429).
     fn read(&mut self, token: &TokenEndpoint<'_>, response: &HttpResponse) -> Result<Poll> {
         self.fault = None;

@@ -27,7 +27,7 @@ pub struct TokenEndpoint<'a> {
 }
 
 impl<'a> TokenEndpoint<'a> {
-    /// Creates an endpoint whose responses follow RFC 6749 section 5.1.
+    /// Creates a token endpoint whose responses follow RFC 6749 section 5.1.
     #[must_use]
     pub fn new(url: &'a ServiceUrl, client: ClientAuth<'a>, default_life: TimeDelta) -> Self {
         Self { url, client, default_life, answer: None }

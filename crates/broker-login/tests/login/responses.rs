@@ -23,7 +23,7 @@ async fn token(world: &World, keys: &str, answer: &str) -> Result<Token> {
     crate::token(world, &config(&server, keys)).await
 }
 
-/// Returns the expiry of the token in this response.
+/// Returns the expiry of a token that a service issues with the response `answer`.
 async fn expiry(world: &World, keys: &str, answer: &serde_json::Value) -> DateTime<Utc> {
     let token = token(world, keys, &answer.to_string()).await.expect("a token");
     assert_eq!(token.secret().expose(), "KANARIE-1");

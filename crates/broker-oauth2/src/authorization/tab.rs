@@ -14,7 +14,7 @@ type Connection = Arc<Mutex<Option<TcpStream>>>;
 pub(super) struct Tab(Connection);
 
 impl Tab {
-    /// Takes over the connection. Returns `None` if the connection is unusable.
+    /// Takes over the browser's connection. Returns `None` if the connection is unusable.
     pub(super) fn new(stream: tokio::net::TcpStream, timeout: Duration) -> Option<Self> {
         let connection = Arc::new(Mutex::new(Some(stream.into_std().ok()?)));
         let late = Arc::downgrade(&connection);

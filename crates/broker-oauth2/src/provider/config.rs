@@ -153,7 +153,7 @@ impl Config {
         Ok((flow, self.auth(flow)?))
     }
 
-    /// Checks `params` and `fields`. Error messages omit parameter values, which may be secrets.
+    /// Checks the tables `params` and `fields`. Error messages omit parameter values, which may be secrets.
     fn check_tables(&self) -> Result<(), SettingsError> {
         if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
             let message =
