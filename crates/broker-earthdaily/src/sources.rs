@@ -15,7 +15,7 @@ pub(crate) const SECRET: &str = "EDS_SECRET";
 /// A secret and its URLs, from one source of EarthDaily's own tools.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// The variable or file with the secret, for messages.
+    /// The name of the variable or file with the secret, for messages.
     pub place: String,
     /// The section, if the source is an INI file.
     pub section: Option<String>,

@@ -15,7 +15,7 @@ const API_URL: &str = "https://api.earthscope.org";
 /// The hosts to which programs may send the access token.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
 
-/// The field `flow` of [`Issuer`] for a login by device code.
+/// The value of the field `flow` of [`Issuer`] for a login by device code.
 const DEVICE_CODE: &str = "device_code";
 
 pub(crate) struct ResolvedSettings {

@@ -115,7 +115,7 @@ impl TokensFile {
             }
             Some(Ok(issuer)) => {
                 let (theirs, ours) = (issuer.as_str(), self.domain.as_str());
-                Err(format!("has a login of {theirs}, but the configured domain is {ours}"))
+                Err(format!("has a login of server {theirs}, but the configured domain is {ours}"))
             }
             Some(Err(_)) | None => Ok(FileIssuer::Unknown),
         }

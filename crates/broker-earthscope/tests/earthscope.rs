@@ -82,22 +82,22 @@ async fn run_conformance(rotation: Rotation) {
 }
 
 #[tokio::test]
-async fn conformance_suite_passes_if_refresh_token_is_unchanged() {
+async fn earthscope_passes_conformance_with_same_refresh_token() {
     run_conformance(Rotation::Keep).await;
 }
 
 #[tokio::test]
-async fn conformance_suite_passes_if_response_omits_refresh_token() {
+async fn earthscope_passes_conformance_without_new_refresh_token() {
     run_conformance(Rotation::Omit).await;
 }
 
 #[tokio::test]
-async fn conformance_suite_passes_with_token_reuse_detection() {
+async fn earthscope_passes_conformance_with_reuse_detection() {
     run_conformance(Rotation::RotateDetectReuse).await;
 }
 
 #[tokio::test]
-async fn client_credentials_pass_the_conformance_suite() {
+async fn earthscope_client_credentials_pass_conformance_suite() {
     let client_secret = Some("the client's secret".to_owned());
     let options = EarthScopeOptions { client_secret, ..Default::default() };
     conformance::run(|| TestProvider::new(options.clone())).await;

@@ -67,7 +67,7 @@ impl Config {
             keys.iter().find(|(_, is_set, protocols)| *is_set && !protocols.contains(&self.protocol));
         if let Some((key, _, protocols)) = unused {
             let names: Vec<_> = protocols.iter().map(|protocol| format!("\"{}\"", protocol.name())).collect();
-            let message = format!("this key is only used with `speaks = {}`", names.join(" or "));
+            let message = format!("the key `{key}` is only used with `speaks = {}`", names.join(" or "));
             return Err(SettingsError::new(*key, message));
         }
         if self.protocol == Cargo && self.registry.is_none() {
@@ -79,7 +79,7 @@ impl Config {
         if self.expires_as.is_some() && self.expires.is_none() {
             return Err(SettingsError::new(
                 "expires_as",
-                "this key needs `expires`, the path of the expiry in the program's output",
+                "`expires_as` needs the key `expires`: the path of the expiry in the program's output",
             ));
         }
         Ok(())

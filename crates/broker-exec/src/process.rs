@@ -103,12 +103,12 @@ impl Process {
                 return Ok(std::mem::replace(&mut self.buffer, rest));
             }
             if self.buffer.len() > MAX_LINE || self.bytes_read > MAX_OUTPUT {
-                return Err("the output exceeds 1 MiB in a line or 4 MiB in total");
+                return Err("the plugin's output exceeds 1 MiB in a line or 4 MiB in total");
             }
             if self.stdout_closed {
                 // The plugin's last line may have no line end.
                 let line = std::mem::take(&mut self.buffer);
-                let ended = "the process exited or closed stdout without a response";
+                let ended = "the plugin exited or closed stdout without a response";
                 return if line.trim_ascii().is_empty() { Err(ended) } else { Ok(line) };
             }
             self.fill().await;

@@ -164,7 +164,7 @@ impl Bus {
         self.call(&ObjectPath::try_from(SERVICE)?, "org.freedesktop.Secret.Service", method, body).await
     }
 
-    /// Finds the unlocked and the locked items with these attributes.
+    /// Returns the keyring's unlocked items and locked items with these attributes.
     async fn search(
         &self,
         attributes: &[(&str, &str)],

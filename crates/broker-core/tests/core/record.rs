@@ -36,7 +36,7 @@ enum Step {
     Calls(Vec<(usize, Call)>, Option<Fault>),
     /// A call that the test cancels after yielding to the runtime this number of times (third field).
     Dropped(usize, Call, u8, Option<Fault>),
-    /// The process is killed while the process sends a request. The fault says when.
+    /// The process is killed during a request to the service, at the moment that the fault names.
     Dies(usize, Call, Fault),
     /// The clock moves by this number of minutes. A negative number moves the clock back.
     Clock(i64),

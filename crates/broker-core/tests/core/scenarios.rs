@@ -135,7 +135,7 @@ impl Scene {
         if all.is_empty() { "nothing new".to_owned() } else { all.join(", ") }
     }
 
-    /// Returns the earliest time at which a new process sends the next request to the service.
+    /// Returns the earliest time at which a new process would send a request to the service.
     async fn next_request(&self) -> String {
         let now = self.world.clock.now();
         let file = std::fs::read(self.world.record_path()).expect("a record");

@@ -113,7 +113,7 @@ impl Source {
             // In cargo's protocol, a program that fails prints the error on stdout.
             Ok(Ok((output, Some(_)))) if is_cargo && cargo::is_error(&output) => Ok(output),
             Ok(Ok((_, Some(status)))) => Err(self
-                .failed(&format!("the process failed: {status}"))
+                .failed(&format!("the program failed: {status}"))
                 .with_hint("run the `command` of this provider in a terminal: it may need its own login")),
         }
     }
