@@ -113,7 +113,7 @@ impl LoginProvider {
         let failed = |error| Err(mint_error(error, options, &name));
         let Parsed { response, body } = match self.send(context, request, &values).await {
             Ok(parsed) => parsed,
-            // If the refused login token was issued before this call, the broker gets a new one and repeats this request.
+            // If the refused login token is from an earlier call, the broker replaces it and repeats this request.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if request.format.rejects_token(&refusal)
                     && login_token.issued_at() <= context.began_at() =>
