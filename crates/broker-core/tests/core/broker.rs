@@ -187,4 +187,5 @@ async fn token_call_fails_if_the_new_token_cannot_be_saved() {
     let error = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect_err("no save");
     assert_eq!(error.code(), ErrorCode::StoreUnwritable);
     assert!(error.message().contains("cannot save the new token") && error.hint().is_some(), "{error:?}");
+    std::fs::remove_file(world.record_path().parent().expect("a folder")).expect("the file is removed");
 }

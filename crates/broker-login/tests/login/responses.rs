@@ -194,7 +194,8 @@ async fn error_kind_depends_on_response_status_and_body() {
         ("", 429, r#"{"message":"no"}"#, ErrorKind::Unavailable),
     ] {
         let server = RecordingServer::returning(status, body).await;
-        let broker = broker(&World::new(), &config(&server, keys));
+        let world = World::new();
+        let broker = broker(&world, &config(&server, keys));
         let error = broker.login(World::NAME, Login::Usual).await.expect_err(body);
         assert_eq!(error.kind(), kind, "{keys} {status} {body}: {error}");
     }
