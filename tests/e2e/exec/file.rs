@@ -35,7 +35,8 @@ fn start(sandbox: &Sandbox, script: &str) -> Started {
 
 fn start_with(sandbox: &Sandbox, script: &str, stdin: Stdio) -> Started {
     let words = ["exec", "--file", "earthdaily", "--", "sh", "-c", script];
-    let mut command = sandbox.command(&words);
+    // The tests may run with ignored signals, for example under `nohup`.
+    let mut command = sandbox.command_under(&["env", "--default-signal"], &words);
     command.stdin(stdin);
     let mut child = broker_e2e::spawn(command, &words);
     assert_eq!(first_line(&mut child), "ready");
