@@ -18,7 +18,7 @@ use crate::{
     Result, Secret, Store, StoreAbout, sanitize,
 };
 
-/// Some tools overwrite their login file in place, so an incomplete file is read again after a pause.
+/// How often an incomplete login file is read again. Some tools overwrite their login file in place.
 const REREADS: usize = 20;
 const REREAD_PAUSE: Duration = Duration::from_millis(10);
 
@@ -314,7 +314,7 @@ impl Join {
         match found {
             // A missing folder may be on an unmounted disk, so the broker does not treat this as a logout.
             Found::Nothing if record.is_external() && !self.folder_exists() => {
-                record.set_file_unusable(&path, "cannot be read: its folder does not exist");
+                record.set_file_unusable(&path, "cannot be read: the login file's folder does not exist");
             }
             Found::Nothing => record.join(&path, None, now),
             Found::Other { why, .. } => record.set_file_unusable(&path, why),
