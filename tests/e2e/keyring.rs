@@ -231,7 +231,7 @@ fn token_is_saved_if_user_locks_keyring_during_login() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn store_migration_keeps_keyring_key_of_a_running_login() {
+fn store_migrate_keeps_keyring_key_that_a_login_still_needs() {
     let desktop = Desktop::new();
     desktop.add(&["other".to_owned()]);
     let _ = desktop.sandbox.broker(&TOKEN).token();

@@ -185,7 +185,7 @@ fn token_without_sub_claim_stays_in_earthscope_login_file() {
 }
 
 #[test]
-fn retry_after_applies_even_if_login_file_is_replaced() {
+fn retry_after_applies_even_if_earthscope_tools_log_in_again() {
     let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
