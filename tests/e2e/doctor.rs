@@ -177,7 +177,7 @@ fn doctor_reports_configuration_errors_of_each_provider() {
 }
 
 #[test]
-fn doctor_reports_an_expired_login_but_no_expired_token() {
+fn doctor_reports_a_refused_login_but_no_expired_token() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     assert_eq!(ids(&sandbox, &["earthscope"]), [""; 0], "an expired token renews automatically");
     service.fault_always("token", Fault::Status(503));
@@ -228,7 +228,7 @@ fn doctor_reports_missing_secrets_and_runs_no_secret_command() {
 }
 
 #[test]
-fn doctor_reports_conflicts_with_the_services_own_tools() {
+fn doctor_warns_about_files_and_variables_of_official_clients() {
     let sandbox = Sandbox::new().with_config(
         "[providers.earthscope]\n[providers.lab]\nkind = \"earthscope\"\nprofile = \"Default\"\n",
     );

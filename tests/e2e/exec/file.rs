@@ -88,7 +88,7 @@ fn failed_renewal_keeps_the_token_file_and_is_retried() {
     let child = start(&sandbox, script);
     service.forget_seen();
     service.fault_always("token", Fault::Status(503));
-    // The broker retries before, at and after the token's expiry.
+    // The broker retries the renewal before, at and after the token's expiry.
     assert!(service.wait_for("token", 8, Duration::from_secs(30)), "the renewal is tried again");
     service.clear_faults();
     let run = finish(child).ends(0).says("try again later");
