@@ -80,7 +80,7 @@ impl AtomicFile {
     pub(super) fn quarantine(&self) -> Result<Option<String>> {
         let free = (1..=u32::MAX)
             .map(|number| self.path.with_added_extension(format!("aside-{number}")))
-            // While this process has the lock, no other process creates a file with the unused name.
+            // While this process has the file's lock, no other process creates a file with the unused name.
             .find(|path| path.symlink_metadata().is_err());
         let no_name = || format!("cannot rename {}: no unused file name is left", self.path.display());
         let quarantine = free.ok_or_else(|| Error::new(ErrorCode::StoreUnwritable, no_name()))?;

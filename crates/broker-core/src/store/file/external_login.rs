@@ -42,7 +42,7 @@ enum Found {
     Nothing,
     /// A login that the broker can use.
     Login(FileLogin),
-    /// Content that the broker cannot use. `why` is the reason; `torn` means that the content is incomplete.
+    /// Login file content that the broker cannot use. `why` is the reason; `torn` means that the content is incomplete.
     Other { why: String, torn: bool },
 }
 
@@ -271,7 +271,7 @@ impl Join {
     }
 
     fn read_file(&self) -> FileContent {
-        // Reads size and times before the content, so that the next save detects a write in between.
+        // Reads the file's size and times before its content, so that the next save detects a write in between.
         let version = Version::of(self.file.path());
         let bytes = read_bytes(self.file.path());
         let found = match &bytes {
