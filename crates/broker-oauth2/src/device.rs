@@ -144,7 +144,7 @@ impl Pending {
         let (code, reason, fault) = match token.read(response, &[&self.device_code]) {
             Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
-            // A 429 or 5xx may contain an error code, and a malformed response may contain the refresh token.
+            // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
             Err(Problem::Transient(fault)) => {
                 if let Some(refresh_token) = token.salvaged_refresh_token(response) {
                     return Ok(Poll::Break(Approved::OnlyRefreshToken(refresh_token, response.sent_at)));

@@ -145,7 +145,7 @@ fn pair(pkcs8: &[u8]) -> Option<Pair> {
     {
         return Some(Pair::Ecdsa(Box::new(pair)));
     }
-    // OpenSSL writes Ed25519 keys without the public key.
+    // OpenSSL writes Ed25519 keys without the public key, so the key file need not contain one.
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok().map(|pair| Pair::Ed25519(Box::new(pair)))
 }
 
