@@ -14,7 +14,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
     }
     Some(match error.hint()? {
         Hint::SetOrImport(text) => format!(
-            "{text}; or use a downloaded file: broker import FILE (once), or --env-file FILE (each time)"
+            "{text}; or use a downloaded secrets file: broker import FILE (once), or --env-file FILE (each time)"
         ),
         Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
         Hint::ChooseStateFolder => "choose the state folder with --state-dir or BROKER_STATE_DIR".to_owned(),

@@ -73,7 +73,7 @@ pub struct TokenStatus {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// The token is used without renewal.
+    /// The token is valid and not due for renewal.
     Valid,
     /// The token is valid and due for renewal.
     Expiring,
