@@ -124,8 +124,7 @@ pub trait Provider: Send + Sync {
         request: &TokenRequest,
     ) -> Result<RecordUpdate>;
 
-    /// Whether [`Provider::login`] accepts [`Login::RefreshToken`]. If not, the broker exports no refresh
-    /// tokens.
+    /// Whether [`Provider::login`] accepts [`Login::RefreshToken`]. If not, the broker exports no refresh tokens.
     fn takes_refresh_token(&self) -> bool {
         false
     }
