@@ -7,7 +7,7 @@ use super::report::Report;
 use crate::format::word;
 use crate::humanize;
 
-/// Reports a provider's last failure. `login_needed` means that the report already says: a login is missing.
+/// Reports a provider's last failure. `login_needed` means that the report already asks for a login.
 pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let name = status.name.as_str();
     if let Some(until) = status.not_before {

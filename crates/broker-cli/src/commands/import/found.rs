@@ -46,7 +46,7 @@ pub(super) enum What {
         email: Option<String>,
         password: Secret,
     },
-    /// A profile name of EarthScope's SDK. The broker uses the tokens in the profile's file without a copy.
+    /// The name of an EarthScope SDK profile. The broker uses the profile's token file in place, without a copy.
     Profile(String),
     RefreshToken(Secret),
     /// The reason why nothing can be imported.
