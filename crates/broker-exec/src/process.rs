@@ -140,7 +140,7 @@ impl Process {
         }
     }
 
-    /// Ends the process group. Returns the exit status and the lines of stderr. A killed plugin has no exit status.
+    /// Ends the plugin's process group. Returns the exit status (`None` if killed) and the lines of stderr.
     pub(crate) async fn end(mut self, shutdown: Shutdown) -> (Option<ExitStatus>, Vec<Zeroizing<String>>) {
         self.stdin = None;
         let timeout = match shutdown {

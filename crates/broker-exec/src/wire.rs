@@ -98,7 +98,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Adds the record, with the metadata at `key`, to the request. A `sent_at` of the current operation is not sent.
+    /// Adds the record, with the metadata at `key`, to the request. Omits a `sent_at` that this operation has set.
     pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),

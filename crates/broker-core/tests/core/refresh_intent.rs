@@ -29,7 +29,7 @@ impl Http for LostConnection {
         if let Some(caller) = &*self.caller.lock().expect("the caller") {
             caller.abort();
         }
-        // Gives the runtime time to cancel the caller.
+        // Yields, so that the runtime can cancel the task that requested the token.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }

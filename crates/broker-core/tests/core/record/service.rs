@@ -19,7 +19,7 @@ pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.exa
 
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// A fault of one request to a service.
+/// A fault that the test injects into one request to a fake service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The connection fails, so the service gets no request.
