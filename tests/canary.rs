@@ -63,7 +63,7 @@ pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
             continue;
         }
         let bytes = std::fs::read(&path).unwrap_or_default();
-        // Skips copies of the program, which are too large to search in each test.
+        // Skips copies of the `broker` program, which are too large to search in each test.
         if bytes.starts_with(b"\x7fELF") || secret_in(&String::from_utf8_lossy(&bytes)).is_none() {
             continue;
         }

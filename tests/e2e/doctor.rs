@@ -323,7 +323,7 @@ fn doctor_distinguishes_untrusted_certificates_from_tls_errors() {
     assert!(found["network.issuer earthscope"].1.contains("SSL_CERT_FILE"), "{found:?}");
     let trusting = sandbox.home().join("ca.pem").display().to_string();
     let sandbox = sandbox.with_env("SSL_CERT_FILE", &trusting);
-    // The TLS connection succeeds. `network.portal` reports the web page of `openssl s_server -www`.
+    // The TLS connection succeeds, but `openssl s_server -www` returns a web page: the finding `network.portal`.
     assert_eq!(ids(&sandbox, &["earthscope"]), ["network.portal earthscope"]);
 }
 

@@ -134,7 +134,7 @@ fn next_exec_removes_token_files_of_killed_runs_only() {
 #[ignore = "needs script"]
 fn exec_with_file_does_not_forward_terminal_signals() {
     let (_service, sandbox) = imagery(3600);
-    // The script runs in its own session, so that only the broker could forward an interrupt.
+    // The script runs in its own session, so an interrupt reaches it only if the broker forwards it.
     let script = "trap 'count=again' INT; trap 'echo $count; exit 5' USR1; count=never; echo ready $PPID.; while :; do sleep 0.05; done";
     sandbox.write(&sandbox.home().join("script"), script);
     let mut screen = Screen::run(&sandbox, "exec --file earthdaily -- setsid sh script");

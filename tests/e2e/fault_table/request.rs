@@ -20,7 +20,7 @@ pub(crate) struct Request {
     pub(crate) words: &'static [&'static str],
     /// Starts the service and creates the home folder before the command.
     pub(crate) stage: fn() -> Stage,
-    /// Whether every fault affects only the first request, so that the login's second request is tested too.
+    /// Whether each fault affects only the first request, and not later requests of the same command.
     pub(crate) once: bool,
     /// Whether a lost response can end the login, because the refresh token rotates.
     pub(crate) unrepeatable: bool,

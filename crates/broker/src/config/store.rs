@@ -178,7 +178,7 @@ impl Config {
         Some(Setting { key: "store".to_owned(), value: self.store.value(), origin })
     }
 
-    /// Returns a warning if a file with a literal secret of `store` is readable by other users.
+    /// Returns a warning if other users can read a literal secret of the key `store` in a configuration file.
     #[must_use]
     pub fn store_warning(&self) -> Option<ConfigWarning> {
         let file = self.store.file.clone().filter(|file| others_can_read(file))?;
