@@ -99,7 +99,7 @@ struct LoginProvider {
     requests: Requests,
     mint_options: Option<MintOptions>,
     lifetime: Option<TimeDelta>,
-    /// The scopes that identify the login's token in the record.
+    /// The key under which the record stores the login's token.
     login_key: ScopeKey,
     fingerprints: TableFingerprints,
     issuer: Issuer,

@@ -165,7 +165,7 @@ impl Request {
         self.auth == Auth::Bearer || self.uses(&Placeholder::Token)
     }
 
-    /// Returns the names of the `secrets` that the request contains.
+    /// Returns the names of the secrets that the request's placeholders `{secrets.NAME}` use.
     pub(crate) fn secrets(&self) -> BTreeSet<String> {
         let name = |(_, placeholder): (String, &Placeholder)| match placeholder {
             Placeholder::Secret(name) => Some(name.clone()),
@@ -288,7 +288,7 @@ pub(crate) const NO_COLON: &str = "HTTP Basic does not allow a colon in the user
 /// The text that replaces each secret in the sample of a URL.
 const SECRET_SAMPLE: &str = "0-a-secret-0";
 
-/// Replaces placeholders by sample values. Fails if a value could change the host, or if the path contains secrets.
+/// Fills the URL with sample values. Fails if a value could change the host, or if the path contains secrets.
 fn sample(url: &Template) -> Result<ServiceUrl, String> {
     let source = url.source();
     let names_host = |head: &str| head.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));

@@ -126,7 +126,7 @@ impl DeviceFlow<'_> {
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
                 let pause = pending.backoff(&error);
-                // The lost response may have contained the tokens.
+                // If the response to this poll was lost, the response may have contained the tokens.
                 pending.lost |= fault(&error).is_some_and(|fault| fault.sent == RequestSent::Maybe);
                 pending.fault = Some(error);
                 Ok(Poll::Continue(pause))

@@ -75,7 +75,7 @@ impl ClientKey {
                     Pair::Ecdsa(_) => "ES256",
                     Pair::Ed25519(_) => "EdDSA",
                 };
-                let message = format!("the key in `private_key` can sign {right}, not {other:?}");
+                let message = format!("the key in `private_key` supports algorithm {right}, not {other:?}");
                 return Err(Error::new(ErrorCode::ConfigInvalidValue, message)
                     .with_hint("remove `algorithm`, or set another `private_key`"));
             }
