@@ -28,7 +28,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             "to delete the login from this machine without revoking it at the service, run: broker logout {provider} --local"
         ),
         Hint::SetPassword(text) => format!("{text}, or add --password-stdin"),
-        Hint::ReadProgramOutput => "add -v to see the error output of the program".to_owned(),
+        Hint::ReadProgramOutput => "add -v to see the error output of the failed program".to_owned(),
         Hint::RequestAwsKeys => "add --format aws".to_owned(),
         Hint::MigrateRecords(text) => format!("{text}, then run: broker store migrate"),
         Hint::LeaveOut(part) => leave_out(*part).to_owned(),

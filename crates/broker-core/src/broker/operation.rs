@@ -68,7 +68,7 @@ impl Broker {
             .map_err(|error| with_login_hint(error).for_provider(provider))
     }
 
-    /// Returns the running operations plus a new one. Fails if a provider needs its own token, which would deadlock.
+    /// Returns this task's operations plus a new one. Fails if a provider needs its own token, which would deadlock.
     fn operations(&self, provider: &str) -> Result<Vec<(usize, String)>> {
         let mut operations = OPERATIONS.try_with(Clone::clone).unwrap_or_default();
         let this = (Arc::as_ptr(&self.inner) as usize, provider.to_owned());
