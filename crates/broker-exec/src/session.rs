@@ -35,7 +35,7 @@ pub(crate) struct Session<'a> {
     /// The secrets that the broker sent or received. The broker redacts them in all output of the plugin.
     secrets: Vec<Secret>,
     is_broken: bool,
-    /// Whether to end the plugin without waiting until it exits.
+    /// Whether to end the plugin at once, without waiting for its exit.
     is_abandoned: bool,
     stage: Stage,
 }

@@ -148,7 +148,7 @@ fn method(login: &Login) -> (&'static str, Option<&Secret>) {
 
 /// Serializes a message as one line of JSON.
 pub(crate) fn line(message: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    // A reallocation would leave copies of secrets in memory.
+    // The capacity avoids reallocations, which would leave copies of secrets in memory.
     let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
     // The serialization cannot fail, because all map keys are text.
     let _ = serde_json::to_writer(&mut *line, message);

@@ -96,7 +96,7 @@ impl KeyCache {
         self.selected.insert((provider.to_owned(), key.source), key.clone());
     }
 
-    /// Calls the keyring, unless an earlier call timed out recently.
+    /// Calls the keyring. Shortly after a timeout, returns the error of the earlier call instead.
     fn call_keyring<T>(&mut self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         if let Some((since, error)) = &self.keyring_timeout
             && since.elapsed() < KEYRING_BACKOFF

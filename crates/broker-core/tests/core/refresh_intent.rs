@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use crate::broker::Scripted;
 use crate::{builder, files, issuer};
 
-/// A fake HTTP client that loses every response. If `caller` is set, the client first cancels that task.
+/// A fake HTTP client whose responses are all lost. First cancels the task `caller`, if set.
 #[derive(Clone, Default)]
 struct LostConnection {
     sent: Arc<AtomicUsize>,

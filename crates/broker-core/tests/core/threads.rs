@@ -127,7 +127,7 @@ async fn login_removed_during_a_slow_record_read_stays_removed() {
     read.recv().expect("the thread reads");
     broker.logout(World::NAME, true).await.expect("a logout");
     go_on.send(()).expect("the thread waits");
-    // The thread may get the old token, because the thread asked before the logout.
+    // The thread may return the old token, because the thread's read began before the logout.
     let _ = other.tokens.recv().expect("the thread answers");
     assert_all_stored(&[other, Other::new(&broker)], None);
 }

@@ -51,7 +51,7 @@ pub(super) struct Family {
     pub(super) issuer: usize,
     pub(super) current: String,
     pub(super) ended: bool,
-    /// Whether the newest refresh token may have been lost. The record file may then contain an older refresh token.
+    /// Whether a lost response contained the newest refresh token. The record file may then contain an older one.
     pub(super) excused: bool,
 }
 
@@ -150,7 +150,7 @@ impl Service {
 #[derive(Clone, Default)]
 pub(super) struct Wire {
     service: Arc<Mutex<Service>>,
-    /// Notified when the test must kill the process that sent a request.
+    /// Notified by the fake services when the test must kill the process that sent a request.
     pub(super) dies: Arc<Notify>,
 }
 
