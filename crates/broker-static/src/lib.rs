@@ -112,7 +112,7 @@ impl Provider for Static {
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
-        let note = format!("the token is still valid, and is still in {source}", source = self.source);
+        let note = format!("the token stays valid, and remains in {source}", source = self.source);
         Ok(Revoked { revoked: false, note: Some(note) })
     }
 }

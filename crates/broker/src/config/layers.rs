@@ -159,7 +159,7 @@ fn table_mut<'a>(values: &'a mut Dict, name: &str) -> Option<&'a mut Dict> {
     }
 }
 
-/// Returns the names of all providers in the files and the built-in configuration, without parsing their tables.
+/// Returns the names of all providers in the configuration files and the built-in configuration.
 pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
     let texts = texts.iter().map(|text| text.text.as_str()).chain([BUILT_IN]);
     texts.fold(BTreeSet::new(), |mut names, text| {
