@@ -75,7 +75,7 @@ fn about(store: &StoreAbout) -> String {
             format!("the lock works on this host, but perhaps not between hosts: to be safe, {FOLDER_EACH}")
         }
     };
-    format!("records are in {} on {}; {lock}; {reach}", store.place, store.on)
+    format!("records are in the folder {} on {}; {lock}; {reach}", store.place, store.on)
 }
 
 fn object(status: &Status) -> Value {

@@ -92,8 +92,8 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
         let open: Vec<_> = open.collect();
         for (path, meta) in &open {
             let leaks = leaks.iter().any(|leak| leak.file == *path);
-            let read = if leaks { " and read its secret" } else { "" };
-            let what = format!("other users can change {}{read} (mode {})", path.display(), mode(meta));
+            let and_read = if leaks { " and read its secret" } else { "" };
+            let what = format!("other users can change {}{and_read} (mode {})", path.display(), mode(meta));
             let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
             let bits = if leaks { "600" } else { "go-w" };
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted_path(path));

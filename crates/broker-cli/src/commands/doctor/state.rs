@@ -148,23 +148,23 @@ fn writable(folder: &Path, report: &mut Report) {
 
 fn filesystem(folder: &Path, report: &mut Report) {
     let about = FileStore::new(folder).with_runtime_folder(&SystemEnv).about();
-    let on = format!("{} is on {}", about.place, about.on);
+    let (place, on) = (about.place, about.on);
     let problem = match (about.lock_elsewhere, about.shared, about.reach) {
         (Some(lock), ..) => format!(
-            "{on}, which has no file locks: the lock file is in {lock} and blocks only processes of this host"
+            "{place} is on {on}, which has no file locks: the lock file {lock} blocks only processes of this host"
         ),
         (None, true, LockScope::Host) => {
-            format!("{on}, where a file lock blocks only processes of this host")
+            format!("{place} is on {on}, where a file lock blocks only processes of this host")
         }
         (None, true, LockScope::Unknown) => {
-            format!("{on}; whether a file lock there blocks processes of other hosts is unknown")
+            format!("{place} is on {on}; whether file locks there block processes of other hosts is unknown")
         }
         (None, true, LockScope::Hosts) => {
-            let what = format!("{on}, where a file lock blocks processes of all hosts");
+            let what = format!("{place} is on {on}, where a file lock blocks processes of all hosts");
             return report.ok("state.filesystem", None, what);
         }
         (None, false, _) => {
-            return report.ok("state.filesystem", None, format!("{on}, a local file system"));
+            return report.ok("state.filesystem", None, format!("{place} is on {on}, a local file system"));
         }
     };
     let fix = format!("if several hosts use one login, {FOLDER_EACH}");

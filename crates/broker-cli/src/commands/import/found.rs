@@ -39,7 +39,7 @@ impl Found {
     }
 }
 
-/// The values that `broker import` can take from a login or secret.
+/// What `broker import` can take from a file or an environment variable of another tool.
 pub(super) enum What {
     EarthDaily(EarthDailyCredentials),
     CarbonMapper {
