@@ -241,7 +241,7 @@ fn store_migrate_keeps_keyring_key_that_a_login_still_needs() {
     drop(hold);
     let token = finish(child).token();
     assert_eq!(desktop.sandbox.broker(&["token", "other"]).token(), token);
-    // The broker deletes the key when no record is sealed with the key.
+    // The broker deletes its key from the keyring when no record is sealed with this key.
     let _ = desktop.migrate_to_file().ends(0).prints("other: keyring -> file");
     assert_eq!(desktop.items(), 0);
 }

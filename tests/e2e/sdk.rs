@@ -159,7 +159,7 @@ fn logout_keeps_unknown_keys_of_earthscope_login_file() {
 }
 
 #[test]
-fn login_in_the_record_wins_over_an_older_login_file() {
+fn login_in_record_wins_over_older_earthscope_login_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     let theirs = json!({ "access_token": jwt(service.url(), TimeDelta::days(-9), |_| {}), "refresh_token": "KANARIE-theirs" });
     write_login(&sandbox, &theirs);

@@ -98,7 +98,7 @@ fn earthscope_login_is_not_sent_to_domain_from_environment() {
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
         }
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
-        // The broker sends that domain no refresh token from the older tools' login file or from stdin.
+        // A domain from the environment gets no refresh token, neither from the older tools' login file nor from stdin.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
         let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
