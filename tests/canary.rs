@@ -1,4 +1,4 @@
-//! Searches output and files for leaked secrets. A canary is a fixed text in each secret, which the search looks for.
+//! Searches output and files for leaked secrets. Secrets of tests contain a fixed text, the canary.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 /// The canary: a text in the secrets of tests and fake servers, by which a search finds leaked secrets.
 pub const MARK: &str = "KANARIE";
 
-/// Secrets without [`MARK`]: defaults of the fake servers, and secrets in `bad-config`.
+/// Secrets that do not contain the canary: defaults of the fake servers, and secrets in `tests/e2e/bad-config`.
 const OTHERS: [&str; 3] = ["standin-api-token", "standin-password", "hunter"];
 
 /// The texts to search for: each secret as plain text, and in base64 as in Basic headers and JWT claims.
@@ -63,7 +63,7 @@ pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
             continue;
         }
         let bytes = std::fs::read(&path).unwrap_or_default();
-        // Skips copies of the program, which are too large to search in each test.
+        // Skips copies of the `broker` program, which are too large to search in each test.
         if bytes.starts_with(b"\x7fELF") || secret_in(&String::from_utf8_lossy(&bytes)).is_none() {
             continue;
         }

@@ -144,7 +144,7 @@ impl Drop for Started {
 pub(crate) struct Invocation {
     /// Whether the command may print secrets to stdout, as `token`, `helper` and `inspect` do.
     prints_token: bool,
-    /// Whether [`louder`] adds `-vvv`.
+    /// Whether the tests add `-vvv` to the arguments, so that stderr contains log lines.
     pub(crate) adds_log: bool,
 }
 

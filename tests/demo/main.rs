@@ -100,7 +100,7 @@ impl Demo {
         self.run(&["token", "earthscope"], "");
     }
 
-    /// Runs `broker login earthscope`. Compares the code and approves the login, as a user would.
+    /// Runs `broker login earthscope`, and approves the login in place of the user.
     fn log_in_with_browser(&self) {
         let words = ["login", "earthscope", "--no-browser"];
         show(&words, "");
@@ -160,7 +160,7 @@ impl Demo {
         }
         let status = command
             .env("PATH", path)
-            // `APP_DIRECTORY` hides the user's login of EarthScope's older tools, which the fake server must not get.
+            // `APP_DIRECTORY` hides the login of EarthScope's older tools: the fake server must not get this login.
             .env("APP_DIRECTORY", self.sandbox.home())
             .env("BROKER_CONFIG", self.sandbox.config_path())
             .env("BROKER_STATE_DIR", self.sandbox.state())

@@ -1,5 +1,5 @@
-//! Tests that a sandbox finds leaked secrets in the broker's output and files. The search looks for a canary, the text
-//! [`MARK`] in each secret. Also tests that child processes get no secrets.
+//! Tests that the search for leaked secrets works on the broker's output and files, and that child processes get no
+//! secrets.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl Watched {
             methane = methane.base_url(),
         ));
         let trace = sandbox.home().join("trace");
-        // The strace log contains variables with secrets, so the sandbox must not search this file.
+        // The leak search skips files that a test writes. The strace log contains secrets, so the test creates it.
         sandbox.write(&trace, "");
         Self { seismic, methane, _imagery: imagery, sandbox, trace, env: Vec::new() }
     }
@@ -119,7 +119,7 @@ fn need_strace() {
     assert!(rustix::process::geteuid().is_root(), "run this test as root");
 }
 
-/// Adds a program to the sandbox that stands for the browser and exits at once.
+/// Adds a fake browser to the sandbox: a script that exits at once.
 fn with_browser(watched: Watched) -> Watched {
     let browser = watched.sandbox.home().join("browser");
     write_script(&watched.sandbox, &browser, "#!/bin/sh\nexit 0\n");

@@ -187,7 +187,7 @@ fn config_path_prints_path_of_the_user_configuration_file() {
 
 /// The comments in the built-in configuration show the defaults, so removing the comment signs must change nothing.
 #[test]
-fn comments_in_default_file_show_the_real_defaults() {
+fn comments_in_built_in_configuration_show_the_defaults() {
     let built_in = include_str!("../../providers.toml");
     let mut text = String::new();
     for line in built_in.lines() {
@@ -238,7 +238,7 @@ fn status_lists_valid_providers_beside_an_invalid_one() {
 }
 
 #[test]
-fn refresh_token_variable_is_ignored_by_second_provider() {
+fn refresh_token_in_env_is_used_only_by_provider_earthscope() {
     let (service, sandbox) =
         earthscope(broker_testkit::EarthScopeOptions::default(), "kind = \"earthscope\"\n");
     sandbox.write_config(&sandbox.config().replace("providers.earthscope", "providers.second"));

@@ -21,7 +21,7 @@ struct Crowd {
     door: Arc<Mutex<()>>,
 }
 
-/// The numbers of token requests, of refreshes, and of uses of a replaced refresh token.
+/// The fake server's counts of token requests, of refreshes, and of uses of a replaced refresh token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Asked {
     requests: usize,
@@ -200,7 +200,7 @@ fn concurrent_token_force_and_status_commands_succeed() {
             assert!(["valid", "expired"].contains(&status["state"].as_str().expect("a state")), "{status}");
         }
         let asked = crowd.since(before);
-        // Each `token --force` process may send a refresh request. At most one of the other processes sends one.
+        // Each `token --force` process may send one refresh request. All other processes together send at most one.
         assert!((1..=FORCED + 1).contains(&asked.refreshes), "{asked:?}");
         assert_eq!((asked.requests, asked.reuses), (asked.refreshes, 0));
     }

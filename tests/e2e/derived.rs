@@ -57,7 +57,7 @@ fn stored_aws_keys_are_replaced_a_minute_before_expiry() {
 }
 
 #[test]
-fn error_names_the_role_whose_aws_keys_are_refused() {
+fn error_names_the_role_if_service_issues_no_aws_keys() {
     let (service, sandbox) = seismic();
     service.fault("aws", Fault::Status(503));
     let _ = key(&sandbox, &AWS);
@@ -91,7 +91,7 @@ fn access_token_refused_by_aws_endpoint_is_replaced_once() {
 }
 
 #[test]
-fn earthscope_access_token_is_not_sent_to_env_api_url() {
+fn earthscope_token_is_not_sent_to_api_url_from_environment() {
     let evil = EarthScope::start(EarthScopeOptions::default());
     let (service, sandbox) = expired_with(Rotation::Rotate, 0, "");
     let sandbox = sandbox.with_env("ES_RESOURCES__API_URL", evil.url());

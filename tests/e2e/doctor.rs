@@ -177,7 +177,7 @@ fn doctor_reports_configuration_errors_of_each_provider() {
 }
 
 #[test]
-fn doctor_reports_an_expired_login_but_no_expired_token() {
+fn doctor_reports_a_refused_login_but_no_expired_token() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     assert_eq!(ids(&sandbox, &["earthscope"]), [""; 0], "an expired token renews automatically");
     service.fault_always("token", Fault::Status(503));
@@ -228,7 +228,7 @@ fn doctor_reports_missing_secrets_and_runs_no_secret_command() {
 }
 
 #[test]
-fn doctor_reports_conflicts_with_the_services_own_tools() {
+fn doctor_warns_about_files_and_variables_of_official_clients() {
     let sandbox = Sandbox::new().with_config(
         "[providers.earthscope]\n[providers.lab]\nkind = \"earthscope\"\nprofile = \"Default\"\n",
     );
@@ -323,7 +323,7 @@ fn doctor_distinguishes_untrusted_certificates_from_tls_errors() {
     assert!(found["network.issuer earthscope"].1.contains("SSL_CERT_FILE"), "{found:?}");
     let trusting = sandbox.home().join("ca.pem").display().to_string();
     let sandbox = sandbox.with_env("SSL_CERT_FILE", &trusting);
-    // The TLS connection succeeds. `network.portal` reports the web page of `openssl s_server -www`.
+    // The TLS connection succeeds, but `openssl s_server -www` returns a web page: the finding `network.portal`.
     assert_eq!(ids(&sandbox, &["earthscope"]), ["network.portal earthscope"]);
 }
 

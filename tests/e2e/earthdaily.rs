@@ -11,7 +11,7 @@ fn with(service: &EarthDaily) -> Sandbox {
 }
 
 #[test]
-fn client_secret_in_environment_needs_no_configuration() {
+fn client_secret_in_environment_works_without_configuration() {
     let (service, sandbox) = earthdaily("");
     let token = sandbox.broker(&["token", "earthdaily"]).token();
     assert!(service.access_is_live(&token));
@@ -20,7 +20,7 @@ fn client_secret_in_environment_needs_no_configuration() {
 }
 
 #[test]
-fn earthdaily_uses_the_variables_of_its_official_client() {
+fn earthdaily_reads_url_id_and_secret_from_eds_variables() {
     let options = EarthDailyOptions {
         client_id: "legacy:id".into(),
         secret: "s p%c/é KANARIE".into(),

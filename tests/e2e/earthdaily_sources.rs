@@ -18,7 +18,7 @@ fn variables(secret: &str, service: &EarthDaily) -> String {
     format!("EDS_SECRET={secret}\nEDS_AUTH_URL={}\n", service.auth_url())
 }
 
-/// Returns a sandbox with an unreachable proxy, which keeps requests from real services.
+/// Returns a sandbox with an unreachable proxy, so that no request reaches a real service.
 fn sandbox() -> Sandbox {
     Sandbox::new().with_env("HTTPS_PROXY", "http://127.0.0.1:9")
 }
@@ -34,7 +34,7 @@ fn credentials(sandbox: &Sandbox, text: &str) {
 }
 
 #[test]
-fn each_earthdaily_secret_file_format_yields_a_token() {
+fn earthdaily_secret_is_read_from_json_toml_and_ini_files() {
     let service = service();
     let url = service.auth_url();
     let json = format!(r#"{{"EDS_SECRET": "{SECRET}", "EDS_AUTH_URL": "{url}", "n": 1}}"#);
@@ -107,7 +107,7 @@ fn values_of_two_secret_sources_are_not_combined() {
 }
 
 #[test]
-fn auth_url_in_environment_gets_no_secret_from_a_file() {
+fn secret_from_file_is_not_sent_to_auth_url_in_environment() {
     let (own, evil) = (service(), service());
     let sandbox = sandbox();
     let default = variables(SECRET, &own);
@@ -115,7 +115,7 @@ fn auth_url_in_environment_gets_no_secret_from_a_file() {
     let sandbox = sandbox.with_env("EDS_AUTH_URL", &evil.auth_url()).with_env("EDS_CLIENT_ID", "evil");
     let _ = sandbox.broker(&TOKEN).token();
     assert_eq!(own.exchanges(), 1);
-    // A secret from a file without a URL goes to the default URL, not to the environment's URL.
+    // The file sets a secret but no URL. The secret goes to the default URL, not to the URL in the environment.
     let sandbox = sandbox.with_env("EDS_INI_PROFILE", "bare");
     let _ = sandbox.broker(&TOKEN).ends(4).says("https://api.earthdaily.com/");
     assert!(evil.seen().is_empty());
@@ -278,7 +278,7 @@ fn expired_token_in_environment_is_not_used() {
 }
 
 #[test]
-fn token_variable_is_ignored_by_second_carbonmapper_provider() {
+fn token_in_env_is_used_only_by_provider_carbonmapper() {
     let config = "[providers.second]\nkind = \"carbonmapper\"\n";
     let sandbox = sandbox().with_config(config).with_env("CARBONMAPPER_TOKEN", "x-KANARIE");
     let _ = sandbox.broker(&["token", "second"]).ends(3);

@@ -140,7 +140,7 @@ fn token_command_with_client_secret_needs_no_login() {
 }
 
 #[test]
-fn user_login_and_client_secret_tokens_are_separate() {
+fn tokens_of_user_login_and_client_secret_are_separate() {
     let options = EarthScopeOptions { client_secret: Some(CLIENT_SECRET.into()), ..fast_polling() };
     let (service, sandbox) = earthscope(options, "");
     let _ = log_in(&service, &sandbox);

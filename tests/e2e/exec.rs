@@ -80,7 +80,7 @@ fn exec_keeps_ignored_signals_ignored() {
 }
 
 #[test]
-fn exec_exits_like_a_shell_if_the_command_cannot_run() {
+fn exec_exits_with_126_or_127_if_the_command_cannot_run() {
     let (_imagery, _methane, sandbox) = two();
     let exec = |words: &[&str]| sandbox.broker(&[&["exec", "earthdaily"], words].concat());
     let _ = exec(&["--", "no-such-command"]).ends(127).fails_with("program_failed").says("`no-such-command`");

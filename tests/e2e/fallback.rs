@@ -100,7 +100,7 @@ fn record_is_restored_from_fallback_file_without_request() {
 }
 
 #[test]
-fn fallback_file_is_found_if_state_dir_has_slash_or_symlink() {
+fn fallback_record_is_found_through_symlink_to_state_folder() {
     let (service, sandbox, fallback) = fallback_and_older();
     let slash = format!("{}/", sandbox.state().display());
     let link = sandbox.home().join("link");

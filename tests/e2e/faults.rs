@@ -56,7 +56,7 @@ fn stored_token_is_used_without_network_until_expiry() {
     let (service, sandbox) = seismic();
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     drop(service);
-    // The token is valid for a day. In the last hour, the token is due for renewal but still valid.
+    // The token is valid for a day. After 23.5 hours, it is due for renewal but still valid.
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     let run = sandbox.broker(&["token", "earthscope"]).says("earthscope");
     assert_eq!(run.token(), stored);
@@ -232,7 +232,7 @@ fn eight_waiting(sandbox: &Sandbox, words: &[&str]) -> Vec<Started> {
 }
 
 #[test]
-fn waiting_processes_share_the_failure_of_one_request() {
+fn waiting_processes_fail_together_after_one_failed_request() {
     let (service, sandbox) = imagery();
     service.fault_always("token", Fault::Hang);
     for child in eight_waiting(&sandbox, &["token", "earthdaily"]) {

@@ -53,13 +53,13 @@ impl Stage {
         self.sandbox.broker(&[&["token", "earthdaily"], words].concat())
     }
 
-    /// Returns what `broker token earthdaily --format` prints for `format`.
+    /// Returns the output of `broker token earthdaily` in this format.
     #[track_caller]
     fn format(&self, format: &str) -> String {
         self.token(&["--format", format]).ends(0).out
     }
 
-    /// Writes the output of `broker token earthdaily --format` to a file, and returns the path.
+    /// Runs `broker token earthdaily` with this format, and writes the output to a file. Returns the path.
     #[track_caller]
     fn file(&self, format: &str) -> PathBuf {
         let path = self.sandbox.home().join(format!("as-{format}"));
@@ -68,12 +68,12 @@ impl Stage {
         path
     }
 
-    /// Returns a URL of the fake server that requires the token.
+    /// Returns the URL of a resource on the fake server that requires the token.
     fn url(&self) -> String {
         format!("{}/platform/v1/stac", self.service.url())
     }
 
-    /// Returns the `Authorization` header of the last request to [`Stage::url`].
+    /// Returns the `Authorization` header of the last request for the fake server's resource.
     #[track_caller]
     fn authorization(&self) -> String {
         let seen = self.service.seen();
@@ -94,7 +94,7 @@ fn printed(command: &mut Command, input: &str) -> String {
     let (stdin, mut writer) = std::io::pipe().expect("a pipe");
     std::io::Write::write_all(&mut writer, input.as_bytes()).expect("less than a pipe holds");
     drop(writer);
-    // The user's proxy must not get requests for loopback.
+    // The tested programs must not send requests for loopback to a proxy.
     let command = command.stdin(stdin).env("LC_ALL", "C.UTF-8").env("no_proxy", "*");
     let output = command.output().expect("the program runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");

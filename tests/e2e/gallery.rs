@@ -64,7 +64,7 @@ impl Case {
             let _ = sandbox.broker(&["config", "check"]).ends(5).says(&format!("`{key}`"));
             toml = replaced(&toml, &format!("{key} = \"\""), &format!("{key} = \"{value}\""));
         }
-        // `true` opens no page: the test acts as the browser.
+        // The test acts as the browser, so `BROWSER` is the program `true`, which opens no page.
         let mut sandbox = sandbox.with_env("DISPLAY", ":0").with_env("BROWSER", "true");
         let mut typed = None;
         for (variable, value) in texts(&spec["password"]) {

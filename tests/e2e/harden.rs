@@ -65,7 +65,7 @@ fn memory_of_a_running_broker_is_not_dumped_or_readable() {
 }
 
 #[test]
-fn exec_child_keeps_core_limit_and_readable_proc_files() {
+fn exec_child_keeps_core_dump_limit_and_readable_environ() {
     let (user, _service, sandbox) = stage();
     // `cat` succeeds only if another process can read the shell's environment.
     let script = "ulimit -S -c; cat /proc/$$/environ > /dev/null && echo open";

@@ -40,7 +40,7 @@ fn texts(output: &Output) -> (String, String) {
     (out.into_owned(), err.into_owned())
 }
 
-/// Replaces the example host in `text` with the test's host. Asserts that docs/programs.md contains `text`.
+/// Asserts that docs/programs.md contains `text`. Returns `text` with the test's host as the example host.
 #[track_caller]
 fn documented(text: &str, host: &str) -> String {
     let page = include_str!("../../docs/programs.md");
@@ -90,7 +90,7 @@ fn docker_helper_gives_tokens_only_to_configured_hosts() {
 }
 
 #[test]
-fn docker_helper_prints_errors_on_stdout() {
+fn docker_credential_helper_prints_errors_on_stdout() {
     let (service, sandbox) = imagery(&["registry.example.org"]);
     let _ = documented("{ \"credHelpers\": { \"data.example.org\": \"broker\" } }", "");
     service.fault_always("token", broker_testkit::Fault::Status(503));
@@ -105,7 +105,7 @@ fn docker_helper_prints_errors_on_stdout() {
 }
 
 #[test]
-fn aws_helper_prints_the_same_as_the_aws_format() {
+fn helper_aws_prints_the_same_as_token_format_aws() {
     let (_service, sandbox) = imagery(&[]);
     let role = ["--role", "s3-miniseed-v2", "--param", "year=2024", "--param", "network=FDSN:UO"];
     let helper = sandbox.broker(&[&["helper", "aws", "earthdaily"], &role[..]].concat());

@@ -95,7 +95,7 @@ fn requests_to_loopback_use_no_proxy() {
 }
 
 #[test]
-fn relative_path_of_a_secret_command_is_refused() {
+fn secret_command_with_a_relative_path_is_refused() {
     let (service, sandbox) = earthdaily("");
     let config = sandbox.config();
     for name in ["get", "bin/get"] {

@@ -183,7 +183,7 @@ fn import_lists_and_uses_the_older_earthscope_clis_login() {
     assert!(listed["used"] == true && listed["importable"] == true, "{listed}");
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
     let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
-    // The older EarthScope CLI's login file is now number 2 in the list of `import`.
+    // The new login file is number 1 in the list of `import`, so the older CLI's file is number 2.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
 

@@ -151,7 +151,7 @@ fn refresh_token_in_a_malformed_response_is_saved() {
 }
 
 #[test]
-fn processes_waiting_for_lock_report_login_ended_by_a_kill() {
+fn processes_waiting_for_lock_report_that_kill_ended_login() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     kill_before_response(&service, &sandbox);
     service.fault_always("token", Fault::Delay(Duration::from_millis(200)));
@@ -165,7 +165,7 @@ fn processes_waiting_for_lock_report_login_ended_by_a_kill() {
 }
 
 #[test]
-fn process_stopped_longer_than_its_timeout_reads_response() {
+fn service_response_is_read_after_stop_longer_than_timeout() {
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() };
     let (service, sandbox) = logged_in(options, "timeout = \"400ms\"\n");
     sandbox.age("earthscope", TimeDelta::days(2));

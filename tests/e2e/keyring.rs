@@ -231,7 +231,7 @@ fn token_is_saved_if_user_locks_keyring_during_login() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn store_migration_keeps_keyring_key_of_a_running_login() {
+fn store_migrate_keeps_keyring_key_that_a_login_still_needs() {
     let desktop = Desktop::new();
     desktop.add(&["other".to_owned()]);
     let _ = desktop.sandbox.broker(&TOKEN).token();
@@ -241,7 +241,7 @@ fn store_migration_keeps_keyring_key_of_a_running_login() {
     drop(hold);
     let token = finish(child).token();
     assert_eq!(desktop.sandbox.broker(&["token", "other"]).token(), token);
-    // The broker deletes the key when no record is sealed with the key.
+    // The broker deletes its key from the keyring when no record is sealed with this key.
     let _ = desktop.migrate_to_file().ends(0).prints("other: keyring -> file");
     assert_eq!(desktop.items(), 0);
 }

@@ -144,7 +144,7 @@ impl Scene {
             self.count("ended before");
             assert!(ended.stdout.ends_with(b"\n"), "{what}: exit 0 without a token: {ended:?}");
         } else if status.signal() == Some(number) {
-            // A signal may end the broker before it installs its signal handler, and before it sends a request.
+            // Before its first request, the broker may have no signal handler yet, so a signal may end it at once.
             let early = signal == Signal::KILL || self.service.count("token") == 0;
             assert!(early, "{what}: the signal was not delayed");
         } else {

@@ -67,7 +67,7 @@ fn only_requested_table_of_a_long_config_file_is_checked() {
 }
 
 #[test]
-fn invalid_from_key_in_a_long_config_file_is_refused() {
+fn long_config_with_unknown_or_circular_from_key_is_refused() {
     let chain = "[providers.a]\nkind = \"oauth2\"\ntoken_url = \"https://example.org/token\"\nclient_id = \"c\"\n\
                  flow = \"token_exchange\"\nfrom = \"b\"\n";
     let of_b = chain.replace("providers.a", "providers.b").replace("\"b\"", "\"c\"");

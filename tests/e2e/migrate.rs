@@ -17,7 +17,7 @@ use crate::strace::{self, Call};
 const MIGRATE: [&str; 2] = ["store", "migrate"];
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 
-/// For each system call of `store migrate`, injects a fault into a migration to format `there`, then migrates back.
+/// Injects a fault into each selected system call of a migration from storage format `back` to format `there`.
 fn at_each_call(
     mut sandbox: Sandbox,
     there: &str,

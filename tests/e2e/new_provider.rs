@@ -63,7 +63,7 @@ fn follow(output: &str, root: &Path) -> usize {
     followed
 }
 
-/// Runs cargo in the copy. In a shared target folder, cargo would confuse the copy with the repository.
+/// Runs cargo in the copy of the repository, with a separate target folder, because cargo would confuse the two.
 fn cargo(scratch: &Path, words: &[&str]) -> String {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {

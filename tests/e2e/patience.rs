@@ -105,7 +105,7 @@ fn clock_set_back_30_seconds_keeps_the_stored_token() {
 }
 
 #[test]
-fn recorded_failure_with_a_future_time_is_ignored() {
+fn service_failure_recorded_at_a_future_time_is_ignored() {
     let (service, sandbox) = imagery();
     service.fault("token", asking_for("3600"));
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);

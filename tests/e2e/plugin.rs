@@ -1,4 +1,4 @@
-//! Tests that faulty plugins fail within a time limit, leave no process, and lose no grant.
+//! Tests that faulty plugins fail within a time limit, leave no process, and lose no stored login.
 
 #[path = "plugin/programs.rs"]
 pub(crate) mod programs;
@@ -170,7 +170,7 @@ fn plugin_token_without_expiry_has_configured_lifetime() {
 }
 
 #[test]
-fn plugin_response_without_token_or_grant_is_an_error() {
+fn plugin_response_without_token_or_login_is_an_error() {
     let odd = Odd::new();
     let _ = odd.set_mode("refuses").token().ends(3).fails_with("login_required");
     assert_eq!(odd.processes().len(), 1, "no grant was sent");
@@ -195,7 +195,7 @@ fn options_that_a_plugin_does_not_support_are_refused() {
 }
 
 #[test]
-fn plugin_output_before_the_request_is_an_error() {
+fn plugin_that_responds_before_the_brokers_request_fails() {
     let odd = Odd::new();
     let run = odd.set_mode("logs-in-early").sandbox.broker(&["login", "odd"]).ends(1);
     let _ = run.fails_with("program_failed").says("odd.sh");
@@ -219,7 +219,7 @@ fn record_does_not_contain_plugin_arguments() {
 }
 
 #[test]
-fn broker_tells_plugin_when_an_unanswered_request_was_sent() {
+fn plugin_gets_the_send_time_of_an_unanswered_request() {
     let odd = Odd::new();
     let sent_at = || {
         let saved = std::fs::read_to_string(odd.file("saved-request")).expect("a request");
@@ -263,7 +263,7 @@ fn secrets_on_plugin_stderr_are_redacted_with_a_warning() {
 }
 
 #[test]
-fn grant_in_a_malformed_plugin_response_is_saved() {
+fn login_in_a_malformed_plugin_response_is_saved() {
     let odd = Odd::new();
     let _ = odd.set_mode("only-grant").token().ends(4);
     assert_eq!(odd.sandbox.record("odd")["grant"]["secret"], "KANARIE-grant-new");
@@ -271,7 +271,7 @@ fn grant_in_a_malformed_plugin_response_is_saved() {
 }
 
 #[test]
-fn plugin_gets_no_grant_of_another_issuer() {
+fn plugin_does_not_get_a_stored_login_of_another_issuer() {
     let odd = Odd::new();
     let stored = odd.set_mode("good").token().token();
     let forced = ["token", "odd", "--force"];

@@ -18,7 +18,7 @@ fn reject(sandbox: &Sandbox, token: &str) -> Run {
 }
 
 #[test]
-fn repeated_report_of_a_rejected_token_replaces_it_once() {
+fn token_reported_as_rejected_twice_is_replaced_once() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &format!("{first}\n")).token();
     assert_ne!(second, first);
@@ -41,7 +41,7 @@ fn token_rejected_within_30_s_of_its_issue_is_an_error() {
 }
 
 #[test]
-fn rejected_flag_without_a_token_replaces_stored_token() {
+fn rejected_flag_without_token_on_stdin_renews_stored_token() {
     let (service, sandbox, first) = seismic();
     let second = sandbox.broker(&["token", "earthscope", "--rejected"]).token();
     assert_ne!(second, first);
@@ -79,7 +79,7 @@ fn rejected_token_is_not_printed_while_service_is_down() {
 }
 
 #[test]
-fn rejected_token_stays_stored_if_its_renewal_is_refused() {
+fn rejected_token_stays_stored_if_service_refuses_refresh() {
     let (service, sandbox, first) = seismic();
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).ends(3);

@@ -159,7 +159,7 @@ fn logout_keeps_unknown_keys_of_earthscope_login_file() {
 }
 
 #[test]
-fn login_in_the_record_wins_over_an_older_login_file() {
+fn login_in_record_wins_over_older_earthscope_login_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     let theirs = json!({ "access_token": jwt(service.url(), TimeDelta::days(-9), |_| {}), "refresh_token": "KANARIE-theirs" });
     write_login(&sandbox, &theirs);
@@ -185,7 +185,7 @@ fn token_without_sub_claim_stays_in_earthscope_login_file() {
 }
 
 #[test]
-fn retry_after_applies_even_if_login_file_is_replaced() {
+fn retry_after_applies_even_if_earthscope_tools_log_in_again() {
     let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });

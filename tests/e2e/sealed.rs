@@ -196,7 +196,7 @@ fn concurrent_processes_renew_a_sealed_record_once() {
 }
 
 #[test]
-fn sealed_record_saved_to_the_runtime_folder_is_sealed() {
+fn sealed_record_stays_sealed_in_the_runtime_folder() {
     let (service, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
     configure_key(&sandbox);

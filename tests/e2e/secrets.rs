@@ -29,7 +29,7 @@ fn error_names_the_unset_variable_of_a_secret() {
 }
 
 #[test]
-fn config_show_redacts_values_of_configured_requests() {
+fn config_show_redacts_values_of_request_and_plugin_settings() {
     let secret = format!("{MARK}-literal");
     let config = format!(
         r#"
@@ -70,7 +70,7 @@ fn config_show_redacts_values_of_configured_requests() {
 }
 
 #[test]
-fn config_error_does_not_show_the_value_of_a_params_key() {
+fn config_error_does_not_show_a_secret_in_the_params_table() {
     let config = "[providers.m]\nkind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"me\"\n\
         token_url = \"https://lab.example.org/token\"\nclient_secret = { env = \"S\" }\nparams = { client_secret = \"KANARIE-x\" }\n";
     let run = Sandbox::new().with_config(config).broker(&["config", "check"]).ends(5);
@@ -78,7 +78,7 @@ fn config_error_does_not_show_the_value_of_a_params_key() {
 }
 
 #[test]
-fn missing_or_circular_provider_in_from_key_is_config_error() {
+fn from_key_with_unknown_or_circular_provider_is_an_error() {
     let table = |name: &str, from: &str| {
         format!(
             "[providers.{name}]\nkind = \"oauth2\"\nfrom = \"{from}\"\ntoken_url = \"https://lab.example.org/token\"\n"

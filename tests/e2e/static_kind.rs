@@ -157,7 +157,7 @@ fn static_token_warns_before_expiry_and_fails_after_it() {
 #[test]
 fn logout_names_the_source_of_a_static_token() {
     let sandbox = with("");
-    let run = sandbox.broker(&["login", "lab"]).ends(0).says("lab: read the configured key");
+    let run = sandbox.broker(&["login", "lab"]).ends(0).says("lab: the configured key was read");
     assert!(!run.err.contains("logged in"), "{}", run.err);
     let _ = sandbox.broker(&["logout", "lab"]).ends(0).says("LAB_TOKEN");
     assert!(!sandbox.record_path("lab").exists());

@@ -10,7 +10,7 @@ use broker_testkit::{CarbonMapper, Fault, TestEnv};
 
 use crate::stage::{carbonmapper, earthscope, fast_polling, program, until, write_script};
 
-/// Environment variables with a secret: for plain, nested and mistyped keys, and for a provider without `kind`.
+/// Environment variables that set secret keys: plain, nested, mistyped, and of a provider without `kind`.
 const SECRETS: [(&str, &str); 5] = [
     ("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "KANARIE-literal"),
     ("BROKER_PROVIDERS__LAB__SECRETS__ONE", "KANARIE-of-several"),
@@ -32,7 +32,7 @@ fn env_dumper(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
     (program, seen)
 }
 
-/// Adds a provider to the configuration, and sets [`SECRETS`] and [`SETTINGS`].
+/// Adds a provider to the configuration, and sets environment variables with secrets and with other settings.
 fn with_variables(mut sandbox: Sandbox) -> Sandbox {
     let lab = "[providers.lab]\nkind = \"login\"\n[providers.lab.login]\nurl = \"https://lab.example.org/\"\n\
                token = \"token\"\n[providers.lab.login.headers]\nx_key = \"y\"\n";
@@ -87,7 +87,7 @@ fn exec_passes_token_but_not_password_to_its_program() {
 }
 
 #[test]
-fn token_command_inside_exec_prints_token_of_exec() {
+fn broker_token_inside_exec_prints_token_that_exec_passed() {
     let (_service, sandbox) = methane("{ env = \"NOT_SET\" }");
     let sandbox = sandbox.with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
     let binary = broker_e2e::broker_binary().to_str().expect("text");

@@ -7,7 +7,7 @@ use crate::stage::{with_path, write_script};
 
 const PAGE: &str = include_str!("../../docs/dev/writing-a-provider.md");
 
-/// Returns the one code block of [`PAGE`] that is written in `language` and contains `text`.
+/// Returns the one code block of `writing-a-provider.md` that is written in `language` and contains `text`.
 pub(crate) fn block(language: &str, text: &str) -> String {
     let fence = format!("```{language}\n");
     let blocks = PAGE.split(&fence).skip(1).filter_map(|rest| rest.split("```\n").next());

@@ -12,7 +12,7 @@ pub(super) const SENT: &str = "s3cret-that-was-sent";
 /// The maximum length of a service's error text in messages, including the ellipsis.
 const LONGEST_WORDS: usize = 301;
 
-/// Parses a response twice: with [`read_object`], and as the response to a refresh request.
+/// Parses a token endpoint's response twice: with [`read_object`], and as the response to a refresh request.
 pub fn token_answer(data: &[u8]) {
     let url = ServiceUrl::parse("https://login.example.org/token").unwrap();
     let answer = response(data);

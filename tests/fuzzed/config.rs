@@ -60,7 +60,7 @@ impl Case<'_> {
         let Some(rest) = message.strip_prefix(&format!("{}:", self.path.display())) else { return };
         let mut place = rest.split(':').map(str::parse::<usize>);
         let (Some(Ok(line)), Some(Ok(column))) = (place.next(), place.next()) else { return };
-        // An error's line may be the empty line after the file's last newline.
+        // The position of an error may be the empty line after the file's last newline.
         let lines: Vec<_> = self.text.split('\n').collect();
         assert!((1..=lines.len()).contains(&line), "line {line} of {}", lines.len());
         assert!((1..=lines[line - 1].chars().count() + 1).contains(&column), "column {column}: {message}");

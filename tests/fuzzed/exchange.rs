@@ -149,7 +149,7 @@ impl Shell<'_> {
     }
 
     fn check_words(&self, words: &str) {
-        // Only these providers send [`SENT`] in every request, so only their messages are checked for this secret.
+        // Only these providers send the secret `SENT` in every request, so only their messages are checked.
         let sent = matches!(self.name, "machine" | "earthdaily");
         assert!(!(sent && words.contains(SENT)), "the sent secret is in a message: {words}");
         assert_eq!(words, sanitize(words), "control characters in a message");

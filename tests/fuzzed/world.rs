@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 /// The byte that separates the parts of a fuzz input.
 pub(super) const PART: u8 = 0x1e;
 
-/// Splits a fuzz input at the first [`PART`]. Without a separator, the second part is empty.
+/// Splits a fuzz input at the first separator byte. Without a separator, the second part is empty.
 pub(super) fn split_at_part(input: &[u8]) -> (&[u8], &[u8]) {
     let end = input.iter().position(|byte| *byte == PART).unwrap_or(input.len());
     (&input[..end], input.get(end + 1..).unwrap_or_default())
@@ -88,7 +88,7 @@ impl WorldClock {
         *self.0.since_start.lock().unwrap() += by;
     }
 
-    /// Runs a future, and cancels the future after too many sleeps, as Ctrl-C does.
+    /// Runs a future, and cancels the future after too many sleeps of the fake clock.
     pub(super) async fn bounded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             ended = work => ended,
@@ -112,7 +112,7 @@ impl Clock for WorldClock {
     }
 }
 
-/// The broker's environment in fuzz tests: these variables, files with one content, and commands with one output.
+/// The broker's environment in fuzz tests: these variables. All files have one content, all commands one output.
 #[derive(Default)]
 pub(super) struct WorldEnv(pub(super) BTreeMap<String, String>);
 

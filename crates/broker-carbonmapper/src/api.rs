@@ -32,7 +32,7 @@ impl CarbonMapper {
             }
             Problem::Transient(error) => error,
         })?;
-        // The account name is stored as the user typed the email, so that it equals the configured email.
+        // The record stores the email as the user typed it, so that it equals the configured email.
         self.update_from(&response, &object, None, Some(email.to_owned()))
     }
 

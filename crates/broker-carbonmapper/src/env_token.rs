@@ -21,7 +21,7 @@ pub(crate) fn token(env: &dyn Env) -> Option<Secret> {
     env.var(VARIABLE).map(|text| Secret::new(text.trim())).filter(|token| !token.expose().is_empty())
 }
 
-/// Returns the record update that stores the token for the requested scopes. The token may have other scopes.
+/// Returns the record update that stores the token for the requested scopes, which the token may lack.
 pub(crate) fn update(context: &Context, secret: Secret, request: &TokenRequest) -> Result<RecordUpdate> {
     let now = context.now();
     let expiry = Claims::read(&secret).and_then(|claims| claims.expires_at());

@@ -47,7 +47,7 @@ impl CarbonMapper {
         let response = context.send(&post).await.map_err(with_hint)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
-            // Drops a refused access token from before this operation: the broker then gets a new one and mints again.
+            // Drops a refused access token older than this operation. The broker then gets a new one and mints again.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && access.issued_at() <= context.began_at() =>
             {

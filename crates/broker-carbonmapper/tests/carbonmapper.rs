@@ -19,7 +19,7 @@ pub(crate) const PASSWORD: &str = "standin-password";
 /// The configuration of `kind = "login"` that the documentation shows.
 const LOGIN_KIND: &str = include_str!("carbonmapper/login_kind.toml");
 
-/// A Carbon Mapper account at a fake service, and the tested provider kind. A fake user types the login.
+/// A Carbon Mapper account at a fake service, and the tested provider kind. A fake user answers the login prompts.
 pub(crate) struct Account {
     pub(crate) kind: Kind,
     pub(crate) world: World,
@@ -140,6 +140,6 @@ async fn provider_of_kind_carbonmapper_passes_conformance_suite() {
 }
 
 #[tokio::test]
-async fn carbonmapper_by_kind_login_passes_conformance_suite() {
+async fn provider_of_kind_login_passes_conformance_suite() {
     conforms(broker_login::KIND).await;
 }

@@ -90,7 +90,7 @@ impl Service {
         table.cloned().unwrap_or_default()
     }
 
-    /// Returns a text from the service's table, or empty text if the table has no such key.
+    /// Returns the text value of a key in the service's table, or empty text if the key is missing.
     pub(crate) fn get(&self, key: &str) -> String {
         self.table().get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
@@ -100,7 +100,7 @@ impl Service {
         variables(&self.table())
     }
 
-    /// Returns the keys whose empty values the user has to fill in.
+    /// Returns the keys of the service's table whose empty values the user has to fill in.
     pub(crate) fn blanks(&self) -> Vec<String> {
         let empty = |(key, value): (String, Value)| {
             (key != "prefix" && value.as_str().is_some_and(str::is_empty)).then_some(key)

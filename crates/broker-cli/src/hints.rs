@@ -14,7 +14,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
     }
     Some(match error.hint()? {
         Hint::SetOrImport(text) => format!(
-            "{text}; or use a downloaded file: broker import FILE (once), or --env-file FILE (each time)"
+            "{text}; or use a downloaded secrets file: broker import FILE (once), or --env-file FILE (each time)"
         ),
         Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
         Hint::ChooseStateFolder => "choose the state folder with --state-dir or BROKER_STATE_DIR".to_owned(),
@@ -28,7 +28,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             "to delete the login from this machine without revoking it at the service, run: broker logout {provider} --local"
         ),
         Hint::SetPassword(text) => format!("{text}, or add --password-stdin"),
-        Hint::ReadProgramOutput => "add -v to see the error output of the program".to_owned(),
+        Hint::ReadProgramOutput => "add -v to see the error output of the failed program".to_owned(),
         Hint::RequestAwsKeys => "add --format aws".to_owned(),
         Hint::MigrateRecords(text) => format!("{text}, then run: broker store migrate"),
         Hint::LeaveOut(part) => leave_out(*part).to_owned(),

@@ -62,10 +62,10 @@ pub(crate) fn bar(left: Duration, lifetime: Duration) -> String {
     "▰".repeat(full) + &"▱".repeat(CELLS - full)
 }
 
-/// The maximum width of a table in columns.
+/// The maximum width of a table in characters.
 const WIDTH: usize = 80;
 
-/// The smallest width to which a column is cut.
+/// The smallest width, in characters, to which a column of a table is cut.
 const MIN_WIDTH: usize = 8;
 
 /// Formats a table; the first row contains the headings. If the table is wider than [`WIDTH`], cuts its widest columns

@@ -80,7 +80,7 @@ const HELPER_NAMES: [(&str, &str); 3] = [
 fn command_line(typed: Vec<OsString>) -> Vec<OsString> {
     let name = typed.first().and_then(|path| Path::new(path).file_stem()).unwrap_or_default();
     let by_name = HELPER_NAMES.iter().find(|(helper, _)| name == *helper).map(|(_, program)| *program);
-    // Unless the configuration sets other arguments, cargo runs its credential provider with only this flag.
+    // Unless cargo's configuration sets other arguments, cargo runs its credential provider with only this flag.
     let by_flag = typed.get(1).filter(|word| *word == "--cargo-plugin").map(|_| "cargo");
     match by_name.or(by_flag) {
         None => typed,

@@ -94,7 +94,7 @@ pub fn read_object(
         () if response.is_html() => "a web page".to_owned(),
         () if is_empty => "no content".to_owned(),
         () if is_object => "an error message".to_owned(),
-        () => format!("{} bytes that are not a JSON object", response.body.len()),
+        () => format!("a body of {} bytes that is not a JSON object", response.body.len()),
     };
     let code = match status {
         429 => ErrorCode::RateLimited,
@@ -115,7 +115,7 @@ pub fn read_object(
     }))
 }
 
-/// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to 100 years in both directions.
+/// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to ±100 years.
 #[must_use]
 pub fn seconds(value: &Value) -> Option<TimeDelta> {
     let milliseconds = milliseconds(value)?;
@@ -240,6 +240,6 @@ fn in_malformed(body: &[u8], key: &str) -> Option<String> {
     let body = String::from_utf8_lossy(body);
     let value = body.split_once(&key)?.1.trim_start().strip_prefix(':')?.trim_start();
     let found = serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?;
-    // U+FFFD replaces invalid UTF-8, so the value is damaged.
+    // A value with U+FFFD is damaged: this character replaces invalid UTF-8.
     (!found.contains('\u{fffd}')).then_some(found)
 }

@@ -33,7 +33,7 @@ pub(crate) fn limit(at: DateTime<Utc>) -> DateTime<Utc> {
     if seconds == at.timestamp() { at } else { DateTime::from_timestamp(seconds, 0).unwrap_or(at) }
 }
 
-/// Deserializes an optional number of seconds, limited to 100 years in both directions.
+/// Deserializes an optional number of seconds, limited to ±100 years.
 pub(crate) fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let longest = LONGEST.num_seconds();
     let number: Option<Number> = Option::deserialize(deserializer)?;

@@ -309,7 +309,7 @@ fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
         ErrorCode::RedirectRefused,
         format!("{} answered with a redirect to {to}, which is not followed", request.url),
     )
-    .with_hint("if this is a network's sign-in page, sign in there; if the service has moved, correct its URL in the configuration")
+    .with_hint("if the redirect leads to a network's sign-in page, sign in there; if the service has moved, correct its URL in the configuration")
 }
 
 enum AttemptFailure {

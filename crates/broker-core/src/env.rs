@@ -38,7 +38,7 @@ pub trait Env: Send + Sync {
     /// Reads a secret from a file, without trailing line ends. Follows symbolic links.
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret>;
 
-    /// Runs a command without the variables in `without`. Returns the command's output without trailing line ends.
+    /// Runs a command without the environment variables in `without`. Returns its output without trailing line ends.
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret>;
 }
 

@@ -24,9 +24,9 @@ pub enum Hint {
     CorrectConfigPath,
     /// Choose another folder for the stored records.
     ChooseStateFolder,
-    /// Set a secret, or import a downloaded secrets file. The variant's text says where to set the secret.
+    /// Set a secret, or import a downloaded secrets file. The text tells the user where to set the secret.
     SetOrImport(String),
-    /// Set the password in the configuration, or pass it with the login. The variant's text says where to set it.
+    /// Set the password in the configuration, or pass it with the login. The text tells the user where to set it.
     SetPassword(String),
     /// Read the error output of the failed program.
     ReadProgramOutput,
@@ -34,7 +34,7 @@ pub enum Hint {
     RequestAwsKeys,
     /// Convert the stored records to the configured storage format.
     MigrateRecords(String),
-    /// Change a setting or a file, as the variant's text says.
+    /// Advice for the user as text, for example to change a setting.
     Text(String),
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for Hint {
                 f.write_str("log in to this provider with a refresh token from another host")
             }
             Self::LogInWithoutBrowser => f.write_str(
-                "log in again; if the browser is on another machine, open the login page in that browser, and paste the URL of the last page as the answer",
+                "log in again; if the browser is on another machine, open the login page there, and after the login paste the URL in the browser's address bar at the prompt",
             ),
             Self::CorrectPassword => f.write_str("correct the password, then log in again"),
             Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
@@ -72,7 +72,7 @@ impl fmt::Display for Hint {
             Self::ChooseStateFolder => f.write_str("choose another folder for the stored records"),
             Self::ReadProgramOutput => f.write_str("look in the log for the error output of the failed program"),
             Self::RequestAwsKeys => f.write_str("request AWS credentials"),
-            Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records to that format"),
+            Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records to the configured format"),
             Self::SetOrImport(text) | Self::SetPassword(text) | Self::Text(text) => f.write_str(text),
         }
     }

@@ -118,7 +118,7 @@ impl HttpRequest {
     }
 
     fn post_body(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
-        // Maps of strings and JSON values always serialize.
+        // The default is never used: maps of strings and JSON values always serialize.
         let body = zeroizing::json(fields, false).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body, ..Self::new(Method::Post, url, repeat) }

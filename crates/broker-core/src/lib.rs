@@ -5,7 +5,7 @@
 //! saves the result, until the record contains the token. Except for the [`Store`], all I/O (HTTP, clock,
 //! environment, user) goes through one [`Context`].
 
-#![cfg_attr(not(feature = "file"), allow(dead_code, reason = "only the file store uses some code"))]
+#![cfg_attr(not(feature = "file"), allow(dead_code, reason = "without the file store, some code is unused"))]
 
 mod answer;
 mod backoff;

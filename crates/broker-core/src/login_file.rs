@@ -11,7 +11,7 @@ use crate::{Secret, Token};
 pub struct FileLogin {
     /// The refresh token of the login.
     pub refresh_token: Option<Secret>,
-    /// The login's access token, for requests without scopes.
+    /// The login's access token, which answers token requests without scopes.
     pub access_token: Option<Token>,
     /// The ID token of the login (OpenID Connect Core section 2).
     pub id_token: Option<Secret>,
@@ -20,7 +20,8 @@ pub struct FileLogin {
     /// Why the issuer of the login is unknown; `None` if the login file shows the issuer. The broker uses a login of
     /// unknown issuer only if the record already contains the same login.
     pub unproven: Option<String>,
-    /// Whether the service's former issuer issued the login. The next login then moves the file to quarantine.
+    /// Whether the login is from another issuer than the configured one. A new login then renames the login file
+    /// instead of overwriting it.
     pub of_another: bool,
 }
 

@@ -58,7 +58,7 @@ impl Prompt for NonInteractive {
     }
 
     fn show_code(&self, code: &DeviceCode) {
-        tracing::warn!(url = code.verification_uri, code = code.user_code, "a login waits for approval");
+        tracing::warn!(url = code.verification_uri, code = code.user_code, "log in at the URL with the code");
     }
 
     fn browses(&self) -> bool {

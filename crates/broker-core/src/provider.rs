@@ -95,7 +95,7 @@ pub trait Provider: Send + Sync {
         Ok(())
     }
 
-    /// Whether the broker may use this stored token. False if the setting that determined the token has changed.
+    /// Whether the broker may use this stored token. False if settings that the token depends on have changed.
     fn accepts(&self, _token: &Token) -> bool {
         true
     }
@@ -124,14 +124,13 @@ pub trait Provider: Send + Sync {
         request: &TokenRequest,
     ) -> Result<RecordUpdate>;
 
-    /// Whether [`Provider::login`] accepts [`Login::RefreshToken`]. If not, the broker refuses to export refresh
-    /// tokens.
+    /// Whether [`Provider::login`] accepts [`Login::RefreshToken`]. If not, the broker exports no refresh tokens.
     fn takes_refresh_token(&self) -> bool {
         false
     }
 
-    /// Logs the user in. The update replaces the whole previous login. By default, a login is an exchange with an
-    /// empty record, which tests the configured secret.
+    /// Logs the user in. The update replaces the whole previous login. By default, gets a token with
+    /// [`Provider::exchange`] and an empty record, which tests the configured secret.
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
             Login::Usual => {

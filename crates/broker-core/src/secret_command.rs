@@ -68,6 +68,6 @@ async fn printed(child: &mut Child, mut stdout: ChildStdout) -> Result<(Zeroizin
         }
     }
     drop(stdout);
-    // `wait` returns the same status again if the loop has already waited for the command.
+    // If the loop above has already waited for the command, `wait` returns the same status again.
     Ok((printed, child.wait().await?))
 }

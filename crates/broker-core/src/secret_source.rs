@@ -52,7 +52,7 @@ impl SecretSource {
     #[must_use]
     pub fn describe(&self, key: &str) -> String {
         match self {
-            Self::Literal(_) => format!("{key} in the configuration"),
+            Self::Literal(_) => format!("the value of {key} in the configuration"),
             Self::Env(name) => format!("{name} (environment)"),
             Self::File(path) => path.display().to_string(),
             // The command's arguments may contain secrets.

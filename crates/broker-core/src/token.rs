@@ -42,7 +42,7 @@ struct Inner {
     /// The seconds by which the service's clock was ahead of this machine's when the token was issued.
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     clock_skew: Option<i64>,
-    /// How many seconds before expiry other programs renew the token: see [`Window::ahead_of`].
+    /// How many seconds before expiry the service's own tools renew the token: see [`Window::ahead_of`].
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     ahead_of: Option<i64>,
     /// The number of seconds before expiry when the token is renewed: see [`Window::margin`].
@@ -117,7 +117,7 @@ impl Token {
         self.edit(|inner| inner.scope = scope)
     }
 
-    /// Sets how long before expiry other programs renew the token: see [`Window::ahead_of`].
+    /// Sets how long before expiry the service's own tools renew the token: see [`Window::ahead_of`].
     #[must_use]
     pub fn ahead_of(self, others: TimeDelta) -> Self {
         self.edit(|inner| inner.ahead_of = Some(others.num_seconds()))
@@ -129,7 +129,7 @@ impl Token {
         self.edit(|inner| inner.margin = Some(margin.num_seconds()))
     }
 
-    /// Omits the token's secret from the record, because the provider can read the secret again.
+    /// Omits the token's secret from the record. For secrets that the provider can read again, such as from a file.
     #[must_use]
     pub fn not_stored(self) -> Self {
         self.edit(|inner| inner.not_stored = true)

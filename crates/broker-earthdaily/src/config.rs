@@ -8,7 +8,7 @@ use crate::sources::{self, Credentials};
 /// The token URL for API tokens (the service's default since 2025-03-10).
 const AUTH_URL: &str = "https://api.earthdaily.com/account_management/v1/authentication/api_tokens/exchange";
 
-/// The client ID for an API token, which the broker sends as the client secret.
+/// The client ID for the user's API token. The API token itself is the client secret.
 const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
 
 const API_URL: &str = "https://api.earthdaily.com";

@@ -15,7 +15,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 /// Returns the lifetime to request, which is at least the caller's minimum.
 pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<TimeDelta> {
     if request.asked_name().is_some() {
-        return Err(Error::new(ErrorCode::RequestUnsupported, "EarthDaily's asset cookie has a fixed name")
+        return Err(Error::new(ErrorCode::RequestUnsupported, "the caller cannot choose the cookie's name")
             .with_hint(Hint::LeaveOut(RequestPart::Name)));
     }
     let until = |lifetime: Lifetime| lifetime.end(now).map(|end| end - now);
@@ -25,9 +25,7 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
         None => DEFAULT_LIFETIME,
     };
     if requested < TimeDelta::seconds(1) {
-        return Err(Error::usage(
-            "the cookie would have expired already: its minimum lifetime is one second",
-        ));
+        return Err(Error::usage("the requested lifetime of the cookie is less than one second"));
     }
     let minimum = until(Lifetime::For(request.asked_ttl().unwrap_or_default())).ok_or_else(too_long)?;
     Ok(requested.max(minimum))

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_ini_file_returns_its_first_invalid_line() {
+    fn ini_parser_returns_number_of_first_invalid_line() {
         for (text, line) in
             [("a = b", 1), ("[x]\njust words", 2), ("[x\n", 1), ("[x]\n= y", 2), ("[x]\n{\"a\": 1}", 2)]
         {

@@ -63,7 +63,7 @@ impl EarthScope {
         let response = context.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
-            // The broker drops a refused token from before this call, and repeats the request with a new token.
+            // Drops a refused token that is older than this call. The broker then repeats the request with a new token.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && token.issued_at() <= context.began_at() =>
             {

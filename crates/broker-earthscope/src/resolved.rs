@@ -80,7 +80,7 @@ impl ResolvedSettings {
         }
     }
 
-    /// Reads a setting from the source at index `secret_layer`, if set, or else from the first source with the setting.
+    /// Reads a setting from the source that has the secret or login, or else from the first source with the setting.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
         let used = |(index, layer)| self.secret_layer.is_none_or(|secret| secret == index).then_some(layer);
         self.layers.iter().enumerate().filter_map(used).find_map(read)

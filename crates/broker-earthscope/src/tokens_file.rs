@@ -40,7 +40,7 @@ pub(crate) struct TokensFile {
     /// The issuer in the provider's settings.
     pub(crate) issuer: Issuer,
     pub(crate) domain: ServiceUrl,
-    /// False if only the environment sets the domain. New tokens that name no issuer are then not used.
+    /// False if only the environment sets the domain. The broker then ignores new tokens without an issuer.
     pub(crate) domain_is_own: bool,
 }
 
@@ -68,7 +68,7 @@ impl LoginFile for TokensFile {
         let of_another = issuer == FileIssuer::Other;
         let unproven = (issuer == FileIssuer::Unknown && !self.domain_is_own).then(|| {
             let domain = self.domain.as_str();
-            format!("has a token without an issuer, and `domain` of this provider is not set in the configuration ({domain})")
+            format!("is a login file with a token without an issuer, and `domain` of this provider is not set in the configuration ({domain})")
         });
         Ok(FileLogin { refresh_token, access_token, id_token, account, unproven, of_another })
     }
@@ -100,22 +100,22 @@ impl TokensFile {
             && theirs != ours
         {
             let theirs = broker_core::sanitize(theirs);
-            return Err(format!("has a login of client {theirs}, but the configured client is {ours}"));
+            return Err(format!("is a login file of client {theirs}, but the configured client is {ours}"));
         }
         let ours = self.issuer.audience.as_deref().unwrap_or_default().trim_end_matches('/');
         let audiences: Vec<_> = claims.texts("aud").map(|audience| audience.trim_end_matches('/')).collect();
         if !audiences.is_empty() && !audiences.contains(&ours) {
-            return Err(format!("has an access token without the configured audience {ours}"));
+            return Err(format!("is a login file whose access token lacks the configured audience {ours}"));
         }
         match claims.text("iss").map(ServiceUrl::parse) {
             Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(FileIssuer::Configured),
-            // A configured server on this machine may be a test server, so the file may name another issuer.
+            // With a test server on this machine, the login file may still contain a login of the real service.
             Some(Ok(issuer)) if self.domain.is_loopback() && self.domain_is_own && !issuer.is_loopback() => {
                 Ok(FileIssuer::Other)
             }
             Some(Ok(issuer)) => {
                 let (theirs, ours) = (issuer.as_str(), self.domain.as_str());
-                Err(format!("has a login of server {theirs}, but the configured domain is {ours}"))
+                Err(format!("is a login file of server {theirs}, but the configured domain is {ours}"))
             }
             Some(Err(_)) | None => Ok(FileIssuer::Unknown),
         }

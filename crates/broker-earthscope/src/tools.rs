@@ -94,7 +94,7 @@ impl SettingsLogin {
     }
 }
 
-/// Where a provider finds the settings of EarthScope's SDK and `es`.
+/// The sources of the settings of EarthScope's SDK and its command `es`.
 pub(crate) struct Tools<'a> {
     pub(crate) env: &'a dyn Env,
     /// The folder `~/.earthscope`.

@@ -82,17 +82,17 @@ async fn run_conformance(rotation: Rotation) {
 }
 
 #[tokio::test]
-async fn earthscope_passes_conformance_with_same_refresh_token() {
+async fn earthscope_passes_conformance_if_refresh_token_is_unchanged() {
     run_conformance(Rotation::Keep).await;
 }
 
 #[tokio::test]
-async fn earthscope_passes_conformance_without_new_refresh_token() {
+async fn earthscope_passes_conformance_if_refresh_token_is_omitted() {
     run_conformance(Rotation::Omit).await;
 }
 
 #[tokio::test]
-async fn earthscope_passes_conformance_with_reuse_detection() {
+async fn earthscope_passes_conformance_if_token_reuse_is_detected() {
     run_conformance(Rotation::RotateDetectReuse).await;
 }
 

@@ -330,7 +330,7 @@ impl Provider for Plugin {
             _ if description.supports_login(login) => {
                 self.log_in(context, &mut session, login, &secrets).await
             }
-            // A plugin without a login gets a token instead, which proves that the secrets are valid.
+            // For a plugin without a login, requests a token, which proves that the secrets are valid.
             Login::Usual if !description.supports("login") => {
                 let record = Record::new(&self.name, self.issuer.clone());
                 let request = TokenRequest::new();

@@ -77,7 +77,7 @@ impl Process {
             stdout,
             stderr_task,
             stderr,
-            // A reallocation would leave copies of secrets in memory.
+            // The capacity avoids reallocations, which would leave copies of secrets in memory.
             buffer: Zeroizing::new(Vec::with_capacity(64 * 1024)),
             bytes_read: 0,
             stdout_closed: false,
@@ -140,7 +140,7 @@ impl Process {
         }
     }
 
-    /// Ends the process group. Returns the exit status and the lines of stderr. A killed plugin has no exit status.
+    /// Ends the plugin's process group. Returns the exit status (`None` if killed) and the lines of stderr.
     pub(crate) async fn end(mut self, shutdown: Shutdown) -> (Option<ExitStatus>, Vec<Zeroizing<String>>) {
         self.stdin = None;
         let timeout = match shutdown {
@@ -162,7 +162,7 @@ impl Process {
         let drain = if shutdown == Shutdown::Kill { KILL_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         let status = tokio::time::timeout(drain, self.child.wait()).await;
         let status = status.ok().and_then(std::io::Result::ok).filter(|_| exited);
-        // A child process that has left the process group may keep stderr open.
+        // A child process of the plugin may have left the process group, and may keep stderr open.
         if tokio::time::timeout(drain, &mut self.stderr_task).await.is_err() {
             self.stderr_task.abort();
         }

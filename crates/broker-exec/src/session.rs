@@ -18,7 +18,7 @@ use crate::wire::{self, Hello, Message, Request, ShowCode, VERSION, line};
 /// The time limit of a login, not counting the time that the user takes to answer prompts.
 const MAX_LOGIN: Duration = Duration::from_mins(15);
 
-/// How long a plugin may send no message during a login: this number times the setting `timeout`.
+/// During a login, the longest pause between a plugin's messages, as a multiple of the setting `timeout`.
 const LOGIN_TIMEOUTS: u32 = 4;
 
 /// How often a login checks whether the caller has cancelled the login.
@@ -35,7 +35,7 @@ pub(crate) struct Session<'a> {
     /// The secrets that the broker sent or received. The broker redacts them in all output of the plugin.
     secrets: Vec<Secret>,
     is_broken: bool,
-    /// Whether to end the plugin without waiting until it exits.
+    /// Whether to end the plugin at once, without waiting for its exit.
     is_abandoned: bool,
     stage: Stage,
 }
@@ -114,7 +114,7 @@ impl<'a> Session<'a> {
     pub(crate) async fn greet(&mut self) -> Result<()> {
         let line = self.line().await?;
         let Ok(hello) = serde_json::from_slice::<Hello>(&line) else {
-            return Err(self.broken("the first line is not the list of protocol versions, {\"v\":[1]}"));
+            return Err(self.broken("the plugin did not send its protocol versions first: {\"v\":[1]}"));
         };
         if hello.v.contains(&VERSION) {
             return Ok(());
@@ -248,7 +248,7 @@ impl<'a> Session<'a> {
 
     fn parse<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Message<T>> {
         // The message does not quote the parser's error, which may contain secrets.
-        wire::parse(line).ok_or_else(|| self.broken("a line is not a message of the plugin protocol"))
+        wire::parse(line).ok_or_else(|| self.broken("the plugin sent a line that is not a protocol message"))
     }
 
     fn timed_out(&mut self, limit: Duration) -> Error {

@@ -98,7 +98,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Adds the record, with the metadata at `key`, to the request. A `sent_at` of the current operation is not sent.
+    /// Adds the record, with the metadata at `key`, to the request. Omits a `sent_at` that this operation has set.
     pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),
@@ -148,7 +148,7 @@ fn method(login: &Login) -> (&'static str, Option<&Secret>) {
 
 /// Serializes a message as one line of JSON.
 pub(crate) fn line(message: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    // A reallocation would leave copies of secrets in memory.
+    // The capacity avoids reallocations, which would leave copies of secrets in memory.
     let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
     // The serialization cannot fail, because all map keys are text.
     let _ = serde_json::to_writer(&mut *line, message);

@@ -67,7 +67,7 @@ impl Subject for Refreshing {
     }
 
     fn provider(&self) -> Arc<dyn Provider> {
-        // The clone shares its list of answers with `person`, so the plugin's prompt gets this refresh token.
+        // The simulated user answers the plugin's prompt with this refresh token: clones share the list of answers.
         let _ = self.world.person.clone().answering(&self.service.issue_refresh_token());
         self.of_client(CLIENT_ID)
     }

@@ -51,7 +51,7 @@ mod tests {
         let envelope = sealed(&key);
         assert_eq!(open(&key, &envelope).expect("opened").as_slice(), b"the record");
         assert!(open(&other, &envelope).is_none());
-        assert_ne!(sealed(&key).sealed, envelope.sealed, "each sealed record has a new nonce");
+        assert_ne!(sealed(&key).sealed, envelope.sealed, "sealing a record twice must use two nonces");
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Bus {
         self.service("SearchItems", &attributes).await
     }
 
-    /// Opens a session without encryption: only processes that may read the secrets can read the D-Bus traffic.
+    /// Opens an unencrypted session: only processes that may read the secrets anyway can read the D-Bus traffic.
     async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
             self.service("OpenSession", &("plain", Variant::from(""))).await?;

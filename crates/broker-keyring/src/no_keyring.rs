@@ -23,7 +23,7 @@ pub(crate) fn save(_folder: &Path, _key: &DataKey) -> Result<()> {
     Err(unsupported())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the signature of `keyring::delete`, which can fail")]
+#[expect(clippy::unnecessary_wraps, reason = "`keyring::delete`, which this function replaces, can fail")]
 pub(crate) fn delete(_folder: &Path) -> Result<bool> {
     Ok(false)
 }

@@ -74,7 +74,7 @@ pub struct Vault {
 #[derive(Default)]
 struct KeyCache {
     keys: Vec<SealingKey>,
-    /// The key that seals each provider's record.
+    /// For each provider and key source, the key that seals the provider's record.
     selected: HashMap<(String, KeySource), SealingKey>,
     /// When a call to the keyring timed out, and the error of that call.
     keyring_timeout: Option<(Instant, Error)>,
@@ -96,7 +96,7 @@ impl KeyCache {
         self.selected.insert((provider.to_owned(), key.source), key.clone());
     }
 
-    /// Calls the keyring, unless an earlier call timed out recently.
+    /// Calls the keyring. Shortly after a timeout, returns the error of the earlier call instead.
     fn call_keyring<T>(&mut self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         if let Some((since, error)) = &self.keyring_timeout
             && since.elapsed() < KEYRING_BACKOFF
@@ -153,7 +153,7 @@ impl Vault {
             return Ok(false);
         }
         let deleted = keyring::delete(&self.folder)?;
-        // An empty lock file means: no key exists. If `set_len` fails, the next cleanup calls the keyring again.
+        // An empty lock file means that the keyring has no key. If this write fails, `may_have_key` stays true.
         let _ = lock.set_len(0);
         Ok(deleted)
     }
@@ -289,7 +289,7 @@ impl Sealer for Vault {
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope> {
         let source = with.parse()?;
         let keys = &mut *self.keys();
-        // Usually, `probe` or `open` has already selected the key.
+        // Usually, an earlier call of `probe` or `open` has selected the provider's key.
         let key = match keys.selected.get(&(provider.to_owned(), source)) {
             Some(key) => key.clone(),
             None => self.key_to_seal(source, provider, keys)?,

@@ -53,7 +53,7 @@ fn weak_argon2id_parameters_of_a_record_are_not_reused() {
 }
 
 #[test]
-fn key_command_runs_once_for_several_records() {
+fn command_that_prints_the_key_runs_once_for_all_records() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count");
     let script = format!("echo x >> '{}'; printf %064d 7", count.display());
@@ -74,7 +74,7 @@ fn key_command_runs_once_for_several_records() {
 }
 
 #[test]
-fn vault_seals_with_new_key_after_key_file_changes() {
+fn vault_encrypts_with_new_key_after_key_file_changes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("the.key");
     let with_key = || with_key(folder.path(), SecretSource::File(file.clone()));
@@ -82,7 +82,7 @@ fn vault_seals_with_new_key_after_key_file_changes() {
     let long_lived = with_key();
     long_lived.probe("key", "a").unwrap();
     write(folder.path(), &long_lived.seal("key", "a", b"one").unwrap());
-    // Another process replaces the key file and seals the record again with the new key.
+    // Another process changes the key in the key file and encrypts record `a` with the new key.
     std::fs::write(&file, "b".repeat(64)).unwrap();
     std::fs::remove_file(folder.path().join("a.json")).unwrap();
     let moved = with_key().seal("key", "a", b"two").unwrap();
@@ -94,7 +94,7 @@ fn vault_seals_with_new_key_after_key_file_changes() {
         assert_eq!(sealed.key, moved.key, "{name}");
         assert_eq!(with_key().open(&sealed).unwrap().unwrap().as_slice(), b"three");
     }
-    // The key file changes again, and the folder contains no record.
+    // The vault also uses a changed key if the folder contains no record.
     std::fs::write(&file, "c".repeat(64)).unwrap();
     std::fs::remove_file(folder.path().join("a.json")).unwrap();
     long_lived.probe("key", "a").unwrap();
@@ -103,7 +103,7 @@ fn vault_seals_with_new_key_after_key_file_changes() {
 }
 
 #[test]
-fn wrong_passphrase_hint_names_the_sealed_file() {
+fn wrong_passphrase_hint_names_the_encrypted_record_file() {
     let folder = tempfile::tempdir().unwrap();
     let old = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     let quarantine = folder.path().join("a.json.aside-1");

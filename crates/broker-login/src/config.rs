@@ -34,7 +34,7 @@ pub(crate) struct Requests {
 impl Config {
     pub(crate) fn requests(&mut self) -> Result<Requests, SettingsError> {
         let login = self.login.take().ok_or_else(|| {
-            SettingsError::missing("login", "the login request as a table with `url`, and `json` or `form`")
+            SettingsError::missing("login", "a table for the login request with `url`, and `json` or `form`")
         })?;
         let secrets = &self.secrets;
         let optional =

@@ -113,7 +113,7 @@ impl LoginProvider {
         let failed = |error| Err(mint_error(error, options, &name));
         let Parsed { response, body } = match self.send(context, request, &values).await {
             Ok(parsed) => parsed,
-            // If the refused login token is from an earlier call, the broker replaces it and repeats this request.
+            // The service refused a stored login token. The broker gets a new one and repeats the mint request.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if request.format.rejects_token(&refusal)
                     && login_token.issued_at() <= context.began_at() =>
@@ -207,8 +207,8 @@ impl LoginProvider {
         }
     }
 
-    /// Converts the response to a login or a refresh. A new refresh token is saved even if the response has no access
-    /// token, because the service may have ended the old refresh token. `sent` is the refresh token of the request.
+    /// Returns the record update for the response to a login, or to a refresh with the refresh token `sent`. A response
+    /// without access token may contain a new refresh token, which is saved.
     fn update(
         &self,
         context: &Context,
@@ -260,7 +260,7 @@ impl LoginProvider {
         self.username.as_deref().or(record.account())
     }
 
-    /// Returns a fingerprint of 16 bits: too short to confirm a guessed password.
+    /// Returns a fingerprint of the values' secrets. Its 16 bits are too few to confirm a guessed password.
     fn fingerprint(&self, values: &Values<'_>) -> String {
         let salt = format!("{} {}", self.issuer.endpoint, values.username.unwrap_or_default());
         let all: Vec<_> = values.secrets().into_iter().map(Secret::expose).collect();

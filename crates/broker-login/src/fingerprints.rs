@@ -3,7 +3,7 @@
 use broker_core::{Secret, Settings, SettingsError, Token, fingerprint};
 use serde_json::{Map, Value};
 
-/// The key of the configuration tables' fingerprint in [`Token::details`].
+/// The key in [`Token::details`] that stores the fingerprint of the configuration tables.
 const FINGERPRINT: &str = "tables";
 
 /// The configuration keys that do not change which token the service returns.
@@ -16,7 +16,7 @@ pub(crate) struct TableFingerprints {
 }
 
 impl TableFingerprints {
-    /// `is_first` means that callers get only minted tokens, never the login's token.
+    /// Computes the fingerprints. If `is_first` is set, callers get only minted tokens, never the login's token.
     pub(crate) fn of(settings: &Settings<'_>, is_first: bool) -> Result<Self, SettingsError> {
         let tables: Value = settings.parse()?;
         let of_tables = |keys: &[&str]| {

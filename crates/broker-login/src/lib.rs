@@ -38,7 +38,7 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// The longest expected time between the calls of [`Provider::spends_grant`] and [`Provider::exchange`].
+/// The longest expected time between the decision to use the refresh token and the token request.
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
@@ -48,7 +48,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let others = [&requests.refresh, &requests.mint, &requests.revoke].into_iter().flatten();
     let others: Vec<_> = others.map(Request::path).collect();
     let issuer = Issuer {
-        // A changed URL of a refresh, mint or revoke request must not receive tokens of an earlier login.
+        // If the URL of a refresh, mint or revoke request changes, stored tokens must not be sent to the new URL.
         audience: Some(others.join(" ")).filter(|others| !others.is_empty()),
         secret_fingerprint: secret_fingerprint(&config, &requests, settings),
         ..Issuer::new(KIND.name, "login", &requests.login.endpoint())
@@ -85,7 +85,7 @@ fn secret_fingerprint(config: &Config, requests: &Requests, settings: &Settings<
         && login.needs_password()
         && let Some(password) = &config.password
     {
-        // A fingerprint of 16 bits is too short to confirm a guessed password.
+        // Only 16 bits of the password's fingerprint are stored, so that they cannot confirm a guessed password.
         fingerprints.push(password.fingerprint(&salt, env)?.chars().take(4).collect());
     }
     Some(fingerprints.concat()).filter(|all| !all.is_empty())
@@ -99,7 +99,7 @@ struct LoginProvider {
     requests: Requests,
     mint_options: Option<MintOptions>,
     lifetime: Option<TimeDelta>,
-    /// The scopes that identify the login's token in the record.
+    /// The key under which the record stores the login's token.
     login_key: ScopeKey,
     fingerprints: TableFingerprints,
     issuer: Issuer,
@@ -147,7 +147,7 @@ impl Provider for LoginProvider {
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        // If the login's token expires before the token request starts, the refresh token is needed.
+        // If the login's token expires before the mint request starts, the broker must refresh the login's token first.
         self.mint_inputs(record, request, now + EXCHANGE_DELAY).is_none()
             && self.requests.refresh.is_some()
             && record.usable_grant().is_some()

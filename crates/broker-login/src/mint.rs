@@ -40,7 +40,7 @@ impl MintOptions {
         }
     }
 
-    /// Whether a mint request creates the requested token. Otherwise the caller gets the login's token.
+    /// Whether the requested token must be minted. Otherwise the caller gets the login's token.
     pub(crate) fn covers(&self, request: &TokenRequest) -> bool {
         self.scopes.is_empty() || !request.scopes().is_empty()
     }
@@ -63,7 +63,7 @@ impl MintOptions {
             (None, Some(_)) => Some((RequestPart::Name, "name")),
         };
         if let Some((part, name)) = extra.filter(|_| !self.covers(request)) {
-            let message = format!("a token without scope can have no {name}; the scopes are `{}`", known());
+            let message = format!("to set a token's {name}, request one of the scopes `{}`", known());
             return Err(Error::new(ErrorCode::RequestUnsupported, message).with_hint(Hint::LeaveOut(part)));
         }
         if self.expires.is_none() && request.asked_lifetime().is_some() {
@@ -88,7 +88,7 @@ impl MintOptions {
 
     /// Returns the expiry to request for a token minted at `now`, or `None` if the service decides.
     pub(crate) fn expiry(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-        let too_late = || Error::usage("the requested lifetime ends after the last supported date");
+        let too_late = || Error::usage("the requested lifetime is too long: its end is not a valid date");
         if self.expires.is_none() {
             return Ok(None);
         }

@@ -99,7 +99,7 @@ impl Request {
         }
         let is_word = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic());
         if scopes.as_ref().is_some_and(|scopes| scopes.is_empty() || !scopes.iter().all(is_word)) {
-            return Err(SettingsError::expected(key("scopes"), "a list of words: [\"stac\"]"));
+            return Err(SettingsError::expected(key("scopes"), "a list of scopes: [\"stac\"]"));
         }
         let scopes = scopes.unwrap_or_default();
         let format = ResponseFormat::new(table, role)?;
@@ -165,7 +165,7 @@ impl Request {
         self.auth == Auth::Bearer || self.uses(&Placeholder::Token)
     }
 
-    /// Returns the names of the `secrets` that the request contains.
+    /// Returns the names of the secrets that the request's placeholders `{secrets.NAME}` use.
     pub(crate) fn secrets(&self) -> BTreeSet<String> {
         let name = |(_, placeholder): (String, &Placeholder)| match placeholder {
             Placeholder::Secret(name) => Some(name.clone()),
@@ -227,7 +227,7 @@ impl Request {
         let text = self.url.map(|it| Ok(Zeroizing::new(percent_encoded(&values.get(it)?))))?;
         let invalid = || {
             let message =
-                format!("a placeholder value changes the host or the path of `{}.url`", self.role.key());
+                format!("a placeholder's value changes the host or the path of `{}.url`", self.role.key());
             Error::new(ErrorCode::ConfigInvalidValue, message)
         };
         let url = ServiceUrl::parse(&text).map_err(|_| invalid())?;
@@ -257,13 +257,13 @@ fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Templat
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let reserved = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
         let problem = match name.to_ascii_lowercase().as_str() {
-            "" => "has no name",
-            lower if !lower.chars().all(is_allowed) => "has a character that HTTP does not allow in a name",
-            lower if reserved.contains(&lower) => "is set by the broker",
-            "authorization" if auth != Auth::None => "is set by the key `auth`",
+            "" => "the name is empty",
+            lower if !lower.chars().all(is_allowed) => "only letters, digits, `-` and `_` are allowed",
+            lower if reserved.contains(&lower) => "the broker sets this header",
+            "authorization" if auth != Auth::None => "the key `auth` sets this header",
             _ => continue,
         };
-        return Err(SettingsError::new(format!("{key}.{name}"), format!("the header `{name}` {problem}")));
+        return Err(SettingsError::new(format!("{key}.{name}"), format!("header `{name}`: {problem}")));
     }
     Ok(headers)
 }
@@ -285,10 +285,10 @@ fn basic(values: &Values<'_>) -> Result<Secret> {
 /// The error for a username that contains the separator of RFC 7617 section 2.
 pub(crate) const NO_COLON: &str = "HTTP Basic does not allow a colon in the username";
 
-/// The sample value of a placeholder that is a secret.
+/// The text that replaces each secret in the sample of a URL.
 const SECRET_SAMPLE: &str = "0-a-secret-0";
 
-/// Replaces placeholders by sample values. Fails if a value could change the host, or if the path contains secrets.
+/// Fills the URL with sample values. Fails if a value could change the host, or if the path contains secrets.
 fn sample(url: &Template) -> Result<ServiceUrl, String> {
     let source = url.source();
     let names_host = |head: &str| head.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));

@@ -12,7 +12,7 @@ use crate::table::{Role, Table};
 /// The lifetime of a token if neither the response, a JWT nor the configuration contains one.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
-/// Where a response contains the token and other values, and which errors are final.
+/// The paths of the token and other values in a response, and the errors that are permanent.
 pub(crate) struct ResponseFormat {
     token: String,
     refresh_token: String,
@@ -48,7 +48,7 @@ impl ResponseFormat {
             }
             // `token = ""` means that the whole response body is the token.
             if path.split('.').any(str::is_empty) && !(key == "token" && path.is_empty()) {
-                let form = "a path in the response: \"data.token\"";
+                let form = "the path of a field in the response: \"data.token\"";
                 return Err(SettingsError::expected(format!("{name}.{key}"), form));
             }
         }

@@ -65,7 +65,7 @@ fn post() -> Method {
     Method::Post
 }
 
-/// How a request authenticates.
+/// How a configured request authenticates to the service.
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Auth {
@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for Statuses {
             |status: &u16| (400..500).contains(status) && ![408, 421, 425, 429, 499].contains(status);
         let statuses = statuses.filter(|list| list.iter().all(is_allowed));
         statuses.map(Self).ok_or_else(|| {
-            let form = "a list of HTTP statuses that mean a refusal: [400, 404]";
+            let form = "a list of the HTTP statuses of a refused request: [400, 404]";
             de::Error::invalid_value(de::Unexpected::Other("value"), &form)
         })
     }

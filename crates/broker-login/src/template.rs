@@ -7,7 +7,7 @@ use broker_core::{Error, Pattern, Result, Secret};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-/// A placeholder in a configured text.
+/// A placeholder in a configured text, such as `{username}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Placeholder {
     Username,

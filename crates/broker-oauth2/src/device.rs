@@ -126,7 +126,7 @@ impl DeviceFlow<'_> {
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
                 let pause = pending.backoff(&error);
-                // The lost response may have contained the tokens.
+                // If the response to this poll was lost, the response may have contained the tokens.
                 pending.lost |= fault(&error).is_some_and(|fault| fault.sent == RequestSent::Maybe);
                 pending.fault = Some(error);
                 Ok(Poll::Continue(pause))
@@ -144,7 +144,7 @@ impl Pending {
         let (code, reason, fault) = match token.read(response, &[&self.device_code]) {
             Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
-            // A 429 or 5xx may contain an error code, and a malformed response may contain the refresh token.
+            // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
             Err(Problem::Transient(fault)) => {
                 if let Some(refresh_token) = token.salvaged_refresh_token(response) {
                     return Ok(Poll::Break(Approved::OnlyRefreshToken(refresh_token, response.sent_at)));

@@ -114,7 +114,7 @@ impl Metadata {
                     None => causes.push(format!("{url}: the response has no `issuer`")),
                 },
                 Err(Problem::Refused(refusal)) => causes.push(format!("{url}: {}", refusal.words)),
-                // Many servers answer an unknown URL with a status such as 404 and a text that is not JSON.
+                // A response such as 404 with a text that is not JSON means that the metadata is not at this URL.
                 Err(Problem::Transient(_))
                     if matches!(response.status, 404 | 405 | 410) && !response.is_html() =>
                 {

@@ -75,7 +75,7 @@ impl ClientKey {
                     Pair::Ecdsa(_) => "ES256",
                     Pair::Ed25519(_) => "EdDSA",
                 };
-                let message = format!("the key in `private_key` can sign {right}, not {other:?}");
+                let message = format!("the key in `private_key` supports algorithm {right}, not {other:?}");
                 return Err(Error::new(ErrorCode::ConfigInvalidValue, message)
                     .with_hint("remove `algorithm`, or set another `private_key`"));
             }
@@ -145,7 +145,7 @@ fn pair(pkcs8: &[u8]) -> Option<Pair> {
     {
         return Some(Pair::Ecdsa(Box::new(pair)));
     }
-    // OpenSSL writes Ed25519 keys without the public key.
+    // OpenSSL writes Ed25519 keys without the public key, so the key file need not contain one.
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok().map(|pair| Pair::Ed25519(Box::new(pair)))
 }
 

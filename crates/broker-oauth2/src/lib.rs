@@ -3,7 +3,7 @@
 //! may deviate from the RFCs as those of real servers do. The feature `provider` adds `KIND`, a provider that
 //! users configure.
 
-#![cfg_attr(not(feature = "provider"), allow(dead_code, reason = "only `KIND` uses some of this code"))]
+#![cfg_attr(not(feature = "provider"), allow(dead_code, reason = "code for the feature `provider`"))]
 
 mod answer;
 #[cfg(feature = "provider")]

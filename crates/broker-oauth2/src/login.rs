@@ -11,7 +11,7 @@ pub struct UserLogin<'a> {
     pub token: TokenEndpoint<'a>,
     /// Extra fields of each refresh request.
     pub fields: &'a [(&'a str, &'a str)],
-    /// Adds the provider's details to a new token. The `ScopeKey` contains the token's scopes.
+    /// Adds provider-specific details to a new token. The `ScopeKey` contains the token's scopes.
     pub finish: &'a (dyn Fn(Token, &ScopeKey) -> Token + Send + Sync),
 }
 
@@ -20,7 +20,7 @@ impl UserLogin<'_> {
     pub fn approved(&self, context: &Context, approved: Approved) -> RecordUpdate {
         let answer = match approved {
             Approved::Granted(answer) => answer,
-            // The response has no access token, so the next token request starts with a refresh.
+            // Without an access token, only the refresh token is stored. The next token request uses it.
             Approved::OnlyRefreshToken(refresh_token, at) => return RecordUpdate::grant(refresh_token, at),
         };
         if answer.refresh_token.is_none() {
@@ -45,7 +45,7 @@ impl UserLogin<'_> {
                 let account = account_of(&answer).filter(|_| is_known);
                 self.update(*answer, scopes).and_account(account)
             }
-            // After this update is saved, the broker repeats the request with the new refresh token.
+            // After the broker saves the new refresh token, it sends another refresh request with that token.
             Refreshed::OnlyRotated(rotated, at) => RecordUpdate::grant(rotated, at),
             Refreshed::Refused => RecordUpdate::grant_refused(),
         })

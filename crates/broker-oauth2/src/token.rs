@@ -238,7 +238,7 @@ impl<'a> TokenEndpoint<'a> {
 pub enum Approved {
     /// The response contains an access token.
     Granted(Box<TokenAnswer>),
-    /// Only the refresh token of a malformed response, and the time of the request.
+    /// The response is malformed. Contains its refresh token and the time of the request.
     OnlyRefreshToken(Secret, DateTime<Utc>),
 }
 
@@ -247,7 +247,7 @@ pub enum Approved {
 pub enum Refreshed {
     /// The response contains an access token.
     Granted(Box<TokenAnswer>),
-    /// Only the new refresh token of a malformed response, and the time of the request.
+    /// The response is malformed. Contains its new refresh token and the time of the request.
     OnlyRotated(Secret, DateTime<Utc>),
     /// The service permanently refused the refresh token (`invalid_grant`).
     Refused,

@@ -28,7 +28,7 @@ pub const KIND: Kind = Kind {
 /// How long before a token's expiry the user gets a warning.
 const WARNING_PERIOD: TimeDelta = TimeDelta::days(7);
 
-/// If `expires` is not configured, only tokens with at least this lifetime cause the expiry warning.
+/// If the key `expires` is not set, the user is warned only about tokens that live at least this long.
 const LONG_LIFETIME: TimeDelta = TimeDelta::days(30);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
@@ -77,7 +77,7 @@ impl Provider for Static {
         vec![self.source.clone()]
     }
 
-    /// If the key `life` is set, the broker reads an expired token again. Otherwise the user must replace the token.
+    /// With the key `life`, the broker reads an expired token again. Without `life`, the user must replace the token.
     fn can_renew(&self, record: &Record) -> bool {
         let stored = record.token(&ScopeKey::default());
         self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none())
@@ -112,7 +112,7 @@ impl Provider for Static {
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
-        let note = format!("the token stays valid at the service and is still in {}", self.source);
+        let note = format!("the token stays valid, and remains in {source}", source = self.source);
         Ok(Revoked { revoked: false, note: Some(note) })
     }
 }
@@ -122,7 +122,7 @@ impl Static {
     fn read(&self, text: &Secret) -> Result<Secret> {
         let token = text.expose().trim_start_matches('\u{feff}').trim();
         let problem = |what: &str| {
-            let message = format!("cannot use {} as a token: {what}", self.source);
+            let message = format!("cannot use {source} as a token: {what}", source = self.source);
             Error::new(ErrorCode::SecretUnreadable, message)
         };
         match token {
@@ -145,14 +145,14 @@ impl Static {
         let now = context.now();
         let at = expiry.format("%F %H:%M UTC");
         let setting = if self.expires == Some(expiry) { ", then correct `expires`" } else { "" };
-        let hint =
-            format!("get a new token from the service and store that token in {}{setting}", self.source);
+        let source = &self.source;
+        let hint = format!("get a new token from the service and store that token in {source}{setting}");
         if expiry <= now {
             return Err(Error::login_required(format!("the token expired at {at}")).with_hint(hint));
         }
         let is_long = issued_at.is_some_and(|issued_at| expiry - issued_at >= LONG_LIFETIME);
         if expiry - now <= WARNING_PERIOD && (self.expires.is_some() || is_long) {
-            context.notify_after_save(format!("{}: the token expires at {at}: {hint}", self.name));
+            context.notify_after_save(format!("{name}: the token expires at {at}: {hint}", name = self.name));
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ impl TestEnv {
         self
     }
 
-    /// Adds a variable that child processes do not get. See [`Env::withheld`].
+    /// Adds an environment variable that the broker must not pass to child processes. See [`Env::withheld`].
     #[must_use]
     pub fn withholding(mut self, name: &str) -> Self {
         self.1.push(name.to_owned());
@@ -79,7 +79,7 @@ pub struct TestPrompt {
 }
 
 impl TestPrompt {
-    /// Adds an answer. Questions get the answers in order.
+    /// Adds an answer. The broker's questions get the answers in order.
     #[must_use]
     pub fn answering(self, answer: &str) -> Self {
         self.answers.lock().unwrap().push_back(answer.to_owned());
@@ -138,7 +138,7 @@ pub struct World {
     pub env: TestEnv,
     /// The prompt that answers for the user.
     pub person: TestPrompt,
-    /// The broker's timeout for a token exchange. If a fake server hangs, the timeout error comes at once.
+    /// The timeout of a token exchange. If a fake server hangs, the broker gets the error without waiting.
     pub timeout: Duration,
     folder: TempDir,
 }
@@ -150,7 +150,7 @@ impl Default for World {
 }
 
 impl World {
-    /// The name of the broker's only provider.
+    /// The name of the provider under test.
     pub const NAME: &str = "subject";
 
     /// Creates a test setup with no environment variables, no prompt answers and no records.

@@ -31,7 +31,7 @@ enum Flaw {
 
 /// Each flaw, with a part of the panic message that the conformance suite must report for the flaw.
 const FLAWS: [(Flaw, &str); 7] = [
-    (Flaw::AnyFaultIsFinal, "429: "),
+    (Flaw::AnyFaultIsFinal, "fault 429: "),
     (Flaw::NothingIsFinal, "refused client: "),
     (Flaw::RequestsTwice, "200 callers sent several requests"),
     (Flaw::LosesRotation, "rotated grant: "),
@@ -113,7 +113,7 @@ fn subject(rotation: Rotation, elsewhere: &'static str) -> TokenSubject {
 }
 
 fn flawed(flaw: Flaw) -> TokenSubject {
-    // With rotation of refresh tokens, providers with other flaws would fail in an earlier test case.
+    // Only this flaw needs rotation. With rotation, providers with other flaws would fail in an earlier test.
     let rotation = if matches!(flaw, Flaw::LosesRotation) { Rotation::Rotate } else { Rotation::Keep };
     let mut subject = subject(rotation, "eve");
     subject.world.env = TestEnv::default().with("FLAW", &format!("{flaw:?}"));
@@ -129,7 +129,7 @@ async fn failure(subject: impl Fn() -> TokenSubject + Send + Sync + 'static) -> 
 }
 
 #[tokio::test]
-async fn provider_template_passes_the_conformance_suite() {
+async fn template_for_new_providers_passes_conformance_suite() {
     for rotation in [Rotation::Omit, Rotation::RotateDetectReuse] {
         conformance::run(|| subject(rotation, "eve")).await;
     }

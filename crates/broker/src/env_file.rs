@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{Env, Error, ErrorCode, Result, Secret};
 
-/// A dotenv file sets only variables with these prefixes. Others, such as `HTTPS_PROXY`, are ignored.
+/// The prefixes of the variables that a dotenv file may set. Other variables, such as `HTTPS_PROXY`, are ignored.
 const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
 
 /// A process environment that a dotenv file extends. If the file sets one variable of a service, all variables of that
@@ -19,23 +19,23 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    /// Reads a dotenv file. Its variables override the same variables in `beneath`.
+    /// Reads a dotenv file. Its variables override those of the environment `beneath`.
     pub fn read(path: &Path, beneath: Arc<dyn Env>) -> Result<Self> {
         let wrong = |code, why: String| {
-            Error::new(code, why).with_hint("a file of variables has lines such as EDS_SECRET=…")
+            Error::new(code, why).with_hint("a dotenv file has lines such as EDS_SECRET=…")
         };
-        let shown = path.display();
+        let file = path.display();
         let text = beneath.read_secret(path).map_err(|error| {
-            let why = format!("cannot read {shown}: {error}");
+            let why = format!("cannot read {file}: {error}");
             wrong(ErrorCode::ConfigUnreadable, why).with_source(error)
         })?;
         let mut variables = parse(text.expose()).map_err(|line| {
-            wrong(ErrorCode::ConfigSyntax, format!("{shown}:{line}: this line is not NAME=VALUE"))
+            wrong(ErrorCode::ConfigSyntax, format!("{file}:{line}: this line is not NAME=VALUE"))
         })?;
         variables.retain(|name, _| family(name).is_some());
         if variables.is_empty() {
             let prefixes = FAMILIES.join(" or ");
-            let why = format!("{shown} sets no variable that starts with {prefixes}");
+            let why = format!("{file} sets no variable that starts with {prefixes}");
             return Err(wrong(ErrorCode::ConfigMissingKey, why));
         }
         Ok(Self { path: path.to_owned(), variables, beneath })

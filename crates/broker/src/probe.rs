@@ -34,13 +34,13 @@ pub enum Obstacle {
     Name,
     /// No program listens on the service's port.
     Refused,
-    /// The network of the service, or its host, is unreachable.
+    /// The operating system finds no route to the service.
     Unreachable,
     /// This machine does not trust the authority of the service's certificate.
     UnknownIssuer,
     /// The TLS handshake fails for a reason other than an untrusted certificate authority.
     Tls,
-    /// The proxy refuses the connection.
+    /// The proxy does not connect to the service, or requires a login.
     Proxy,
     /// The service does not answer in time.
     Timeout,

@@ -85,7 +85,7 @@ impl Records {
     pub fn forget_unused_key(&self) -> Result<bool> {
         #[cfg(feature = "sealed")]
         if self.vault.may_have_key() {
-            // A login that runs at the same time may encrypt a new record with this key. If so, the key is not removed.
+            // A concurrent login may encrypt a new record with the keyring's key. If so, the key is not removed.
             return Ok(self.store.while_idle(|| self.vault.forget_unused())?.unwrap_or(false));
         }
         Ok(false)

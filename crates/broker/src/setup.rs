@@ -208,14 +208,14 @@ impl Setup {
     }
 
     #[cfg(not(feature = "file"))]
-    #[expect(clippy::unused_self, reason = "with the feature `file`, this function uses `self`")]
+    #[expect(clippy::unused_self, reason = "`self` is needed only with the feature `file`")]
     fn default_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
         Err(Error::failed("the setup has no record store: call `Setup::store`, or enable the feature `file`"))
     }
 }
 
 #[cfg(feature = "reqwest")]
-#[expect(clippy::unnecessary_wraps, reason = "without the feature `reqwest`, this function returns an error")]
+#[expect(clippy::unnecessary_wraps, reason = "the function fails only without the feature `reqwest`")]
 fn default_http() -> Result<Arc<dyn Http>> {
     Ok(Arc::new(broker_core::ReqwestHttp::default()))
 }

@@ -89,7 +89,7 @@ fn failed_renewal_keeps_the_token_file_and_is_retried() {
     let child = start(&sandbox, script);
     service.forget_seen();
     service.fault_always("token", Fault::Status(503));
-    // The broker retries before, at and after the token's expiry.
+    // The broker retries the renewal before, at and after the token's expiry.
     assert!(service.wait_for("token", 8, Duration::from_secs(30)), "the renewal is tried again");
     service.clear_faults();
     let run = finish(child).ends(0).says("try again later");
@@ -135,7 +135,7 @@ fn next_exec_removes_token_files_of_killed_runs_only() {
 #[ignore = "needs script"]
 fn exec_with_file_does_not_forward_terminal_signals() {
     let (_service, sandbox) = imagery(3600);
-    // The script runs in its own session, so that only the broker could forward an interrupt.
+    // The script runs in its own session, so an interrupt reaches it only if the broker forwards it.
     let script = "trap 'count=again' INT; trap 'echo $count; exit 5' USR1; count=never; echo ready $PPID.; while :; do sleep 0.05; done";
     sandbox.write(&sandbox.home().join("script"), script);
     let mut screen = Screen::run(&sandbox, "exec --file earthdaily -- setsid sh script");

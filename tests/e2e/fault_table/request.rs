@@ -20,7 +20,7 @@ pub(crate) struct Request {
     pub(crate) words: &'static [&'static str],
     /// Starts the service and creates the home folder before the command.
     pub(crate) stage: fn() -> Stage,
-    /// Whether every fault affects only the first request, so that the login's second request is tested too.
+    /// Whether each fault affects only the first request, and not later requests of the same command.
     pub(crate) once: bool,
     /// Whether a lost response can end the login, because the refresh token rotates.
     pub(crate) unrepeatable: bool,
@@ -39,7 +39,7 @@ impl Request {
         field
             && (!waits || is_tested)
             && match self.name {
-                // The first poll of a login waits for `Retry-After` instead of failing, which is too slow for a test.
+                // This case would be slow: the first poll of a login waits for `Retry-After` instead of failing.
                 FIRST_POLL if hitch.asks_for_a_pause() => false,
                 FIRST_POLL => !hitch.once || waits,
                 LAST_POLL => ["429, Retry-After: 120", "503", "no response, not done", "web page, 200"]
@@ -148,7 +148,7 @@ impl Stage {
         for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
             let to = copy.state().join(file.file_name());
             std::fs::copy(file.path(), &to).expect("a copy");
-            // The copied record must not name EarthScope's login file in the original home folder.
+            // The copied record must name EarthScope's login file in the copied home folder, not in the original.
             let text = std::fs::read_to_string(&to).expect("text");
             let (from, home) = (self.before.home().display().to_string(), copy.home().display().to_string());
             std::fs::write(&to, text.replace(&from, &home)).expect("a copy");

@@ -43,7 +43,7 @@ fn gdal_headers_format_prints_the_authorization_header() {
 
 #[test]
 #[ignore = "needs python3 with rasterio"]
-fn gdal_sends_tokens_from_header_file_and_from_variables() {
+fn gdal_sends_tokens_from_header_file_and_environment() {
     need(&["python3", "-c", "import rasterio"]);
     let stage = Stage::with(HARD);
     let (file, lines) = (stage.file("gdal-headers"), stage.format("gdal"));

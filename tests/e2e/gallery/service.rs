@@ -27,7 +27,7 @@ pub(super) struct Service {
 struct State {
     expected: VecDeque<Value>,
     wrong: Vec<String>,
-    /// The value received for each placeholder `<name>`. Later requests must repeat the value.
+    /// The received value for each placeholder `<name>` of the expected requests. Later requests must repeat the value.
     known: BTreeMap<String, String>,
     ends: bool,
 }
@@ -77,7 +77,7 @@ impl Service {
         compare(&mut state, what, &texts(wanted), sent);
     }
 
-    /// Replaces a placeholder `<name>` by the value that an earlier request had for it. Keeps any other text.
+    /// If `wanted` is a placeholder `<name>`, returns the value that an earlier request had for it.
     pub(super) fn filled(&self, wanted: &str) -> String {
         let state = self.state.lock().expect("a list");
         placeholder(wanted).map_or(wanted.to_owned(), |name| state.known[name].clone())
@@ -191,7 +191,6 @@ pub(super) fn texts(value: &Value) -> BTreeMap<String, String> {
     object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
 }
 
-/// Returns the name in a placeholder `<name>`.
 fn placeholder(text: &str) -> Option<&str> {
     text.strip_prefix('<')?.strip_suffix('>')
 }

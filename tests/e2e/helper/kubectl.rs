@@ -16,7 +16,7 @@ fn ask(sandbox: &Sandbox, info: &str) -> Run {
 }
 
 #[test]
-fn kubectl_helper_echoes_version_and_checks_cluster_host() {
+fn kubectl_helper_echoes_api_version_and_checks_cluster_host() {
     let (service, sandbox) = imagery(&["cluster.example.org", "127.0.0.1:6443"]);
     let info = |version: &str, server: &str| {
         let version = format!("client.authentication.k8s.io/{version}");

@@ -58,7 +58,7 @@ fn kill_at_each_call(case: Case) {
         last.insert(call.name.clone(), call.nth);
     }
     assert!(missed * 20 < path.calls.len(), "{missed} of {} calls were not reached", path.calls.len());
-    // A response may arrive in two parts, so a run may make more system calls than the run recorded in `path.calls`.
+    // A response may arrive in two parts, so a run may make more system calls than the first run.
     for (name, mut nth) in last {
         nth += 1;
         while stop_at(&mut scene, Signal::KILL, &Call { name: name.clone(), nth }) {

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, TOKEN};
 
-/// The number of `broker` runs that each test [`Case`] ends with a signal. CI sets `BROKER_E2E_FULL` for more runs.
+/// The number of `broker` runs that each test ends with a signal. CI sets `BROKER_E2E_FULL` for more runs.
 fn stops() -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { 600 } else { 40 }
 }

@@ -12,7 +12,7 @@ use crate::terminal::Screen;
 pub(super) const CODE: &str =
     "flow = \"authorization_code\"\nclient_id = \"broker-native\"\nscope = \"openid offline_access\"\n";
 
-/// Sets a display, and a browser that opens nothing because the test acts as the browser.
+/// Sets `DISPLAY`, and a `BROWSER` that opens nothing because the test acts as the browser.
 pub(crate) fn seated(sandbox: Sandbox) -> Sandbox {
     let browser = sandbox.home().join("browser");
     write_script(&sandbox, &browser, "#!/bin/sh\n");

@@ -71,7 +71,7 @@ fn introspection_shows_a_revoked_token() {
 #[test]
 #[ignore = "needs node and npm"]
 fn client_secret_is_sent_by_http_basic_or_in_request_body() {
-    // The secret contains characters that HTTP Basic must encode (RFC 6749 section 2.3.1).
+    // The client secret contains characters that must be URL-encoded for HTTP Basic (RFC 6749 section 2.3.1).
     let secret = format!("{MARK}: 50 % of + & =/?, and long enough");
     let service = Service::start(&Options { secret: Some(secret.clone()), ..Options::default() });
     for (client, more) in

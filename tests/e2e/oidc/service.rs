@@ -124,7 +124,7 @@ impl Service {
         self.replay_as(CLIENT_ID, refresh_token)
     }
 
-    /// Uses a refresh token outside the broker, as this client.
+    /// Sends a refresh request to the server directly, with this client id.
     pub(crate) fn replay_as(&self, client_id: &str, refresh_token: &str) -> Page {
         let fields =
             [("grant_type", "refresh_token"), ("client_id", client_id), ("refresh_token", refresh_token)];
@@ -185,7 +185,7 @@ impl Login {
     }
 }
 
-/// Runs `npm ci` if [`FILES`] have changed, and returns the project folder. A lock makes other tests wait.
+/// Runs `npm ci` if the Node project has changed, and returns its folder. A lock makes other tests wait.
 fn installed() -> PathBuf {
     let folder = target_folder().join("oidc-provider");
     std::fs::create_dir_all(&folder).expect("a folder");

@@ -108,7 +108,7 @@ fn login_of_earthscope_tools_during_a_logout_is_kept() {
 }
 
 #[test]
-fn missing_login_file_folder_does_not_count_as_logout() {
+fn missing_folder_of_login_file_does_not_count_as_logout() {
     let (service, sandbox) = seismic_with_login(Rotation::RotateDetectReuse);
     let folder = sandbox.home().join(".earthscope");
     let moved = sandbox.home().join("moved");

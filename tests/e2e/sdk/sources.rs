@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{CLIENT, Edit, TOKEN, jwt, read_login, seismic, write_login};
 
 #[test]
-fn new_login_renames_the_login_file_of_another_issuer() {
+fn login_renames_earthscope_login_file_of_another_issuer() {
     let (service, sandbox) = seismic(Rotation::Rotate);
     let others: [(&str, Edit); 3] = [
         ("client another", |claims| claims["azp"] = "another".into()),
@@ -34,7 +34,7 @@ fn new_login_renames_the_login_file_of_another_issuer() {
 }
 
 #[test]
-fn refresh_token_in_env_wins_over_new_and_old_login_file() {
+fn refresh_token_in_env_wins_over_earthscope_login_files() {
     let (service, sandbox) = seismic(Rotation::Rotate);
     let sent = || service.seen().pop().expect("a request").form().remove("refresh_token");
     let (env_token, file_token, old_token) =
@@ -98,7 +98,7 @@ fn earthscope_login_is_not_sent_to_domain_from_environment() {
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
         }
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
-        // The domain from the environment gets neither the older tools' login file nor a refresh token from stdin.
+        // A domain from the environment gets no refresh token, neither from the older tools' login file nor from stdin.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
         let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");

@@ -26,13 +26,12 @@ async fn accounts() -> [Account; 2] {
     Account::logged_in(&CarbonMapperOptions::default()).await
 }
 
-/// Returns the account of `kind = "carbonmapper"`, after a login.
 async fn carbonmapper_account() -> Account {
     let [account, _] = accounts().await;
     account
 }
 
-/// Returns the expiration date of the last minted token, in days from today (UTC).
+/// Returns in how many days from today (UTC) the last minted token expires.
 fn days(account: &Account) -> i64 {
     let (_, date) = account.service.minted().pop().expect("a scoped token");
     (date.parse::<NaiveDate>().expect("a date") - account.world.clock.now().date_naive()).num_days()
@@ -63,7 +62,7 @@ async fn scoped_token_is_minted_once_and_stored() {
 }
 
 #[tokio::test]
-async fn scoped_token_lifetime_is_rounded_up_to_a_utc_date() {
+async fn scoped_token_lifetime_is_rounded_up_to_whole_utc_days() {
     for account in accounts().await {
         let kind = account.kind.name;
         for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
@@ -153,7 +152,7 @@ async fn mint_request_with_unknown_result_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn token_request_with_bad_scope_lifetime_or_name_fails() {
+async fn token_request_with_unknown_scope_or_bad_name_fails() {
     for account in accounts().await {
         let plain = TokenRequest::new();
         for (request, code) in [
@@ -205,7 +204,7 @@ async fn logout_message_lists_all_minted_scoped_tokens() {
 }
 
 #[tokio::test]
-async fn minted_token_lasts_the_requested_minimum_lifetime() {
+async fn minted_token_is_valid_for_requested_minimum_lifetime() {
     let minimum = Duration::from_hours(24 * 30);
     for account in accounts().await {
         let request = lasting(stac(), "2d").min_ttl(minimum);
@@ -292,7 +291,7 @@ async fn rotated_refresh_token_in_malformed_response_is_saved() {
 }
 
 #[tokio::test]
-async fn refresh_response_without_tokens_is_unavailable_error() {
+async fn refresh_response_without_tokens_fails_as_unavailable() {
     for account in accounts().await {
         account.world.clock.advance(TimeDelta::hours(1));
         account.service.fault_always("refresh", Fault::edit(|answer| answer["access"] = json!(null)));

@@ -1,6 +1,6 @@
 //! The arguments of the command line.
 
-#![allow(clippy::doc_markdown, reason = "--help would print the backticks of doc comments")]
+#![allow(clippy::doc_markdown, reason = "clap prints doc comments in --help, with their backticks")]
 
 mod programs;
 mod token;

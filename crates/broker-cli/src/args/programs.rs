@@ -63,7 +63,7 @@ pub(crate) enum Helper {
         /// Name of the role
         #[arg(long)]
         role: String,
-        /// Parameter of the role; repeat for more
+        /// Parameter of the role, as NAME=VALUE; repeat for more
         #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
         param: Vec<(String, String)>,
     },
@@ -79,7 +79,7 @@ pub(crate) enum Helper {
 pub(crate) enum DockerOperation {
     /// Print the credential for the server named on standard input
     Get,
-    /// List the servers that have credentials
+    /// List the servers for which a token is stored
     List,
     /// Do nothing: the tokens that docker uses come from the service
     Store,

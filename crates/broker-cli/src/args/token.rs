@@ -65,7 +65,7 @@ pub(crate) struct Token {
     /// Get AWS keys for this role (s3-miniseed-v2), in format aws, env, dotenv or json
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<String>,
-    /// Parameter of the role; repeat for more
+    /// Parameter of the role, as NAME=VALUE; repeat for more
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter, requires = "role")]
     pub(crate) param: Vec<(String, String)>,
     /// Print the refresh token, to log in with it on another host

@@ -74,7 +74,7 @@ pub(super) fn appended(before: &str, text: &str) -> String {
 pub(super) fn check(new: &NamedTempFile, file: &Path, name: &str) -> Result<()> {
     let entry = Setup::new().config_file(new.path()).config().and_then(|config| config.entry(name));
     entry.map(drop).map_err(|error| {
-        // The message names the temporary file, but the user knows only the configuration file.
+        // The error names the temporary file. The user must see the name of the configuration file instead.
         let why = error.message().replace(&new.path().display().to_string(), &file.display().to_string());
         Error::new(error.code(), format!("the configuration was not changed: {why}"))
     })

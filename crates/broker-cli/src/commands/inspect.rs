@@ -78,7 +78,7 @@ fn object(provider: &str, scopes: &str, token: &Inspected, now: DateTime<Utc>) -
     })
 }
 
-/// Returns JSON in one line, with control characters escaped. JSON has control characters only in strings.
+/// Returns JSON in one line. Escapes control characters, which JSON has only in strings.
 fn escaped(object: &Value) -> String {
     let escape = |c: char| {
         let steers = !sanitize(c.encode_utf8(&mut [0; 4])).starts_with(c);

@@ -29,9 +29,9 @@ pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged
         Some(left) => format!(". The token is valid for {}", humanize::duration(left)),
         None => String::new(),
     };
-    // For the kind `static`, a login sends no request.
+    // A provider of the kind `static` has a fixed key, so its login sends no request.
     let result = if status.is_some_and(|status| status.kind == "static") {
-        "read the configured key, but did not check it with the service"
+        "the configured key was read, but not checked with the service"
     } else {
         "logged in"
     };

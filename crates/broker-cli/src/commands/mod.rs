@@ -97,7 +97,7 @@ impl CommandContext<'_> {
         Ok(setup.open_with(config)?)
     }
 
-    /// Warns of secrets that other users can read. Only `broker config check` warns of renamed configuration keys.
+    /// Warns of secrets that other users can read. Of renamed keys, only `broker config check` warns.
     fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
         for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
             self.say(&format!("warning: {warning}: {}", warning.fix()));

@@ -64,7 +64,7 @@ fn workspace_of(folder: &Path) -> Option<PathBuf> {
     Some(root.to_owned())
 }
 
-/// Returns the manifest for a crate outside a workspace.
+/// Returns the template's `Cargo.toml`, changed for a crate outside the broker's workspace.
 fn standalone(manifest: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let own = [

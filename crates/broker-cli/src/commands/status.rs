@@ -75,7 +75,7 @@ fn about(store: &StoreAbout) -> String {
             format!("the lock works on this host, but perhaps not between hosts: to be safe, {FOLDER_EACH}")
         }
     };
-    format!("records are in {} on {}; {lock}; {reach}", store.place, store.on)
+    format!("records are in the folder {} on {}; {lock}; {reach}", store.place, store.on)
 }
 
 fn object(status: &Status) -> Value {
@@ -143,7 +143,7 @@ fn table(statuses: &[Status]) -> String {
     }
     let (states, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let colours = colours(&stdout);
-    // The columns 1 and 2 (the state and the time) are never shortened.
+    // The table never shortens the state and the time (columns 1 and 2, counted from 0).
     humanize::table(&rows, &[1, 2], |row, column, cell| match (row, column) {
         (0, _) => paint(colours, 1, &cell),
         (_, 1) => paint(colours, word(states[row]).1, &cell),

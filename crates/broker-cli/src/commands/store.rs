@@ -18,7 +18,6 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
     }
 }
 
-/// Returns the printed name of a storage format.
 pub(super) fn word(format: &StorageFormat) -> &str {
     match format {
         StorageFormat::Plain => "file",
@@ -34,7 +33,7 @@ pub(super) fn keyring_word(state: KeyringState) -> &'static str {
     }
 }
 
-/// Returns the records with a known format, and the errors of the other records.
+/// Returns the records whose format is known, and an error for each other record.
 fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
     separate(records.list().into_iter().map(|(name, format)| Ok((name, format?))))
 }
@@ -83,7 +82,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
             Ok(Migrated::Moved) => {
                 lines.push(format!("{name}: {} -> {}\n", word(&before), records.configured()));
             }
-            Ok(Migrated::Unreadable(why)) => context.say(&format!("{name}: {why}: not migrated")),
+            Ok(Migrated::Unreadable(why)) => context.say(&format!("{name}: record not migrated: {why}")),
             Ok(_) => {}
             // An error of one record must not stop the migration of other records.
             Err(error) => errors.push(error),

@@ -1,4 +1,4 @@
-//! Asks the user on the terminal, and shows login instructions and a countdown.
+//! Asks the user questions on the terminal, and shows login instructions and a countdown.
 
 mod browser;
 mod page;

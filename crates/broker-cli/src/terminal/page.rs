@@ -30,7 +30,7 @@ pub(super) struct DeviceLogin<'a> {
 /// A login code with more characters than this is printed without spaces between the characters.
 const MAX_SPACED: usize = 12;
 
-/// Columns between the QR code and the text beside it.
+/// Screen columns between the QR code and the text beside it.
 const GAP: usize = 2;
 
 impl DeviceLogin<'_> {
@@ -44,7 +44,7 @@ impl DeviceLogin<'_> {
     pub(super) fn picture(&self, size: Size, colours: bool) -> String {
         let code = self.code_in_a_box(colours);
         let url_rows = size.rows_of(self.url);
-        // Besides the QR code, the screen shows a first line, the URL and the countdown.
+        // The first line, the URL and the countdown also need rows on the screen.
         let room = size.rows.saturating_sub(url_rows + 2);
         let qr = qr(self.url, colours).filter(|qr| qr.width <= size.columns);
         let beside = qr.as_ref().filter(|qr| {

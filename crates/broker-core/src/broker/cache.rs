@@ -36,7 +36,7 @@ struct Stripe(Mutex<TokensByProvider>);
 
 type TokensByProvider = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
 
-/// A cached token, and the period in which the cache returns it for requests without options.
+/// A cached token, and the period in which requests without options other than scopes get the token.
 struct CachedToken {
     /// A copy with a separate reference count, because threads that update one count slow each other down.
     token: Token,
@@ -57,7 +57,7 @@ impl Inner {
         let slot = self.slot(provider)?;
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
-        // Locked before the record is read: a thread with a newer record can then remove the token inserted below.
+        // The cache is locked before the record is read: a newer record then removes the token inserted below.
         let mut tokens = self.tokens.of_thread();
         let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
         let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };

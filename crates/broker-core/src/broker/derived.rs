@@ -27,7 +27,7 @@ impl Inner {
         (record, unreadable)
     }
 
-    /// Returns a fingerprint of the login of the provider whose token this provider exchanges, if there is one.
+    /// Returns a fingerprint of the source provider's login, if this provider exchanges another provider's token.
     pub(super) fn source_owner(&self, slot: &Slot) -> Option<Value> {
         self.owner(slot.entry.provider.derives_from()?)
     }

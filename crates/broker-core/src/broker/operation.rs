@@ -38,8 +38,8 @@ pub(super) struct LockedRecord {
 pub(super) type ProcessLock = OwnedMutexGuard<()>;
 
 tokio::task_local! {
-    /// This task's operation and the operations that wait for it, each as the broker's address and the provider's name.
-    /// An operation waits if its provider needs another provider's token.
+    /// This task's operation, and the operations that wait for this operation's token. Each entry has the broker's
+    /// address and the provider's name.
     static OPERATIONS: Vec<(usize, String)>;
 }
 
@@ -68,7 +68,7 @@ impl Broker {
             .map_err(|error| with_login_hint(error).for_provider(provider))
     }
 
-    /// Returns the running operations plus a new one. Fails if a provider needs its own token, which would deadlock.
+    /// Returns this task's operations plus a new one. Fails if a provider needs its own token, which would deadlock.
     fn operations(&self, provider: &str) -> Result<Vec<(usize, String)>> {
         let mut operations = OPERATIONS.try_with(Clone::clone).unwrap_or_default();
         let this = (Arc::as_ptr(&self.inner) as usize, provider.to_owned());
@@ -123,7 +123,7 @@ impl Operation {
             process_lock = self.slot.process_mutex.clone().lock_owned() => Ok(process_lock),
             error = self.context.cancelled() => Err(error),
             () = tokio::time::sleep(limit) => {
-                let task = format!("another task of this process ({})", std::process::id());
+                let task = format!("another task of this process (PID {})", std::process::id());
                 Err(lock_timeout(&task, limit))
             }
         }
@@ -150,7 +150,7 @@ impl Operation {
         }
     }
 
-    /// Moves a record from the runtime folder to the store, if the lock is free and the store is writable.
+    /// Moves a record from its fallback file to the store, if the lock is free and the store is writable.
     pub(super) async fn restore(&self) {
         if self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback)
             && let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned()
@@ -221,7 +221,7 @@ impl Operation {
         let path = locked_record.locked.save_to_fallback(&locked_record.record).await.map_err(|second| {
             let message = format!("cannot save the new token: {}; {}", error.message(), second.message());
             Error::new(ErrorCode::StoreUnwritable, message)
-                .with_hint("free space on the disk, then repeat the request; if the service has replaced the login, log in again")
+                .with_hint("free space on the disk, then repeat the request; if the service refuses the stored login, log in again")
                 .with_source(second)
         })?;
         self.context.prompt().notify(&format!(

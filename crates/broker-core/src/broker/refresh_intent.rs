@@ -8,7 +8,7 @@ use crate::{ErrorKind, RecordUpdate, Result, TokenRequest};
 
 /// The note in the record that an exchange is sending the refresh token.
 pub(super) struct RefreshIntent {
-    /// When an earlier exchange sent the same refresh token and got no response.
+    /// The time at which an earlier exchange sent the same refresh token, without getting a response.
     before: Option<DateTime<Utc>>,
 }
 
@@ -24,7 +24,7 @@ impl Operation {
         self.context.delivery.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
-        // An exchange that cannot send a request needs no writable store.
+        // Without a login or secret, the exchange sends no request, so nothing will have to be saved.
         if spends || self.provider().can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }

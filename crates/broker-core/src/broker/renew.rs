@@ -168,7 +168,7 @@ impl Operation {
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
-            // No refresh token: another program has logged out, unless the login file is unreadable.
+            // Another program has logged out, unless an unreadable login file hides the refresh token.
             (None, Some(_)) => record.grant().is_none() && record.login_problem.is_none(),
             (None, None) => false,
         };
@@ -243,7 +243,7 @@ fn explain(error: Error, locked_record: &LockedRecord) -> Error {
         return Error::new(ErrorCode::GrantRefused, format!("the login has expired: {refusal_message}"));
     }
     let unreadable = locked_record.unreadable.as_ref();
-    let why = unreadable.map(|why| format!("{why}; the next login moves that file out of the way"));
+    let why = unreadable.map(|why| format!("{why}; the next login moves the unreadable file away"));
     let Some(why) = why.or_else(|| locked_record.record.why_empty()) else { return error };
     let message = format!("{} ({why})", error.message());
     error.with_message(message)

@@ -73,7 +73,7 @@ pub struct TokenStatus {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// The token is used without renewal.
+    /// The token is valid and not due for renewal.
     Valid,
     /// The token is valid and due for renewal.
     Expiring,
@@ -113,7 +113,7 @@ fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>
     };
     let state = match record.longest_token() {
         Some(token) => state_of(token),
-        // A note means that a login is stored but cannot be used.
+        // If there is a note, a login is stored but cannot be used.
         None if record.is_empty() && note.is_none() => State::None,
         None if renewable => State::Expired,
         None => State::LoginRequired,

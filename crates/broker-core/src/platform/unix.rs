@@ -42,7 +42,7 @@ pub fn open_lock(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(no_follow());
     let file = match options.open(path) {
-        // A process with a strict umask may have created the file and been killed before the mode was set.
+        // A process with a strict umask may have been killed after it created the lock file, before it set the mode.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let Ok(meta) = path.symlink_metadata() else { return Err(error) };
             restore_mode(path, &meta, 0o600)?;

@@ -52,7 +52,7 @@ impl Record {
             self.adopt(login, now);
             return;
         }
-        // A refresh token in the record is newer than the login file, because writing the file failed.
+        // The record contains a refresh token only if its write to the login file failed: the record is newer.
         if self.grant().is_some_and(|grant| !grant.secret().expose().is_empty()) {
             return;
         }

@@ -25,7 +25,7 @@ pub struct Failure {
     pub code: Option<ErrorCode>,
     /// The error's message, without secrets.
     pub message: String,
-    /// The time before which no caller repeats an early renewal ([`crate::Phase::Advisory`]).
+    /// Until this time, no caller repeats the failed early renewal ([`crate::Phase::Advisory`]).
     #[serde(deserialize_with = "bounds::time")]
     pub retry_at: DateTime<Utc>,
     /// The end of the pause that the service requested with `Retry-After`. No caller sends a request earlier.

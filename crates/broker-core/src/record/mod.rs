@@ -145,8 +145,8 @@ impl Record {
         self.current.rejections.get(scopes.as_str()).map(|rejection| rejection.at)
     }
 
-    /// Returns the newest failed attempt to get a token. Skips failures for scopes without a stored token if the scopes
-    /// were refused or a newer token exists.
+    /// Returns the newest failed attempt to get a token. Ignores an attempt with scopes that have no stored token, if
+    /// the service refused these scopes or issued any token later.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
         self.last_failed_request().map(|(_, failure)| failure)
@@ -179,7 +179,7 @@ impl Record {
             let account = other.account.as_deref()?;
             format!("the stored login belongs to {account}, and the configuration names another account")
         } else {
-            format!("the stored login is from {theirs}, and the configuration names {ours}")
+            format!("the stored login is from the issuer {theirs}, and the configuration names {ours}")
         })
     }
 
@@ -196,7 +196,7 @@ impl Record {
     }
 
     /// Fails if the service has refused the password with this [`crate::fingerprint`], because a repeated wrong
-    /// password may lock the account. Accepts a forced request.
+    /// password may lock the account. Does not check a forced request ([`TokenRequest::force`]).
     pub fn check_password(&self, secret_fingerprint: &str, request: &TokenRequest) -> crate::Result<()> {
         let is_same = |failure: &Failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint);
         if request.is_forced() || !self.current.failures.values().any(is_same) {

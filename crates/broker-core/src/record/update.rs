@@ -44,9 +44,8 @@ impl RecordUpdate {
         Self { grant: GrantUpdate::Refused, ..Self::default() }
     }
 
-    /// Converts the response to a refresh with `grant` (RFC 6749 section 6) to an update. `invalid_grant` ends the
-    /// login. After another error, a new grant in the response field `key` is still saved, because the service may have
-    /// replaced `grant`.
+    /// Returns the update for the response to a refresh request with `grant` (RFC 6749 section 6). `invalid_grant` ends
+    /// the login. After another error, still saves a grant from the response field `key` if it differs from `grant`.
     pub fn refreshed(
         read: Result<Self, Problem>,
         response: &HttpResponse,

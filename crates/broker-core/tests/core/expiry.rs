@@ -56,7 +56,7 @@ fn date_pattern_parses_the_text_that_it_formats() {
 }
 
 #[test]
-fn dotted_path_selects_values_in_objects_and_lists() {
+fn dotted_path_selects_values_in_json_objects_and_lists() {
     let value = json!({ "data": { "tokens": [{ "token": "a" }, { "token": "b" }] }, "a.b": 1 });
     assert_eq!(value_at(&value, "data.tokens.1.token"), Some(&json!("b")));
     assert_eq!(value_at(&value, "data.tokens.2.token"), None);

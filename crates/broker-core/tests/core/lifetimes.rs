@@ -35,7 +35,7 @@ async fn request_for_a_longer_lifetime_replaces_the_token_once() {
         (expiring_in("20000years"), 4),
     ];
     for (request, exchanges) in calls {
-        // A new broker reads the requested lifetime from the stored record.
+        // A new broker has no cache, and reads the stored token's requested lifetime from the record.
         get(&world.broker(provider.clone()), &request).await;
         let login = world.broker(provider.clone()).token_or_login(World::NAME, &request).await;
         assert!(login.expect("a token").1.is_none());

@@ -123,7 +123,7 @@ struct Machine {
     processes: Vec<Process>,
     /// For each of the two [`ISSUERS`], the number of the newest refresh token that was in the record file.
     newest: [u64; 2],
-    /// For each of the two [`ISSUERS`], the value of the field `x_foreign`, which the broker must keep in the record.
+    /// For each of the two [`ISSUERS`], the value of `x_foreign`: an unknown field that the broker must keep.
     foreign: [Option<u64>; 2],
     _root: tempfile::TempDir,
 }
@@ -187,8 +187,7 @@ impl Machine {
         self.check(&before, &calls)
     }
 
-    /// Runs the calls concurrently. If a call is a logout or the record folder is removed, runs the calls in order,
-    /// which the checks need.
+    /// Runs the calls concurrently, or one after another if a call is a logout or the fault removes the record folder.
     fn together(&self, calls: &[(usize, Call)]) {
         let logout = calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. }));
         let sequential = logout || self.wire.service().fault == Some(Fault::NoFolder);
@@ -305,7 +304,7 @@ impl Machine {
             self.check_grant(part)?;
         }
         if calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. })) {
-            // A logout removes the logins of all issuers or, if the service cannot be reached, no login.
+            // A logout removes all logins, or none if a service is unreachable. Both results are correct.
             for issuer in 0..2 {
                 self.foreign[issuer] =
                     after.iter().find(|part| part.issuer == issuer).and_then(|part| part.foreign);
@@ -329,8 +328,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Checks that the stored grant is the newest one, unless a response was lost. The grant must never be older than
-    /// before.
+    /// Checks that the stored grant is the newest one or, after a lost response, not older than before.
     fn check_grant(&mut self, part: &IssuerPart) -> Result<(), TestCaseError> {
         let Some(grant) = &part.grant else { return Ok(()) };
         let service = self.wire.service();

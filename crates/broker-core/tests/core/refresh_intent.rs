@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use crate::broker::Scripted;
 use crate::{builder, files, issuer};
 
-/// A fake HTTP client that loses every response. If `caller` is set, the client first cancels that task.
+/// A fake HTTP client whose responses are all lost. First cancels the task `caller`, if set.
 #[derive(Clone, Default)]
 struct LostConnection {
     sent: Arc<AtomicUsize>,
@@ -29,7 +29,7 @@ impl Http for LostConnection {
         if let Some(caller) = &*self.caller.lock().expect("the caller") {
             caller.abort();
         }
-        // Gives the runtime time to cancel the caller.
+        // Yields, so that the runtime can cancel the task that requested the token.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }

@@ -22,7 +22,7 @@ fn url() -> ServiceUrl {
 }
 
 #[test]
-fn service_urls_are_https_or_loopback() {
+fn service_url_must_be_https_or_loopback() {
     for good in [
         "https://a.example",
         "http://127.0.0.1:1",

@@ -43,7 +43,7 @@ struct Service {
     requests: AtomicUsize,
     /// Notified when a request has arrived.
     arrived: Notify,
-    /// Notified when the response may be sent.
+    /// Notified by the test to release the service's response.
     respond: Notify,
 }
 
@@ -144,13 +144,13 @@ impl Scene {
         }
         let mut failed = 0;
         for second in (0..10_800).step_by(15) {
-            // Every response moves the clock by 1 ms. The offset of 10 ms exceeds the sum of these moves.
+            // Each response has moved the clock by 1 ms. The added 10 ms keep `at` after the current time.
             let at = self.noon + TimeDelta::seconds(second) + TimeDelta::milliseconds(10);
             if at < now {
                 continue;
             }
             self.world.clock.advance(at - self.world.clock.now());
-            // With a usable stored token, a call sends no request at this second.
+            // A call at this time sends no request if a usable token is stored.
             if self.broker().stored(World::NAME, &TokenRequest::new()).expect("a record").is_some() {
                 continue;
             }
@@ -170,7 +170,7 @@ impl Scene {
         drop(self.broker().token(World::NAME, &TokenRequest::new()).await);
         // The call may have changed the record, so the test writes the old record back.
         std::fs::write(self.world.record_path(), file).expect("a record");
-        // If no request waited for a response, the permit of `respond` remains and would release a later request.
+        // If the call sent no request, removes the unused notification, which would release a later response.
         drop(tokio::time::timeout(Duration::ZERO, self.service.respond.notified()).await);
         self.requests() > 0
     }
@@ -204,7 +204,7 @@ async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> St
         () = until(|| first.is_finished()) => false,
     };
     let second = call();
-    // All tasks run on this thread, so enough yields let the second call end or wait.
+    // All tasks run on this thread, so 100 yields suffice for the second call to end, or to wait for the first.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -230,7 +230,7 @@ async fn end(task: JoinHandle<Result<Token>>) -> Result<Token> {
 }
 
 #[tokio::test]
-async fn renewal_table_in_docs_matches_behaviour() {
+async fn renewal_table_in_docs_matches_broker_behaviour() {
     let page = std::fs::read_to_string(PAGE).expect("the page");
     let table = page.split("## Every case").nth(1).expect("the section of the table");
     let expected: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();

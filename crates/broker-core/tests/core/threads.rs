@@ -44,7 +44,7 @@ fn crowd(world: &World, provider: Arc<Scripted>) -> (Broker, Vec<Other>) {
 
 #[track_caller]
 fn assert_all_stored(others: &[Other], expected: Option<&str>) {
-    // Every thread reads twice, because the second read may use the record that the first read cached.
+    // Each thread reads twice: the first read may load the record, and the second may return the cached record.
     for other in others.iter().chain(others) {
         assert_eq!(other.stored().as_deref(), expected);
     }
@@ -113,7 +113,7 @@ impl Store for Slow {
 }
 
 #[tokio::test]
-async fn slow_store_read_does_not_restore_a_removed_login() {
+async fn login_removed_during_a_slow_record_read_stays_removed() {
     let world = World::new();
     let slow = Arc::new(Slow { files: files(&world), next: Mutex::default() });
     let provider = Scripted::numbered(TimeDelta::hours(1));
@@ -127,7 +127,7 @@ async fn slow_store_read_does_not_restore_a_removed_login() {
     read.recv().expect("the thread reads");
     broker.logout(World::NAME, true).await.expect("a logout");
     go_on.send(()).expect("the thread waits");
-    // The thread may get the old token, because the thread asked before the logout.
+    // The thread may return the old token, because the thread's read began before the logout.
     let _ = other.tokens.recv().expect("the thread answers");
     assert_all_stored(&[other, Other::new(&broker)], None);
 }

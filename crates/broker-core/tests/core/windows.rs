@@ -36,7 +36,7 @@ fn broker_renews_token_earlier_than_earthscopes_tool() {
 }
 
 #[test]
-fn phase_depends_on_lifetime_and_time_before_expiry() {
+fn token_renewal_phase_depends_on_lifetime_and_time_left() {
     for row in TABLE {
         let [lifetime, advisory, blocking] = [row.0, row.1, row.2].map(TimeDelta::milliseconds);
         let (token, end) = (window(lifetime), ISSUED_AT + lifetime);

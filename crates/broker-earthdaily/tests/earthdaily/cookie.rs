@@ -39,7 +39,7 @@ fn lifetime(subject: &ClientSubject, token: &Token) -> i64 {
 }
 
 #[tokio::test]
-async fn asset_cookie_is_stored_in_the_access_tokens_record() {
+async fn record_stores_asset_cookie_next_to_access_token() {
     let subject = imagery();
     let token = get(&subject, &cookie()).await.expect("a cookie");
     let parts = object(&token);

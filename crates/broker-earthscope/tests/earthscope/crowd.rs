@@ -87,7 +87,7 @@ async fn one_of_1000_tasks_refreshes_at_every_expiry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn all_1000_tasks_get_the_error_of_one_refresh() {
+async fn failed_refresh_returns_its_error_to_all_1000_tasks() {
     let crowd = Crowd::new().await;
     let service = &crowd.subject.service;
     for (refreshes, fault) in [Fault::Status(503), Fault::Garbage, Fault::Html(200)].into_iter().enumerate() {

@@ -204,7 +204,7 @@ impl Provider for Source {
             let printed = self.parse(&output, sent_at)?;
             Ok(RecordUpdate::token(request.scopes(), self.token(printed, sent_at)))
         };
-        // A signal must not interrupt the program, which may refresh the program's own login.
+        // The program may be refreshing its own login, so a signal must not interrupt the program.
         context.exchange(exchange).await
     }
 }

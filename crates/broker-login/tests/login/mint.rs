@@ -50,11 +50,11 @@ async fn unscoped_token_is_minted_if_mint_table_has_no_scopes() {
         assert_eq!(request(&usual).await.expect("a token").secret().expose(), "token-1");
     }
     assert_eq!(paths(&server), ["/login", "/token"]);
-    // The session token from `/login` is still valid, so `force` only requests a token from `/token`.
+    // The login's token from `/login` is still valid, so a forced request only gets a new token from `/token`.
     world.clock.advance(TimeDelta::minutes(5));
     let token = request(&usual.clone().force()).await.expect("a token");
     assert_eq!((token.secret().expose(), paths(&server).len()), ("token-2", 3));
-    // The session token from `/login` and the token from `/token` have expired.
+    // After two hours, the login's token from `/login` and the minted token from `/token` have expired.
     world.clock.advance(TimeDelta::hours(2));
     request(&usual).await.expect("a token");
     assert_eq!(paths(&server)[3..], ["/login", "/token"]);
@@ -66,7 +66,7 @@ async fn unscoped_token_is_minted_if_mint_table_has_no_scopes() {
 }
 
 #[tokio::test]
-async fn token_call_after_login_returns_the_minted_token() {
+async fn token_request_after_login_returns_a_minted_token() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "");
     broker(&world, &toml).login(World::NAME, Login::Usual).await.expect("a login");
@@ -156,7 +156,7 @@ async fn revoking(status: u16, body: &'static str) -> (RecordingServer, String) 
 }
 
 #[tokio::test]
-async fn revoke_response_without_error_means_revoked() {
+async fn logout_revokes_the_login_if_response_has_no_error() {
     for (body, revoked) in [
         ("", true),
         ("OK", true),

@@ -1,4 +1,4 @@
-//! Tests that requests match the configuration, whatever characters the inserted values contain.
+//! Tests of the requests of `kind = "login"`: encoding, redaction, and the use of stored tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -85,7 +85,7 @@ async fn header_values_with_line_ends_are_rejected() {
 }
 
 #[tokio::test]
-async fn http_basic_contains_credentials_unchanged() {
+async fn basic_header_contains_unescaped_username_and_password() {
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", "pa:ss wörd+KANARIE");
     let answer =
@@ -173,7 +173,7 @@ async fn refresh_token_is_not_sent_to_changed_refresh_host() {
 }
 
 #[tokio::test]
-async fn stored_token_is_not_used_after_request_tables_change() {
+async fn stored_token_is_not_used_if_login_or_mint_table_changed() {
     let server = RecordingServer::start(|request| {
         let token = if request.path == "/login" { "login" } else { "minted" };
         (200, json!({ "access_token": format!("{token}-1"), "id": format!("{token}-2") }).to_string())
@@ -184,7 +184,7 @@ async fn stored_token_is_not_used_after_request_tables_change() {
     for (keys, expected) in [
         (String::new(), "login-1"),
         ("token = \"id\"\n".to_owned(), "login-2"),
-        // The key `refused` does not change the issued token.
+        // A change of the key `refused` does not invalidate the stored token.
         ("token = \"id\"\nrefused = [400]\n".to_owned(), "login-2"),
         (format!("token = \"id\"\n{mint}"), "minted-1"),
         (format!("token = \"id\"\n{mint}token = \"id\"\n"), "minted-2"),

@@ -117,7 +117,7 @@ async fn login_response_without_token_is_a_transient_error() {
 }
 
 #[tokio::test]
-async fn http_200_error_is_not_retried_if_configured_as_final() {
+async fn error_code_in_http_200_is_not_retried_if_in_error_final() {
     let answer = json!({ "errorCode": "AUTH_INVALID", "errorMessage": "KANARIE is wrong\u{1b}[2J", "access_token": "x" });
     let world = World::new();
     let server = RecordingServer::returning(200, &answer.to_string()).await;
@@ -135,7 +135,7 @@ async fn http_200_error_is_not_retried_if_configured_as_final() {
 
 /// A transient error does not count as a refused password, so the next call sends another request.
 #[tokio::test]
-async fn http_200_error_is_retried_if_not_configured_as_final() {
+async fn error_code_in_http_200_is_retried_unless_in_error_final() {
     for (keys, answer) in [
         (
             "error = \"errorCode\"\nerror_final = \"AUTH_INVALID\"",
@@ -222,7 +222,7 @@ async fn only_a_refused_refresh_token_ends_the_login() {
         })
         .await;
         let url = &server.url;
-        // Without a configured password, only the refresh token can get a new token.
+        // The configuration has no password, so without the refresh token the user must log in again.
         let toml = format!(
             "[login]\nurl = \"{url}/login\"\nform = {{ u = \"{{username}}\", p = \"{{password}}\" }}\n\
              [refresh]\nurl = \"{url}/refresh\"\nform = {{ token = \"{{refresh_token}}\" }}\n{keys}\n"

@@ -57,7 +57,7 @@ fn settings_error_names_the_configuration_key() {
 }
 
 #[test]
-fn lists_and_tables_in_environment_variables_are_parsed() {
+fn settings_accept_lists_and_tables_written_as_strings() {
     let toml = format!(
         "{LOGIN}json = '{{\"user\":{{\"name\":\"{{username}}\"}}}}'\nrefused = \"400, 404\"\nheaders = '{{\"A\":\"b\"}}'\n\
          [mint]\nurl = \"https://a.example/m\"\nscopes = \"stac catalog:read\"\n"

@@ -144,7 +144,7 @@ fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
         None => format!("cannot listen on any port: {error}"),
     };
     let (code, hint) = match error.kind() {
-        // This error is transient, because the port may become free.
+        // A port that is in use may become free, so this error is transient.
         ErrorKind::AddrInUse => (
             ErrorCode::ServiceUnavailable,
             "stop the program that uses this port, or change the port of `redirect_uri` to a free one that the service accepts",

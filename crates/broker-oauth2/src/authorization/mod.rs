@@ -143,7 +143,6 @@ impl CodeFlow<'_> {
     }
 }
 
-/// Adds a hint to a transient error, because the service may have used up the authorization code.
 fn with_used_code(error: Error) -> Error {
     let hint = "an authorization code works only once: log in again";
     if error.is_transient() { error.with_hint(hint) } else { error }
@@ -175,7 +174,7 @@ async fn paste(context: &Context, listener: &mut Listener, deadline: DateTime<Ut
     for _ in 0..TRIES {
         let left = (deadline - context.now()).to_std().unwrap_or_default();
         let typed = tokio::select! {
-            // The listener is polled first, because a pause on a test clock ends immediately.
+            // Check the listener first, because on a test clock `context.pause` ends immediately.
             biased;
             arrival = listener.wait() => {
                 prompt.notify("the browser has returned the login's result; you do not need to paste an address");

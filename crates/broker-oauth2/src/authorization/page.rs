@@ -106,7 +106,7 @@ impl Page {
 fn explain(code: ErrorCode) -> (&'static str, &'static str) {
     const AGAIN: &str = " and log in again";
     const LATER: &str = " and try again later";
-    const SETTINGS: &str = " to see which setting to correct";
+    const SETTINGS: &str = " and correct the setting that the error message names";
     match (code, code.kind()) {
         (ErrorCode::AccessDenied, _) => {
             ("the service denied the login", " and log in again if you denied access by mistake")
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn result_page_allows_only_its_style_and_no_caching() {
+    fn result_page_headers_forbid_scripts_and_caching() {
         for page in pages() {
             let response = page.response();
             let (head, body) = response.split_once("\r\n\r\n").unwrap();

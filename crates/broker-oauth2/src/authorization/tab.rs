@@ -46,7 +46,7 @@ fn send(connection: &Connection, page: &Page) {
         // One non-blocking write is enough: the page fits in the empty send buffer.
         let sent =
             stream.write_all(page.response().as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
-        tracing::debug!(?page, ?sent, "the listener sent this page to the browser tab of the login");
+        tracing::debug!(?page, ?sent, "the browser tab gets this page as the login's result");
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn browser_tab_shows_unknown_result_if_login_is_dropped() {
+    async fn browser_tab_shows_unknown_result_if_login_is_cancelled() {
         let (browser, tab) = tab(LONG).await;
         drop(tab);
         assert_eq!(read(browser).await, Page::Unknown.response());

@@ -133,14 +133,14 @@ impl Config {
         let needs = |what: &str| Err(SettingsError::new("flow", format!("{named} needs {what}")));
         let is_unknown = |endpoint: &&Endpoint| self.url(**endpoint).is_none() && self.issuer.is_none();
         if let Some(endpoint) = flow.endpoints().iter().find(is_unknown) {
-            return needs(&format!("`{}`, or `issuer` to discover this URL", endpoint.key()));
+            return needs(&format!("the URL `{}`, or the key `issuer` to discover the URL", endpoint.key()));
         }
         let without_client = matches!(flow, Flow::TokenExchange | Flow::Password);
         if self.client_id.as_ref().is_none_or(String::is_empty) && !without_client {
             return needs("`client_id`");
         }
         if flow == Flow::TokenExchange && self.from.is_none() {
-            return needs("`from`, the provider whose token is exchanged");
+            return needs("the key `from`, which names the provider whose token is exchanged");
         }
         for (key, is_set) in [("username", self.username.is_some()), ("password", self.password.is_some())] {
             if is_set && flow != Flow::Password {
@@ -161,7 +161,7 @@ impl Config {
             return Err(SettingsError::new("params", message));
         }
         let Some(field) = self.fields.as_ref().and_then(AnswerFields::empty) else { return Ok(()) };
-        let form = "a path in the token response: \"data.token\"";
+        let form = "the path of a field in the token response: \"data.token\"";
         Err(SettingsError::expected(format!("fields.{field}"), form))
     }
 

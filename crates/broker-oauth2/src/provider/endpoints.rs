@@ -65,7 +65,7 @@ impl OAuth2 {
         Ok(RecordUpdate::default().and_metadata(Metadata::KEY, found.to_value()))
     }
 
-    /// Returns the stored metadata, if the metadata or the configuration contains the token endpoint.
+    /// Returns the stored metadata, or `None` if no token endpoint is stored or configured.
     fn stored(&self, record: &Record) -> Option<Metadata> {
         let stored = Metadata::stored(record, self.config.issuer.as_ref())?;
         let has_token_url =

@@ -12,10 +12,10 @@ use super::session::Session;
 use crate::discovery::Endpoint;
 use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
 
-/// The key of the configured scope in [`Token::details`].
+/// The key in [`Token::details`] that stores the configured scope.
 const DEFAULT_SCOPE: &str = "usual_scope";
 
-/// The key of the provider settings' fingerprint in [`Token::details`].
+/// The key in [`Token::details`] that stores the fingerprint of the provider's settings.
 const FINGERPRINT: &str = "asked_with";
 
 /// The record's metadata key that stores the scope of the login request.
@@ -44,7 +44,7 @@ impl OAuth2 {
         update.and_metadata(LOGIN_SCOPE, Value::from(self.scope.as_str()))
     }
 
-    /// Returns the parameters of every request: `resource` (RFC 8707 section 2) and the configured `params`.
+    /// Returns the parameters of all authorization and token requests: `resource` (RFC 8707) and configured `params`.
     fn common_fields(&self) -> Vec<(&str, &str)> {
         let resource = self.config.resource.0.iter().map(|resource| ("resource", resource.as_str()));
         resource.chain(self.params.iter().map(|(key, value)| (key.as_str(), value.as_str()))).collect()
@@ -92,7 +92,6 @@ impl OAuth2 {
         Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(hint))
     }
 
-    /// Returns [`Self::annotate`] as a closure, for `finish` of [`UserLogin`].
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
         |token, scopes| self.annotate(token, scopes)
     }
@@ -119,7 +118,7 @@ impl Session<'_> {
             }
             None => self.token().client_credentials(self.context, &fields).await?,
         };
-        // The broker repeats the same request to get the next token, so the refresh token is not needed.
+        // The client's credentials or the exchanged token suffice for the next token, so no refresh token is stored.
         answer.refresh_token = None;
         // A token of type `N_A` (RFC 8693 section 2.2.1) is sent as a Bearer token.
         if answer.token.token_type().eq_ignore_ascii_case("N_A") {

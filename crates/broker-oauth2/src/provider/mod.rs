@@ -130,7 +130,6 @@ impl Provider for OAuth2 {
         let config = &self.config;
         let login = self.flow.has_user_login().then(|| "a login".to_owned());
         let from = config.from.as_ref().map(|from| format!("the token of {from}"));
-        // `Config::check` accepts a password in the password flow only.
         let own = described("password", &config.password);
         let client = match self.auth {
             Auth::None => None,

@@ -18,7 +18,7 @@ impl OAuth2 {
         self.flow == Flow::Password && self.config.username.is_some() && self.config.password.is_some()
     }
 
-    /// Returns a fingerprint of 16 bits: too short to confirm a guessed password.
+    /// Returns a fingerprint of the password. Its 16 bits are too few to confirm a guessed password.
     fn password_fingerprint(&self, username: &str, password: &Secret) -> String {
         fingerprint(&format!("{} {username}", self.issuer.endpoint), password, 16)
     }
@@ -80,7 +80,7 @@ impl Session<'_> {
         let update = match approved {
             Approved::Granted(mut answer) => {
                 answer.token = self.provider.annotate(answer.token, scopes);
-                // Only a login replaces the stored refresh token. A login requests no scopes.
+                // A token request with scopes is not a login, so it must not replace the login's refresh token.
                 answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
                 answer.into_update(scopes)
             }

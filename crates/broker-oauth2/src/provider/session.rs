@@ -12,7 +12,7 @@ use crate::{ClientAuth, ClientKey, TokenEndpoint};
 /// The lifetime of a token without `expires_in` that is not a JWT with `exp`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// Sends the requests of a login, a token request, a logout or an introspection.
+/// The client's credential and the endpoints for a login, a token request, a logout or an introspection.
 pub(super) struct Session<'a> {
     pub(super) provider: &'a OAuth2,
     pub(super) context: &'a Context,

@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) redirect_uri: String,
     pub(crate) sends_issuer: bool,
     pub(crate) clock: Arc<dyn Clock>,
-    /// The scripted user's answers, if no browser opens.
+    /// Returns the text that the scripted user pastes if no browser opens.
     pub(crate) types: Option<Types>,
 }
 
@@ -53,7 +53,7 @@ impl Prompt for User {
         let typed = (self.types.as_ref().expect("a browser, so no question").lock().unwrap())(&request);
         match typed.as_str() {
             "" => std::future::pending().await,
-            // The prompt's errors for an empty line and for the end of the input.
+            // A real prompt returns these errors if the user types an empty line or ends the input.
             "ENTER" => Err(Error::new(ErrorCode::Cancelled, "empty line")
                 .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
             "END" => Err(Error::new(ErrorCode::Cancelled, "stopped at the prompt")),

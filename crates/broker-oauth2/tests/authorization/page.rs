@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::login::{Plan, RunningLogin, response, start, start_with};
 
-/// A token response whose ID token contains this email.
+/// A token response whose ID token contains `email`.
 fn tokens_of(email: &str) -> Fault {
     let claims = URL_SAFE_NO_PAD.encode(json!({ "email": email }).to_string());
     let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "none" }).to_string());

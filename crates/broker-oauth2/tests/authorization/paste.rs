@@ -79,7 +79,7 @@ async fn login_fails_at_end_of_input_or_without_terminal() {
 }
 
 #[tokio::test]
-async fn too_long_pasted_line_causes_a_notice_with_the_limit() {
+async fn notice_for_too_long_pasted_line_states_the_limit() {
     let cut = Box::leak(format!("URL?code={}", "c".repeat(4095)).into_boxed_str());
     let (mut login, _) = typing(Box::leak(Box::new([&*cut, "URL?state=STATE&code=good"])));
     login.end().await.expect("a login");

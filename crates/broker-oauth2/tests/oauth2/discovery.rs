@@ -68,7 +68,7 @@ async fn configured_token_endpoint_is_used_without_discovery() {
 }
 
 #[tokio::test]
-async fn token_without_a_login_is_an_error_and_sends_no_request() {
+async fn device_flow_without_login_fails_without_a_request() {
     let lab = lab(OIDC);
     let table = json!({ "flow": "device", "issuer": ISSUER, "client_id": "me" });
     let error = token(&lab.broker(table)).await.expect_err("no login");
@@ -109,7 +109,7 @@ async fn unusable_metadata_does_not_replace_stored_metadata() {
 }
 
 #[tokio::test]
-async fn unusable_metadata_is_not_stored_and_no_token_requested() {
+async fn unusable_metadata_stores_nothing_and_requests_no_token() {
     for (status, body, code, hint) in unusable() {
         let lab = lab(OIDC);
         let response = body.clone();
@@ -157,7 +157,7 @@ async fn rfc8414_metadata_url_is_tried_if_openid_url_fails() {
 }
 
 #[tokio::test]
-async fn token_request_with_force_reads_issuer_metadata_again() {
+async fn forced_renewal_reads_the_issuer_metadata_again() {
     let lab = lab(OIDC);
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
     let moved = "https://login.example.org/new/token";
@@ -182,7 +182,7 @@ fn refresh_token() -> Value {
     json!({ "flow": "refresh_token", "issuer": ISSUER, "client_id": "me" })
 }
 
-/// Logs in at a service that publishes this metadata.
+/// Logs in at a service that publishes `metadata`.
 async fn logged_in(metadata: Value) -> Lab {
     let lab = lab(OIDC);
     lab.answers(OIDC, move |_| (200, metadata.clone()));
@@ -198,7 +198,7 @@ fn with_revocation() -> Value {
 }
 
 #[tokio::test]
-async fn logout_fails_if_the_revocation_endpoint_is_unknown() {
+async fn logout_fails_if_revocation_url_cannot_be_discovered() {
     let lab = logged_in(metadata()).await;
     for response in
         [(503, json!({})), (400, json!({ "error": "maintenance" })), (200, json!({ "issuer": ISSUER }))]

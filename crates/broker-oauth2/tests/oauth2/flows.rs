@@ -22,7 +22,7 @@ fn refresh_token() -> Value {
 }
 
 #[tokio::test]
-async fn client_credentials_request_contains_configured_fields() {
+async fn client_credentials_request_has_configured_parameters() {
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (200, json!({ "data": { "jwt": "nested", "ttl": "60" } })));
     let settings = json!({
@@ -97,7 +97,7 @@ async fn token_exchange_error_names_the_source_provider() {
 }
 
 #[tokio::test]
-async fn password_flow_warns_once_then_uses_the_refresh_token() {
+async fn password_flow_warns_of_rfc_9700_once_and_then_refreshes() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let warnings = || lab.world.person.told().iter().filter(|notice| notice.contains("RFC 9700")).count();
@@ -131,7 +131,7 @@ async fn refused_password_is_not_sent_again() {
     }
     lab.issues_tokens(TOKEN, "token");
     lab.broker(password()).login(World::NAME, Login::Usual).await.expect("an explicit login");
-    // After `invalid_client`, the password is sent again, because the service did not refuse the password.
+    // `invalid_client` refuses the client, not the password, so the next call sends the password again.
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (401, json!({ "error": "invalid_client" })));
     assert!(token(&lab.broker(password())).await.is_err());
@@ -157,7 +157,7 @@ async fn user_is_asked_for_the_password_if_none_is_configured() {
 }
 
 #[tokio::test]
-async fn token_for_requested_scope_is_stored_separately() {
+async fn token_for_requested_scope_does_not_replace_default_token() {
     let table = with(refresh_token(), json!({ "audience": "https://api.example.org" }));
     let lab = Lab::logged_in(TOKEN, table.clone()).await;
     lab.world.clock.advance(TimeDelta::hours(2));
@@ -174,7 +174,7 @@ async fn token_for_requested_scope_is_stored_separately() {
 }
 
 #[tokio::test]
-async fn changed_scope_setting_refreshes_without_a_new_login() {
+async fn changed_scope_setting_refreshes_token_without_login() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let wide = with(password(), json!({ "scope": "read offline" }));
@@ -228,7 +228,7 @@ async fn refresh_token_is_saved_if_response_lacks_access_token() {
 }
 
 #[tokio::test]
-async fn changed_params_or_fields_get_new_token_without_login() {
+async fn changed_params_setting_replaces_token_without_login() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     let write = TokenRequest::new().scope("write");
     assert_eq!(secret(&lab.broker(refresh_token())).await, "token-1");

@@ -71,7 +71,7 @@ impl Lab {
         Self { world: World::new(), service: Arc::default() }
     }
 
-    /// Logs in with the refresh token `refresh-0`, and clears the recorded requests.
+    /// Creates a test environment, logs in with the refresh token `refresh-0`, and clears the recorded requests.
     pub(crate) async fn logged_in(token_url: &str, table: Value) -> Self {
         let lab = Self::new();
         lab.issues_tokens(token_url, "token");
@@ -86,8 +86,7 @@ impl Lab {
         self.service.answers.lock().unwrap().insert(url.to_owned(), Box::new(answer));
     }
 
-    /// Adds a token endpoint that issues the access tokens `PREFIX-1`, `PREFIX-2` and so on, with a refresh token
-    /// each.
+    /// Adds a token endpoint. Its response number N contains the access token `PREFIX-N` and a refresh token.
     pub(crate) fn issues_tokens(&self, url: &str, prefix: &'static str) {
         let mut issued = 0;
         self.answers(url, move |_| {
@@ -136,7 +135,7 @@ impl Lab {
     }
 }
 
-/// Returns the configuration table with these keys added or replaced.
+/// Returns the configuration `table`, with `keys` added or replaced.
 pub(crate) fn with(mut table: Value, keys: Value) -> Value {
     let Value::Object(keys) = keys else { panic!("not a table: {keys}") };
     table.as_object_mut().unwrap().extend(keys);

@@ -46,7 +46,7 @@ async fn logout_keeps_the_login_if_revocation_fails() {
 }
 
 #[tokio::test]
-async fn logout_says_if_no_revocation_endpoint_is_configured() {
+async fn logout_says_that_revocation_url_is_not_configured() {
     let mut table = table();
     table.as_object_mut().unwrap().remove("revocation_url");
     let lab = Lab::logged_in(TOKEN, table.clone()).await;

@@ -46,7 +46,7 @@ fn settings_error_names_the_configuration_key() {
 }
 
 #[test]
-fn list_and_table_settings_accept_text_in_json_format() {
+fn list_and_table_settings_can_be_strings_of_json() {
     let table = json!({
         "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "scope": "a b", "life": "30m",
         "resource": "[\"https://a.example\"]", "params": "{\"tenant\": \"t\"}",
@@ -56,7 +56,7 @@ fn list_and_table_settings_accept_text_in_json_format() {
 }
 
 #[tokio::test]
-async fn login_of_a_type_that_the_flow_cannot_use_is_an_error() {
+async fn login_method_that_the_flow_does_not_support_is_an_error() {
     let lab = Lab::new();
     let client = json!({ "flow": "client_credentials", "client_secret": "s" });
     for (table, login) in [

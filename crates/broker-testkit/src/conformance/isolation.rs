@@ -21,7 +21,7 @@ pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
 /// A scope that every service rejects.
 const UNKNOWN: &str = "conformance-unknown";
 
-/// Checks that a token for a scope is stored separately, and used for this scope only.
+/// Checks that a token for one scope is stored apart from other tokens, and is returned for this scope only.
 pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
     let (broker, usual) = with_token(subject).await;
     let mut tokens = vec![usual.clone()];
@@ -34,9 +34,9 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
                 assert!(!contains(&tokens, &new), "scope {scope}: a token of other scopes was returned");
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
-                let again = again.unwrap_or_else(|error| panic!("scope {scope}: no second token: {error}"));
+                let again = again.unwrap_or_else(|error| panic!("scope {scope}: token was lost: {error}"));
                 assert!(again.secret().same_as(new.secret()), "scope {scope}: a valid token was replaced");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: the second call sent a request");
+                assert!(subject.service().seen().is_empty(), "scope {scope}: request despite a stored token");
                 tokens.push(new);
             }
             (Ok(()), Err(error)) => {
@@ -46,11 +46,11 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
                 assert!(refused, "scope {scope}: {error}");
             }
             (Err(_), got) => {
-                assert!(subject.scopes().is_none(), "{scope}: `Provider::check` refuses a supported scope");
+                assert!(subject.scopes().is_none(), "`Provider::check` refuses the supported scope {scope}");
                 let error = got.expect_err("a token was issued for a scope that `Provider::check` refuses");
                 assert_eq!(error.kind(), ErrorKind::Usage, "scope {scope}: {error}");
                 let seen = subject.service().seen();
-                assert!(seen.is_empty(), "scope {scope}: requested although `Provider::check` failed");
+                assert!(seen.is_empty(), "scope {scope}: request sent although `Provider::check` failed");
             }
         }
     }
@@ -58,7 +58,7 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
     assert!(still.secret().same_as(usual.secret()), "a request with a scope replaced the stored token");
     expire(subject, &usual);
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
-    assert!(!contains(&tokens, &renewed), "scopes: a renewal returned a token from before the renewal");
+    assert!(!contains(&tokens, &renewed), "scopes: the renewal returned an old token");
 }
 
 fn contains(tokens: &[Token], token: &Token) -> bool {

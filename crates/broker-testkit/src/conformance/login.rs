@@ -5,7 +5,7 @@ use broker_core::{Clock, Error, ErrorKind};
 use super::{Subject, is_final, log_in, logged_in, refusal, token_of_new_process, with_token};
 use crate::Fault;
 
-/// Checks the error of a login that the service or the user denies.
+/// Checks that a login fails with a final error if the service responds with `access_denied`.
 pub(super) async fn denied<S: Subject>(subject: &S) {
     let secrets = subject.login_secrets().join(" ");
     let denied = refusal(403, "access_denied", &format!("not for you {secrets}"));
@@ -43,7 +43,7 @@ async fn fails_without_loss<S: Subject>(
     let before = subject.world().record().expect("a record");
     subject.service().fault_always(route, fault);
     let Err(error) = log_in(subject).await else {
-        panic!("login ({name}): no error although route `{route}` failed: set `Subject::login_route`");
+        panic!("login ({name}): no error despite the fault on `{route}`: correct `Subject::login_route`");
     };
     assert!(fits(&error), "failed login ({name}): unexpected error kind {:?}: {error}", error.kind());
     let output = format!("{error} {error:?} {:?}", subject.world().person.told());
@@ -54,7 +54,7 @@ async fn fails_without_loss<S: Subject>(
     let [before, after] = [before, after].map(|record| record["grant"]["secret"].clone());
     assert_eq!(before, after, "failed login ({name}): the stored login was replaced");
     subject.service().clear_faults();
-    // The broker's wait for the user's approval advances the clock, so the token may be due for renewal.
+    // Polling during the login advances the test clock, so the stored token may now be due for renewal.
     let next = token_of_new_process(subject).await;
     let next = next.unwrap_or_else(|error| panic!("failed login ({name}): the old login is lost: {error}"));
     let now = subject.world().clock.now();

@@ -14,7 +14,7 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     assert!(out.had_login, "logout: `LoggedOut::had_login` should be true");
     assert!(!path.exists(), "logout: the record still exists");
     if !has_grant {
-        let next = token_of_new_process(subject).await.expect("logout: the configured secret gets no token");
+        let next = token_of_new_process(subject).await.expect("logout: no token for the configured secret");
         assert!(!next.secret().same_as(stored.secret()), "logout: the deleted token was returned");
         return;
     }

@@ -69,7 +69,7 @@ pub trait Subject: Send + Sync {
         self.secrets()
     }
 
-    /// Returns the name of the fake server's route whose error makes a login fail. `*` means the first request.
+    /// Returns the name of the fake server's route whose error makes a login fail. `*` stands for all routes.
     fn login_route(&self) -> &'static str {
         "*"
     }
@@ -166,7 +166,7 @@ fn refusal(status: u16, code: &str, words: &str) -> Fault {
     Fault::Answer { status, headers: vec![], body: body.to_string() }
 }
 
-/// Returns whether a retry cannot succeed.
+/// Returns whether the error is final: a retry would fail too.
 fn is_final(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Refused | ErrorKind::LoginRequired)
 }

@@ -10,7 +10,7 @@ pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
     let record = subject.world().record().expect("a record");
     let mut secrets = subject.secrets();
     secrets.extend(record["grant"]["secret"].as_str().map(str::to_owned));
-    // The service's error response repeats all secrets of the request.
+    // The fake service's error response repeats all secrets of the renewal request.
     let echo = secrets.join(" ");
     secrets.push(stored.secret().expose().to_owned());
     let status = broker.status(World::NAME).expect("a status");

@@ -61,7 +61,7 @@ pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
     let (broker, old) = with_expired_token(subject).await;
     let slow = Fault::Delay(Duration::from_millis(100));
     subject.service().fault(subject.renewal_route(), slow);
-    let new = token(&broker).await.expect("slow response: the broker returned no token");
-    assert!(!new.secret().same_as(old.secret()), "slow response: the expired token was returned");
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow response: the broker sent a retry");
+    let new = token(&broker).await.expect("slow service: the broker returned no token");
+    assert!(!new.secret().same_as(old.secret()), "slow service: the expired token was returned");
+    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow service: the broker sent a retry");
 }

@@ -25,8 +25,8 @@ pub struct TokenSubject {
 }
 
 impl TokenSubject {
-    /// Starts the fake token service. `table` and `elsewhere` return provider settings for the service's URL: `table`
-    /// for the account in `options`, `elsewhere` for another account or issuer.
+    /// Starts the fake token service. `table` maps its URL to provider settings for the account in `options`.
+    /// `elsewhere` does so for another account or issuer.
     #[must_use]
     pub fn new(
         kind: Kind,

@@ -15,7 +15,7 @@ use super::http::Reply;
 pub enum Fault {
     /// An error with this status and a plain-text body. The service does not process the request.
     Status(u16),
-    /// The server sends exactly this response. The service does not process the request.
+    /// The server sends a response with these fields. The service does not process the request.
     Answer {
         /// The response's status.
         status: u16,

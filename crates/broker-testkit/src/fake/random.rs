@@ -17,18 +17,18 @@ pub(super) fn bytes(len: usize) -> Vec<u8> {
 /// A text in every secret of the fake servers. Tests search outputs for this text to find leaked secrets.
 const CANARY: &str = "KANARIE";
 
-/// Returns [`CANARY`] and random text, together as long as `len` bytes in base64.
+/// Returns the leak marker [`CANARY`] and random text, together as long as `len` bytes in base64.
 fn with_canary(len: usize) -> String {
     let text = URL_SAFE_NO_PAD.encode(bytes(len));
     format!("{CANARY}{}", &text[CANARY.len()..])
 }
 
-/// Returns an opaque token that starts with `prefix` and [`CANARY`].
+/// Returns an opaque token: `prefix`, the leak marker [`CANARY`] and random text.
 pub(super) fn opaque(prefix: &str) -> String {
     format!("{prefix}{}", with_canary(24))
 }
 
-/// Returns a JWT (RFC 7519) of `claims` and a unique `jti`. `jti` and signature contain [`CANARY`].
+/// Returns a JWT (RFC 7519) of `claims` and a unique `jti`. `jti` and signature contain the leak marker [`CANARY`].
 pub(super) fn jwt(mut claims: Value) -> String {
     claims["jti"] = Value::String(opaque(""));
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": "standin"});

@@ -144,7 +144,7 @@ fn user_can_approve_or_deny_on_the_activation_page() {
 }
 
 #[test]
-fn refresh_token_stays_valid_without_rotation() {
+fn used_refresh_token_stays_valid_without_rotation() {
     let service = with(Rotation::Keep);
     let token = service.issue_refresh_token();
     assert_eq!(new_token(&refresh(&service, &token)), token);

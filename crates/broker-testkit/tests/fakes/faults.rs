@@ -23,7 +23,7 @@ fn try_refresh(service: &EarthScope, token: &str) -> std::io::Result<Answer> {
     try_send(&url, "POST", &[FORM], &refresh_form(token))
 }
 
-/// Sends a refresh request under a fault. `acted` tells whether the service must process the request.
+/// Injects a fault into a refresh request. Checks by `acted` whether the service has processed the request.
 fn refresh_under(fault: Fault, acted: bool) -> Answer {
     let service = rotating();
     let token = service.issue_refresh_token();
@@ -110,7 +110,7 @@ fn delayed_request_is_processed_after_client_disconnects() {
     let stream = send_only(&url, "POST", &[FORM], &refresh_form(&token));
     assert!(service.wait_for("token", 1, SOON));
     drop(stream);
-    // This request takes longer than the aborted request. When it ends, the service has processed both requests.
+    // The revocation takes longer than the aborted refresh. When it ends, the service has processed both.
     service.fault("revoke", Fault::Delay(Duration::from_millis(200)));
     let revoke = format!("{}/oauth/revoke", service.url());
     let _ = try_send(&revoke, "POST", &[], "").unwrap();

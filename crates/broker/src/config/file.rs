@@ -39,7 +39,7 @@ fn text(file: File) -> Result<String> {
     }
 }
 
-/// Reads a pipe in another thread, so that a pipe without a writer causes only a timeout error.
+/// Reads a pipe in another thread, so that a pipe without a writer causes a timeout, not a hang.
 fn read_pipe(path: PathBuf) -> Result<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(File::open(path).and_then(text)));

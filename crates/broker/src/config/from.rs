@@ -1,4 +1,4 @@
-//! The key `from`: a provider exchanges the token of the provider that `from` names.
+//! The key `from = "SOURCE"`: the provider exchanges the token of provider SOURCE for its own token.
 
 use broker_core::{ErrorCode, Result};
 use figment::value::Value;

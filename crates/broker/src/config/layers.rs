@@ -159,7 +159,7 @@ fn table_mut<'a>(values: &'a mut Dict, name: &str) -> Option<&'a mut Dict> {
     }
 }
 
-/// Returns the names of all providers, including those whose tables were not parsed.
+/// Returns the names of all providers in the configuration files and the built-in configuration.
 pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
     let texts = texts.iter().map(|text| text.text.as_str()).chain([BUILT_IN]);
     texts.fold(BTreeSet::new(), |mut names, text| {
@@ -176,7 +176,7 @@ pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
 fn values(text: &str, only: Option<&BTreeSet<String>>) -> Result<Dict, toml::de::Error> {
     let part = only.and_then(|only| Some(Parts::of(text)?.of_providers(only)));
     let part = part.and_then(|part| toml::from_str::<toml::Table>(&part).ok());
-    // If these tables have an error, the whole file is parsed, so that the error has the right line number.
+    // If a requested table has an error, the whole file is parsed, so that the error has the right line number.
     let table = part.map_or_else(|| toml::from_str(text), Ok)?;
     // This conversion cannot fail, because figment has a value for every TOML value.
     Ok(Value::serialize(table).ok().and_then(Value::into_dict).unwrap_or_default())
@@ -192,7 +192,7 @@ fn tables(values: &Dict) -> impl Iterator<Item = &str> {
 /// key, which is reported as unknown.
 const MAX_DEPTH: usize = 16;
 
-/// Reads `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. The value stays text, because digits may be a password.
+/// Reads `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. A number stays text, because it may be a password.
 /// Provider names match in any case, and `_` matches `-`, which variable names cannot contain.
 pub(super) fn of_variable(variable: &str, value: String, names: &BTreeSet<String>) -> Option<Dict> {
     let rest = variable.strip_prefix(PREFIX)?;
@@ -233,7 +233,7 @@ fn remove_replaced(lower: &mut Dict, upper: &Dict) {
     });
 }
 
-/// Whether a table is the source of a secret, such as `{ env = "NAME" }`.
+/// Whether a table says where to read a secret, such as `{ env = "NAME" }`.
 fn is_secret_table(table: &Dict) -> bool {
     let is_source = |(key, value): (&String, &Value)| match key.as_str() {
         "env" | "file" => value.as_str().is_some(),
@@ -243,7 +243,7 @@ fn is_secret_table(table: &Dict) -> bool {
     !table.is_empty() && table.iter().all(is_source)
 }
 
-/// Whether the value of `key` is the source of one secret. The table `secrets` contains several sources.
+/// Whether the value of `key` says where to read one secret. The table `secrets` has an entry for each secret.
 pub(super) fn is_source(key: &str, table: &Dict) -> bool {
     key != "secrets" && table.len() == 1 && is_secret_table(table)
 }

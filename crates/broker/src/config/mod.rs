@@ -47,7 +47,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration, or with `only`, just these providers and those that their `from` keys name.
+    /// Reads the configuration. With `only`, reads just these providers and the providers that their `from` keys name.
     pub(crate) fn load(
         files: &Files,
         kinds: Vec<Kind>,
@@ -56,7 +56,7 @@ impl Config {
     ) -> Result<Self> {
         let texts = layers::read(files)?;
         let merged = layers::merge(&texts, env.as_ref(), &kinds, only.as_ref())?;
-        // Errors need the line number of `store`, so the files are parsed again if one of them sets `store`.
+        // Errors show the line number of `store`, so the files are parsed again if one of them sets `store`.
         let with_key = if merged.figment.contains("store") { texts.as_slice() } else { &[] };
         let store = StoreConfig::read(with_key, env.as_ref())?;
         let mut config = Self { merged, providers: Dict::new(), texts, kinds, store, env };
@@ -66,7 +66,7 @@ impl Config {
             config.providers.retain(|name, _| only.contains(name));
             let before = only.len();
             only.extend(config.sources());
-            // Providers in environment variables need their tables in files: `kind` tells which variables are secrets.
+            // Providers that environment variables configure are parsed too: `kind` tells which variables are secrets.
             only.extend(config.merged.in_env.iter().cloned());
             if only.len() == before {
                 break;
@@ -90,7 +90,7 @@ impl Config {
 
     /// Returns the providers' tables. Fails on unknown top-level keys and values of the wrong type.
     fn read_tables(&self) -> Result<Dict> {
-        // Every layer was parsed before, so figment's own errors do not occur.
+        // This error does not occur, because each layer of the configuration was parsed before.
         let all: Dict =
             self.merged.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
         if let Some(other) = all.keys().find(|key| !TOP_KEYS.contains(&key.as_str())) {
@@ -121,7 +121,7 @@ impl Config {
                 let why = format!("`providers.{name}` is not a table: write [providers.{name}]");
                 return Err(wrong(&["providers", name], Mark::Key, &why));
             };
-            // TOML assigns `store` below a table's header to that table. Records would then be stored unencrypted.
+            // In TOML, `store` below a table header belongs to that table. The broker would ignore it and not encrypt.
             if table.contains_key("store") && !self.kinds.iter().any(|kind| kind.keys.contains(&"store")) {
                 let why = "`store` must be above all tables: move it to the top of the file";
                 return Err(wrong(&["providers", name, "store"], Mark::Key, why));
@@ -162,8 +162,8 @@ impl Config {
                 let why = format!("[providers.{name}] needs a line `kind = \"…\"`: one of `{known}`");
                 return self.wrong(ErrorCode::ConfigMissingKey, &["providers", name], Mark::Key, &why);
             };
-            let near = suggestion(kind, kinds).map(|near| format!("did you mean `{near}`? "));
-            let why = format!("unknown kind `{kind}`: {}the kinds are `{known}`", near.unwrap_or_default());
+            let hint = suggestion(kind, kinds).map_or(String::new(), |it| format!("did you mean `{it}`? "));
+            let why = format!("unknown kind `{kind}`: {hint}the kinds are `{known}`");
             self.wrong(ErrorCode::ConfigUnknownKind, &["providers", name, "kind"], Mark::Value, &why)
         })
     }

@@ -15,8 +15,8 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Splits a file into its providers' tables. Returns `None` for TOML that only a parser can split, with multi-line
-    /// strings, other tables, or spaces or quotes in headers.
+    /// Splits a file into its providers' tables. Returns `None` if the file contains multi-line strings, tables
+    /// besides providers, or spaces or quotes in table headers, because only a TOML parser can split such a file.
     pub(super) fn of(text: &'a str) -> Option<Self> {
         let has_multiline = |quote: char, quotes| {
             text.match_indices(quote).any(|(index, _)| text[index..].starts_with(quotes))

@@ -87,7 +87,7 @@ impl Config {
     pub(super) fn wrong(&self, code: ErrorCode, keys: &[&str], mark: Mark, why: &str) -> Error {
         let metadata = self.merged.figment.find_metadata(&keys.join("."));
         let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
-        // Figment names no file for a table that is merged from several files.
+        // Figment names no file for a table that is merged from several files, so all files are searched.
         let texts = self.texts.iter().rev().filter(|text| path.is_none_or(|path| text.path == path));
         let is_variable = metadata.is_some_and(|metadata| metadata.name.starts_with("environment"));
         let place = texts.filter(|_| !is_variable).find_map(|text| {

@@ -35,7 +35,7 @@ pub(super) const SENT: [&str; 6] = ["headers", "json", "form", "query", "params"
 const REDACTED: &str = "\"[redacted]\"";
 
 impl Config {
-    /// Returns the providers whose tables were read.
+    /// Returns all providers whose configuration was loaded.
     pub fn configured(&self) -> Result<Vec<Configured>> {
         let configured = |name: &String| {
             let kind = self.kind_of(name)?.name.to_owned();
@@ -72,8 +72,7 @@ impl Config {
         Ok(kind.secrets.iter().flat_map(of_key).collect())
     }
 
-    /// Returns the environment variables that child processes do not get. They set keys whose values may be secrets,
-    /// which [`Config::settings`] redacts.
+    /// Returns the environment variables that are hidden from child processes, because their values may be secrets.
     #[must_use]
     pub fn withheld(&self) -> Vec<String> {
         self.env.withheld()
@@ -157,7 +156,7 @@ fn display(kind: &Kind, key: &str, value: &Value) -> (String, Redacted) {
             let all = several.iter().map(one).collect::<Vec<_>>().join(", ");
             (format!("{{ {all} }}"), hidden)
         }
-        // A URL may contain a password.
+        // A URL with `@` may contain a password.
         Value::String(_, text) if text.contains("://") && text.contains('@') => redacted(),
         _ if is_known && !kind.secrets.contains(&key) => {
             let mut hidden = Redacted::No;
@@ -187,7 +186,7 @@ fn without_literals(key: &str, value: &Value, is_sent: bool, hidden: &mut Redact
             Value::Array(*tag, list.iter().map(entry).collect())
         }
         Value::String(_, text) if is_placeholder(text) => value.clone(),
-        // The text may be an inline table that contains secrets.
+        // A string that starts with `{` may be a quoted inline table that contains secrets.
         Value::String(_, text) if is_sent || text.starts_with('{') => redact(hidden),
         Value::String(_, text) => match text.split_once('?') {
             Some((url, _)) if url.contains("://") => Value::from(format!("{url}?…")),
@@ -203,7 +202,6 @@ fn redact(hidden: &mut Redacted) -> Value {
     Value::from(REDACTED.trim_matches('"'))
 }
 
-/// Whether the text is a single placeholder such as `{name}`.
 fn is_placeholder(text: &str) -> bool {
     let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     name.is_some_and(|name| !name.contains(['{', '}', '"']))

@@ -9,11 +9,11 @@ use toml::de::{DeTable, DeValue};
 /// The wrong part of a line, which decides how much of the line an error shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// The key is wrong. The value is not shown, because it may be a mistyped secret.
+    /// A configuration key is wrong. The error hides its value, which may be a mistyped secret.
     Key,
-    /// The value is wrong. It is not a secret, so the line is shown.
+    /// A configured value is wrong. Such a value is not secret, so the error shows the whole line.
     Value,
-    /// A secret is wrong. Its value is not shown.
+    /// A configured secret is wrong. The error hides its value.
     Secret,
     /// TOML parsing failed at this position.
     Syntax,
@@ -41,7 +41,7 @@ impl SourceSpan {
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let shown = match mark {
-            // A URL may contain a password.
+            // A line with `@` may contain a URL with a password, so the error hides the value.
             Mark::Value if !line.contains('@') => line.to_owned(),
             _ => match line.split_once('=') {
                 // After a syntax error, text before `=` may be part of a secret, so only a plain key is shown.

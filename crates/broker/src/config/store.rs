@@ -10,7 +10,7 @@ use super::layers::Text;
 use super::parts::Parts;
 use super::source_span::{Mark, SourceSpan};
 use super::warning::others_can_read;
-use super::{Config, ConfigWarning, Setting};
+use super::{Config, ConfigWarning, SECRET_FORMS, Setting};
 
 /// The environment variable that overrides the key `store` of configuration files.
 const VARIABLE: &str = "BROKER_STORE";
@@ -53,7 +53,7 @@ impl StoreConfig {
                     return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
                 }
             };
-            (config.origin, config.file) = (Some(format!("environment variable {VARIABLE}")), None);
+            (config.origin, config.file) = (Some("environment variable BROKER_STORE".to_owned()), None);
             config.check_built_in().map_err(Error::configuration)?;
         }
         Ok(config)
@@ -62,7 +62,7 @@ impl StoreConfig {
     /// Reads the key `store` from a configuration file.
     fn read_file(&mut self, Text { path, text }: &Text) -> Result<()> {
         let head = Parts::of(text).map_or(text.as_str(), |parts| parts.head);
-        // If the file is not TOML, its syntax error was already returned.
+        // If the file is not valid TOML, another check reports the syntax error.
         let Ok(root) = DeTable::parse(head) else { return Ok(()) };
         let Some((_, value)) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "store") else {
             return Ok(());
@@ -81,7 +81,7 @@ impl StoreConfig {
                 };
                 let json = toml::from_str::<serde_json::Value>(head).unwrap_or_default();
                 let read = serde_json::from_value(json["store"][name].clone()).map_err(|_| {
-                    let why = format!("`store.{name}` must be {}", super::SECRET_FORMS);
+                    let why = format!("`store.{name}` must be {SECRET_FORMS}");
                     wrong(source.span(), Mark::Secret, &why)
                 })?;
                 let (slot, format) = match name {
@@ -124,14 +124,14 @@ impl StoreConfig {
         }
     }
 
-    /// Returns where to read the passphrase and the key of sealed records. Existing records need these secrets even if
-    /// `BROKER_STORE` overrides `store`.
+    /// Returns where to read the passphrase and the key of encrypted records. Existing records need these secrets even
+    /// if `BROKER_STORE` overrides `store`.
     #[cfg(feature = "sealed")]
     pub(crate) fn sources(&self) -> [Option<SecretSource>; 2] {
         [self.passphrase.clone(), self.key.clone()]
     }
 
-    /// Returns the environment variables with the passphrase or the key of sealed records.
+    /// Returns the environment variables with the passphrase or the key of encrypted records.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
         [&self.passphrase, &self.key].into_iter().flatten().filter_map(|source| match source {
             SecretSource::Env(name) => Some(name.as_str()),
@@ -178,7 +178,7 @@ impl Config {
         Some(Setting { key: "store".to_owned(), value: self.store.value(), origin })
     }
 
-    /// Returns a warning if a file with a literal secret of `store` is readable by other users.
+    /// Returns a warning if other users can read a literal secret of the key `store` in a configuration file.
     #[must_use]
     pub fn store_warning(&self) -> Option<ConfigWarning> {
         let file = self.store.file.clone().filter(|file| others_can_read(file))?;

@@ -55,7 +55,7 @@ impl fmt::Display for ConfigWarning {
                 write!(f, "other users can read the secret `{key}` of {provider} in {}", file.display())
             }
             Self::SecretReadable { file, provider: None, key } => {
-                write!(f, "other users can read the secret `{key}` in {}", file.display())
+                write!(f, "other users can read the secret `{key}` in {file}", file = file.display())
             }
             Self::KeyRenamed { origin, provider, old, new } => {
                 write!(f, "{origin}: the key `{old}` of {provider} was renamed to `{new}`")

@@ -58,9 +58,9 @@ pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
 /// Returns whether the broker returns a stored token without a heap allocation.
 pub fn allocates_nothing(runtime: &Runtime) -> bool {
     contenders::ours(runtime).iter().all(|ours| {
-        let info = allocations(ours.as_ref());
-        println!("{}: {} heap allocations in {FIRST} calls", ours.name(), info.count_total);
-        info.count_total == 0
+        let (name, count) = (ours.name(), allocations(ours.as_ref()).count_total);
+        println!("{name}: {count} heap allocations in {FIRST} calls");
+        count == 0
     })
 }
 
@@ -97,7 +97,7 @@ fn round(contender: &dyn Contender, callers: &Callers, calls: u32) -> f64 {
     all.iter().sum::<f64>() / threads
 }
 
-/// Counts heap allocations. Takes the minimum of several rounds, because the broker reads its record once a second.
+/// Returns the lowest of several counts of heap allocations: once a second, the broker reads its record file.
 fn allocations(contender: &dyn Contender) -> AllocationInfo {
     contender.get(0, FIRST);
     let several = (0..5).map(|_| allocation_counter::measure(|| contender.get(0, FIRST)));

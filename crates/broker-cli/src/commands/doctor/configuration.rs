@@ -14,7 +14,7 @@ use crate::hints;
 /// `BROKER_CONFIG`, `BROKER_STATE_DIR` and `BROKER_STORE` without their prefix.
 const VARIABLES: [&str; 3] = ["CONFIG", "STATE_DIR", "STORE"];
 
-/// Returns the configuration if it is valid. Fails if the provider `named` is not configured.
+/// Returns the configuration if it is valid. Fails if the provider that the user named is not configured.
 pub(super) fn check(
     context: &CommandContext<'_>,
     named: Option<&str>,
@@ -92,14 +92,14 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
         let open: Vec<_> = open.collect();
         for (path, meta) in &open {
             let leaks = leaks.iter().any(|leak| leak.file == *path);
-            let read = if leaks { " and read its secret" } else { "" };
-            let what = format!("other users can change {}{read} (mode {})", path.display(), mode(meta));
+            let and_read = if leaks { " and read its secret" } else { "" };
+            let what = format!("other users can change {}{and_read} (mode {})", path.display(), mode(meta));
             let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
             let bits = if leaks { "600" } else { "go-w" };
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted_path(path));
             report.error("configuration.writable", None, &what, &fix);
         }
-        // For a file that other users can change, the loop above already suggests `chmod 600`.
+        // If other users can change the file, the loop above has already reported that they can read its secret.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
                 let fix = format!("run: chmod 600 {}", quoted_path(file));

@@ -7,7 +7,7 @@ use super::report::Report;
 use crate::format::word;
 use crate::humanize;
 
-/// Reports a provider's last failure. `login_needed` means that the report already says: a login is missing.
+/// Reports a provider's last failure. `login_needed` means that the report already asks for a login.
 pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let name = status.name.as_str();
     if let Some(until) = status.not_before {
@@ -32,10 +32,10 @@ pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
         }
         _ => format!("run: {retry}"),
     };
-    let asked = Some(scope).filter(|scope| !scope.is_empty());
-    let asked = asked.map(|scope| format!(" for {}", sanitize(&humanize::asked(scope)))).unwrap_or_default();
+    let scope = Some(scope).filter(|scope| !scope.is_empty());
+    let scope = scope.map(|scope| format!(" for {}", sanitize(&humanize::asked(scope)))).unwrap_or_default();
     let (at, why) = (humanize::local(failure.at), sanitize(&failure.message));
-    let what = format!("the last token request{asked} failed at {at}: {why}");
+    let what = format!("the last token request{scope} failed at {at}: {why}");
     if is_valid || failure.kind == ErrorKind::Unavailable {
         report.warning("login.last_failure", Some(name), &what, &fix);
     } else {

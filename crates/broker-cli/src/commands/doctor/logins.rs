@@ -42,9 +42,9 @@ fn login(status: &Status, report: &mut Report) {
     let name = Some(status.name.as_str());
     match (status.state, &status.note) {
         (_, note) if needs_login(status) => {
-            let what = note.as_deref().unwrap_or("the stored login has expired");
+            let why = note.as_deref().unwrap_or("the stored login has expired");
             let fix = format!("run: broker login {}", status.name);
-            report.error("login.required", name, &format!("a login is needed: {what}"), &fix);
+            report.error("login.required", name, &format!("a login is needed: {why}"), &fix);
         }
         (_, Some(note)) => {
             report.warning("login.note", name, note, &format!("run: broker token {}", status.name));

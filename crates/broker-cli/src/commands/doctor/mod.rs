@@ -47,7 +47,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
 fn statuses(broker: Option<&Broker>, named: Option<&str>) -> (Vec<Status>, Vec<Error>) {
     let Some(broker) = broker else { return (Vec::new(), Vec::new()) };
     let (statuses, mut errors) = separate(checked(broker.names(), named).map(|name| broker.status(&name)));
-    // The configuration check has already reported these errors.
+    // The configuration check has already reported errors in the configuration.
     errors.retain(|error| error.kind() != ErrorKind::Configuration);
     (statuses, errors)
 }

@@ -142,7 +142,7 @@ fn no_proxy(report: &mut Report) {
     let Some((name, value)) = set else { return };
     // NO_PROXY lists host names. An entry with a scheme matches no host.
     if value.split(',').any(|entry| entry.contains("://")) {
-        let what = format!("{name} contains a URL, but only host names match");
+        let what = format!("{name} contains a URL, which matches no host");
         let fix = format!("set {name} to host names: example.org,.example.net");
         report.warning("network.no_proxy", None, &what, &fix);
     }
@@ -200,9 +200,9 @@ fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report)
             let what = format!("{url} is unavailable: {what}");
             report.warning("network.service", name, &what, "try again later");
         }
-        Ok((Some((obstacle, what)), _)) => {
+        Ok((Some((obstacle, detail)), _)) => {
             let (id, why, fix) = words_for(*obstacle);
-            report.error(id, name, &format!("cannot reach {url}: {why} ({what})"), fix);
+            report.error(id, name, &format!("cannot reach {url}: {why} ({detail})"), fix);
         }
     }
 }

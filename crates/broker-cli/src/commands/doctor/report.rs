@@ -10,7 +10,7 @@ use crate::terminal::paint;
 enum Outcome {
     Ok,
     Skipped,
-    /// A failed check that only the JSON report lists, because the text has one error for several providers.
+    /// A failed check that only the JSON report lists: one error in the text report covers several providers.
     Summarized,
     /// A problem that should be fixed, although tokens still work.
     Warning,
@@ -52,7 +52,7 @@ impl Report {
         self.add(Outcome::Skipped, id, provider, message.into(), None);
     }
 
-    /// Adds a failed check to the JSON report only, because the text has one error for all affected providers.
+    /// Adds a failed check to the JSON report only: in the text report, one error covers all affected providers.
     pub(super) fn summarized(&mut self, id: &'static str, provider: &str, message: String) {
         self.add(Outcome::Summarized, id, Some(provider), message, None);
     }

@@ -34,7 +34,7 @@ pub(super) fn check(
             KeyringState::Unlocked => report.ok("state.keyring", None, "the OS keyring responds"),
             state => {
                 let state = keyring_word(state);
-                let what = format!("the OS keyring is {state}, but has the key of the encrypted records");
+                let what = format!("the OS keyring is {state}, but the encrypted records need a key in it");
                 let fix = "unlock the keyring; on a machine without a keyring, \
                            set store = { key = { file = \"PATH\" } } and run: broker store migrate";
                 report.error("state.keyring", None, &what, fix);

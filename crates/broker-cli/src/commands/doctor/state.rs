@@ -18,7 +18,7 @@ use crate::humanize::FOLDER_EACH;
 /// The report warns if fewer bytes are free on the disk.
 const MIN_SPACE: u64 = 1024 * 1024;
 
-const ELSEWHERE: &str = "or name another folder with --state-dir or BROKER_STATE_DIR";
+const ELSEWHERE: &str = "name another state folder with --state-dir or BROKER_STATE_DIR";
 
 pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {
     let folder = match context.setup().state_folder() {
@@ -32,7 +32,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         Ok(meta) if meta.is_dir() && !is_own(&meta) => {
             let fix = format!("run: sudo chown -R \"$USER\" {}", quoted_path(&folder));
             report.error("state.owner", None, &format!("{} belongs to another user", folder.display()), &fix);
-            // Files in the folder of another user are not checked.
+            // The records are not checked, because the state folder belongs to another user.
             return filesystem(&folder, report);
         }
         Ok(meta) if meta.is_dir() => {
@@ -49,7 +49,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => creatable(&folder, report),
         Err(error) => {
-            let fix = format!("give yourself access to the folder, {ELSEWHERE}");
+            let fix = format!("give yourself access to the state folder, or {ELSEWHERE}");
             report.error("state.folder", None, &format!("cannot read {}: {error}", folder.display()), &fix);
         }
     }
@@ -78,10 +78,10 @@ fn creatable(folder: &Path, report: &mut Report) {
     }
     let shown = folder.display();
     match tried {
-        Ok(()) => report.ok("state.folder", None, format!("{shown} does not exist yet and can be created")),
+        Ok(()) => report.ok("state.folder", None, format!("the missing state folder {shown} can be created")),
         Err(error) => {
-            let what = format!("{shown} does not exist and cannot be created: {error}");
-            report.error("state.folder", None, &what, &format!("create the folder, {ELSEWHERE}"));
+            let what = format!("cannot create the state folder {shown}: {error}");
+            report.error("state.folder", None, &what, &format!("create the state folder, or {ELSEWHERE}"));
         }
     }
 }
@@ -135,12 +135,12 @@ fn writable(folder: &Path, report: &mut Report) {
     match (write_in(folder), statvfs(folder).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))) {
         (Err(error), _) => {
             let what = format!("cannot write to {}: {error}", folder.display());
-            let fix = format!("free space on the disk or give yourself write access, {ELSEWHERE}");
+            let fix = format!("free disk space, make the state folder writable, or {ELSEWHERE}");
             report.error("state.writable", None, &what, &fix);
         }
         (Ok(()), Ok(free)) if free < MIN_SPACE => {
             let what = format!("only {} KiB are free on the disk of {}", free / 1024, folder.display());
-            report.warning("state.space", None, &what, &format!("free space, {ELSEWHERE}"));
+            report.warning("state.space", None, &what, &format!("free disk space, or {ELSEWHERE}"));
         }
         _ => report.ok("state.writable", None, "the state folder is writable"),
     }
@@ -148,23 +148,23 @@ fn writable(folder: &Path, report: &mut Report) {
 
 fn filesystem(folder: &Path, report: &mut Report) {
     let about = FileStore::new(folder).with_runtime_folder(&SystemEnv).about();
-    let on = format!("{} is on {}", about.place, about.on);
+    let (place, on) = (about.place, about.on);
     let problem = match (about.lock_elsewhere, about.shared, about.reach) {
         (Some(lock), ..) => format!(
-            "{on}, which has no file locks: the lock file is in {lock} and blocks only processes of this host"
+            "{place} is on {on}, which has no file locks: the lock file {lock} blocks only processes of this host"
         ),
         (None, true, LockScope::Host) => {
-            format!("{on}, where a file lock blocks only processes of this host")
+            format!("{place} is on {on}, where a file lock blocks only processes of this host")
         }
         (None, true, LockScope::Unknown) => {
-            format!("{on}; whether a file lock there blocks processes of other hosts is unknown")
+            format!("{place} is on {on}; whether file locks there block processes of other hosts is unknown")
         }
         (None, true, LockScope::Hosts) => {
-            let what = format!("{on}, where a file lock blocks processes of all hosts");
+            let what = format!("{place} is on {on}, where a file lock blocks processes of all hosts");
             return report.ok("state.filesystem", None, what);
         }
         (None, false, _) => {
-            return report.ok("state.filesystem", None, format!("{on}, a local file system"));
+            return report.ok("state.filesystem", None, format!("{place} is on {on}, a local file system"));
         }
     };
     let fix = format!("if several hosts use one login, {FOLDER_EACH}");

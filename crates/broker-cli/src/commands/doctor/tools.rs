@@ -67,7 +67,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
     files.retain(|file| file.symlink_metadata().is_ok());
     files.sort();
     for file in &files {
-        // If a provider reads a login from this file, the login check has already reported the invalid file.
+        // The login check has already reported an invalid token file from which a provider reads its login.
         let is_reported = |status: &Status| status.invalid_login_file.as_ref() == Some(file);
         match wrong_tokens(file) {
             Some(_) if statuses.iter().any(is_reported) => {}

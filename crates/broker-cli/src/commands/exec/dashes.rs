@@ -60,8 +60,8 @@ mod tests {
     #[test]
     fn exec_error_suggests_command_line_with_double_dash() {
         for (typed, advice) in [
-            (&["exec", "a", "make", "all"][..], Some("broker exec a -- make all")),
-            (&["exec", "a", "--min-ttl", "1m", "make"], Some("broker exec a --min-ttl 1m -- make")),
+            (&["exec", "lab", "make", "all"][..], Some("broker exec lab -- make all")),
+            (&["exec", "lab", "--min-ttl", "1m", "make"], Some("broker exec lab --min-ttl 1m -- make")),
             (
                 &["-vv", "--config=x", "exec", "--file", "a,b", "sh", "-c", "echo it's $X; ls"],
                 Some(r"broker -vv --config=x exec --file a,b -- sh -c 'echo it'\''s $X; ls'"),

@@ -110,7 +110,7 @@ fn end_as(status: ExitStatus) -> CommandResult {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         return if code == 0 { Ok(()) } else { Err(ExitError::Code(code, None)) };
     };
-    // This process becomes a shell without signal handlers. The shell kills itself with the signal that ended the command.
+    // A shell without signal handlers replaces this process, and ends itself by the same signal as the command.
     let script = "ulimit -c 0; kill -\"$1\" $$; exit $((128 + $1))";
     let _ = Command::new("/bin/sh").args(["-c", script, "sh", &signal.to_string()]).exec();
     Err(ExitError::Signal(u8::try_from(signal).unwrap_or_default()))

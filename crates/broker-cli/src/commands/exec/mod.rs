@@ -76,7 +76,7 @@ fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>
         return Err(Error::usage(format!("the provider `{twice}` is named twice")).into());
     }
     if let Some(twice) = repeated(&variables) {
-        return Err(Error::usage(format!("two providers use the same variable: {twice}"))
+        return Err(Error::usage(format!("two providers use the same environment variable: {twice}"))
             .with_hint("set another variable for one of the providers in the configuration: env = \"NAME\"")
             .into());
     }

@@ -73,7 +73,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     Ok(json!({ "Ok": get }))
 }
 
-/// Returns the errors in a form that makes cargo print them and try no other credential provider.
+/// Returns an error of the kind `other`. cargo prints such an error, and tries no other credential provider.
 fn fault(errors: &[Error]) -> Value {
     let text = |error: &Error| match hints::hint(error) {
         Some(hint) => format!("{error} ({hint})"),

@@ -40,7 +40,7 @@ pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult
     answer(&exec_credential(&token, &broker.entry(provider)?.header, &request.api_version)?)
 }
 
-/// Reads kubectl's request from the environment. Without a request, returns one of the newest version.
+/// Reads kubectl's request from the environment, or returns an empty request of the newest API version.
 fn request() -> Result<Request> {
     let Some(text) = std::env::var_os(VARIABLE) else {
         return Ok(Request { api_version: VERSIONS[0].to_owned(), spec: Spec::default() });

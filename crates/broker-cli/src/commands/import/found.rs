@@ -39,14 +39,14 @@ impl Found {
     }
 }
 
-/// The values that `broker import` can take from a login or secret.
+/// What `broker import` can take from a file or an environment variable of another tool.
 pub(super) enum What {
     EarthDaily(EarthDailyCredentials),
     CarbonMapper {
         email: Option<String>,
         password: Secret,
     },
-    /// A profile name of EarthScope's SDK. The broker uses the tokens in the profile's file without a copy.
+    /// The name of an EarthScope SDK profile. The broker uses the profile's token file in place, without a copy.
     Profile(String),
     RefreshToken(Secret),
     /// The reason why nothing can be imported.

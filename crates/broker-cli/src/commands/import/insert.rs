@@ -24,7 +24,7 @@ pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Opti
         format!("{start}{gap}{lines}{rest}")
     });
     let new_table = appended(before, &format!("[providers.{name}]\n{lines}"));
-    // Each new text is parsed, because a line inside a multi-line string may look like the table's header.
+    // Each possible new file text is parsed: a line in a multi-line string may look like the table's header.
     after_header.chain([new_table]).find(|new| toml::from_str(new).as_ref() == Ok(&wanted))
 }
 

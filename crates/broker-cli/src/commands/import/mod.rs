@@ -105,7 +105,7 @@ fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandRe
         let next = match &how.note {
             Some(note) => note.clone(),
             None if how.importable && how.used => {
-                format!("used automatically without a login; to create a login, run: broker import {number}")
+                format!("this token is used automatically; for a login with it, run: broker import {number}")
             }
             None if how.importable => format!("to import this login or secret, run: broker import {number}"),
             None => "used automatically".to_owned(),

@@ -59,7 +59,7 @@ impl<'a> Table<'a> {
                 }
                 None => "the provider is already configured",
             };
-            context.say(&format!("{}: imported from {}: {done}", self.name, from));
+            context.say(&format!("{}: imported from {from}: {done}", self.name));
             return Ok(());
         }
         let before = text_of(&file)?;
@@ -76,12 +76,12 @@ impl<'a> Table<'a> {
             write_secret(&secret_file, secret, false)?;
         }
         platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
-        context.say(&format!("{}: imported from {} into {}", self.name, from, file.display()));
+        context.say(&format!("{}: imported from {from} into {}", self.name, file.display()));
         Ok(())
     }
 
-    /// Returns the lines that the provider's existing table lacks. Fails if that table has another value for a key in
-    /// `keys`, because its URL must not receive the imported secret.
+    /// Returns the lines that the provider's existing table lacks. Fails if a key in `keys` has another
+    /// value there, because the imported secret must not be sent to another URL.
     fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
         let Some(existing) = existing else { return Ok(lines.to_vec()) };
@@ -94,7 +94,7 @@ impl<'a> Table<'a> {
         if existing.kind != self.kind || settings.iter().any(is_other) {
             let (name, origin) = (self.name, &existing.origin);
             let why = format!("[providers.{name}] exists already in {origin}, and was not changed");
-            let other = format!("for a second account add --as {}-2; or ", self.kind);
+            let other = format!("for a second account, use --as {}-2; otherwise ", self.kind);
             return Err(self.by_hand(ErrorCode::AlreadyExists, &why, &other, lines, secret_file));
         }
         Ok(lines.iter().filter(|line| !has(line)).cloned().collect())

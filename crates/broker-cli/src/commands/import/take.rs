@@ -44,7 +44,7 @@ fn other_login(config: &Config, name: &str) -> Option<String> {
     Some(format!("the provider {name} uses {place}, and stores no login"))
 }
 
-/// Whether the provider `earthscope` already uses this refresh token, which an environment variable contains.
+/// Whether a provider already uses this refresh token from the environment variable that contains it.
 fn is_used_while_set(config: &Config, found: &Found) -> bool {
     let provider = config.entry(found.kind).ok().map(|entry| entry.provider);
     found.in_env && provider.is_some_and(|provider| provider.issuer().flow == "refresh_token")
@@ -93,7 +93,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
             let config = context.setup().config()?;
             refuse_unstorable(&config, found, &name)?;
             if !config.names().contains(&name) {
-                // The new provider gets a profile of its own, because another provider uses the default profile.
+                // Another provider uses EarthScope's default profile, so the new provider gets its own.
                 add(None, &[("profile", Some(&name))])?;
             }
             log_in(context, &name, token)?;
@@ -116,7 +116,7 @@ fn refuse_unstorable(config: &Config, found: &Found, name: &str) -> Result<()> {
     }
     let Some(other) = other_login(config, name) else { return Ok(()) };
     let error = Error::new(ErrorCode::AlreadyExists, format!("{place}: {other}"));
-    Err(error.with_hint(format!("remove the secret of {name}, or name another provider with --as NAME")))
+    Err(error.with_hint(format!("remove the secret set for {name}, or name another provider with --as NAME")))
 }
 
 fn log_in(context: &CommandContext<'_>, name: &str, token: &Secret) -> CommandResult {

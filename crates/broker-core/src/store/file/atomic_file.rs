@@ -80,9 +80,9 @@ impl AtomicFile {
     pub(super) fn quarantine(&self) -> Result<Option<String>> {
         let free = (1..=u32::MAX)
             .map(|number| self.path.with_added_extension(format!("aside-{number}")))
-            // While this process has the lock, no other process creates a file with the unused name.
+            // While this process has the file's lock, no other process creates a file with the unused name.
             .find(|path| path.symlink_metadata().is_err());
-        let no_name = || format!("cannot rename {}: all quarantine names are in use", self.path.display());
+        let no_name = || format!("cannot rename {}: no unused file name is left", self.path.display());
         let quarantine = free.ok_or_else(|| Error::new(ErrorCode::StoreUnwritable, no_name()))?;
         match std::fs::rename(&self.path, &quarantine) {
             // Another process may have removed the file.

@@ -18,7 +18,7 @@ use crate::{
     Result, Secret, Store, StoreAbout, sanitize,
 };
 
-/// Some tools overwrite their login file in place, so an incomplete file is read again after a pause.
+/// How often an incomplete login file is read again. Some tools overwrite their login file in place.
 const REREADS: usize = 20;
 const REREAD_PAUSE: Duration = Duration::from_millis(10);
 
@@ -42,7 +42,7 @@ enum Found {
     Nothing,
     /// A login that the broker can use.
     Login(FileLogin),
-    /// Content that the broker cannot use. `why` is the reason; `torn` means that the content is incomplete.
+    /// Login file content that the broker cannot use. `why` is the reason; `torn` means incomplete.
     Other { why: String, torn: bool },
 }
 
@@ -271,7 +271,7 @@ impl Join {
     }
 
     fn read_file(&self) -> FileContent {
-        // Reads size and times before the content, so that the next save detects a write in between.
+        // Reads the file's size and times before its content, so that the next save detects a write in between.
         let version = Version::of(self.file.path());
         let bytes = read_bytes(self.file.path());
         let found = match &bytes {
@@ -314,7 +314,7 @@ impl Join {
         match found {
             // A missing folder may be on an unmounted disk, so the broker does not treat this as a logout.
             Found::Nothing if record.is_external() && !self.folder_exists() => {
-                record.set_file_unusable(&path, "cannot be read: its folder does not exist");
+                record.set_file_unusable(&path, "cannot be read: the login file's folder does not exist");
             }
             Found::Nothing => record.join(&path, None, now),
             Found::Other { why, .. } => record.set_file_unusable(&path, why),

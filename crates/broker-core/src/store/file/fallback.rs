@@ -80,7 +80,7 @@ impl FallbackStore {
     }
 
     pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
-        let mut last_error = std::io::Error::other("no runtime folder for records is configured");
+        let mut last_error = std::io::Error::other("this program saves no records in runtime folders");
         for folder in &self.folders {
             let path = folder.join(self.name(provider, "json"));
             match make(folder).and_then(|()| platform::write_private(&path, bytes)) {

@@ -69,7 +69,7 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
     };
     let has = |option: &str| mount.is_some_and(|mount| mount.options.split(',').any(|each| each == option));
     let reach = match kind {
-        // NFS servers support flock(2) by default, with lockd for version 3 (see nfs(5)).
+        // By default, an NFS server applies flock(2) locks to all its clients (see nfs(5)).
         "nfs" if has("local_lock=none") => LockScope::Hosts,
         "nfs" if has("local_lock=all") || has("local_lock=flock") || has("nolock") => LockScope::Host,
         "lustre" if has("flock") => LockScope::Hosts,

@@ -1,4 +1,4 @@
-//! File locks with flock(2), and who has them.
+//! File locks with flock(2), and the processes that have them.
 
 use std::fs::{File, TryLockError};
 use std::io::Read;
@@ -24,7 +24,7 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
         Err(TryLockError::Error(error)) if platform::has_no_locks(&error) => return Ok(Attempt::Unsupported),
         Err(TryLockError::Error(error)) => return Err(cannot_write("lock", path, error)),
     }
-    // A cleanup program may have removed the file before the lock was taken. Other processes then lock a new file.
+    // A cleanup program may have removed the lock file before it was locked. Other processes then lock a new file.
     if !Version::is_at(path, &lock) {
         return Ok(Attempt::Busy(None));
     }

@@ -19,7 +19,7 @@ pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.exa
 
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// A fault of one request to a service.
+/// A fault that the test injects into one request to a fake service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The connection fails, so the service gets no request.
@@ -51,7 +51,7 @@ pub(super) struct Family {
     pub(super) issuer: usize,
     pub(super) current: String,
     pub(super) ended: bool,
-    /// Whether the newest refresh token may have been lost. The record file may then contain an older refresh token.
+    /// Whether a lost response contained the newest refresh token. The record file may then contain an older one.
     pub(super) excused: bool,
 }
 
@@ -150,7 +150,7 @@ impl Service {
 #[derive(Clone, Default)]
 pub(super) struct Wire {
     service: Arc<Mutex<Service>>,
-    /// Notified when the test must kill the process that sent a request.
+    /// Notified by the fake services when the test must kill the process that sent a request.
     pub(super) dies: Arc<Notify>,
 }
 

@@ -1,4 +1,4 @@
-//! Carbon Mapper: password login, refresh, and scoped tokens.
+//! A fake Carbon Mapper server: password login, refresh, and scoped tokens.
 
 mod account;
 mod login;
@@ -156,7 +156,7 @@ impl State {
     }
 }
 
-/// Accepts only access tokens, because scoped tokens cannot manage the account's tokens.
+/// Checks that the bearer token is an access token: scoped tokens cannot create, list or delete tokens.
 fn logged_in(logins: &Logins, call: &Seen) -> Result<(), Reply> {
     match call.bearer() {
         Some(token) if logins.is_live(token, Kind::Access) => Ok(()),

@@ -91,7 +91,7 @@ impl Codes {
         (device_code, user_code)
     }
 
-    /// Returns the scope of an approved device login, or the error code for the response.
+    /// Handles a poll: returns the scope of an approved device login, or the error code for the response.
     pub(super) fn poll(&mut self, device_code: &str) -> Result<String, &'static str> {
         let now = self.clock.now();
         let device = self.devices.get_mut(device_code).ok_or("invalid_grant")?;

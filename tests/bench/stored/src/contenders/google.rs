@@ -32,7 +32,7 @@ pub(super) fn contender(runtime: &Runtime) -> Box<dyn Contender> {
 
 fn answer(mut stream: TcpStream) {
     let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
-    // Reads until the headers end and the body's `refresh_token` field has arrived.
+    // Reads the request until its headers end and the body's `refresh_token` field has arrived.
     while !read.windows(4).any(|end| end == b"\r\n\r\n") || !read.windows(7).any(|text| text == b"refresh") {
         match stream.read(&mut buffer) {
             Ok(1..) => read.extend_from_slice(&buffer),

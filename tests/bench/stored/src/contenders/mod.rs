@@ -42,6 +42,6 @@ fn repeat<T>(calls: u32, mut get: impl FnMut() -> T) {
 fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(ready) => ready,
-        Poll::Pending => panic!("a stored token is returned without a wait"),
+        Poll::Pending => panic!("the cache must return a stored token without a wait"),
     }
 }

@@ -12,12 +12,12 @@ struct Stored(World);
 
 struct Awaited(World);
 
-/// Returns a benchmark of each broker method that returns a stored token: `stored` and `token`.
+/// Returns the benchmarks of two broker methods, `stored` and `token`. Both return a stored token.
 pub fn ours(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     vec![Box::new(Stored(filled(runtime))), Box::new(Awaited(filled(runtime)))]
 }
 
-/// Creates a broker, and stores a token of each provider.
+/// Creates a broker that has a stored token for each provider.
 fn filled(runtime: &Runtime) -> World {
     let world = World::new(Duration::ZERO);
     for provider in PROVIDERS {
