@@ -93,7 +93,7 @@ fn exec_passes_settings_of_all_providers_but_no_secrets() {
     assert_eq!(run.ends(0).out, "BROKER_PROVIDERS__LAB__TOKEN_URL=https://example.org/other\n");
 }
 
-/// If the broker read only part of a provider's table, it could miss the URL and send the secret to the default URL.
+// The broker must not use an incompletely read table: without its URL, the secret would go to the default URL.
 #[test]
 fn library_refuses_provider_not_named_in_setup_providers() {
     let part = "providers.lab.kind = \"static\"\n";

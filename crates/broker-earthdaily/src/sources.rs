@@ -19,9 +19,9 @@ pub struct Credentials {
     pub place: String,
     /// The section, if the source is an INI file.
     pub section: Option<String>,
-    /// The API token, or the client secret of a legacy client.
+    /// The API token, or the client secret if the source also has a client ID.
     pub secret: Secret,
-    /// The client ID of a legacy client.
+    /// The client ID, if the source has one. Newer sources have only an API token.
     pub client_id: Option<String>,
     /// The token URL, which may be invalid.
     pub auth_url: Option<String>,

@@ -16,7 +16,7 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 /// A token endpoint and the client that sends requests to it.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenEndpoint<'a> {
-    /// The URL of the endpoint.
+    /// The URL of the token endpoint.
     pub url: &'a ServiceUrl,
     /// The client and its authentication.
     pub client: ClientAuth<'a>,

@@ -22,7 +22,7 @@ pub enum KeyringState {
     Absent,
 }
 
-/// Lists and migrates the record files.
+/// Lists the record files, and rewrites them in the configured storage format.
 #[derive(Debug)]
 pub struct Records {
     store: FileStore,

@@ -81,13 +81,13 @@ impl Record {
         self.current.account.as_deref()
     }
 
-    /// Returns the grant, even if the service refused it.
+    /// Returns the stored login (such as a refresh token), even if the service has refused it.
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
         self.current.grant.as_ref()
     }
 
-    /// Returns the grant, unless the service refused it.
+    /// Returns the stored login (such as a refresh token), unless the service has refused it.
     #[must_use]
     pub fn usable_grant(&self) -> Option<&Grant> {
         self.grant().filter(|grant| grant.refused_at.is_none() && !grant.secret.expose().is_empty())

@@ -28,7 +28,7 @@ fn settings_error_names_the_configuration_key() {
         (table(json!({ "params": { "actor_token": "KANARIE" } })), "params", "`actor_token`"),
         (table(json!({ "params": { "code_challenge": "x" } })), "params", "`code_challenge`"),
         (table(json!({ "params": { "list": ["KANARIE"] } })), "params", "text for `list`"),
-        (table(json!({ "fields": { "scope": " " } })), "fields.scope", "a path"),
+        (table(json!({ "fields": { "scope": " " } })), "fields.scope", "the path of a field"),
         (json!({ "from": "", "token_url": TOKEN }), "from", "provider name"),
         (json!({ "flow": "token_exchange", "from": "a b", "token_url": TOKEN }), "from", "provider name"),
         (table(json!({ "redirect_uri": "http://127.0.0.2/cb" })), "redirect_uri", "this machine"),

@@ -10,12 +10,18 @@ pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     let elsewhere = subject.world().broker(subject.elsewhere());
     if let Ok(got) = token(&elsewhere).await {
-        assert!(!got.secret().same_as(stored.secret()), "issuers: the token of another issuer was returned");
+        assert!(
+            !got.secret().same_as(stored.secret()),
+            "test of issuers: the token of another issuer was returned"
+        );
     }
     let sent = format!("{:?}", subject.service().seen());
-    assert!(!sent.contains(stored.secret().expose()), "issuers: the token was sent to another issuer");
+    assert!(
+        !sent.contains(stored.secret().expose()),
+        "test of issuers: the token was sent to another issuer"
+    );
     let back = token_of_new_process(subject).await.expect("the stored token");
-    assert!(back.secret().same_as(stored.secret()), "issuers: the first issuer's token was replaced");
+    assert!(back.secret().same_as(stored.secret()), "test of issuers: the first issuer's token was replaced");
 }
 
 /// A scope that every service rejects.

@@ -11,23 +11,27 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     let before = std::fs::read(&path).expect("a record");
     let has_grant = subject.world().record().expect("a record")["grant"].is_object();
     let out = broker.logout(World::NAME, false).await.expect("a logout");
-    assert!(out.had_login, "logout: `LoggedOut::had_login` should be true");
-    assert!(!path.exists(), "logout: the record still exists");
+    assert!(out.had_login, "test of a logout: `LoggedOut::had_login` should be true");
+    assert!(!path.exists(), "test of a logout: the record still exists");
     if !has_grant {
-        let next = token_of_new_process(subject).await.expect("logout: no token for the configured secret");
-        assert!(!next.secret().same_as(stored.secret()), "logout: the deleted token was returned");
+        let next = token_of_new_process(subject)
+            .await
+            .expect("test of a logout: no token for the configured secret");
+        assert!(!next.secret().same_as(stored.secret()), "test of a logout: the deleted token was returned");
         return;
     }
     let error = token(&broker).await.expect_err("logged out");
-    assert_eq!(error.kind(), ErrorKind::LoginRequired, "logout: {error}");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "test of a logout: {error}");
     if !out.at_service.revoked {
         return;
     }
     // A copy of the deleted record must not work, because its grant is revoked.
     std::fs::write(&path, before).expect("a record");
     expire(subject, &stored);
-    let error = token_of_new_process(subject).await.expect_err("logout: the service still accepts the grant");
-    assert_eq!(error.kind(), ErrorKind::LoginRequired, "logout: {error}");
+    let error = token_of_new_process(subject)
+        .await
+        .expect_err("test of a logout: the service still accepts the grant");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "test of a logout: {error}");
 }
 
 pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
@@ -38,13 +42,20 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
     let requested = !subject.service().seen().is_empty();
     subject.service().clear_faults();
     let Err(error) = out else {
-        assert!(!requested, "logout: the revocation failed, but the logout succeeded");
+        assert!(!requested, "test of a logout: the revocation failed, but the logout succeeded");
         return;
     };
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "logout: {error}");
-    let still = token_of_new_process(subject).await.expect("failed logout: the stored token was lost");
-    assert!(still.secret().same_as(stored.secret()), "failed logout: the stored token was replaced");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "test of a logout: {error}");
+    let still =
+        token_of_new_process(subject).await.expect("test of a failed logout: the stored token was lost");
+    assert!(
+        still.secret().same_as(stored.secret()),
+        "test of a failed logout: the stored token was replaced"
+    );
     let local = broker.logout(World::NAME, true).await.expect("logout without revocation failed");
-    assert!(local.had_login, "logout without revocation: `LoggedOut::had_login` should be true");
-    assert!(subject.world().record().is_none(), "logout without revocation: the record still exists");
+    assert!(local.had_login, "test of a logout without revocation: `LoggedOut::had_login` should be true");
+    assert!(
+        subject.world().record().is_none(),
+        "test of a logout without revocation: the record still exists"
+    );
 }

@@ -10,8 +10,14 @@ pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     // A new process reads the token from the record file.
     let second = token_of_new_process(subject).await.expect("the stored token");
-    assert!(first.secret().same_as(second.secret()), "stored token: the broker returned another token");
-    assert!(subject.service().seen().is_empty(), "stored token: the broker sent a request for a valid token");
+    assert!(
+        first.secret().same_as(second.secret()),
+        "test of a stored token: the broker returned another token"
+    );
+    assert!(
+        subject.service().seen().is_empty(),
+        "test of a stored token: the broker sent a request although the token was valid"
+    );
 }
 
 pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
@@ -19,7 +25,10 @@ pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
     for round in 0..3 {
         expire(subject, &last);
         let next = token(&broker).await.unwrap_or_else(|error| panic!("renewal {round} failed: {error}"));
-        assert!(!next.secret().same_as(last.secret()), "renewal {round}: the expired token was returned");
+        assert!(
+            !next.secret().same_as(last.secret()),
+            "test of renewal {round}: the expired token was returned"
+        );
         last = next;
     }
 }
@@ -49,19 +58,27 @@ pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     call.abort();
-    assert!(call.await.is_err(), "cancelled call: the call ended before the test cancelled it");
+    assert!(call.await.is_err(), "test of a cancelled call: the call ended before the test cancelled it");
     drop(hold);
     broker.wait_idle().await;
     let kept = token_of_new_process(subject).await.expect("a token");
-    assert!(!kept.secret().same_as(old.secret()), "cancelled call: the new token was not stored");
-    assert_eq!(subject.service().count(route), 1, "cancelled call: the broker sent more than one request");
+    assert!(!kept.secret().same_as(old.secret()), "test of a cancelled call: the new token was not stored");
+    assert_eq!(
+        subject.service().count(route),
+        1,
+        "test of a cancelled call: the broker sent more than one request"
+    );
 }
 
 pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
     let (broker, old) = with_expired_token(subject).await;
     let slow = Fault::Delay(Duration::from_millis(100));
     subject.service().fault(subject.renewal_route(), slow);
-    let new = token(&broker).await.expect("slow service: the broker returned no token");
-    assert!(!new.secret().same_as(old.secret()), "slow service: the expired token was returned");
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow service: the broker sent a retry");
+    let new = token(&broker).await.expect("test of a slow service: the broker returned no token");
+    assert!(!new.secret().same_as(old.secret()), "test of a slow service: the expired token was returned");
+    assert_eq!(
+        subject.service().count(subject.renewal_route()),
+        1,
+        "test of a slow service: the broker sent a retry"
+    );
 }
