@@ -122,10 +122,10 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
     }
     match result {
         Err(error) => {
-            assert!(may_end && is_final(&error), "test of fault {name}: the renewal failed: {error}")
+            assert!(may_end && is_final(&error), "test of fault {name}: the renewal failed: {error}");
         }
         Ok(new) => {
-            assert!(!new.secret().same_as(old.secret()), "test of fault {name}: expired token was returned")
+            assert!(!new.secret().same_as(old.secret()), "test of fault {name}: expired token was returned");
         }
     }
     let next = token(&logged_in(subject).await).await;
