@@ -29,8 +29,9 @@ impl Screen {
     fn after(sandbox: &Sandbox, before: &str, words: &str) -> Self {
         let louder = louder(&words.split(' ').collect::<Vec<_>>()).join(" ");
         let line = format!("{before}; exec {} {words} {louder}", broker_binary().display());
-        let mut command =
-            program(sandbox, "script", &["--quiet", "--return", "--command", &line, "/dev/null"]);
+        // A test that waits for text that never appears must fail.
+        let script = ["2m", "script", "--quiet", "--return", "--command", &line, "/dev/null"];
+        let mut command = program(sandbox, "timeout", &script);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`script` runs");
         let (keys, output) = (child.stdin.take().expect("keys"), child.stdout.take().expect("a screen"));
         Self { child, keys, output, seen: String::new() }

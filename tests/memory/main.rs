@@ -125,7 +125,7 @@ async fn dropped_secrets_leave_no_copies_in_memory() {
         let stored = broker.stored("earthdaily", &request).expect("a record").expect("a token");
         assert!(stored.secret().expose().starts_with(record.0));
         assert!(record.hits() > 0, "the stored token is not found");
-        // This renewal fails, but reads the token and writes the record again.
+        // The renewal fails, but the broker copies the stored token while it rewrites the record.
         broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
         drop((stored, broker));
         assert_eq!(record.hits(), 0, "copies of the record's token, {style}");

@@ -99,7 +99,8 @@ impl Provider for CarbonMapper {
             (_, None) => "a login".to_owned(),
         };
         let env_token = self.env_token_without(None);
-        let env_token = env_token.map(|_| format!("{} (used if you are not logged in)", env_token::VARIABLE));
+        let env_token = env_token
+            .map(|_| format!("environment variable {} (used if you are not logged in)", env_token::VARIABLE));
         [login].into_iter().chain(env_token).collect()
     }
 

@@ -243,8 +243,8 @@ impl Context {
         if response.is_transient() { Err(AttemptFailure::Response(response)) } else { Ok(response) }
     }
 
-    /// Runs an exchange that is not an HTTP request. If `work` fails without a refusal, the service may have issued a
-    /// token. Termination signals are delayed as in [`Context::send`].
+    /// Gets a token with `work`, which uses something other than HTTP, such as a program. After an error that is no
+    /// refusal, the broker assumes that a token may exist. Delays termination signals like [`Context::send`].
     pub async fn exchange<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.check_not_cancelled().await?;
         self.in_flight.begin();

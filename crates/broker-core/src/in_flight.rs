@@ -19,7 +19,7 @@ impl InFlightOperations {
         InFlight { operations: self.clone(), begun: AtomicBool::new(false) }
     }
 
-    /// Waits until no operation is in flight.
+    /// Waits until all exchanges have ended, so that their results are saved.
     pub(crate) async fn wait_idle(&self) {
         // An error would mean that the sender was dropped, but `self` owns the sender.
         let _ = self.0.subscribe().wait_for(|begun| *begun == 0).await;

@@ -306,7 +306,7 @@ impl Provider for Plugin {
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        // Before the first exchange, the broker does not know whether the plugin supports a login.
+        // A record without this entry is new: the plugin has not yet said whether it supports a login.
         record.usable_grant().is_some() || record.metadata(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
     }
 

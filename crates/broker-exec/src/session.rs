@@ -211,7 +211,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Checks the URL of a page that the user should open.
+    /// Returns the URL of the login page that the user should open. Fails if the URL is not https or loopback.
     fn page(&mut self, url: &str) -> Result<String> {
         let url =
             ServiceUrl::parse(url).map_err(|_| self.broken("the URL of the login page is not https"))?;

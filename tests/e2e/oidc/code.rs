@@ -173,7 +173,7 @@ fn address_pasted_from_a_remote_browser_completes_login() {
     let end = sign_in(&mut browser, &page_on(&seen)).location().expect("an address");
     let state = end.split("state=").nth(1).and_then(|rest| rest.split('&').next()).expect("a state");
     screen.types("\n");
-    screen.wait_for("this text is not the address");
+    screen.wait_for("the pasted text is not the address");
     screen.types(&format!("{}\n", end.replace(state, "forged")));
     screen.wait_for("the pasted address belongs to another login");
     screen.types(&format!("{end}\n"));

@@ -123,7 +123,7 @@ impl Operation {
             process_lock = self.slot.process_mutex.clone().lock_owned() => Ok(process_lock),
             error = self.context.cancelled() => Err(error),
             () = tokio::time::sleep(limit) => {
-                let task = format!("another task of this process (PID {})", std::process::id());
+                let task = format!("another call in this process (PID {})", std::process::id());
                 Err(lock_timeout(&task, limit))
             }
         }

@@ -15,7 +15,7 @@ use chrono::TimeDelta;
 use crate::broker::issue;
 use crate::{builder, files, issuer};
 
-/// A provider that derives its token from another provider's token, if `needs` is set.
+/// A provider that needs a token of the provider `needs` to get its own token. `None`: needs no other token.
 struct Derived {
     issuer: Issuer,
     needs: Option<&'static str>,

@@ -228,7 +228,7 @@ async fn refresh_token_is_saved_if_response_lacks_access_token() {
 }
 
 #[tokio::test]
-async fn changed_params_setting_replaces_token_without_login() {
+async fn changed_params_setting_renews_token_and_keeps_login() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     let write = TokenRequest::new().scope("write");
     assert_eq!(secret(&lab.broker(refresh_token())).await, "token-1");

@@ -21,7 +21,10 @@ pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
         "test of issuers: the token was sent to another issuer"
     );
     let back = token_of_new_process(subject).await.expect("the stored token");
-    assert!(back.secret().same_as(stored.secret()), "test of issuers: the first issuer's token was replaced");
+    assert!(
+        back.secret().same_as(stored.secret()),
+        "test of issuers: the token of another issuer replaced the stored token"
+    );
 }
 
 /// A scope that every service rejects.

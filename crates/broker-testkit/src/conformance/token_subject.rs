@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::Subject;
 use crate::{Server, TestPrompt, TokenService, TokenServiceOptions, World};
 
-/// How often the prompt answers with the password, which is more than any test needs.
+/// How often the fake prompt can enter the password: more often than any test logs in.
 const LOGINS: usize = 8;
 
-/// A provider under test that logs in to a [`TokenService`]. The prompt answers with the password.
+/// A provider under test that logs in to a [`TokenService`]. A fake prompt enters the password.
 pub struct TokenSubject {
     /// The test environment.
     pub world: World,

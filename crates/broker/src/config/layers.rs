@@ -243,7 +243,7 @@ fn is_secret_table(table: &Dict) -> bool {
     !table.is_empty() && table.iter().all(is_source)
 }
 
-/// Whether the table of the setting `key` says where to read one secret. The setting `secrets` has many secrets.
+/// Whether the table of the setting `key` says where to read one secret. `secrets` does not: it has many secrets.
 pub(super) fn is_source(key: &str, table: &Dict) -> bool {
     key != "secrets" && table.len() == 1 && is_secret_table(table)
 }
