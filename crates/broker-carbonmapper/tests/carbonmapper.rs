@@ -140,6 +140,6 @@ async fn provider_of_kind_carbonmapper_passes_conformance_suite() {
 }
 
 #[tokio::test]
-async fn provider_of_kind_login_passes_conformance_suite() {
+async fn provider_with_kind_login_in_toml_passes_conformance_suite() {
     conforms(broker_login::KIND).await;
 }

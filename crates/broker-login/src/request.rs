@@ -285,7 +285,7 @@ fn basic(values: &Values<'_>) -> Result<Secret> {
 /// The error for a username that contains the separator of RFC 7617 section 2.
 pub(crate) const NO_COLON: &str = "HTTP Basic does not allow a colon in the username";
 
-/// The text that replaces each secret in the sample of a URL.
+/// The text that replaces each secret in an example of a configured URL, which checks the URL.
 const SECRET_SAMPLE: &str = "0-a-secret-0";
 
 /// Fills the URL with sample values. Fails if a value could change the host, or if the path contains secrets.

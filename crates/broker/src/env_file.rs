@@ -41,7 +41,7 @@ impl EnvFile {
         Ok(Self { path: path.to_owned(), variables, beneath })
     }
 
-    /// Returns the names of the variables in the file.
+    /// Returns the names of the variables that the dotenv file sets.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str)
     }

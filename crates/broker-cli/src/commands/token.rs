@@ -72,7 +72,7 @@ fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<
     ));
     context.say(&format!("to log in on another host, run: broker login {provider} --refresh-token-stdin"));
     context.say(
-        "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in",
+        "note: if the service replaces refresh tokens at each use, only this host or the other one stays logged in",
     );
     Ok(format!("{}\n", secret.expose()))
 }

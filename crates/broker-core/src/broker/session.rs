@@ -44,8 +44,8 @@ impl Broker {
         self.run(provider, |operation| async move { operation.token_or_login(&request).await }).await
     }
 
-    /// Returns the stored refresh token, for a login on another host. If the service rotates refresh tokens, only one
-    /// of the two hosts stays logged in.
+    /// Returns the stored refresh token, for a login on another host. If the service rotates refresh tokens, one of
+    /// the hosts then loses its login.
     pub fn refresh_token(&self, provider: &str) -> Result<Secret> {
         self.inner.refresh_token(provider).map_err(|error| error.for_provider(provider))
     }

@@ -123,7 +123,7 @@ struct Machine {
     processes: Vec<Process>,
     /// For each of the two [`ISSUERS`], the number of the newest refresh token that was in the record file.
     newest: [u64; 2],
-    /// For each of the two [`ISSUERS`], the value of `x_foreign`: an unknown field that the broker must keep.
+    /// For each of [`ISSUERS`], the value of the record's field `x_foreign`, which the broker does not know but must keep.
     foreign: [Option<u64>; 2],
     _root: tempfile::TempDir,
 }

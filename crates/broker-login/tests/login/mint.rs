@@ -104,7 +104,7 @@ async fn mint_request_contains_expiry_in_configured_pattern() {
 }
 
 #[tokio::test]
-async fn mint_uses_refresh_token_if_login_token_expires_soon() {
+async fn refresh_token_is_spent_if_login_token_expires_soon() {
     let server = RecordingServer::start(|request| match request.path.as_str() {
         "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
         _ => (200, json!({ "access_token": "t" }).to_string()),

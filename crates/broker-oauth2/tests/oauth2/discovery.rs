@@ -68,7 +68,7 @@ async fn configured_token_endpoint_is_used_without_discovery() {
 }
 
 #[tokio::test]
-async fn device_flow_without_login_fails_without_a_request() {
+async fn token_call_before_device_login_sends_no_request() {
     let lab = lab(OIDC);
     let table = json!({ "flow": "device", "issuer": ISSUER, "client_id": "me" });
     let error = token(&lab.broker(table)).await.expect_err("no login");

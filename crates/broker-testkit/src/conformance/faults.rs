@@ -41,15 +41,18 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
     subject.service().fault_always(subject.renewal_route(), fault);
     let broker = subject.world().broker(subject.provider());
     let error = token(&broker).await.expect_err(name);
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "test of fault {name}: {error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "failed test of fault {name}: {error}");
     let after = subject.world().record().expect("a record");
     for key in ["secret", "issued_at", "refused_at"] {
-        assert_eq!(before["grant"][key], after["grant"][key], "test of fault {name}: `grant.{key}` changed");
+        assert_eq!(
+            before["grant"][key], after["grant"][key],
+            "failed test of fault {name}: `grant.{key}` changed"
+        );
     }
     if name == "hang" && after["grant"].is_object() {
         assert!(
             after["grant"]["sent_at"].is_string(),
-            "test of fault {name}: the record lacks `grant.sent_at`"
+            "failed test of fault {name}: the record lacks `grant.sent_at`"
         );
     }
     subject.service().clear_faults();
@@ -57,12 +60,13 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
         pause_is_respected(subject, name, wait).await;
     }
     let renewed = token(&broker).await;
-    renewed
-        .unwrap_or_else(|error| panic!("test of fault {name}: the renewal after the fault failed: {error}"));
+    renewed.unwrap_or_else(|error| {
+        panic!("failed test of fault {name}: the renewal after the fault failed: {error}")
+    });
     let after = subject.world().record().expect("a record");
     assert!(
         after["grant"]["sent_at"].is_null(),
-        "test of fault {name}: the record still contains `grant.sent_at`"
+        "failed test of fault {name}: the record still contains `grant.sent_at`"
     );
 }
 
@@ -70,14 +74,14 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
 async fn pause_is_respected<S: Subject>(subject: &S, name: &str, wait: Duration) {
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("too early");
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "test of fault {name}: {error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "failed test of fault {name}: {error}");
     assert!(
         error.retry_after().is_some_and(|left| left <= wait),
-        "test of fault {name}: no remaining `Retry-After`"
+        "failed test of fault {name}: no remaining `Retry-After`"
     );
     assert!(
         subject.service().seen().is_empty(),
-        "test of fault {name}: request sent before `Retry-After` passed"
+        "failed test of fault {name}: request sent before `Retry-After` passed"
     );
     subject.world().clock.advance(TimeDelta::from_std(wait).expect("a wait"));
 }
@@ -89,16 +93,17 @@ pub(super) async fn fault_keeps_stored_token<S: Subject>(subject: &S, name: &str
     subject.service().fault_always(subject.renewal_route(), fault);
     for round in 0..3 {
         let got = token_of_new_process(subject).await;
-        let got =
-            got.unwrap_or_else(|error| panic!("test of fault {name}: the stored token was lost: {error}"));
+        let got = got.unwrap_or_else(|error| {
+            panic!("failed test of fault {name}: the stored token was lost: {error}")
+        });
         assert!(
             got.secret().same_as(stored.secret()),
-            "test of fault {name}: the stored token was not returned"
+            "failed test of fault {name}: the stored token was not returned"
         );
         let sent = subject.service().count(subject.renewal_route());
         assert!(
             (1..=3).contains(&sent),
-            "test of fault {name}: call {round} sent {sent} requests instead of 1 to 3"
+            "failed test of fault {name}: call {round} sent {sent} requests instead of 1 to 3"
         );
     }
 }
@@ -116,20 +121,23 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
     let mut result = token_of_new_process(subject).await;
     if !result.as_ref().is_err_and(is_final) {
         if let Err(error) = result {
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "test of fault {name}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "failed test of fault {name}: {error}");
         }
         result = token_of_new_process(subject).await;
     }
     match result {
         Err(error) => {
-            assert!(may_end && is_final(&error), "test of fault {name}: the renewal failed: {error}");
+            assert!(may_end && is_final(&error), "failed test of fault {name}: the renewal failed: {error}");
         }
         Ok(new) => {
-            assert!(!new.secret().same_as(old.secret()), "test of fault {name}: expired token was returned");
+            assert!(
+                !new.secret().same_as(old.secret()),
+                "failed test of fault {name}: expired token was returned"
+            );
         }
     }
     let next = token(&logged_in(subject).await).await;
-    next.unwrap_or_else(|error| panic!("test of fault {name}: no token after a new login: {error}"));
+    next.unwrap_or_else(|error| panic!("failed test of fault {name}: no token after a new login: {error}"));
 }
 
 /// Returns whether a renewal replaces the stored grant: then the service accepts each grant only once.
@@ -148,10 +156,14 @@ pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
     let fault = Fault::edit(|answer| answer["error"] = "server_error".into());
     subject.service().fault(subject.renewal_route(), fault);
     if let Err(error) = token_of_new_process(subject).await {
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "test of a rotated grant: {error}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "failed test of a rotated grant: {error}");
     }
     let next = token_of_new_process(subject).await;
-    let next = next
-        .unwrap_or_else(|error| panic!("test of a rotated grant: the new refresh token was lost: {error}"));
-    assert!(!next.secret().same_as(old.secret()), "test of a rotated grant: the expired token was returned");
+    let next = next.unwrap_or_else(|error| {
+        panic!("failed test of a rotated grant: the new refresh token was lost: {error}")
+    });
+    assert!(
+        !next.secret().same_as(old.secret()),
+        "failed test of a rotated grant: the expired token was returned"
+    );
 }

@@ -12,18 +12,18 @@ pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
     if let Ok(got) = token(&elsewhere).await {
         assert!(
             !got.secret().same_as(stored.secret()),
-            "test of issuers: the token of another issuer was returned"
+            "failed test of issuers: the token of another issuer was returned"
         );
     }
     let sent = format!("{:?}", subject.service().seen());
     assert!(
         !sent.contains(stored.secret().expose()),
-        "test of issuers: the token was sent to another issuer"
+        "failed test of issuers: the token was sent to another issuer"
     );
     let back = token_of_new_process(subject).await.expect("the stored token");
     assert!(
         back.secret().same_as(stored.secret()),
-        "test of issuers: the token of another issuer replaced the stored token"
+        "failed test of issuers: the token of another issuer replaced the stored token"
     );
 }
 

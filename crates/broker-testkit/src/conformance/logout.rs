@@ -11,17 +11,20 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     let before = std::fs::read(&path).expect("a record");
     let has_grant = subject.world().record().expect("a record")["grant"].is_object();
     let out = broker.logout(World::NAME, false).await.expect("a logout");
-    assert!(out.had_login, "test of a logout: `LoggedOut::had_login` should be true");
-    assert!(!path.exists(), "test of a logout: the record still exists");
+    assert!(out.had_login, "failed test of a logout: `LoggedOut::had_login` should be true");
+    assert!(!path.exists(), "failed test of a logout: the record still exists");
     if !has_grant {
         let next = token_of_new_process(subject)
             .await
-            .expect("test of a logout: no token for the configured secret");
-        assert!(!next.secret().same_as(stored.secret()), "test of a logout: the deleted token was returned");
+            .expect("failed test of a logout: no token for the configured secret");
+        assert!(
+            !next.secret().same_as(stored.secret()),
+            "failed test of a logout: the deleted token was returned"
+        );
         return;
     }
     let error = token(&broker).await.expect_err("logged out");
-    assert_eq!(error.kind(), ErrorKind::LoginRequired, "test of a logout: {error}");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "failed test of a logout: {error}");
     if !out.at_service.revoked {
         return;
     }
@@ -30,8 +33,8 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     expire(subject, &stored);
     let error = token_of_new_process(subject)
         .await
-        .expect_err("test of a logout: the service still accepts the grant");
-    assert_eq!(error.kind(), ErrorKind::LoginRequired, "test of a logout: {error}");
+        .expect_err("failed test of a logout: the service still accepts the grant");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "failed test of a logout: {error}");
 }
 
 pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
@@ -42,20 +45,24 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
     let requested = !subject.service().seen().is_empty();
     subject.service().clear_faults();
     let Err(error) = out else {
-        assert!(!requested, "test of a logout: the revocation failed, but the logout succeeded");
+        assert!(!requested, "failed test of a logout: the revocation failed, but the logout succeeded");
         return;
     };
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "test of a logout: {error}");
-    let still =
-        token_of_new_process(subject).await.expect("test of a failed logout: the stored token was lost");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "failed test of a logout: {error}");
+    let still = token_of_new_process(subject)
+        .await
+        .expect("failed test of a failed logout: the stored token was lost");
     assert!(
         still.secret().same_as(stored.secret()),
-        "test of a failed logout: the stored token was replaced"
+        "failed test of a failed logout: the stored token was replaced"
     );
     let local = broker.logout(World::NAME, true).await.expect("logout without revocation failed");
-    assert!(local.had_login, "test of a logout without revocation: `LoggedOut::had_login` should be true");
+    assert!(
+        local.had_login,
+        "failed test of a logout without revocation: `LoggedOut::had_login` should be true"
+    );
     assert!(
         subject.world().record().is_none(),
-        "test of a logout without revocation: the record still exists"
+        "failed test of a logout without revocation: the record still exists"
     );
 }

@@ -13,25 +13,35 @@ pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     if !subject.end_grant() {
         assert!(
             !grant,
-            "test of a refused grant: `Subject::end_grant` returned false, but the record has a grant"
+            "failed test of a refused grant: `Subject::end_grant` returned false, but the record has a grant"
         );
         return;
     }
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
-    assert_eq!(forced.kind(), ErrorKind::LoginRequired, "test of a refused grant: {forced}");
-    let still =
-        token_of_new_process(subject).await.expect("test of a refused grant: the stored token was lost");
+    assert_eq!(forced.kind(), ErrorKind::LoginRequired, "failed test of a refused grant: {forced}");
+    let still = token_of_new_process(subject)
+        .await
+        .expect("failed test of a refused grant: the stored token was lost");
     assert!(
         still.secret().same_as(stored.secret()),
-        "test of a refused grant: the stored token was not returned"
+        "failed test of a refused grant: the stored token was not returned"
     );
     expire(subject, &stored);
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("a login is needed");
-    assert_eq!(error.kind(), ErrorKind::LoginRequired, "test of a refused grant: {error}");
-    assert_eq!(error.hint(), Some(&Hint::LogIn), "test of a refused grant: the error lacks `Hint::LogIn`");
-    assert!(subject.service().seen().is_empty(), "test of a refused grant: the broker sent the grant again");
-    token(&logged_in(subject).await).await.expect("test of a refused grant: no token after a new login");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "failed test of a refused grant: {error}");
+    assert_eq!(
+        error.hint(),
+        Some(&Hint::LogIn),
+        "failed test of a refused grant: the error lacks `Hint::LogIn`"
+    );
+    assert!(
+        subject.service().seen().is_empty(),
+        "failed test of a refused grant: the broker sent the grant again"
+    );
+    token(&logged_in(subject).await)
+        .await
+        .expect("failed test of a refused grant: no token after a new login");
 }
 
 /// Checks that `invalid_client` is final, and that the stored token is still used.
@@ -40,21 +50,23 @@ pub(super) async fn refusal_is_final<S: Subject>(subject: &S) {
     make_due(subject, &stored);
     subject.service().fault_always(subject.renewal_route(), refusal(401, "invalid_client", "unknown client"));
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
-    assert!(is_final(&forced), "test of a refused client: {forced}");
-    let still =
-        token_of_new_process(subject).await.expect("test of a refused client: the stored token was lost");
+    assert!(is_final(&forced), "failed test of a refused client: {forced}");
+    let still = token_of_new_process(subject)
+        .await
+        .expect("failed test of a refused client: the stored token was lost");
     assert!(
         still.secret().same_as(stored.secret()),
-        "test of a refused client: the stored token was not returned"
+        "failed test of a refused client: the stored token was not returned"
     );
     expire(subject, &stored);
     let error = token_of_new_process(subject).await.expect_err("refused");
-    assert!(is_final(&error), "test of a refused client: {error}");
+    assert!(is_final(&error), "failed test of a refused client: {error}");
     subject.service().clear_faults();
-    let renewed =
-        token(&logged_in(subject).await).await.expect("test of a refused client: no token after a new login");
+    let renewed = token(&logged_in(subject).await)
+        .await
+        .expect("failed test of a refused client: no token after a new login");
     assert!(
         !renewed.secret().same_as(stored.secret()),
-        "test of a refused client: the expired token was returned"
+        "failed test of a refused client: the expired token was returned"
     );
 }

@@ -22,6 +22,6 @@ pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
     let messages = subject.world().person.told();
     let output = format!("{before} {error} {error:?} {failures} {messages:?}");
     for secret in secrets {
-        assert!(!output.contains(&secret), "test of secrets: the output contains a secret: {output}");
+        assert!(!output.contains(&secret), "failed test of secrets: the output contains a secret: {output}");
     }
 }

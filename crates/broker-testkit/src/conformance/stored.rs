@@ -12,11 +12,11 @@ pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
     let second = token_of_new_process(subject).await.expect("the stored token");
     assert!(
         first.secret().same_as(second.secret()),
-        "test of a stored token: the broker returned another token"
+        "failed test of a stored token: the broker returned another token"
     );
     assert!(
         subject.service().seen().is_empty(),
-        "test of a stored token: the broker sent a request although the token was valid"
+        "failed test of a stored token: the broker sent a request although the token was valid"
     );
 }
 
@@ -27,7 +27,7 @@ pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
         let next = token(&broker).await.unwrap_or_else(|error| panic!("renewal {round} failed: {error}"));
         assert!(
             !next.secret().same_as(last.secret()),
-            "test of renewal {round}: the expired token was returned"
+            "failed test of renewal {round}: the expired token was returned"
         );
         last = next;
     }
@@ -58,15 +58,21 @@ pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     call.abort();
-    assert!(call.await.is_err(), "test of a cancelled call: the call ended before the test cancelled it");
+    assert!(
+        call.await.is_err(),
+        "failed test of a cancelled call: the call ended before the test cancelled it"
+    );
     drop(hold);
     broker.wait_idle().await;
     let kept = token_of_new_process(subject).await.expect("a token");
-    assert!(!kept.secret().same_as(old.secret()), "test of a cancelled call: the new token was not stored");
+    assert!(
+        !kept.secret().same_as(old.secret()),
+        "failed test of a cancelled call: the new token was not stored"
+    );
     assert_eq!(
         subject.service().count(route),
         1,
-        "test of a cancelled call: the broker sent more than one request"
+        "failed test of a cancelled call: the broker sent more than one request"
     );
 }
 
@@ -74,11 +80,14 @@ pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
     let (broker, old) = with_expired_token(subject).await;
     let slow = Fault::Delay(Duration::from_millis(100));
     subject.service().fault(subject.renewal_route(), slow);
-    let new = token(&broker).await.expect("test of a slow service: the broker returned no token");
-    assert!(!new.secret().same_as(old.secret()), "test of a slow service: the expired token was returned");
+    let new = token(&broker).await.expect("failed test of a slow service: the broker returned no token");
+    assert!(
+        !new.secret().same_as(old.secret()),
+        "failed test of a slow service: the expired token was returned"
+    );
     assert_eq!(
         subject.service().count(subject.renewal_route()),
         1,
-        "test of a slow service: the broker sent a retry"
+        "failed test of a slow service: the broker sent a retry"
     );
 }

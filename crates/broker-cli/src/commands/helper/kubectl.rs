@@ -53,7 +53,7 @@ fn request() -> Result<Request> {
         return Ok(request);
     }
     let version = sanitize(&request.api_version);
-    Err(Error::usage(format!("the apiVersion `{version}` is not supported"))
+    Err(Error::usage(format!("kubectl requests the apiVersion `{version}`, which is not supported"))
         .with_hint(format!("set in the kubeconfig: apiVersion: {}", VERSIONS[0])))
 }
 

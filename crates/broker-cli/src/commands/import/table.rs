@@ -113,7 +113,8 @@ impl<'a> Table<'a> {
         });
         let add = format!("add the lines above to [providers.{}]", self.name);
         let hint = [option, &add, &save_secret].concat();
-        Error::new(code, format!("{why}; the lines to add:{}", lines.concat())).with_hint(hint)
+        Error::new(code, format!("{why}; the lines to add to the configuration:{}", lines.concat()))
+            .with_hint(hint)
     }
 
     /// Returns the URLs to which the provider would send secrets, except EarthDaily's default URL.

@@ -42,7 +42,7 @@ enum Found {
     Nothing,
     /// A login that the broker can use.
     Login(FileLogin),
-    /// Login file content that the broker cannot use. `why` is the reason; `torn` means incomplete.
+    /// The content of another program's login file that the broker cannot use. `why` is the reason; `torn` means incomplete.
     Other { why: String, torn: bool },
 }
 
