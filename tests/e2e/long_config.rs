@@ -93,7 +93,7 @@ fn exec_passes_settings_of_all_providers_but_no_secrets() {
     assert_eq!(run.ends(0).out, "BROKER_PROVIDERS__LAB__TOKEN_URL=https://example.org/other\n");
 }
 
-// With named providers, the broker reads only parts of other providers' tables, perhaps without the URL for a secret.
+// `Setup::providers` limits which tables are read. A partly read table could send its secret to the default URL.
 #[test]
 fn library_refuses_provider_not_named_in_setup_providers() {
     let part = "providers.lab.kind = \"static\"\n";

@@ -178,7 +178,7 @@ fn migrate_seals_a_large_record() {
 }
 
 #[test]
-fn migrate_leaves_a_shared_earthscope_login_in_its_file() {
+fn migrate_does_not_encrypt_the_login_file_of_earthscope_tools() {
     let (service, sandbox) = seismic();
     sandbox.write_config(&sandbox.config().replace("share = false\n", ""));
     log_in(&service, &sandbox);

@@ -32,7 +32,7 @@ fn configure_passphrase(sandbox: &Sandbox) {
     sandbox.write_config(&format!("{store}\n{}", sandbox.config()));
 }
 
-/// Starts an EarthDaily fake server, and a sandbox with its secret and a passphrase.
+/// Starts an EarthDaily fake server and a sandbox with its client secret. The passphrase can encrypt records.
 fn imagery() -> (EarthDaily, Sandbox) {
     let (service, sandbox) = earthdaily("");
     (service, sandbox.with_env("BROKER_PASSPHRASE", "correct horse battery staple"))

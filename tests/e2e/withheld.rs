@@ -52,7 +52,7 @@ fn has_no_secret(seen: &PathBuf, has_settings: bool) {
     }
 }
 
-/// Starts a Carbon Mapper fake server, and a sandbox whose password is read from this source.
+/// Starts a Carbon Mapper fake server and a sandbox. `password` is the TOML value of the setting `password`.
 fn methane(password: &str) -> (CarbonMapper, Sandbox) {
     carbonmapper(&format!("email = \"ada@example.org\"\npassword = {password}\n"))
 }

@@ -68,7 +68,7 @@ impl Claims {
     #[must_use]
     pub fn time(&self, claim: &str) -> Option<DateTime<Utc>> {
         let value = self.0.get(claim)?;
-        #[expect(clippy::cast_possible_truncation, reason = "fractions of a second are dropped")]
+        #[expect(clippy::cast_possible_truncation, reason = "drops the fraction of a second of the time")]
         let seconds = value.as_i64().or_else(|| value.as_f64().map(|s| s as i64))?;
         DateTime::from_timestamp(seconds, 0).filter(in_calendar)
     }

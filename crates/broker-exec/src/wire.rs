@@ -137,7 +137,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Returns the login method's name in the protocol, and the secret that the caller provides.
+/// Returns the name of the login method in the plugin protocol, and the secret that the user enters.
 fn method(login: &Login) -> (&'static str, Option<&Secret>) {
     match login {
         Login::RefreshToken(secret) => ("refresh_token", Some(secret)),

@@ -258,7 +258,9 @@ fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Templat
         let reserved = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
         let problem = match name.to_ascii_lowercase().as_str() {
             "" => "the name is empty",
-            lower if !lower.chars().all(is_allowed) => "only letters, digits, `-` and `_` are allowed",
+            lower if !lower.chars().all(is_allowed) => {
+                "a header name may contain only letters, digits, `-` and `_`"
+            }
             lower if reserved.contains(&lower) => "the broker sets this header",
             "authorization" if auth != Auth::None => "the key `auth` sets this header",
             _ => continue,

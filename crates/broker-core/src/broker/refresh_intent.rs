@@ -24,7 +24,7 @@ impl Operation {
         self.context.delivery.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
-        // Without a login or secret, the exchange sends no request, so nothing will have to be saved.
+        // A provider without a login or secret sends no request, so the store need not be writable.
         if spends || self.provider().can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }

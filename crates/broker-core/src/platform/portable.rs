@@ -57,7 +57,7 @@ pub(crate) fn is_link(error: &Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<Link>())
 }
 
-/// Replaces the text in a lock file. While the lock is taken, other processes cannot read the text.
+/// Replaces the text in a lock file. On Windows, other processes can read the text only after the lock is released.
 pub(crate) fn note_in_lock(mut lock: &File, text: &str) -> std::io::Result<()> {
     lock.set_len(0)?;
     lock.seek(SeekFrom::Start(0))?;

@@ -140,7 +140,7 @@ fn expiry_is_from_expires_in_else_jwt_else_default() {
 }
 
 #[test]
-fn requested_lifetime_is_a_duration_or_a_date() {
+fn lifetime_is_parsed_from_a_duration_or_a_date() {
     for good in ["7d", "36h", "2w", "90m", "2026-12-31", "1d 12h"] {
         assert!(good.parse::<Lifetime>().is_ok(), "{good}");
     }

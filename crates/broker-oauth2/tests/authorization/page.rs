@@ -68,7 +68,7 @@ async fn browser_page_omits_the_services_error_text() {
 }
 
 #[tokio::test]
-async fn login_succeeds_if_the_browser_tab_is_closed() {
+async fn login_succeeds_if_browser_tab_closes_after_the_redirect() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     let mut browser = TcpStream::connect(request.host()).await.unwrap();

@@ -94,7 +94,7 @@ impl<'a> Table<'a> {
         if existing.kind != self.kind || settings.iter().any(is_other) {
             let (name, origin) = (self.name, &existing.origin);
             let why = format!("[providers.{name}] exists already in {origin}, and was not changed");
-            let other = format!("for a second account, use --as {}-2; otherwise ", self.kind);
+            let other = format!("to import a second account, add --as {}-2; otherwise ", self.kind);
             return Err(self.by_hand(ErrorCode::AlreadyExists, &why, &other, lines, secret_file));
         }
         Ok(lines.iter().filter(|line| !has(line)).cloned().collect())
