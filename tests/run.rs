@@ -34,7 +34,7 @@ impl Run {
     #[track_caller]
     #[must_use]
     pub fn fails_with(self, code: &str) -> Self {
-        assert_eq!(self.out, "", "a failed command prints nothing");
+        assert_eq!(self.out, "", "a failed command printed to stdout; stderr: {}", self.err);
         assert!(self.err.contains(&format!("error[{code}]")), "not error[{code}] in stderr: {}", self.err);
         self
     }

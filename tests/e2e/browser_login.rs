@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,11 +11,9 @@ use broker_e2e::Sandbox;
 use serde_json::json;
 use url::{Url, form_urlencoded};
 
+use crate::http::{Request, respond};
 use crate::oidc::code::seated;
 use crate::oidc::service::Login;
-
-/// The timeout for one page in Chromium.
-const LONGEST_VISIT: Duration = Duration::from_mins(2);
 
 /// Starts an authorization server that logs in every browser as `account`, or denies the login if `None`.
 fn authorization_server(account: Option<&'static str>) -> String {
@@ -26,40 +22,28 @@ fn authorization_server(account: Option<&'static str>) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Browsers open connections that they never use, so each connection has its own thread.
-            std::thread::spawn(move || answer(&stream, account));
+            std::thread::spawn(move || answer(stream, account));
         }
     });
     url
 }
 
-fn answer(mut stream: &TcpStream, account: Option<&str>) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let head: Vec<_> =
-        reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-    let length =
-        head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    let target = head.first()?.split(' ').nth(1)?.to_owned();
-    let response = if let Some(query) = target.strip_prefix("/authorize?") {
+fn answer(stream: TcpStream, account: Option<&str>) -> Option<()> {
+    let request = Request::read(&stream)?;
+    if let Some(query) = request.target.strip_prefix("/authorize?") {
         let location = redirect(&form_urlencoded::parse(query.as_bytes()).into_owned().collect(), account);
-        http("302 Found", &format!("Location: {location}"), "")
+        respond(stream, 302, &format!("location: {location}"), "");
     } else {
-        let form: BTreeMap<_, _> = form_urlencoded::parse(&body).into_owned().collect();
+        let form: BTreeMap<_, _> = form_urlencoded::parse(request.body.as_bytes()).into_owned().collect();
         assert_eq!((form["code"].as_str(), form["code_verifier"].len()), ("the-code", 43));
         let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let id_token = format!("{}.{}.", part(json!({ "alg": "none" })), part(json!({ "email": account })));
         let tokens = json!({
             "access_token": "a", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "r", "id_token": id_token,
         });
-        http("200 OK", "Content-Type: application/json", &tokens.to_string())
-    };
-    stream.write_all(response.as_bytes()).ok()
-}
-
-fn http(status: &str, header: &str, body: &str) -> String {
-    let length = body.len();
-    format!("HTTP/1.1 {status}\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+        respond(stream, 200, "content-type: application/json", &tokens.to_string());
+    }
+    Some(())
 }
 
 /// Returns the broker's redirect URI with an authorization code, or with an error if `account` is `None`.
@@ -81,31 +65,20 @@ fn sandbox(server: &str) -> Sandbox {
 fn visit(sandbox: &Sandbox, url: &str) -> String {
     let home = sandbox.home();
     let [page, log] = ["page.html", "chromium.log"].map(|name| home.join(name));
-    let mut chromium = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--enable-logging=stderr", "--dump-dom"])
+    let status = Command::new("timeout")
+        .args(["2m", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"])
+        .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
+        .args(["--disable-sync", "--enable-logging=stderr", "--dump-dom"])
         .arg(format!("--user-data-dir={}", home.join("chromium").display()))
         .arg(url)
         .env("HOME", home)
         .stdout(File::create(&page).expect("a file"))
         .stderr(File::create(&log).expect("a file"))
         .stdin(Stdio::null())
-        .spawn()
-        .expect("chromium is missing: apt-get install chromium");
-    let start = Instant::now();
-    let done = loop {
-        match chromium.try_wait().expect("the state of chromium") {
-            Some(status) => break status.success(),
-            None if start.elapsed() > LONGEST_VISIT => {
-                let _ = chromium.kill();
-                break chromium.wait().is_ok_and(|status| status.success());
-            }
-            None => std::thread::sleep(Duration::from_millis(50)),
-        }
-    };
+        .status()
+        .expect("`timeout` runs");
     let log = std::fs::read_to_string(log).expect("the log");
-    assert!(done, "chromium failed: {log}");
+    assert!(status.success(), "chromium is missing (apt-get install chromium) or failed: {log}");
     assert!(!log.contains("Content Security Policy"), "the page violates its own policy: {log}");
     text(&std::fs::read_to_string(page).expect("the page"))
 }

@@ -183,7 +183,7 @@ fn check(watched: &Watched) {
 }
 
 #[test]
-fn every_secret_of_a_fake_server_contains_the_leak_marker() {
+fn every_secret_of_a_fake_server_contains_a_canary() {
     let watched = Watched::new();
     let run = |words: &[&str]| watched.sandbox.broker(words).ends(0);
     let _ = run(&["login", "earthscope"]);

@@ -152,6 +152,7 @@ fn configuration_in_working_folder_is_not_read() {
 #[test]
 fn config_secrets_are_read_from_files_and_commands() {
     let (service, sandbox) = earthdaily("");
+    let sandbox = sandbox.with_env("EDS_SECRET", "wrong-KANARIE");
     let config = sandbox.config();
     let file = sandbox.home().join("secret");
     sandbox.write(&file, "standin-api-token\n");

@@ -39,7 +39,7 @@ impl Crowd {
         });
         let rotation = Rotation::RotateDetectReuse;
         let options = EarthScopeOptions { rotation, now, ..Default::default() };
-        // On a busy machine, the last of many processes starts late.
+        // The first process gets its response only when all others have started. On a busy machine, that takes long.
         let (service, sandbox) = logged_in(options, "timeout = \"5m\"\n");
         Self { service, sandbox, door }
     }

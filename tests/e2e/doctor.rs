@@ -298,7 +298,7 @@ impl Drop for Untrusted {
 
 #[test]
 #[ignore = "needs openssl"]
-fn doctor_distinguishes_untrusted_certificates_from_tls_errors() {
+fn doctor_reports_an_untrusted_certificate() {
     let sandbox = Sandbox::new();
     let openssl = |words: &str| program(&sandbox, "openssl", &words.split(' ').collect::<Vec<_>>());
     let run = |words: &str| openssl(words).output().is_ok_and(|output| output.status.success());

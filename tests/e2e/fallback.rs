@@ -105,7 +105,7 @@ fn fallback_record_is_found_through_symlink_to_state_folder() {
     let slash = format!("{}/", sandbox.state().display());
     let link = sandbox.home().join("link");
     std::os::unix::fs::symlink(sandbox.state(), &link).expect("a link");
-    let token = sandbox.broker(&["token", "earthscope", "--state-dir", &slash]).token();
+    let token = sandbox.broker(&["--state-dir", &slash, "token", "earthscope"]).token();
     assert!(service.access_is_live(&token) && !fallback.exists());
     let linked = link.display().to_string();
     assert_eq!(sandbox.broker(&["token", "earthscope", "--state-dir", &linked]).token(), token);

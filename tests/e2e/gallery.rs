@@ -197,9 +197,9 @@ fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
 
 #[test]
 fn broker_add_configurations_send_the_expected_requests() {
-    for name in names_in("docs/gallery", ".toml") {
-        test(&name);
-    }
+    let mut names = names_in("docs/gallery", ".toml");
+    names.retain(|name| std::panic::catch_unwind(|| test(name)).is_err());
+    assert!(names.is_empty(), "failed services: {names:?}");
 }
 
 #[test]

@@ -74,7 +74,8 @@ fn docker_helper_gives_tokens_only_to_configured_hosts() {
         "",
     ] {
         let run = docker("get", server).ends(1);
-        assert_eq!(run.out + &run.err, "credentials not found in native keychain\n", "{server}");
+        let seen = (run.out.as_str(), run.err.as_str());
+        assert_eq!(seen, ("credentials not found in native keychain\n", ""), "{server}");
     }
     let run = docker("get", "http://registry.example.org").ends(1).says("http://registry.example.org");
     assert_eq!(run.out, "credentials not found in native keychain\n");

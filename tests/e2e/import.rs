@@ -244,7 +244,7 @@ fn import_lists_secret_names_and_files_without_values() {
     assert_eq!(column("kind"), kinds.map(Value::from).collect::<Vec<_>>());
     assert!(found[0]["note"].as_str().is_some_and(|note| note.contains("has no EDS_SECRET")), "{listed}");
     assert_eq!(found[1]["has"], serde_json::json!(["EDS_SECRET", "EDS_AUTH_URL"]));
-    assert_eq!([3, 4, 7].map(|nth| found[nth]["used"] == true), [true, false, true]);
+    assert_eq!([3, 4, 7].map(|nth| found[nth]["used"].as_bool()), [Some(true), Some(false), Some(true)]);
     assert!(service.seen().is_empty());
 }
 

@@ -256,7 +256,8 @@ fn store_migration_of_all_records_deletes_keyring_key() {
     let _ = desktop.migrate_to_file().ends(1).prints("earthdaily: keyring -> file");
     assert_eq!(desktop.items(), 1, "an unreadable record may need the key");
     std::fs::remove_file(link).expect("removed");
-    let _ = desktop.migrate_to_file().ends(0).says("the unused encryption key was removed");
+    let _ =
+        desktop.migrate_to_file().ends(0).says("the unused encryption key was removed from the OS keyring");
     assert_eq!((desktop.items(), desktop.sandbox.broker(&TOKEN).token()), (0, token));
     // After the migration, the broker does not call the keyring.
     let run = desktop.migrate_to_file().ends(0);

@@ -1,5 +1,6 @@
 //! Ends `broker` with signals at any point of a token exchange. Then the record must be complete, and the login must
-//! work. If the signal came before a rotated refresh token was saved, the next call must say that the login is lost.
+//! work. Only SIGKILL between the rotation of the refresh token and the save may lose the login, and the next call must
+//! then say so.
 
 mod points;
 mod random;

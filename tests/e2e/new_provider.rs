@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use broker_e2e::{Run, Sandbox, finish, spawn};
+use broker_e2e::{Run, Sandbox, finish, louder, spawn};
 use broker_testkit::{TokenService, TokenServiceOptions};
 
 use crate::stage::{program, repository, target_folder};
@@ -83,6 +83,7 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
 
 /// Runs a newly built broker in a sandbox, with `input` as standard input.
 fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run {
+    let words = &[words, louder(words)].concat();
     let mut command = program(sandbox, broker.to_str().expect("text"), words);
     command.stdin(Stdio::piped());
     let mut child = spawn(command, words);

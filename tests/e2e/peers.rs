@@ -170,7 +170,7 @@ fn login_of_another_user_removes_data_of_the_first_user() {
 fn concurrent_processes_with_login_flag_start_one_login() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
     service.approve_all();
-    // In about half of the rounds, a second process starts its login before the first process has finished.
+    // In about half of the rounds, a second process starts before the first has logged in, and must wait for the login.
     for round in 1..=6 {
         let all: Vec<_> = (0..8).map(|_| sandbox.start(&["token", "earthscope", "--login"])).collect();
         let runs: Vec<_> = all.into_iter().map(finish).collect();

@@ -292,7 +292,9 @@ fn all_commands_work_with_a_sealed_record() {
     write_key(&sandbox, "b");
     for words in ["status", "inspect", "logout"] {
         let run = sandbox.broker(&[words, "earthscope"]);
-        assert!(run.err.contains("error[store_sealed]"), "{words}: {run:?}");
+        let says =
+            "error[store_sealed]: earthscope: the key in `store.key` cannot decrypt the record of earthscope";
+        assert!(run.err.contains(says), "{words}: {run:?}");
     }
     write_key(&sandbox, "a");
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use broker::{ProviderRegistry, Setup};
 use clap_complete::CompletionCandidate;
 use clap_complete::engine::{PathCompleter, ValueCompleter};
-use rustix::fs::{Access, access};
 
+use crate::files::is_executable;
 use crate::gallery::{GALLERY, Service};
 
 /// Returns the words that the user has typed, which completion scripts pass after `--`.
@@ -48,11 +48,6 @@ pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
         2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),
         _ => PathCompleter::any().complete(typed),
     }
-}
-
-/// Whether a path is a program that this user may run.
-pub(crate) fn is_executable(path: &Path) -> bool {
-    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Returns the programs in the folders of `PATH`.

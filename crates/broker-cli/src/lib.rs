@@ -3,6 +3,7 @@
 mod args;
 mod candidates;
 mod commands;
+mod files;
 mod format;
 mod gallery;
 mod harden;

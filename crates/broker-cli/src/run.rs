@@ -8,7 +8,6 @@ use rustix::process::Signal as Raw;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::commands::CommandResult;
 use crate::report::ExitError;
 use crate::terminal;
 
@@ -64,7 +63,10 @@ pub(crate) fn runtime() -> Result<Runtime> {
 }
 
 /// Runs async work until the work ends or a signal arrives. After a signal, waits until all responses are saved.
-pub(crate) fn run<T>(broker: &Broker, work: impl Future<Output = Result<T>>) -> CommandResult<T> {
+pub(crate) fn run<T>(
+    broker: &Broker,
+    work: impl Future<Output = Result<T>>,
+) -> std::result::Result<T, ExitError> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen(&[])?;

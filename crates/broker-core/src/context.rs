@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use url::Url;
 
-use crate::broker::Broker;
 use crate::delivery::DeliveryStatus;
 use crate::in_flight::{InFlight, InFlightOperations};
 use crate::{
@@ -33,10 +33,16 @@ pub struct Context {
     began_at: DateTime<Utc>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) delivery: Arc<DeliveryStatus>,
+    notices: Arc<Mutex<Vec<String>>>,
     after_save: Arc<Mutex<Vec<AfterSave>>>,
     caller: Option<watch::Receiver<()>>,
-    /// The broker that runs the operation, for providers that need another provider's token.
-    broker: Option<Broker>,
+    others: Option<Arc<dyn OtherProviders>>,
+}
+
+/// Gets tokens of other providers, for a provider that exchanges another provider's token for its own.
+#[async_trait]
+pub(crate) trait OtherProviders: Send + Sync {
+    async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
 }
 
 type AfterSave = Box<dyn FnOnce() + Send>;
@@ -54,9 +60,10 @@ impl Context {
             began_at: clock.now(),
             in_flight: Arc::new(InFlightOperations::new().operation()),
             delivery: Arc::default(),
+            notices: Arc::default(),
             after_save: Arc::default(),
             caller: None,
-            broker: None,
+            others: None,
             http,
             clock,
             env,
@@ -71,16 +78,17 @@ impl Context {
         timeout: Duration,
         in_flight: InFlight,
         caller: watch::Receiver<()>,
-        broker: Broker,
+        others: Arc<dyn OtherProviders>,
     ) -> Self {
         Self {
             timeout,
             began_at: self.now(),
             in_flight: Arc::new(in_flight),
             delivery: Arc::default(),
+            notices: Arc::default(),
             after_save: Arc::default(),
             caller: Some(caller),
-            broker: Some(broker),
+            others: Some(others),
             ..self.clone()
         }
     }
@@ -128,8 +136,8 @@ impl Context {
 
     /// Returns another provider's stored token, or gets a new one under that provider's lock.
     pub async fn token_of(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
-        match &self.broker {
-            Some(broker) => broker.token(provider, request).await,
+        match &self.others {
+            Some(others) => others.token(provider, request).await,
             None => Err(Error::new(
                 ErrorCode::Internal,
                 "cannot get another provider's token: the context was not created by a call of the broker",
@@ -261,8 +269,7 @@ impl Context {
 
     /// Shows a message to the user after the record is saved, because a blocked terminal must not delay the save.
     pub fn notify_after_save(&self, message: String) {
-        let prompt = self.prompt.clone();
-        self.after_save(move || prompt.notify(&message));
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(message);
     }
 
     /// Runs `work` after the record is saved; `work` must not block. If nothing is saved, `work` does not run.
@@ -270,10 +277,13 @@ impl Context {
         self.after_save.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(work));
     }
 
-    /// Runs the closures passed to [`Context::after_save`]. Called after the record is saved.
+    /// Runs the work of [`Context::after_save`], then shows the messages of [`Context::notify_after_save`].
     pub(crate) fn run_after_save(&self) {
         for work in std::mem::take(&mut *self.after_save.lock().unwrap_or_else(PoisonError::into_inner)) {
             work();
+        }
+        for message in std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner)) {
+            self.prompt.notify(&message);
         }
     }
 

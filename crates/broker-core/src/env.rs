@@ -27,7 +27,7 @@ pub trait Env: Send + Sync {
     /// Returns the user's home folder.
     fn home(&self) -> Option<PathBuf>;
 
-    /// Returns the `.env` file that sets this variable, if there is one.
+    /// Returns the file with the variables of this variable's service, if the user named such a file.
     fn file_of(&self, _name: &str) -> Option<&Path> {
         None
     }

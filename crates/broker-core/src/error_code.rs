@@ -70,7 +70,7 @@ codes! {
     RedirectRefused, "redirect_refused", Unavailable;
     /// A new token has expired already: this machine's or the service's clock is wrong.
     TokenExpired, "token_expired", Unavailable;
-    /// The service rejected a token, and also the new token that replaced it.
+    /// The service rejected a token, and the broker got no better one: the new token is the same, or was rejected too.
     TokenRejected, "token_rejected", Unavailable;
     /// Another process has locked the record for too long.
     LockTimeout, "lock_timeout", Unavailable;

@@ -12,7 +12,7 @@ pub enum Hint {
     LogInWithRefreshToken,
     /// Log in again without opening a browser on this machine, because the user's browser is on another machine.
     LogInWithoutBrowser,
-    /// Correct the password, then log in. Only a login sends a refused password again.
+    /// Correct the password, then log in. Only a login or a forced request sends a refused password again.
     CorrectPassword,
     /// Remove the stored login without contacting the service.
     LogOutLocally,
@@ -73,7 +73,8 @@ impl fmt::Display for Hint {
             Self::ReadProgramOutput => f.write_str("look in the log for the error output of the failed program"),
             Self::RequestAwsKeys => f.write_str("request AWS credentials"),
             Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records to the configured format"),
-            Self::SetOrImport(text) | Self::SetPassword(text) | Self::Text(text) => f.write_str(text),
+            Self::SetPassword(text) => write!(f, "{text}, or pass the password with the login"),
+            Self::SetOrImport(text) | Self::Text(text) => f.write_str(text),
         }
     }
 }

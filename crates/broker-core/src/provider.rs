@@ -114,7 +114,7 @@ pub trait Provider: Send + Sync {
 
     /// Gets the requested token, or a token that is needed first. Sends at most one request that issues a token.
     ///
-    /// `record` is loaded under the lock, and has no usable token for the request. If the user has to log in, fails
+    /// `record` is loaded under the lock, has no usable token for the request, and is the only stored input. If the user has to log in, fails
     /// with [`crate::ErrorKind::LoginRequired`]. If the service refuses the refresh token or stored login, returns
     /// [`RecordUpdate::grant_refused`].
     async fn exchange(

@@ -75,7 +75,10 @@ impl SecretSource {
 
 impl std::fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.describe("text"))
+        match self {
+            Self::Literal(secret) => secret.fmt(f),
+            source => f.write_str(&source.describe("")),
+        }
     }
 }
 

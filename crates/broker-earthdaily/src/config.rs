@@ -46,14 +46,14 @@ pub(crate) struct Account {
 }
 
 impl Config {
-    /// Merges the settings. A `.env` file wins, then configuration keys, then other sources.
+    /// Merges the settings. The dotenv file that the caller named wins, then configuration keys, then other sources.
     pub(crate) fn account(mut self, env: &dyn Env) -> Result<Account, SettingsError> {
         let has_file = env.file_of(sources::SECRET).is_some();
         let in_env =
             |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == sources::SECRET);
         let configured = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
         if has_file && configured {
-            // Drops the configured URLs, which must not receive the secret of the `.env` file.
+            // Drops the configured URLs, which must not receive the secret of the dotenv file.
             self = Self { client_auth: self.client_auth, ..Self::default() };
         }
         let set = match &self.client_secret {

@@ -35,8 +35,8 @@ impl ResolvedSettings {
         // The environment contains the login of one user, so only the provider named `earthscope` uses it.
         let named = settings.name() == KIND.name;
         let profile = config.profile.clone().or_else(|| {
-            let mut variables = env.vars("").into_iter().filter(|_| named);
-            let variable = variables.find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"));
+            let variables = if named { env.vars("") } else { Vec::new() };
+            let variable = variables.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"));
             variable.map(|(_, value)| value).filter(|value| !value.is_empty())
         });
         let home = match &config.sdk_home {
@@ -203,7 +203,7 @@ impl ResolvedSettings {
             return vec![layer.origin.clone()];
         }
         if let Some(own) = &self.config.client_secret {
-            return vec![format!("client_secret = {own:?}")];
+            return vec![own.describe("client_secret")];
         }
         let file = file.map(|file| file.path.display().to_string());
         let origin = file.unwrap_or_else(|| "the broker's own record".to_owned());

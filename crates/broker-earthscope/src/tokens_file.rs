@@ -40,7 +40,7 @@ pub(crate) struct TokensFile {
     /// The issuer in the provider's settings.
     pub(crate) issuer: Issuer,
     pub(crate) domain: ServiceUrl,
-    /// False if only the environment sets the domain. The broker then ignores new tokens without an issuer.
+    /// As in `EarthScope`. If false, the broker ignores new tokens without an issuer.
     pub(crate) domain_is_own: bool,
 }
 

@@ -45,8 +45,15 @@ pub(crate) enum Protocol {
 
 impl Protocol {
     /// Returns the name of the protocol in the configuration.
-    pub(crate) fn name(self) -> String {
-        format!("{self:?}").to_lowercase()
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Aws => "aws",
+            Self::Kubectl => "kubectl",
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Cargo => "cargo",
+        }
     }
 }
 
@@ -67,7 +74,7 @@ impl Config {
             keys.iter().find(|(_, is_set, protocols)| *is_set && !protocols.contains(&self.protocol));
         if let Some((key, _, protocols)) = unused {
             let names: Vec<_> = protocols.iter().map(|protocol| format!("\"{}\"", protocol.name())).collect();
-            let message = format!("the key `{key}` is only used with `speaks = {}`", names.join(" or "));
+            let message = format!("this key is only used with `speaks = {}`", names.join(" or "));
             return Err(SettingsError::new(*key, message));
         }
         if self.protocol == Cargo && self.registry.is_none() {
@@ -79,7 +86,7 @@ impl Config {
         if self.expires_as.is_some() && self.expires.is_none() {
             return Err(SettingsError::new(
                 "expires_as",
-                "`expires_as` needs the key `expires`: the path of the expiry in the program's output",
+                "this key needs the key `expires`: the path of the expiry in the program's output",
             ));
         }
         Ok(())

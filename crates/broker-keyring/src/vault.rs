@@ -96,7 +96,7 @@ impl KeyCache {
         self.selected.insert((provider.to_owned(), key.source), key.clone());
     }
 
-    /// Calls the keyring. Shortly after a timeout, returns the error of the earlier call instead.
+    /// Calls the keyring. Shortly after a slow failure, returns the error of that call instead.
     fn call_keyring<T>(&mut self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         if let Some((since, error)) = &self.keyring_timeout
             && since.elapsed() < KEYRING_BACKOFF
@@ -128,15 +128,15 @@ impl SealingKey {
 
 impl Vault {
     /// Creates a vault for the records in `folder`. Without a `configured` key source, new records are plain text.
-    /// `sources` are the sources of the passphrase and of the user's key.
+    /// `passphrase` and `key` are the user's key sources.
     #[must_use]
     pub fn new(
         folder: PathBuf,
         configured: Option<KeySource>,
-        sources: [Option<SecretSource>; 2],
+        passphrase: Option<SecretSource>,
+        key: Option<SecretSource>,
         env: Arc<dyn Env>,
     ) -> Self {
-        let [passphrase, key] = sources;
         Self { folder, configured, passphrase, key, env, keys: Mutex::default() }
     }
 

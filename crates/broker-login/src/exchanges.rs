@@ -156,7 +156,10 @@ impl LoginProvider {
             format!("these minted tokens stay valid unless you delete them at the service: {names}")
         });
         let not_revoked = |why: &str| {
-            let note = left.iter().fold(why.to_owned(), |note, left| format!("{note}; {left}"));
+            let note = match &left {
+                Some(left) => format!("{why}; {left}"),
+                None => why.to_owned(),
+            };
             Ok(Revoked { revoked: false, note: Some(note) })
         };
         let Some(request) = &self.requests.revoke else {

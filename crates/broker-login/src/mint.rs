@@ -18,7 +18,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(7);
 
 /// The options that a caller can set for a minted token.
 pub(crate) struct MintOptions {
-    /// The key `scopes` of the table `[mint]`: the scopes that callers can request.
+    /// The key `scopes` of the table `[mint]`: the scopes that callers can request. If empty, every token is minted.
     pub(crate) scopes: Vec<String>,
     /// The date format of the expiry that the mint request contains, if any.
     expires: Option<Pattern>,
@@ -32,10 +32,12 @@ impl MintOptions {
             Placeholder::Expires(pattern) => Some(pattern.clone()),
             _ => None,
         };
+        let placeholders = mint.placeholders();
+        let has_name = placeholders.iter().any(|(_, placeholder)| **placeholder == Placeholder::Name);
         Self {
             scopes: mint.scopes.clone(),
-            expires: mint.placeholders().into_iter().find_map(pattern),
-            has_name: mint.uses(&Placeholder::Name),
+            expires: placeholders.into_iter().find_map(pattern),
+            has_name,
             lifetime: mint.format.lifetime.or(lifetime).unwrap_or(DEFAULT_LIFETIME),
         }
     }

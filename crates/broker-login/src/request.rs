@@ -45,7 +45,7 @@ pub(crate) struct Request {
     headers: Vec<(String, Template)>,
     body: Body,
     auth: Auth,
-    /// The key `scopes` of the table `[mint]`: the scopes that callers can request.
+    /// The key `scopes` of the table `[mint]`: the scopes that callers can request. If empty, every token is minted.
     pub(crate) scopes: Vec<String>,
     pub(crate) format: ResponseFormat,
 }
@@ -287,7 +287,7 @@ fn basic(values: &Values<'_>) -> Result<Secret> {
 /// The error for a username that contains the separator of RFC 7617 section 2.
 pub(crate) const NO_COLON: &str = "HTTP Basic does not allow a colon in the username";
 
-/// The text that replaces each secret in an example of a configured URL, which checks the URL.
+/// Replaces secrets in a sample of a configured URL. A sample with this text in the path is refused.
 const SECRET_SAMPLE: &str = "0-a-secret-0";
 
 /// Fills the URL with sample values. Fails if a value could change the host, or if the path contains secrets.

@@ -208,7 +208,9 @@ impl ResponseFormat {
         let assumed = token.expires_at().map_or_else(String::new, |at| at.format(format).to_string());
         let name = self.name;
         Some(if is_stated {
-            format!("the expiry in the response does not have the format `{name}.expires_as`{assumed}")
+            format!(
+                "the value at `{name}.expires` does not have the format set by `{name}.expires_as`{assumed}"
+            )
         } else {
             format!("the response has no expiry at the path set by `{name}.expires`{assumed}")
         })

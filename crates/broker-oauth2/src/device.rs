@@ -38,7 +38,7 @@ pub struct DeviceFlow<'a> {
     pub url: &'a ServiceUrl,
     /// The token endpoint to poll, and the client that polls.
     pub token: TokenEndpoint<'a>,
-    /// Fields of the device authorization request, such as `scope` and `audience`, without the client's ID.
+    /// Fields of the device authorization request, such as `scope` and `audience`, without the client's fields.
     pub fields: &'a [(&'a str, &'a str)],
     /// Extra form fields of each poll.
     pub token_fields: &'a [(&'a str, &'a str)],

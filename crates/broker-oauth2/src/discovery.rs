@@ -15,8 +15,11 @@ const FRESH: TimeDelta = TimeDelta::hours(24);
 /// How long stored metadata is used after a failed request for new metadata.
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// How old stored metadata may be if the caller forces a new token.
+/// How old stored metadata may be for a forced token request, whose first step has just requested the metadata.
 const JUST_READ: TimeDelta = TimeDelta::minutes(1);
+
+/// The code of the error for metadata of another issuer. Discovery fails with this code for no other reason.
+pub(crate) const OTHER_ISSUER: ErrorCode = ErrorCode::ConfigInvalidValue;
 
 /// A configured issuer (RFC 8414 section 2). Issuers are compared character by character.
 #[derive(Clone, Deserialize)]
@@ -94,7 +97,7 @@ impl Metadata {
     /// Requests the metadata from the issuer.
     pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self> {
         let urls = issuer.metadata_urls();
-        let urls = urls.map_err(|why| Error::new(ErrorCode::ConfigInvalidValue, why))?;
+        let urls = urls.map_err(|why| Error::new(ErrorCode::ConfigInvalid, why))?;
         let mut causes = Vec::new();
         let mut transient = None;
         for url in &urls {
@@ -148,7 +151,7 @@ impl Metadata {
         if found != issuer.0 {
             let (found, configured) = (sanitize(&found), &issuer.0);
             let error = Error::new(
-                ErrorCode::ConfigInvalidValue,
+                OTHER_ISSUER,
                 format!("{url} belongs to the issuer {found}, but `issuer` is {configured}"),
             );
             return Err(error

@@ -23,7 +23,7 @@ impl Config {
         let invalid = |name: &String| name.is_empty() || name.contains(|c: char| c == ':' || c.is_control());
         if config.username.as_ref().is_some_and(invalid) {
             let message =
-                "the user name must not be empty or contain a colon, because HTTP Basic cannot represent it";
+                "the user name must not be empty or contain a colon or control characters (HTTP Basic)";
             return Err(SettingsError::new("username", message));
         }
         Ok(config)
@@ -41,8 +41,8 @@ fn expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<
     }
     let text = match Expiry::deserialize(deserializer) {
         Ok(Expiry::Text(text)) => text,
-        Ok(Expiry::Date(date)) => date.into_values().collect(),
-        Err(_) => String::new(),
+        Ok(Expiry::Date(date)) if date.len() == 1 => date.into_values().collect(),
+        _ => String::new(),
     };
     let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(chrono::NaiveTime::MIN).and_utc());
     let expiry = DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc()).or_else(day);

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn redirect_to_another_host_is_a_network_sign_in_page() {
+    fn only_redirect_to_another_host_is_a_network_sign_in_page() {
         let url = ServiceUrl::parse("https://api.example.org/v1").ok();
         let away = |to: &str| url.as_ref().is_some_and(|url| is_elsewhere(url, to));
         assert!(away("http://portal.example/") && away("//portal.example/") && away("https://example.org/"));

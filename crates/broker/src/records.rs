@@ -35,8 +35,9 @@ impl Records {
     #[cfg(feature = "sealed")]
     pub(crate) fn new(store: FileStore, folder: PathBuf, config: &Config) -> Self {
         let configured = config.store().name();
-        let sources = config.store().sources();
-        let vault = broker_keyring::Vault::new(folder, configured.parse().ok(), sources, config.env.clone());
+        let [passphrase, key] = config.store().sources();
+        let (configured_source, env) = (configured.parse().ok(), config.env.clone());
+        let vault = broker_keyring::Vault::new(folder, configured_source, passphrase, key, env);
         let vault = std::sync::Arc::new(vault);
         Self { store: store.with_sealer(vault.clone()), configured, vault }
     }

@@ -75,8 +75,8 @@ impl Setup {
         self
     }
 
-    /// Limits the broker to these providers and to the providers named by their `from` keys. The tables of all other
-    /// providers are not parsed, so mistakes in them are not reported.
+    /// Limits the broker to these providers and to the providers named by their `from` keys. Other providers' tables of a
+    /// long configuration file are not parsed, so mistakes in them are not reported.
     pub fn providers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.only = Some(names.into_iter().map(Into::into).collect());
         self

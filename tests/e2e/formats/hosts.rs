@@ -75,7 +75,7 @@ except duckdb.Error: pass";
 }
 
 #[test]
-fn netrc_format_omits_wildcard_and_port_hosts_with_a_warning() {
+fn format_omits_unsupported_hosts_or_fails_if_none_is_left() {
     let stage = Stage::with("KANARIE");
     for (hosts, says) in [(r#"["*.example.org"]"#, "*.example.org"), ("[]", "earthdaily: ")] {
         stage.hosts(hosts);

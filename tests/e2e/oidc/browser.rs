@@ -100,7 +100,7 @@ impl Browser {
                 return page;
             }
             let next = page.location().expect("where to go");
-            if self.is_remote && parsed(&next).port() != page.url.port() {
+            if self.is_remote && parsed(&next).authority() != page.url.authority() {
                 return page;
             }
             page = self.visit("GET", &next, "");

@@ -38,7 +38,7 @@ fn device_login_needs_only_issuer_and_client() {
 #[ignore = "needs node and npm"]
 fn concurrent_callers_send_a_rotating_refresh_token_once() {
     let (service, sandbox) = logged_in();
-    super::check_rotation(&service, &sandbox, "sea", 8);
+    super::check_rotation(&service, &sandbox, "sea", "broker-native", 8);
 }
 
 #[test]

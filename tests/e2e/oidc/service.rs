@@ -12,7 +12,7 @@ use super::browser::{self, Browser, Page};
 use crate::stage::target_folder;
 
 /// The client id that the tests configure for the provider `earthscope`.
-const CLIENT_ID: &str = "broker-e2e";
+pub(super) const CLIENT_ID: &str = "broker-e2e";
 
 /// The files of the Node project that runs the server.
 const FILES: [(&str, &str); 3] = [

@@ -71,7 +71,7 @@ fn broker_reads_output_of_an_aws_credential_process() {
     let printed = token(&sandbox, &["--format", "aws"]).json();
     assert_eq!(printed, serde_json::from_str::<serde_json::Value>(keys).expect("JSON"));
     let run = token(&sandbox, &["--format", "env", "--role", ""]).ends(0);
-    let _ = run.prints("AWS_SESSION_TOKEN=").prints("KANARIE-t");
+    let _ = run.prints("export AWS_SESSION_TOKEN='KANARIE-t'");
     let run = token(&sandbox, &["--format", "aws", "--role", "field"]).ends(2);
     let _ = run.fails_with("request_unsupported").says("--role");
     let _ = token(&sandbox, &[]).ends(2).fails_with("request_unsupported").says("--format aws");

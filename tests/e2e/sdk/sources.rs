@@ -12,7 +12,7 @@ fn login_renames_earthscope_login_file_of_another_issuer() {
     let (service, sandbox) = seismic(Rotation::Rotate);
     let others: [(&str, Edit); 3] = [
         ("client another", |claims| claims["azp"] = "another".into()),
-        ("audience", |claims| claims["aud"] = json!(["https://account.earthscope.org"])),
+        ("lacks the configured audience", |claims| claims["aud"] = json!(["https://account.earthscope.org"])),
         ("http://127.0.0.1:1/", |claims| claims["iss"] = "http://127.0.0.1:1/".into()),
     ];
     for (what, edit) in others {

@@ -31,7 +31,7 @@ pub(crate) struct Token {
     /// Request this scope; repeat for more scopes
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
-    /// Requested lifetime: 7d, 36h, 2w, or a date. Replaces a stored token that was requested for a shorter time
+    /// Requested lifetime: 7d, 36h, 2w, or a date. Replaces a stored token that was requested and issued for a shorter time
     #[arg(long, value_name = "DUR")]
     pub(crate) expires: Option<Lifetime>,
     /// Shortest remaining lifetime of the token: 10m, 2h. Gets a new token if the stored token expires sooner

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use broker::{Error, ErrorCode, Result, SystemEnv, platform};
+use broker::{Error, ErrorCode, Result};
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_complete::env::Shells;
@@ -11,6 +11,7 @@ use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult, answer};
 use crate::args::{Args, Completions};
 use crate::candidates::line;
+use crate::files::absolute;
 
 /// Completion scripts set this variable to the name of their shell, and pass the typed words after `--`.
 pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
@@ -22,7 +23,8 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     let (file, line) = match args.shell {
         Shell::Bash => return install(context, args.shell, bash_file()),
         Shell::Fish => {
-            let folder = platform::config_folder(&SystemEnv);
+            let config = absolute("XDG_CONFIG_HOME");
+            let folder = config.or_else(|| Some(std::env::home_dir()?.join(".config")));
             let file = folder.map(|folder| folder.join("fish/completions/broker.fish"));
             return install(context, args.shell, file);
         }
@@ -116,9 +118,4 @@ fn bash_file() -> Option<PathBuf> {
     let data = || absolute("XDG_DATA_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/share")));
     let folder = absolute("BASH_COMPLETION_USER_DIR").or_else(|| Some(data()?.join("bash-completion")))?;
     Some(folder.join("completions/broker"))
-}
-
-/// Returns the absolute path in an environment variable. The XDG specification says to ignore relative paths.
-pub(super) fn absolute(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }

@@ -62,7 +62,7 @@ fn store_object(store: &StoreAbout) -> Value {
 /// Describes where records are stored, and for which processes their lock works.
 fn about(store: &StoreAbout) -> String {
     let lock = match &store.lock_elsewhere {
-        Some(path) => format!("the lock file is in {path}, because the records' file system has no locks"),
+        Some(path) => format!("the lock file is {path}, because the records' file system has no locks"),
         None => "the lock file is in the records' folder".to_owned(),
     };
     let reach = match store.reach {

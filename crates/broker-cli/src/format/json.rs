@@ -1,7 +1,5 @@
 //! Output formats in JSON.
 
-use std::collections::BTreeMap;
-
 use broker::{Error, Header, Result, Secret, Token};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
@@ -21,7 +19,13 @@ struct Json<'a> {
     expires_in: Option<u64>,
     /// The name of the HTTP header and the prefix of the header's value. Omitted for `Authorization: Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    header: Option<BTreeMap<&'a str, &'a str>>,
+    header: Option<HeaderName<'a>>,
+}
+
+#[derive(Serialize)]
+struct HeaderName<'a> {
+    name: &'a str,
+    prefix: &'a str,
 }
 
 pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
@@ -33,9 +37,8 @@ pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
         scope: scope(token, info),
         expires_at: token.expires_at().map(rfc3339),
         expires_in: expires_in(token, info),
-        header: (*info.header != Header::default()).then(|| {
-            BTreeMap::from([("name", info.header.name.as_str()), ("prefix", info.header.prefix_of(token))])
-        }),
+        header: (*info.header != Header::default())
+            .then(|| HeaderName { name: &info.header.name, prefix: info.header.prefix_of(token) }),
     })
 }
 

@@ -11,12 +11,27 @@ pub(super) struct Template<'a>(Vec<Piece<'a>>);
 #[derive(Debug)]
 enum Piece<'a> {
     Text(&'a str),
-    /// A placeholder from the list [`FIELDS`], such as `{token}`.
-    Field(&'static str),
+    Field(Field),
 }
 
-const FIELDS: [&str; 6] =
-    ["{token}", "{token_type}", "{scope}", "{expires_at}", "{expires_in}", "{provider}"];
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Token,
+    TokenType,
+    Scope,
+    ExpiresAt,
+    ExpiresIn,
+    Provider,
+}
+
+const FIELDS: [(&str, Field); 6] = [
+    ("{token}", Field::Token),
+    ("{token_type}", Field::TokenType),
+    ("{scope}", Field::Scope),
+    ("{expires_at}", Field::ExpiresAt),
+    ("{expires_in}", Field::ExpiresIn),
+    ("{provider}", Field::Provider),
+];
 
 impl<'a> Template<'a> {
     /// Parses a template. `{{` and `}}` are literal braces.
@@ -29,9 +44,9 @@ impl<'a> Template<'a> {
             let (piece, length) = if from.starts_with("{{") || from.starts_with("}}") {
                 (Piece::Text(&from[..1]), 2)
             } else {
-                let field = FIELDS.into_iter().find(|field| from.starts_with(field));
-                let field = field.ok_or_else(|| unknown(from))?;
-                (Piece::Field(field), field.len())
+                let field = FIELDS.into_iter().find(|(name, _)| from.starts_with(name));
+                let (name, field) = field.ok_or_else(|| unknown(from))?;
+                (Piece::Field(field), name.len())
             };
             pieces.push(piece);
             rest = &from[length..];
@@ -46,16 +61,16 @@ impl<'a> Template<'a> {
         for piece in &self.0 {
             match piece {
                 Piece::Text(piece) => text += piece,
-                Piece::Field("{token}") => text += token.secret().expose(),
-                Piece::Field("{token_type}") => text += token.token_type(),
-                Piece::Field("{scope}") => text += &sanitize(json::scope(token, info).unwrap_or_default()),
-                Piece::Field("{expires_at}") => {
+                Piece::Field(Field::Token) => text += token.secret().expose(),
+                Piece::Field(Field::TokenType) => text += token.token_type(),
+                Piece::Field(Field::Scope) => text += &sanitize(json::scope(token, info).unwrap_or_default()),
+                Piece::Field(Field::ExpiresAt) => {
                     text += &token.expires_at().map(json::rfc3339).unwrap_or_default();
                 }
-                Piece::Field("{expires_in}") => {
+                Piece::Field(Field::ExpiresIn) => {
                     text += &json::expires_in(token, info).map(|left| left.to_string()).unwrap_or_default();
                 }
-                Piece::Field(_) => text += info.provider,
+                Piece::Field(Field::Provider) => text += info.provider,
             }
         }
         text + "\n"
@@ -63,7 +78,7 @@ impl<'a> Template<'a> {
 }
 
 fn unknown(from: &str) -> Error {
-    let known = FIELDS.join(", ");
+    let known = FIELDS.map(|(name, _)| name).join(", ");
     let shown = from.split_inclusive('}').next().unwrap_or(from);
     Error::usage(format!("--template: unknown placeholder `{}`", sanitize(shown)))
         .with_hint(format!("use {known}, and for literal braces {{{{ and }}}}"))

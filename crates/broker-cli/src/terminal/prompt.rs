@@ -37,8 +37,9 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
     let cancelled = |why: &str| Error::new(ErrorCode::Cancelled, why);
     match answer {
         // The error source `InvalidInput` marks an empty answer, after which callers ask again.
-        Ok(text) if text.is_empty() => Err(cancelled("the user entered an empty text at the prompt")
-            .with_source(std::io::Error::from(ErrorKind::InvalidInput))),
+        Ok(text) if text.is_empty() => {
+            Err(cancelled("the answer is empty").with_source(std::io::Error::from(ErrorKind::InvalidInput)))
+        }
         Ok(text) => Ok(text),
         Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::UnexpectedEof) => {
             Err(cancelled("the question was not answered: interrupted, or standard input ended"))

@@ -20,7 +20,7 @@ const STRIPES: usize = 16;
 pub(super) struct CachedRecord {
     pub(super) record: Arc<Record>,
     at: DateTime<Utc>,
-    /// Whether the record is in the runtime folder, because the state folder was not writable.
+    /// Whether the record is in a fallback file, because the store was not writable.
     pub(super) in_fallback: bool,
 }
 

@@ -11,7 +11,7 @@ pub(super) enum Decision<'r> {
     Use(&'r Token),
     /// The caller that gets the lock renews the token; other callers use the stored one.
     Renew(&'r Token),
-    /// No suitable token is stored: all callers wait for a new one.
+    /// All callers wait for a new token.
     Need,
 }
 

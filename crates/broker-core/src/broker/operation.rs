@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::{Broker, Inner, Slot};
 use crate::backoff::{Backoff, lock_timeout};
+use crate::context::OtherProviders;
 use crate::{
-    Context, Error, ErrorCode, Hint, Loaded, Locked, Locking, Provider, Record, RecordUpdate, Result,
+    Context, Error, ErrorCode, Hint, Loaded, Locked, Locking, Provider, Record, RecordUpdate, Result, Token,
+    TokenRequest,
 };
 
 /// One operation, which runs in a separate task. The task continues if the caller stops waiting.
@@ -43,6 +46,13 @@ tokio::task_local! {
     static OPERATIONS: Vec<(usize, String)>;
 }
 
+#[async_trait]
+impl OtherProviders for Broker {
+    async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
+        Self::token(self, provider, request).await
+    }
+}
+
 impl Broker {
     /// Runs an operation to its end. If the caller stops waiting, the operation's pauses and polls end early.
     pub(super) async fn run<T, F, W>(&self, provider: &str, work: W) -> Result<T>
@@ -57,7 +67,8 @@ impl Broker {
         // Rust drops `caller` with this future when the caller stops waiting, which cancels the operation.
         let (caller, cancelled) = watch::channel(());
         let in_flight = inner.in_flight.operation();
-        let context = inner.context.of_operation(slot.entry.timeout, in_flight, cancelled, self.clone());
+        let others = Arc::new(self.clone());
+        let context = inner.context.of_operation(slot.entry.timeout, in_flight, cancelled, others);
         let operation = Operation { inner, slot, context };
         let ended = tokio::spawn(OPERATIONS.scope(operations, work(operation))).await;
         drop(caller);
@@ -160,7 +171,7 @@ impl Operation {
         }
     }
 
-    /// Loads the locked record. A record in the runtime folder is moved back to the store, if possible.
+    /// Loads the locked record. Moves a record from its fallback file to the store, if possible.
     async fn load(&self, mut locked: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord> {
         let loaded = locked.load().await?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
@@ -171,9 +182,11 @@ impl Operation {
             match self.write(&mut locked_record).await {
                 Ok(()) => {
                     self.inner.cache(&self.slot, locked_record.record.clone(), false);
-                    tracing::info!("moved the record from the runtime folder to the state folder");
+                    tracing::info!("moved the record from the fallback file to the store");
                 }
-                Err(error) => tracing::info!(%error, "cannot move the record out of the runtime folder"),
+                Err(error) => {
+                    tracing::info!(%error, "cannot move the record from the fallback file to the store");
+                }
             }
         }
         Ok(locked_record)
@@ -215,7 +228,7 @@ impl Operation {
         Ok(())
     }
 
-    /// Saves the record in the runtime folder, because the store failed with `error`.
+    /// Saves the record in its fallback file, because the store failed with `error`.
     async fn save_to_fallback(&self, locked_record: &mut LockedRecord, error: &Error) -> Result<()> {
         let name = &self.slot.name;
         let path = locked_record.locked.save_to_fallback(&locked_record.record).await.map_err(|second| {

@@ -94,7 +94,7 @@ pub fn others_read(_meta: &Metadata) -> bool {
     false
 }
 
-/// Whether every user can write to the file. Always false: on Windows, access rights protect the home folder.
+/// Whether every user can write to the file or folder. Always false: on Windows, access rights protect the home folder.
 #[must_use]
 pub fn everybody_writes(_meta: &Metadata) -> bool {
     false

@@ -152,7 +152,7 @@ async fn five_second_token_is_renewed_before_expiry() {
 }
 
 #[tokio::test]
-async fn token_call_fails_if_the_new_token_has_expired() {
+async fn token_call_fails_if_token_of_another_scope_has_expired() {
     let provider = Scripted::new(|_, context, _, _| {
         let expired = token(context, "expired", TimeDelta::seconds(-1));
         Ok(RecordUpdate::token(&ScopeKey::default(), expired))
@@ -186,6 +186,9 @@ async fn token_call_fails_if_the_new_token_cannot_be_saved() {
     });
     let error = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect_err("no save");
     assert_eq!(error.code(), ErrorCode::StoreUnwritable);
-    assert!(error.message().contains("cannot save the new token") && error.hint().is_some(), "{error:?}");
+    let folder = world.record_path().parent().expect("a folder").display().to_string();
+    let message = error.message();
+    assert!(message.contains("cannot save the new token") && message.contains(&folder), "{error:?}");
+    assert!(error.hint().is_some(), "{error:?}");
     std::fs::remove_file(world.record_path().parent().expect("a folder")).expect("the file is removed");
 }

@@ -134,7 +134,7 @@ fn expiry_is_from_expires_in_else_jwt_else_default() {
     ] {
         let token = Token::from_response(response, secret, expires_in, TimeDelta::hours(1));
         let left = token.expires_at().expect("an expiry") - sent_at();
-        assert_eq!(left.num_seconds(), lifetime, "{:?}, {expires_in:?}", response.header("date"));
+        assert_eq!(left, TimeDelta::seconds(lifetime), "{:?}, {expires_in:?}", response.header("date"));
     }
     assert!(Claims::read(&Secret::new("a.b")).is_none() && Claims::read(&Secret::new("a.!.c")).is_none());
 }

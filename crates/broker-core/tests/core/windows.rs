@@ -65,7 +65,7 @@ fn token_without_expiry_needs_no_renewal() {
 }
 
 #[test]
-fn pause_after_failed_renewal_is_a_20th_of_lifetime() {
+fn renewal_retry_pause_is_20th_of_lifetime_up_to_10_min() {
     let pause = |life, jitter| window(life).retry_pause(jitter);
     assert_eq!(pause(TimeDelta::minutes(20), 0.5), TimeDelta::minutes(1));
     assert_eq!(pause(TimeDelta::days(1), 0.0), TimeDelta::minutes(5));

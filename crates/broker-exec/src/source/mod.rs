@@ -57,7 +57,7 @@ impl Source {
         }
         let program = Program::new(words, Vec::new())?;
         // The settings that select the token in the program's output. After a change, stored tokens are not used.
-        let mut settings = vec![config.protocol.name()];
+        let mut settings = vec![config.protocol.name().to_owned()];
         let expires_as = config.expires_as.as_ref().map(|format| format!("{format:?}"));
         let optional = [config.token.clone(), config.expires.clone(), expires_as, config.registry.clone()];
         settings.extend(optional.into_iter().flatten());
@@ -105,8 +105,7 @@ impl Source {
         match tokio::time::timeout(TIMEOUT, run).await {
             Err(_) => Err(self.error(ErrorCode::Timeout, "the program did not end within 2 minutes")),
             Ok(Err(cause)) => {
-                let problem = format!("cannot read the output: {cause}");
-                Err(self.error(ErrorCode::ServiceUnavailable, &problem).with_source(cause))
+                Err(self.failed(&format!("cannot read the output: {cause}")).with_source(cause))
             }
             Ok(Ok((_, None))) => Err(self.failed("the output exceeds 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),

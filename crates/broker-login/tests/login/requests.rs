@@ -45,6 +45,8 @@ async fn special_characters_in_forms_and_queries_are_encoded() {
     let query = Seen { body: request.query.clone(), ..request.clone() }.form();
     let fields = [("braces", "{}"), ("key", EVIL), ("v", "1")];
     assert_eq!(query, fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let sent = |text: &str| text.split('&').count();
+    assert_eq!((sent(&request.body), sent(&request.query)), (4, 3), "no field is sent twice");
     assert_eq!(request.path, "/login");
 }
 

@@ -130,7 +130,8 @@ async fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>
                 port = socket.local_addr()?.port();
                 sockets.push(socket);
             }
-            // A machine without IPv6 cannot listen on `::1`, so 127.0.0.1 is enough.
+            // A machine without IPv6 cannot listen on `::1`, so 127.0.0.1 is enough. But if another program listens on
+            // one of the addresses, that program could receive the authorization code.
             Err(error) if error.kind() != ErrorKind::AddrInUse && !sockets.is_empty() => {}
             Err(error) => return Err(error),
         }

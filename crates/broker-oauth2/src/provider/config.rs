@@ -246,8 +246,8 @@ impl Config {
         self.params.0.iter().map(text).collect()
     }
 
-    /// Returns a fingerprint of the settings that change the issued token, except the scope. The fingerprint reveals
-    /// no secret parameters.
+    /// Returns a fingerprint of the settings that change the issued token, except the scope. `params` may contain
+    /// secrets, so the record contains only the fingerprint.
     pub(super) fn fingerprint(&self) -> String {
         let types = (&self.subject_token_type, &self.requested_token_type);
         let all = serde_json::to_string(&(&self.params.0, &self.fields, types)).unwrap_or_default();

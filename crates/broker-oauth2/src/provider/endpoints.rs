@@ -4,9 +4,9 @@ use broker_core::{Context, Error, ErrorCode, ErrorKind, Record, RecordUpdate, Re
 use chrono::{DateTime, Utc};
 
 use super::OAuth2;
-use crate::discovery::{Endpoint, Metadata};
+use crate::discovery::{Endpoint, Metadata, OTHER_ISSUER};
 
-/// The configured endpoints, and the issuer's metadata if the metadata is known.
+/// The issuer's metadata, if known. Configured URLs replace the discovered ones.
 pub(super) struct Endpoints(Option<Metadata>);
 
 impl Endpoints {
@@ -123,8 +123,7 @@ impl OAuth2 {
     }
 }
 
-/// Whether the broker may use stored metadata after `error`. If the new metadata names another issuer, discovery
-/// fails.
+/// Whether the broker may use stored metadata after `error`: not if the new metadata names another issuer.
 fn may_use_stored(error: &Error) -> bool {
-    error.code() != ErrorCode::ConfigInvalidValue && error.kind() != ErrorKind::Cancelled
+    error.code() != OTHER_ISSUER && error.kind() != ErrorKind::Cancelled
 }

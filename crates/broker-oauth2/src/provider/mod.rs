@@ -168,7 +168,7 @@ impl Provider for OAuth2 {
         if self.discovers_first(record, context.now(), request.is_forced()) {
             return self.discover(context, record).await;
         }
-        let session = Session::new(self, context, self.stored_endpoints(record)).await?;
+        let session = Session::new(self, context, self.stored_endpoints(record), None).await?;
         match grant {
             Some(refresh_token) => session.refresh(record, refresh_token, request.scopes()).await,
             None if has_login => session.log_in_configured(record, request).await,
@@ -183,7 +183,7 @@ impl Provider for OAuth2 {
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         self.check_login(login)?;
         let endpoints = self.endpoints_for(context, self.flow.endpoints(), self.flow.endpoints()).await?;
-        let session = Session::new(self, context, endpoints).await?;
+        let session = Session::new(self, context, endpoints, None).await?;
         let update = match (login, self.flow) {
             (Login::RefreshToken(token), _) => session.begin_with(token).await,
             (_, Flow::Device) => session.device().await,
@@ -203,7 +203,7 @@ impl Provider for OAuth2 {
             let note = "the provider has no `revocation_url`, so the tokens stay valid until they expire";
             return Ok(Revoked { revoked: false, note: Some(note.to_owned()) });
         };
-        let session = Session::new(self, context, endpoints).await?;
+        let session = Session::new(self, context, endpoints, Some(&url)).await?;
         let endpoint = session.token();
         let mut revoked = false;
         if let Some(grant) = record.usable_grant() {
@@ -220,8 +220,7 @@ impl Provider for OAuth2 {
             }
         }
         let note = (!revoked).then(|| {
-            "the service does not revoke tokens, so this login's tokens stay valid until they expire"
-                .to_owned()
+            "the service revoked none of these tokens; they stay valid until they expire".to_owned()
         });
         Ok(Revoked { revoked, note })
     }
@@ -230,7 +229,7 @@ impl Provider for OAuth2 {
         let wanted = [Endpoint::Introspection, Endpoint::Token];
         let endpoints = self.endpoints_for(context, &wanted, &[Endpoint::Token]).await?;
         let Some(url) = endpoints.find(self, Endpoint::Introspection)? else { return Ok(None) };
-        let session = Session::new(self, context, endpoints).await?;
+        let session = Session::new(self, context, endpoints, Some(&url)).await?;
         session.token().introspect(context, &url, token.secret()).await.map(Some)
     }
 }

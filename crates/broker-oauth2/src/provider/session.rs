@@ -29,11 +29,13 @@ enum Credential {
 }
 
 impl<'a> Session<'a> {
-    /// Reads the configured client secret or private key.
+    /// Reads the configured client secret or private key. `instead` is the URL of a logout or introspection, which needs
+    /// no token URL. For the other requests, fails if the token URL is unknown.
     pub(super) async fn new(
         provider: &'a OAuth2,
         context: &'a Context,
         endpoints: Endpoints,
+        instead: Option<&ServiceUrl>,
     ) -> Result<Self> {
         let config = &provider.config;
         let missing = |key: &str| {
@@ -55,10 +57,10 @@ impl<'a> Session<'a> {
                 Credential::Key(Box::new(key))
             }
         };
-        // A logout only needs the revocation endpoint, so the token endpoint may be missing.
-        let token_url = endpoints
-            .require(provider, Endpoint::Token)
-            .or_else(|error| endpoints.find(provider, Endpoint::Revocation)?.ok_or(error))?;
+        let token_url = match instead {
+            None => endpoints.require(provider, Endpoint::Token)?,
+            Some(url) => endpoints.find(provider, Endpoint::Token)?.unwrap_or_else(|| url.clone()),
+        };
         Ok(Self { provider, context, endpoints, credential, token_url })
     }
 

@@ -76,17 +76,19 @@ async fn token_call_before_device_login_sends_no_request() {
     assert!(urls(&lab).is_empty());
 }
 
-/// Returns responses without usable metadata, with the code of the expected error and a word of the expected hint.
-fn unusable() -> [(u16, Value, ErrorCode, &'static str); 7] {
+/// Returns responses without usable metadata, with the code of the expected error, a word of the expected hint, and
+/// the requested URLs.
+fn unusable() -> [(u16, Value, ErrorCode, &'static str, &'static [&'static str]); 7] {
+    let (first, both, retries) = (&[OIDC][..], &[OIDC, RFC8414][..], &[OIDC, OIDC, OIDC][..]);
     let http = json!({ "issuer": ISSUER, "token_endpoint": "http://login.example.org/token" });
     [
-        (200, json!({ "issuer": ISSUER }), ErrorCode::ConfigMissingKey, "`token_url`"),
-        (200, http, ErrorCode::ConfigInvalid, "`token_url`"),
-        (200, json!({ "token_endpoint": TOKEN }), ErrorCode::ConfigInvalid, "`token_url`"),
-        (200, json!("a page of an app"), ErrorCode::BadResponse, "`issuer`"),
-        (400, json!({ "error": "maintenance" }), ErrorCode::ConfigInvalid, "`token_url`"),
-        (404, Value::Null, ErrorCode::ConfigInvalid, "`token_url`"),
-        (503, json!({ "error": "temporarily_unavailable" }), ErrorCode::ServiceUnavailable, ""),
+        (200, json!({ "issuer": ISSUER }), ErrorCode::ConfigMissingKey, "`token_url`", first),
+        (200, http, ErrorCode::ConfigInvalid, "`token_url`", first),
+        (200, json!({ "token_endpoint": TOKEN }), ErrorCode::ConfigInvalid, "`token_url`", both),
+        (200, json!("a page of an app"), ErrorCode::BadResponse, "`issuer`", both),
+        (400, json!({ "error": "maintenance" }), ErrorCode::ConfigInvalid, "`token_url`", both),
+        (404, Value::Null, ErrorCode::ConfigInvalid, "`token_url`", both),
+        (503, json!({ "error": "temporarily_unavailable" }), ErrorCode::ServiceUnavailable, "", retries),
     ]
 }
 
@@ -110,14 +112,14 @@ async fn unusable_metadata_does_not_replace_stored_metadata() {
 
 #[tokio::test]
 async fn unusable_metadata_stores_nothing_and_requests_no_token() {
-    for (status, body, code, hint) in unusable() {
+    for (status, body, code, hint, requested) in unusable() {
         let lab = lab(OIDC);
         let response = body.clone();
         lab.answers(OIDC, move |_| (status, response.clone()));
         let error = token(&lab.broker(client_credentials())).await.expect_err("no endpoint");
         assert_eq!(error.code(), code, "{status} {body}: {error}");
         assert!(error.hint().unwrap().to_string().contains(hint), "{status} {body}: {error:?}");
-        assert!(urls(&lab).iter().all(|url| [OIDC, RFC8414].contains(&url.as_str())), "{status} {body}");
+        assert_eq!(urls(&lab), requested, "{status} {body}");
         lab.answers(OIDC, |_| (200, metadata()));
         assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1", "{status} {body}");
     }

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use broker_core::{Env, Error, ErrorCode, Result, SecretSource};
-use toml::de::{DeTable, DeValue};
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::layers::Text;
 use super::parts::Parts;
@@ -53,7 +54,7 @@ impl StoreConfig {
                     return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
                 }
             };
-            (config.origin, config.file) = (Some("environment variable BROKER_STORE".to_owned()), None);
+            (config.origin, config.file) = (Some(format!("environment variable {VARIABLE}")), None);
             config.check_built_in().map_err(Error::configuration)?;
         }
         Ok(config)
@@ -79,11 +80,11 @@ impl StoreConfig {
                 let Some((name @ ("passphrase" | "key"), source)) = sources else {
                     return Err(wrong(value.span(), Mark::Secret, &format!("`store` must be {FORMS}")));
                 };
-                let json = toml::from_str::<serde_json::Value>(head).unwrap_or_default();
-                let read = serde_json::from_value(json["store"][name].clone()).map_err(|_| {
-                    let why = format!("`store.{name}` must be {SECRET_FORMS}");
-                    wrong(source.span(), Mark::Secret, &why)
-                })?;
+                let read =
+                    SecretSource::deserialize(ValueDeserializer::from(source.clone())).map_err(|_| {
+                        let why = format!("`store.{name}` must be {SECRET_FORMS}");
+                        wrong(source.span(), Mark::Secret, &why)
+                    })?;
                 let (slot, format) = match name {
                     "key" => (&mut self.key, Format::Key),
                     _ => (&mut self.passphrase, Format::Passphrase),

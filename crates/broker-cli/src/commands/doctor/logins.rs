@@ -10,7 +10,7 @@ use rustix::fs::{Access, access};
 
 use super::report::Report;
 use super::{last_failure, mode};
-use crate::candidates::is_executable;
+use crate::files::is_executable;
 use crate::format::quoted_path;
 use crate::hints;
 
@@ -92,7 +92,7 @@ fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
     };
     match problem {
         Some((what, fix)) => report.error("login.secret", Some(name), &what, &fix),
-        None => report.ok("login.secret", Some(name), format!("the secret `{key}` is configured")),
+        None => report.ok("login.secret", Some(name), format!("the source of the secret `{key}` exists")),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::commands::{CommandContext, CommandResult};
 use crate::humanize;
 use crate::run::run as run_async;
 
-/// The time limit for a connection to a service or a proxy.
+/// The time limit for a service's answer, or for a connection to the proxy.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A larger difference between this machine's clock and a service's clock is an error.
@@ -209,38 +209,45 @@ fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report)
 
 /// Returns the id, the cause and the fix that the report shows for a failed request.
 fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
-    let (id, why) = match obstacle {
-        Obstacle::Name => ("network.name", "name not found"),
-        Obstacle::Refused => ("network.refused", "connection refused"),
-        Obstacle::UnknownIssuer => {
-            ("network.issuer", "the service's certificate is from an untrusted authority")
-        }
-        Obstacle::Tls => ("network.tls", "the TLS connection failed"),
-        Obstacle::Proxy => ("network.proxy_refused", "the proxy refused the connection"),
-        Obstacle::Timeout => ("network.timeout", "no answer in time"),
-        Obstacle::Portal => ("network.portal", "a sign-in page or another server answered"),
-        _ => ("network.service", "no route"),
-    };
-    let fix = match obstacle {
-        Obstacle::Name => {
-            "check the network and the name server; if the host is mistyped, correct it (run: broker config show)"
-        }
-        Obstacle::Refused => {
-            "check the port of the URL (run: broker config show); behind a proxy, set HTTPS_PROXY"
-        }
-        Obstacle::UnknownIssuer => {
+    match obstacle {
+        Obstacle::Name => (
+            "network.name",
+            "name not found",
+            "check the network and the name server; if the host is mistyped, correct it (run: broker config show)",
+        ),
+        Obstacle::Refused => (
+            "network.refused",
+            "connection refused",
+            "check the port of the URL (run: broker config show); behind a proxy, set HTTPS_PROXY",
+        ),
+        Obstacle::UnknownIssuer => (
+            "network.issuer",
+            "the service's certificate is from an untrusted authority",
             "if your organization has its own certificate authority, set SSL_CERT_FILE to its PEM file, or add it to the \
-             system's certificates"
-        }
-        Obstacle::Tls => "check the clock, the URL, and whether a firewall or a proxy intercepts TLS",
-        Obstacle::Proxy => {
-            "correct HTTPS_PROXY (with user and password if the proxy needs a login), or add the host to NO_PROXY"
-        }
-        Obstacle::Timeout => "behind a proxy, set HTTPS_PROXY; otherwise try again later",
-        Obstacle::Portal => "if this network has a sign-in page, open it in a browser and sign in",
-        _ => "check the network, then try again",
-    };
-    (id, why, fix)
+             system's certificates",
+        ),
+        Obstacle::Tls => (
+            "network.tls",
+            "the TLS connection failed",
+            "check the clock, the URL, and whether a firewall or a proxy intercepts TLS",
+        ),
+        Obstacle::Proxy => (
+            "network.proxy_refused",
+            "the proxy refused the connection",
+            "correct HTTPS_PROXY (with user and password if the proxy needs a login), or add the host to NO_PROXY",
+        ),
+        Obstacle::Timeout => (
+            "network.timeout",
+            "no answer in time",
+            "behind a proxy, set HTTPS_PROXY; otherwise try again later",
+        ),
+        Obstacle::Portal => (
+            "network.portal",
+            "a sign-in page or another server answered",
+            "if this network has a sign-in page, open it in a browser and sign in",
+        ),
+        _ => ("network.service", "no route", "check the network, then try again"),
+    }
 }
 
 fn clock(name: Option<&str>, clock_ahead: Option<TimeDelta>, report: &mut Report) {

@@ -53,7 +53,7 @@ pub(super) fn check(
     for status in statuses.iter().filter(|_| sealed) {
         if let Some(file) = status.login_file.as_ref().filter(|file| file.exists()) {
             let what = format!(
-                "the login in {} is not encrypted, because EarthScope's own tools read it; \
+                "the login in {} is not encrypted, because the service's own tools read it; \
                  `share = false` moves the login to the encrypted record",
                 file.display()
             );

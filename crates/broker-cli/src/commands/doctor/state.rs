@@ -44,7 +44,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
             }
         }
         Ok(_) => {
-            let fix = format!("move {} away, {ELSEWHERE}", quoted_path(&folder));
+            let fix = format!("move {} away, or {ELSEWHERE}", quoted_path(&folder));
             report.error("state.folder", None, &format!("{} is not a folder", folder.display()), &fix);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => creatable(&folder, report),

@@ -159,7 +159,11 @@ fn earthdaily(entries: &[&Entry], report: &mut Report) {
     let set = |name: &&str| SystemEnv.var(name).is_some();
     let others: Vec<_> = ["EDS_AUTH_URL", "EDS_CLIENT_ID"].into_iter().filter(|name| set(name)).collect();
     if has_secret || others.is_empty() || sources.iter().any(set) {
-        return report.ok("tools.earthdaily_variables", None, "no variable EDS_… is missing");
+        return report.ok(
+            "tools.earthdaily_variables",
+            None,
+            "the variables EDS_… that are set are complete",
+        );
     }
     let what = format!("{} is set, but not EDS_SECRET", others.join(" and "));
     let fix = format!("set EDS_SECRET too, or run: unset {}", others.join(" "));
@@ -170,7 +174,11 @@ fn carbonmapper(entries: &[&Entry], report: &mut Report) {
     let set = |name: &str| SystemEnv.var(name).is_some();
     let email = set("CARBONMAPPER_EMAIL") || entries.iter().any(|entry| entry.keys.contains_key("email"));
     if !set("CARBONMAPPER_PASSWORD") || email {
-        return report.ok("tools.carbonmapper_variables", None, "no variable CARBONMAPPER_… is missing");
+        return report.ok(
+            "tools.carbonmapper_variables",
+            None,
+            "the variables CARBONMAPPER_… that are set are complete",
+        );
     }
     let what = "CARBONMAPPER_PASSWORD is set, but not CARBONMAPPER_EMAIL";
     let fix = "set CARBONMAPPER_EMAIL, or `email` in [providers.carbonmapper]";

@@ -26,7 +26,7 @@ pub(crate) fn missing_dashes(error: &clap::Error) -> Option<Error> {
 }
 
 /// Returns the command line with `--` before the command, quoted for a shell. Returns `None` if there is no command,
-/// if `--` is present, or if a word has control characters.
+/// if `--` is present, or if a word cannot be pasted into a shell.
 fn corrected(words: impl Iterator<Item = Option<String>>) -> Option<String> {
     let words: Vec<String> = words.collect::<Option<_>>()?;
     if words.iter().flat_map(|word| word.chars()).any(char::is_control) {

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::commands::completions::absolute;
+use crate::files::absolute;
 
 const PREFIX: &str = "broker-exec-";
 

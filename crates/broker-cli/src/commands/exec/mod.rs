@@ -83,7 +83,7 @@ fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>
     Ok(variables)
 }
 
-/// Returns the first name that occurs twice.
+/// Returns the first name that repeats an earlier name.
 fn repeated(names: &[String]) -> Option<&String> {
     names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
 }

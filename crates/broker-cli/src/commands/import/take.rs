@@ -116,7 +116,9 @@ fn refuse_unstorable(config: &Config, found: &Found, name: &str) -> Result<()> {
     }
     let Some(other) = other_login(config, name) else { return Ok(()) };
     let error = Error::new(ErrorCode::AlreadyExists, format!("{place}: {other}"));
-    Err(error.with_hint(format!("remove the secret set for {name}, or name another provider with --as NAME")))
+    Err(error.with_hint(format!(
+        "remove the source that {name} uses now, or name another provider with --as NAME"
+    )))
 }
 
 fn log_in(context: &CommandContext<'_>, name: &str, token: &Secret) -> CommandResult {

@@ -75,8 +75,7 @@ impl FallbackStore {
 
     /// Returns the path of the provider's record file in each private runtime folder. The file may not exist.
     pub(super) fn files(&self, provider: &str) -> impl Iterator<Item = PathBuf> {
-        let name = self.name(provider, "json");
-        self.private_folders().map(move |folder| folder.join(&name))
+        self.private_folders().map(move |folder| folder.join(self.name(provider, "json")))
     }
 
     pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {

@@ -52,7 +52,7 @@ impl Filesystem {
     }
 }
 
-/// The magic number of FUSE, used if `statfs` fails: for both, the broker cannot know whether locks work across hosts.
+/// The magic number of FUSE, also used if the type is unknown: the broker cannot know whether locks work across hosts.
 const UNKNOWN: u64 = 0x6573_5546;
 
 fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
