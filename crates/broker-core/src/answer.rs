@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds};
+use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds, value_at};
 
 /// Longer explanations from a service are cut after this many characters.
 const LONGEST_TEXT: usize = 300;
@@ -79,6 +79,10 @@ pub fn read_object(
 ) -> Result<Map<String, Value>, Problem> {
     let status = response.status;
     let object = response.json();
+    if let (Some(cut), None) = (&response.cut, &object) {
+        let error = Error::new(cut.code, format!("the response of {from} is incomplete: {cut}"));
+        return Err(Problem::Transient(error.with_hint(Hint::RetryLater)));
+    }
     let (is_object, is_empty) = (object.is_some(), response.body.trim_ascii().is_empty());
     let is_transient = response.is_transient() || object.as_ref().is_some_and(is_trouble);
     match object {
@@ -219,18 +223,18 @@ fn in_base64(secret: &str, before: usize) -> String {
     STANDARD.encode(&*bytes).get(first..last).filter(|part| part.len() > 7).unwrap_or_default().to_owned()
 }
 
-/// Reads a text field of a 2xx response, even if other parts of the response are malformed. The service may have
-/// replaced the refresh token, and the new one must not be lost.
+/// Reads a text field of a 2xx response, even if other parts of the response are malformed or missing. `path` is a
+/// key or a path like `data.token`. The service may have replaced the refresh token, and the new one must not be lost.
 #[must_use]
-pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
+pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
     if !(200..300).contains(&response.status) {
         return None;
     }
     let found = match response.json() {
         // A JSON body is read even if its content type is HTML.
-        Some(object) => object.get(key)?.as_str()?.to_owned(),
+        Some(object) => value_at(&Value::Object(object), path)?.as_str()?.to_owned(),
         None if response.is_html() => return None,
-        None => in_malformed(&response.body, key)?,
+        None => in_malformed(&response.body, path.rsplit('.').next().unwrap_or_default())?,
     };
     (!found.is_empty()).then(|| Secret::new(found))
 }
@@ -238,8 +242,10 @@ pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
 fn in_malformed(body: &[u8], key: &str) -> Option<String> {
     let key = format!("\"{key}\"");
     let body = String::from_utf8_lossy(body);
-    let value = body.split_once(&key)?.1.trim_start().strip_prefix(':')?.trim_start();
-    let found = serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?;
+    // The same text may be a value before it is a key.
+    let mut values = body.split(&key).skip(1).filter_map(|rest| rest.trim_start().strip_prefix(':'));
+    let found =
+        values.find_map(|value| serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok())?;
     // A value with U+FFFD is damaged: this character replaces invalid UTF-8.
     (!found.contains('\u{fffd}')).then_some(found)
 }

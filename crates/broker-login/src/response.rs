@@ -16,6 +16,8 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 pub(crate) struct ResponseFormat {
     token: String,
     refresh_token: String,
+    /// Whether the response to this request may contain a refresh token.
+    has_refresh_token: bool,
     expires: Option<(String, ExpiresAs)>,
     error: Option<String>,
     account: Option<String>,
@@ -63,6 +65,7 @@ impl ResponseFormat {
         Ok(Self {
             token: table.token.unwrap_or_else(|| "access_token".to_owned()),
             refresh_token: table.refresh_token.unwrap_or_else(|| "refresh_token".to_owned()),
+            has_refresh_token: is_login,
             expires: table.expires.map(|path| (path, expires_as)),
             error: table.error,
             account: table.account,
@@ -164,12 +167,16 @@ impl ResponseFormat {
         text_at(body, &self.refresh_token).map(Secret::new)
     }
 
+    /// Returns the path of the refresh token, if the response to this request may contain one.
+    pub(crate) fn salvage_path(&self) -> Option<&str> {
+        self.has_refresh_token.then_some(self.refresh_token.as_str())
+    }
+
     /// Returns the refresh token of a malformed response.
     pub(crate) fn salvage_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         let succeeded = (200..300).contains(&response.status);
         let body = parse(response).filter(|_| succeeded);
-        let key = self.refresh_token.rsplit('.').next().unwrap_or_default();
-        body.and_then(|body| self.refresh_token(&body)).or_else(|| salvage(response, key))
+        body.and_then(|body| self.refresh_token(&body)).or_else(|| salvage(response, &self.refresh_token))
     }
 
     pub(crate) fn account(&self, body: &Value) -> Option<String> {
@@ -257,5 +264,5 @@ pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
 
 fn with_body(response: &HttpResponse, body: Vec<u8>) -> HttpResponse {
     let HttpResponse { status, headers, sent_at, .. } = response;
-    HttpResponse { status: *status, headers: headers.clone(), body: body.into(), sent_at: *sent_at }
+    HttpResponse { status: *status, headers: headers.clone(), body: body.into(), sent_at: *sent_at, cut: None }
 }

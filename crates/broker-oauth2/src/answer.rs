@@ -40,12 +40,14 @@ impl AnswerFields {
         STANDARD.into_iter().zip(paths).find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
     }
 
+    /// Returns the path of the refresh token.
+    pub(crate) fn refresh_token(&self) -> &str {
+        &self.refresh_token
+    }
+
     /// Returns the refresh token of a response that may be malformed JSON: see [`salvage`].
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
-        salvage(response, &self.refresh_token).or_else(|| {
-            let whole = response.json().filter(|_| (200..300).contains(&response.status))?;
-            text_at(&Value::Object(whole), &self.refresh_token).map(Secret::new)
-        })
+        salvage(response, &self.refresh_token)
     }
 }
 
