@@ -244,8 +244,8 @@ fn in_malformed(body: &[u8], key: &str) -> Option<String> {
     let body = String::from_utf8_lossy(body);
     // The same text may be a value before it is a key.
     let mut values = body.split(&key).skip(1).filter_map(|rest| rest.trim_start().strip_prefix(':'));
-    let found =
-        values.find_map(|value| serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok())?;
+    let found = values
+        .find_map(|value| serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok())?;
     // A value with U+FFFD is damaged: this character replaces invalid UTF-8.
     (!found.contains('\u{fffd}')).then_some(found)
 }

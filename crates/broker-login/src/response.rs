@@ -264,5 +264,11 @@ pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
 
 fn with_body(response: &HttpResponse, body: Vec<u8>) -> HttpResponse {
     let HttpResponse { status, headers, sent_at, .. } = response;
-    HttpResponse { status: *status, headers: headers.clone(), body: body.into(), sent_at: *sent_at, cut: None }
+    HttpResponse {
+        status: *status,
+        headers: headers.clone(),
+        body: body.into(),
+        sent_at: *sent_at,
+        cut: None,
+    }
 }

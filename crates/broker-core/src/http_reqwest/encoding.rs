@@ -19,20 +19,22 @@ pub(super) fn decode(raw: &[u8], encodings: &[String]) -> (Bytes, Option<String>
     let mut body = Zeroizing::new(raw.to_vec());
     let mut problem = None;
     for name in encodings.iter().rev().take(MAX_LAYERS) {
+        // Some servers name an encoding and send plain text.
+        if is_plain(&body) {
+            continue;
+        }
         let decoded = match name.as_str() {
             "gzip" | "x-gzip" => gunzip(&body),
             "deflate" | "x-deflate" => deflated(&body),
             "br" => pulled(brotli_decompressor::Decompressor::new(&body[..], 4096)),
             "zstd" => zstd(&body),
             "identity" | "" => continue,
-            // Some servers name a character encoding here.
-            _ if std::str::from_utf8(&body).is_ok() => continue,
             other => {
-                problem = Some(format!("the response has the unsupported content encoding `{}`", shown(other)));
+                problem =
+                    Some(format!("the response has the unsupported content encoding `{}`", shown(other)));
                 break;
             }
         };
-        // Some servers name an encoding and send plain text.
         let Some((decoded, ended)) = decoded else { continue };
         if !ended {
             problem.get_or_insert_with(|| too_long(&decoded).unwrap_or_else(|| incomplete(name)));
@@ -48,6 +50,12 @@ pub(super) fn decode(raw: &[u8], encodings: &[String]) -> (Bytes, Option<String>
         body = decoded;
     }
     (body, problem)
+}
+
+/// Whether the body is text, as far as it goes, that begins like JSON or a web page.
+fn is_plain(body: &[u8]) -> bool {
+    let is_text = std::str::from_utf8(body).map_or_else(|error| error.error_len().is_none(), |_| true);
+    is_text && matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b'<') | None)
 }
 
 fn incomplete(name: &str) -> String {
@@ -156,4 +164,96 @@ fn append(out: &mut Bytes, part: &[u8]) -> bool {
 fn buffer() -> Bytes {
     // Large, because a buffer that grows leaves copies of secrets in memory.
     Zeroizing::new(Vec::with_capacity(64 * 1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &[u8] = br#"{"access_token":"tok"}"#;
+    const GZIP: &str = "1f8b0800000000000203ab564a4c4e4e2d2e8e2fc9cf4ecd53b25202d24ab5004ec0318716000000";
+    const ZLIB: &str = "789cab564a4c4e4e2d2e8e2fc9cf4ecd53b25202d24ab5005e1e07fb";
+    const DEFLATE: &str = "ab564a4c4e4e2d2e8e2fc9cf4ecd53b25202d24ab500";
+    const BROTLI: &str = "8b0a807b226163636573735f746f6b656e223a22746f6b227d03";
+    const ZSTD: &str = "28b52ffd0458b100007b226163636573735f746f6b656e223a22746f6b227d823cf6fd";
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<_> = hex.chars().filter_map(|digit| digit.to_digit(16)).collect();
+        digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap_or_default()).collect()
+    }
+
+    fn gzip(body: &[u8], flags: u8, fields: &[u8]) -> Vec<u8> {
+        let data = miniz_oxide::deflate::compress_to_vec(body, 6);
+        [&[0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 3], fields, &data, &[0; 8]].concat()
+    }
+
+    fn names(header: &str) -> Vec<String> {
+        header.split(", ").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn encoded_bodies_are_decoded() {
+        let twice = gzip(&bytes(GZIP), 0, &[]);
+        let members = [gzip(&PLAIN[..9], 0, &[]), gzip(&PLAIN[9..], 0, &[])].concat();
+        let fields = gzip(PLAIN, 4 | 8 | 16 | 2, b"\x02\0abname\0comment\0cc");
+        let mixed = gzip(&bytes(ZLIB), 0, &[]);
+        for (header, body) in [
+            ("gzip", bytes(GZIP)),
+            ("x-gzip", bytes(GZIP)),
+            ("deflate", bytes(ZLIB)),
+            ("deflate", bytes(DEFLATE)),
+            ("br", bytes(BROTLI)),
+            ("zstd", bytes(ZSTD)),
+            ("identity", PLAIN.to_vec()),
+            ("utf-8", PLAIN.to_vec()),
+            ("", PLAIN.to_vec()),
+            ("gzip", members),
+            ("gzip", fields),
+            ("deflate, gzip", mixed),
+            ("gzip, gzip", twice.clone()),
+            // The header is wrong or missing.
+            ("gzip", PLAIN.to_vec()),
+            ("deflate", PLAIN.to_vec()),
+            ("br", PLAIN.to_vec()),
+            ("zstd", PLAIN.to_vec()),
+            ("gzip", twice.clone()),
+            ("", bytes(GZIP)),
+            ("", twice),
+            ("identity, identity", bytes(GZIP)),
+        ] {
+            let (decoded, problem) = decode(&body, &names(header));
+            assert_eq!((&**decoded, problem), (PLAIN, None), "{header}");
+        }
+    }
+
+    #[test]
+    fn cut_body_is_decoded_as_far_as_it_goes() {
+        let stored = [&bytes(GZIP)[..10], &[0, 22, 0, 0xe9, 0xff], PLAIN].concat();
+        for length in 16..stored.len() {
+            let (decoded, problem) = decode(&stored[..length], &names("gzip"));
+            assert_eq!(&**decoded, &PLAIN[..length - 15], "{length}");
+            assert!(problem.is_some(), "{length}");
+        }
+        for (header, body, least) in [("gzip", GZIP, 14), ("deflate", ZLIB, 14), ("br", BROTLI, 0)] {
+            let body = bytes(body);
+            for length in 0..body.len() {
+                let (decoded, _) = decode(&body[..length], &names(header));
+                let is_start = PLAIN.starts_with(&decoded) || **decoded == body[..length];
+                assert!(is_start, "{header} {length}");
+                assert!(length + 9 < body.len() || decoded.len() >= least, "{header} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn decoded_body_is_bounded_and_unknown_encodings_are_named() {
+        let bomb = gzip(&vec![b'x'; 4 * HttpResponse::LONGEST_BODY], 0, &[]);
+        let (decoded, problem) = decode(&bomb, &names("gzip"));
+        assert_eq!(decoded.len(), HttpResponse::LONGEST_BODY);
+        assert!(problem.is_some_and(|problem| problem.contains("1 MiB")));
+        let (_, problem) = decode(&[0x1f, 0x9d, 0x90, 0xff], &names("compress"));
+        assert!(problem.is_some_and(|problem| problem.contains("`compress`")));
+        let many = names(&vec!["gzip"; 9].join(", "));
+        assert_eq!(&**decode(PLAIN, &many).0, PLAIN);
+    }
 }
