@@ -46,7 +46,7 @@ impl HttpFault {
 
     /// Whether the same request would fail again at once.
     pub(crate) fn is_permanent(&self) -> bool {
-        matches!(self.code, ErrorCode::ProxyInvalid | ErrorCode::TlsUntrusted)
+        matches!(self.code, ErrorCode::ProxyInvalid | ErrorCode::ProxyFailed | ErrorCode::TlsUntrusted)
     }
 
     /// Sets what the user can do.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use chrono::DateTime;
-use rustls::CertificateError;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, OtherError};
 
-use crate::sanitize;
+use crate::{ErrorCode, HttpFault, RequestSent, sanitize};
 
 /// Why a server's certificate is not trusted.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -21,7 +21,7 @@ impl Untrusted {
     pub(super) fn new(reason: &CertificateError, certificate: &CertificateDer<'_>, host: &str) -> Self {
         let names = Names::read(certificate);
         let (subject, issuer) = (names.subject(), names.issuer());
-        let shown = format!("the certificate of {host} (subject {subject}, issuer {issuer})");
+        let shown = format!("the certificate of {host} (subject: {subject}; issuer: {issuer})");
         let (why, hint) = match reason {
             CertificateError::ExpiredContext { time, not_after } => (
                 format!("expired on {}; this machine's clock says {}", day(*not_after), day(*time)),
@@ -37,42 +37,61 @@ impl Untrusted {
                     .to_owned(),
             ),
             CertificateError::UnknownIssuer if names.is_self_signed() => {
-                ("is self-signed".to_owned(), add_to_trusted("the certificate"))
+                let advice = "if you trust it, save it as a PEM file and set SSL_CERT_FILE to that file";
+                ("is self-signed".to_owned(), trust("this certificate", advice))
             }
             CertificateError::UnknownIssuer => {
-                ("is from an untrusted authority".to_owned(), add_to_trusted(&format!("the authority {issuer}")))
+                let advice = format!(
+                    "if {issuer} is your organization's authority or TLS proxy, set SSL_CERT_FILE to its PEM file"
+                );
+                ("is from an untrusted authority".to_owned(), trust(&format!("the certificate of {issuer}"), &advice))
             }
             other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
                 "is the certificate of an authority (CA:TRUE), not of a server".to_owned(),
                 "the service needs a server certificate (CA:FALSE); settings of this machine cannot replace it".to_owned(),
             ),
-            other => (
-                format!("cannot be used: {}", sanitize(&other.to_string())),
-                "the service has to replace its certificate".to_owned(),
-            ),
+            other => {
+                let why = match other {
+                    CertificateError::Other(OtherError(inner)) => format!("{inner:?}"),
+                    other => other.to_string(),
+                };
+                (format!("cannot be used: {}", sanitize(&why)), "the service has to replace its certificate".to_owned())
+            }
         };
         Self { what: format!("{shown} {why}"), hint }
     }
 
-    /// Returns why no certificate is trusted, if `SSL_CERT_FILE` is the reason.
-    pub(super) fn without_roots() -> Option<Self> {
-        let (path, why) = cert_file()?;
-        let why = why.err()?;
-        let what = format!("no certificate is trusted: SSL_CERT_FILE ({}) {why}", path.display());
-        Some(Self { what, hint: CORRECT.to_owned() })
+    /// Returns why this machine trusts no certificate at all.
+    pub(super) fn without_roots() -> Self {
+        let (why, hint) = match cert_file() {
+            Some((path, Err(why))) => (format!("SSL_CERT_FILE ({}) {why}", path.display()), CORRECT),
+            _ if std::env::var_os("SSL_CERT_DIR").is_some_and(|folders| !folders.is_empty()) => (
+                "SSL_CERT_DIR names no folder with certificates (PEM)".to_owned(),
+                "correct SSL_CERT_DIR, or run: unset SSL_CERT_DIR",
+            ),
+            _ => (
+                "this machine has no trusted certificates".to_owned(),
+                "install the package ca-certificates, or set SSL_CERT_FILE to a PEM file",
+            ),
+        };
+        Self { what: format!("no certificate is trusted: {why}"), hint: hint.to_owned() }
+    }
+}
+
+impl From<Untrusted> for HttpFault {
+    fn from(Untrusted { what, hint }: Untrusted) -> Self {
+        Self::new(RequestSent::No, ErrorCode::TlsUntrusted, what).with_hint(hint)
     }
 }
 
 const CORRECT: &str = "correct SSL_CERT_FILE, or run: unset SSL_CERT_FILE";
 
-/// Returns the advice to trust `what`. Depends on the present value of `SSL_CERT_FILE`.
-fn add_to_trusted(what: &str) -> String {
+/// Returns the advice to trust `what`: `advice`, unless `SSL_CERT_FILE` is set already.
+fn trust(what: &str, advice: &str) -> String {
     match cert_file() {
-        None => format!(
-            "if you trust {what}, such as that of your organization's TLS proxy, set SSL_CERT_FILE to its PEM file"
-        ),
+        None => advice.to_owned(),
         Some((path, Ok(()))) => format!(
-            "SSL_CERT_FILE ({}) does not contain {what}: add it to that file, or run: unset SSL_CERT_FILE",
+            "SSL_CERT_FILE ({}) lacks {what}: add it to that file, or run: unset SSL_CERT_FILE",
             path.display()
         ),
         Some((path, Err(why))) => format!("SSL_CERT_FILE ({}) {why}: {CORRECT}", path.display()),
@@ -178,5 +197,73 @@ impl<'a> Iterator for Elements<'a> {
         let (content, rest) = rest.split_at_checked(length)?;
         self.0 = rest;
         Some((*tag, content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use rustls::pki_types::ServerName;
+
+    use super::*;
+
+    /// A certificate for `CN=localhost, O=Lab` from `CN=Root, O=Firm`.
+    const LEAF: &str = "\
+        MIIBPDCB4wIUa0yTmFXxFHTQEyb2NaoOE8UoAtcwCgYIKoZIzj0EAwIwHjENMAsGA1UEAwwEUm9vdDENMAsGA1UECgwERmlybTAgFw0yNjExMz\
+        AxNDEwNDhaGA8yMTI2MTEwNjE0MTA0OFowIjESMBAGA1UEAwwJbG9jYWxob3N0MQwwCgYDVQQKDANMYWIwWTATBgcqhkjOPQIBBggqhkjOPQMB\
+        BwNCAAS94hhFBdY+2TygRbao+ULOg90oQVoNhaDHTx9EzZDjMY8CgzN0IAzAmFzPe9Zq5xWi6Lhx2rN3TFbDNDyTrBiSMAoGCCqGSM49BAMCA0\
+        gAMEUCIDkz0KXJvFL17pJQbd4uszAqs4WL2GVTkkw5ADn+I52bAiEAlaqU85BsgkcrHsUdXgBBsCHEi3bfIiU2WS0E0PGdELc=";
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("")]
+    struct CaUsedAsEndEntity;
+
+    fn leaf() -> Vec<u8> {
+        STANDARD.decode(LEAF).expect("base64")
+    }
+
+    fn explained(reason: &CertificateError) -> String {
+        let Untrusted { what, hint } = Untrusted::new(reason, &CertificateDer::from(leaf()), "a.example");
+        format!("{what} | {hint}")
+    }
+
+    #[test]
+    fn untrusted_certificate_is_named_with_its_reason() {
+        let time = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let expected = ServerName::try_from("a.example").expect("a name");
+        for (reason, words) in [
+            (CertificateError::UnknownIssuer, "authority"),
+            (CertificateError::ExpiredContext { time: time(86_400), not_after: time(0) }, "1970-01-01"),
+            (CertificateError::NotValidYetContext { time: time(0), not_before: time(86_400) }, "1970-01-02"),
+            (
+                CertificateError::NotValidForNameContext {
+                    expected,
+                    presented: vec!["DnsName(\"b.example\")".into()],
+                },
+                "for b.example",
+            ),
+            (CertificateError::Other(OtherError(Arc::new(CaUsedAsEndEntity))), "CA:TRUE"),
+            (CertificateError::BadEncoding, "cannot be used"),
+        ] {
+            let text = explained(&reason);
+            for part in ["a.example", "CN=localhost, O=Lab", "CN=Root, O=Firm", words] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_certificate_has_no_name() {
+        let leaf = leaf();
+        for length in 0..leaf.len() {
+            Names::read(&CertificateDer::from(&leaf[..length])).subject();
+            let mut changed = leaf.clone();
+            changed[length] ^= 0xff;
+            Names::read(&CertificateDer::from(changed)).issuer();
+        }
+        assert_eq!(Names::read(&CertificateDer::from(&leaf[..9])).subject(), "without a name");
     }
 }

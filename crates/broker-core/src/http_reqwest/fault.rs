@@ -23,8 +23,7 @@ pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFau
     let to_proxy = proxy.filter(|_| tunnel.as_deref() == Some("failed to create underlying connection"));
     let fault = |code, what: String| HttpFault::new(sent, code, what);
     let network = |what: String| match proxy {
-        Some(proxy) => fault(ErrorCode::NetworkUnreachable, what)
-            .with_hint(format!("check the network and the proxy {proxy}, then try again")),
+        Some(proxy) => fault(ErrorCode::NetworkUnreachable, what).with_hint(proxy.advice()),
         None => fault(ErrorCode::NetworkUnreachable, what),
     };
     if error.is_timeout() {
@@ -41,6 +40,10 @@ pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFau
             fault(ErrorCode::ProxyFailed, what).with_hint(hint)
         }
         (Some(why), Some(proxy)) => refused_by(proxy, &why, sent),
+        // The types of hyper's errors are not exported.
+        _ if last.ends_with(" parsed") || last == "message head is too large" => {
+            fault(ErrorCode::BadResponse, format!("the response is not valid HTTP: {last}"))
+        }
         _ if causes.iter().any(|cause| cause.to_string() == "dns error") => {
             fault(ErrorCode::NameNotFound, last)
         }
@@ -71,18 +74,14 @@ fn refused_by(proxy: &Proxy, why: &str, sent: RequestSent) -> HttpFault {
 
 /// Describes an error of TLS. `to_proxy` is the proxy if the error concerns the connection to the proxy.
 fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSent) -> Option<HttpFault> {
-    let io = cause.downcast_ref::<io::Error>();
-    let error = match io.and_then(io::Error::get_ref) {
-        Some(inner) => inner.downcast_ref::<rustls::Error>(),
-        None => cause.downcast_ref::<rustls::Error>(),
-    };
+    let error = rustls_error(cause);
     let peer = to_proxy.map_or_else(|| "the service".to_owned(), |proxy| format!("the proxy {proxy}"));
     let failed = |what: String, hint: &str| {
         Some(HttpFault::new(sent, ErrorCode::TlsFailed, format!("{peer} {what}")).with_hint(hint))
     };
     let Some(error) = error else {
         // tokio-rustls reports the end of a connection during the handshake only by this text.
-        let is_cut = io.is_some_and(|error| error.to_string() == "tls handshake eof");
+        let is_cut = cause.to_string() == "tls handshake eof";
         return is_cut
             .then(|| failed("closed the connection during the TLS handshake".to_owned(), INTERCEPTED))?;
     };
@@ -92,11 +91,8 @@ fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSen
                 CertificateError::Other(OtherError(inner)) => inner.downcast_ref::<Untrusted>().cloned(),
                 _ => None,
             };
-            let fault = |what| HttpFault::new(sent, ErrorCode::TlsUntrusted, what);
-            Some(match untrusted {
-                Some(Untrusted { what, hint }) => fault(what).with_hint(hint),
-                None => fault(error.to_string()),
-            })
+            let unknown = || HttpFault::new(sent, ErrorCode::TlsUntrusted, error.to_string());
+            Some(untrusted.map_or_else(unknown, HttpFault::from))
         }
         (rustls::Error::InvalidMessage(_), Some(proxy)) => {
             let hint = format!("begin the URL in {} with http:// instead of https://", proxy.variable());
@@ -117,7 +113,12 @@ fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSen
             )
             | rustls::Error::PeerIncompatible(_),
             _,
-        ) => failed(format!("shares no TLS version or cipher suite with this machine: {error}"), OUTDATED),
+        ) => failed(
+            format!(
+                "shares no TLS version or cipher suite with this machine, or requires a client certificate: {error}"
+            ),
+            OUTDATED,
+        ),
         (
             rustls::Error::AlertReceived(
                 AlertDescription::CertificateRequired
@@ -132,6 +133,12 @@ fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSen
         ),
         _ => failed(format!("failed during TLS: {error}"), INTERCEPTED),
     }
+}
+
+/// Returns the error of rustls inside one or several I/O errors, whose `source` skips it.
+fn rustls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let inner = || cause.downcast_ref::<io::Error>()?.get_ref();
+    cause.downcast_ref().or_else(|| rustls_error(inner()?))
 }
 
 const OUTDATED: &str =

@@ -57,11 +57,9 @@ impl ReqwestHttp {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let built = build(plain, proxy).map_err(|error| match Untrusted::without_roots() {
-            Some(Untrusted { what, hint }) => {
-                HttpFault::new(RequestSent::No, ErrorCode::TlsUntrusted, what).with_hint(hint)
-            }
-            None => {
+        let built = build(plain, proxy).map_err(|error| match error.downcast_ref() {
+            Some(rustls::Error::General(_)) => Untrusted::without_roots().into(),
+            _ => {
                 let what = format!("cannot build an HTTP client: {error}");
                 HttpFault::new(RequestSent::No, ErrorCode::NetworkUnreachable, what)
             }
@@ -148,6 +146,7 @@ fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::erro
         .http1_allow_spaces_after_header_name_in_responses(true)
         .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_ignore_invalid_headers_in_responses(true)
+        .http1_max_headers(1000)
         .tls_backend_preconfigured(tls::config(!plain)?);
     let Some(proxy) = proxy else { return Ok(direct(builder, plain).build()?) };
     let mut own = reqwest::Proxy::all(proxy.url().clone())?;
@@ -176,9 +175,11 @@ impl Http for ReqwestHttp {
                 Err(_) => tokio::time::timeout(LAST_READ, exchange).await,
             }
         };
+        let kind = if arrived.is_some() { "complete response" } else { "response" };
         let late = || {
-            let what = format!("no complete response within {}", humantime::format_duration(timeout));
-            HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what)
+            let what = format!("no {kind} within {}", humantime::format_duration(timeout));
+            let hint = self.proxy_of(&request.url).ok().flatten().map(Proxy::advice);
+            HttpFault { hint, ..HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what) }
         };
         let fault = exchanged.map_or_else(|_| Some(late()), |exchanged| exchanged.unwrap_or_else(Some));
         match arrived {
