@@ -47,7 +47,8 @@ fn sandbox_for(host: &str) -> Sandbox {
 
 /// Returns the message and fix of each finding of `broker doctor` about the network.
 fn findings(sandbox: &Sandbox) -> Vec<(String, String)> {
-    let report: Value = serde_json::from_str(&sandbox.broker(&["doctor", "--json"]).out).expect("JSON");
+    let report: Value =
+        serde_json::from_str(&sandbox.broker(&["doctor", "lab", "--json"]).out).expect("JSON");
     let all = report["findings"].as_array().expect("findings").iter();
     let network = all.filter(|finding| finding["id"].as_str().is_some_and(|id| id.starts_with("network.")));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -84,9 +85,12 @@ fn proxy_is_used_with_the_user_and_password_of_its_url() {
         assert!(error.contains("407") && advice.contains("HTTPS_PROXY"), "{error}");
         let requests = std::mem::take(&mut *seen.lock().expect("the list"));
         assert!(requests[0].starts_with("CONNECT service.invalid:443"), "{requests:?}");
-        let sent = requests[0].lines().find_map(|line| line.strip_prefix("Proxy-Authorization: Basic "));
+        let sent = requests[0].lines().find_map(|line| {
+            let (name, value) = line.split_once(": Basic ")?;
+            name.eq_ignore_ascii_case("proxy-authorization").then_some(value)
+        });
         assert_eq!(sent, authorization, "{value}");
-        assert!(requests.len() <= 3, "a refused password is not repeated: {requests:?}");
+        assert_eq!(requests.len(), 2, "a refused password is not repeated: {requests:?}");
     }
 }
 
@@ -195,9 +199,7 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
     ] {
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
         let files = format!("-key {certificate}.key -cert {certificate}.pem");
-        let _server = TlsServer::start(openssl(&format!(
-            "s_server -accept 127.0.0.1:{port} {files} -www"
-        )));
+        let _server = TlsServer::start(openssl(&format!("s_server -accept 127.0.0.1:{port} {files} -www")));
         let sandbox = sandbox_for(&format!("localhost:{port}"));
         let sandbox = match trusted {
             Some("") => sandbox.with_env("SSL_CERT_FILE", ""),

@@ -29,7 +29,7 @@ fn through_refresh_token(body: &[u8]) -> &[u8] {
 }
 
 /// Returns the gzip encoding of a body, uncompressed (RFC 1951 section 3.2.4).
-fn gzip(body: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).expect("a short body").to_le_bytes();
     let inverse = length.map(|byte| !byte);
     [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1], &length[..], &inverse, body, &[0; 8]].concat()

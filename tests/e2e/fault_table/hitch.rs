@@ -5,6 +5,8 @@ use std::time::Duration;
 use broker_testkit::Fault;
 use serde_json::Value;
 
+use crate::partial::gzip;
+
 /// The value of `Retry-After` in seconds. The broker fails instead of waiting this long.
 pub(crate) const RETRY_AFTER: i64 = 120;
 
@@ -24,7 +26,7 @@ impl Hitch {
 
     /// Returns whether the service processes a request in spite of the fault.
     pub(crate) fn acts(&self) -> bool {
-        self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_))
+        self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_) | Fault::Raw(_))
     }
 
     /// Returns the value for the broker's setting `timeout`: short for faults without a response.
@@ -46,7 +48,7 @@ impl Hitch {
     }
 
     pub(crate) fn is_harmless(&self) -> bool {
-        matches!(self.fault, Fault::Delay(_))
+        matches!(self.fault, Fault::Delay(_)) || [OPEN, GZIP].contains(&self.name)
     }
 }
 
@@ -64,6 +66,9 @@ pub(crate) fn hitches() -> Vec<Hitch> {
         ("connection lost, not done", Fault::CutBefore),
         ("connection lost, but done", Fault::CutAfter),
         ("incomplete, but done", Fault::Truncated),
+        ("last byte missing, but done", Fault::raw_answer(false, without_last_byte)),
+        (OPEN, Fault::raw_answer(true, open)),
+        (GZIP, Fault::raw_answer(false, gzipped)),
         ("binary data", Fault::Garbage),
         ("web page, 200", Fault::Html(200)),
         ("web page, 401", Fault::Html(401)),
@@ -82,6 +87,26 @@ pub(crate) fn hitches() -> Vec<Hitch> {
     ];
     let hitch = |once| move |(name, fault)| Hitch { name, fault, once };
     always.into_iter().map(hitch(false)).chain(once.into_iter().map(hitch(true))).collect()
+}
+
+const OPEN: &str = "wrong length, stays open";
+const GZIP: &str = "gzip, not asked for";
+
+fn with_head(status: u16, length: usize, headers: &str, body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 {status} x\r\n{headers}content-length: {length}\r\n\r\n").as_bytes(), body].concat()
+}
+
+fn without_last_byte(status: u16, body: &[u8]) -> Vec<u8> {
+    with_head(status, body.len(), "", &body[..body.len().saturating_sub(1)])
+}
+
+fn open(status: u16, body: &[u8]) -> Vec<u8> {
+    with_head(status, if body.is_empty() { 0 } else { body.len() + 50 }, "", body)
+}
+
+fn gzipped(status: u16, body: &[u8]) -> Vec<u8> {
+    let body = if body.is_empty() { Vec::new() } else { gzip(body) };
+    with_head(status, body.len(), "content-encoding: gzip\r\n", &body)
 }
 
 /// Removes all secrets from a token response except the refresh token.

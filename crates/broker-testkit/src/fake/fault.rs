@@ -52,10 +52,10 @@ pub enum Fault {
     Raw(Raw),
 }
 
-/// A closure that returns the bytes of a whole response, from the body of the service's response.
+/// A closure that returns the bytes of a whole response, from status and body of the service's response.
 #[derive(Clone)]
 pub struct Raw {
-    pub(super) write: Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
+    pub(super) write: Arc<dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync>,
     pub(super) stays_open: bool,
 }
 
@@ -83,21 +83,20 @@ impl Fault {
 
     /// Creates a [`Fault::Raw`]: the server writes the closure's bytes, and closes the connection.
     pub fn raw(write: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::Raw(Raw { write: Arc::new(write), stays_open: false })
+        Self::raw_answer(false, move |_, body| write(body))
     }
 
     /// Like [`Fault::raw`], but the connection stays open.
     pub fn raw_open(write: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::Raw(Raw { write: Arc::new(write), stays_open: true })
+        Self::raw_answer(true, move |_, body| write(body))
     }
 
-    /// Creates a [`Fault::Raw`] from header lines and a function that replaces the body.
-    pub fn body(headers: &'static str, change: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::raw(move |body| {
-            let changed = change(body);
-            let head = format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\n\r\n", changed.len());
-            [head.into_bytes(), changed].concat()
-        })
+    /// Like [`Fault::raw`], with a closure that also takes the status of the service's response.
+    pub fn raw_answer(
+        stays_open: bool,
+        write: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Raw(Raw { write: Arc::new(write), stays_open })
     }
 
     /// Returns the response that the server sends instead of the service's. `None` if the service processes the request.
