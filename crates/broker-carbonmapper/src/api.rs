@@ -1,8 +1,8 @@
 //! The login requests `token/pair` and `token/refresh`.
 
 use broker_core::{
-    Claims, Context, Error, ErrorCode, HttpRequest, HttpResponse, Problem, RecordUpdate, Repeat, Result,
-    ScopeKey, Secret, Token, read_object, salvage,
+    Claims, Context, Credential, Error, ErrorCode, FinalCodes, HttpRequest, HttpResponse, Problem, RecordUpdate, Repeat, Result,
+    ScopeKey, Secret, Token, read_object, salvage, without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -24,16 +24,21 @@ impl CarbonMapper {
         let url = self.base_url.join("token/pair");
         let response = context.send(&HttpRequest::post_json(url, &fields, Repeat::IfNotActed)).await?;
         let object = self.read(&response, &[password]).map_err(|problem| match problem {
-            Problem::Refused(refusal) => {
+            Problem::Refused(refusal) if FinalCodes::LOGIN_API.end(&refusal, Credential::Password) => {
                 let error = refusal.error("Carbon Mapper refused the email or password");
                 // The fingerprint keeps the broker from sending this password again: the service could lock the account.
                 Error::new(ErrorCode::PasswordRefused, error.message())
                     .with_secret_fingerprint(self.fingerprint(email, password))
             }
+            // The service's word on a malformed email address.
+            Problem::Refused(refusal) if refusal.status == 422 || refusal.is("invalid") => {
+                refusal.error("Carbon Mapper refused the login request")
+            }
+            Problem::Refused(refusal) => refusal.transient(&self.base_url),
             Problem::Transient(error) => error,
         })?;
         // The record stores the email as the user typed it, so that it equals the configured email.
-        self.update_from(&response, &object, None, Some(email.to_owned()))
+        self.update_from(&response, &object, None, Some(email.to_owned()), password)
     }
 
     /// Refreshes the access token.
@@ -42,12 +47,17 @@ impl CarbonMapper {
         let post = HttpRequest::post_json(url, &[("refresh", refresh.expose())], Repeat::SpendsGrant);
         let response = context.send(&post).await?;
         match self.read(&response, &[refresh]) {
-            Ok(object) => self.update_from(&response, &object, Some(refresh), None),
-            // The refresh token is the only credential in the request, so a 401 means that it is invalid.
-            Err(Problem::Refused(refusal)) if refusal.status == 401 => Ok(RecordUpdate::grant_refused()),
+            Ok(object) => self.update_from(&response, &object, Some(refresh), None, refresh),
+            // The status alone is not the service's word: a gateway also answers 401.
+            Err(Problem::Refused(refusal)) if FinalCodes::LOGIN_API.end(&refusal, Credential::RefreshToken) => {
+                Ok(RecordUpdate::grant_refused())
+            }
             Err(problem) => match salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
                 Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                None => Err(problem.error("Carbon Mapper refused to refresh the login")),
+                None => Err(match problem {
+                    Problem::Refused(refusal) => refusal.transient(&self.base_url),
+                    Problem::Transient(error) => error,
+                }),
             },
         }
     }
@@ -61,20 +71,24 @@ impl CarbonMapper {
     }
 
     /// Reads the tokens in a response. Saves a new refresh token even without an access token, because the service
-    /// may have revoked the old refresh token.
+    /// may have revoked the old refresh token. `secret` is the secret of the request.
     fn update_from(
         &self,
         response: &HttpResponse,
         object: &Map<String, Value>,
         sent: Option<&Secret>,
         account: Option<String>,
+        secret: &Secret,
     ) -> Result<RecordUpdate> {
         let access = text(object, "access").map(Secret::new);
         let refresh = text(object, "refresh").map(Secret::new);
         let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if access.is_none() && !rotated {
             let message = format!("the response of {} has no access token", self.base_url);
-            return Err(Error::new(ErrorCode::BadResponse, message));
+            return Err(match without_token(response, object, message, &[secret]) {
+                Problem::Refused(refusal) => refusal.transient(&self.base_url),
+                Problem::Transient(error) => error,
+            });
         }
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
         let mut update = RecordUpdate::default().and_account(account);
