@@ -27,6 +27,12 @@ fn sandbox_at(base: &str, keys: &str) -> Sandbox {
     Sandbox::new().with_config(&format!("[providers.methane]\nkind = \"login\"\n{keys}\n{tables}"))
 }
 
+/// Returns the configuration of the provider `methane` at this base URL.
+pub(crate) fn methane(base: &str) -> String {
+    let tables = methane_tables().replace("https://api.carbonmapper.org/api/v1/", base);
+    format!("[providers.methane]\nkind = \"login\"\nusername = \"{EMAIL}\"\n{tables}")
+}
+
 fn sandbox(service: &CarbonMapper) -> Sandbox {
     sandbox_at(&service.base_url(), &format!("username = \"{EMAIL}\"\ntimeout = \"2s\""))
 }

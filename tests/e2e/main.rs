@@ -40,6 +40,7 @@ mod migrate;
 mod new_provider;
 mod oidc;
 mod pages;
+mod partial;
 mod patience;
 mod peers;
 mod places;

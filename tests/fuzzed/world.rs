@@ -44,7 +44,7 @@ pub(super) fn response(bytes: &[u8]) -> HttpResponse {
         visible.then(|| (name.trim().to_lowercase(), value.trim().to_owned()))
     };
     let headers = lines.filter_map(header).collect();
-    HttpResponse { status, headers, body: body.to_vec().into(), sent_at: start() }
+    HttpResponse { status, headers, body: body.to_vec().into(), sent_at: start(), cut: None }
 }
 
 /// An HTTP client that returns these responses in order, then timeouts.
@@ -64,6 +64,7 @@ impl Http for Answers {
                 sent: RequestSent::Maybe,
                 code: ErrorCode::Timeout,
                 what: "no response".to_owned(),
+                hint: None,
             }),
         }
     }

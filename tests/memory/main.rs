@@ -83,7 +83,12 @@ impl Http for Down {
     async fn send(&self, request: &HttpRequest, _: Duration) -> Result<HttpResponse, HttpFault> {
         let [_, client] = CANARIES;
         self.0.fetch_add(client.positions(&request.body).count(), Ordering::SeqCst);
-        Err(HttpFault { sent: RequestSent::No, code: ErrorCode::Timeout, what: "down".to_owned() })
+        Err(HttpFault {
+            sent: RequestSent::No,
+            code: ErrorCode::Timeout,
+            what: "down".to_owned(),
+            hint: None,
+        })
     }
 }
 

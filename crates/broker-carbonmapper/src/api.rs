@@ -22,8 +22,13 @@ impl CarbonMapper {
     ) -> Result<RecordUpdate> {
         let fields = [("email", email), ("password", password.expose())];
         let url = self.base_url.join("token/pair");
-        let response = context.send(&HttpRequest::post_json(url, &fields, Repeat::IfNotActed)).await?;
-        let object = self.read(&response, &[password]).map_err(|problem| match problem {
+        let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_salvage("refresh");
+        let response = context.send(&post).await?;
+        let read = self.read(&response, &[password]);
+        if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage(&response, "refresh")) {
+            return Ok(RecordUpdate::grant(refresh, response.sent_at).and_account(Some(email.to_owned())));
+        }
+        let object = read.map_err(|problem| match problem {
             Problem::Refused(refusal) if FinalCodes::LOGIN_API.end(&refusal, Credential::Password) => {
                 let error = refusal.error("Carbon Mapper refused the email or password");
                 // The fingerprint keeps the broker from sending this password again: the service could lock the account.
@@ -45,7 +50,7 @@ impl CarbonMapper {
     pub(crate) async fn refresh(&self, context: &Context, refresh: &Secret) -> Result<RecordUpdate> {
         let url = self.base_url.join("token/refresh");
         let post = HttpRequest::post_json(url, &[("refresh", refresh.expose())], Repeat::SpendsGrant);
-        let response = context.send(&post).await?;
+        let response = context.send(&post.with_salvage("refresh")).await?;
         match self.read(&response, &[refresh]) {
             Ok(object) => self.update_from(&response, &object, Some(refresh), None, refresh),
             // The status alone is not the service's word: a gateway also answers 401.

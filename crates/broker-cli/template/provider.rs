@@ -59,7 +59,7 @@ impl Provider for Service {
         };
         let fields = [("grant_type", "refresh_token"), ("refresh_token", grant.secret().expose())];
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::SpendsGrant);
-        let response = context.send(&post).await?;
+        let response = context.send(&post.with_salvage("refresh_token")).await?;
         let change = self.read(&response, grant.secret(), req.scopes());
         // `invalid_grant` ends the login. If your service uses another code, return `RecordUpdate::grant_refused()`.
         RecordUpdate::refreshed(change, &response, "refresh_token", grant.secret())

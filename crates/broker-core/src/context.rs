@@ -13,7 +13,7 @@ use crate::delivery::DeliveryStatus;
 use crate::in_flight::{InFlight, InFlightOperations};
 use crate::{
     Clock, Env, Error, ErrorCode, ErrorKind, Hint, Http, HttpFault, HttpRequest, HttpResponse, Prompt,
-    Repeat, RequestSent, Result, Token, TokenRequest,
+    Repeat, RequestSent, Result, Token, TokenRequest, salvage,
 };
 
 /// The timeout of an HTTP request, unless the configuration sets another.
@@ -229,7 +229,11 @@ impl Context {
         }
         let sent_at = self.now();
         tracing::debug!(?request, "sending");
-        let mut response = match self.http.send(request, self.timeout).await {
+        let answered = self.http.send(request, self.timeout).await.and_then(|response| match &response.cut {
+            Some(fault) if !has_salvage(request, &response) => Err(fault.clone()),
+            _ => Ok(response),
+        });
+        let mut response = match answered {
             Ok(response) => response,
             Err(fault) => {
                 tracing::debug!(%fault, "no response");
@@ -292,6 +296,11 @@ impl Context {
     pub fn nothing_issued(&self) {
         self.in_flight.end();
     }
+}
+
+/// Whether an incomplete response contains the value that must not be lost.
+fn has_salvage(request: &HttpRequest, response: &HttpResponse) -> bool {
+    request.salvage().is_some_and(|path| salvage(response, path).is_some())
 }
 
 fn network_hint(fault: &HttpFault) -> Hint {

@@ -17,7 +17,7 @@ use crate::answer::decode;
 use crate::{ErrorCode, Secret, retry_after, zeroizing};
 
 /// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
-/// and must return within `timeout`.
+/// and must return within `timeout`. If a body ends early, they return what arrived, with [`HttpResponse::cut`].
 #[async_trait]
 pub trait Http: Send + Sync {
     /// Sends a request once, without retries.
@@ -30,10 +30,26 @@ pub trait Http: Send + Sync {
 pub struct HttpFault {
     /// Whether the request may have reached the service.
     pub sent: RequestSent,
-    /// The error code, of kind [`crate::ErrorKind::Unavailable`].
+    /// The error code: of kind [`crate::ErrorKind::Unavailable`], or [`ErrorCode::ProxyInvalid`].
     pub code: ErrorCode,
     /// What failed, without the URL's query, which may contain secrets.
     pub what: String,
+    /// What the user can do, if that depends on more than the code.
+    pub hint: Option<String>,
+}
+
+impl HttpFault {
+    /// Creates a fault without a hint.
+    #[must_use]
+    pub fn new(sent: RequestSent, code: ErrorCode, what: String) -> Self {
+        Self { sent, code, what, hint: None }
+    }
+
+    /// Sets what the user can do.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
 }
 
 /// Whether a request reached the service.
@@ -85,6 +101,7 @@ pub struct HttpRequest {
     pub repeat: Repeat,
     authorization: Option<Zeroizing<String>>,
     headers: Vec<(String, Zeroizing<String>)>,
+    salvage: Option<String>,
 }
 
 impl HttpRequest {
@@ -92,7 +109,8 @@ impl HttpRequest {
     #[must_use]
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
         let body = Zeroizing::new(Vec::new());
-        Self { method, url, authorization: None, headers: Vec::new(), content_type: None, body, repeat }
+        let (headers, authorization, content_type, salvage) = (Vec::new(), None, None, None);
+        Self { method, url, authorization, headers, content_type, body, repeat, salvage }
     }
 
     /// Creates a POST request with form fields.
@@ -160,6 +178,19 @@ impl HttpRequest {
         self
     }
 
+    /// Names the field of the JSON response whose value must not be lost, such as `refresh_token` or `data.rt`. An
+    /// incomplete response that contains the field is returned, and the request is not repeated.
+    #[must_use]
+    pub fn with_salvage(mut self, path: &str) -> Self {
+        self.salvage = Some(path.to_owned());
+        self
+    }
+
+    /// Returns the field that [`HttpRequest::with_salvage`] named.
+    pub(crate) fn salvage(&self) -> Option<&str> {
+        self.salvage.as_deref()
+    }
+
     /// Returns the headers that [`HttpRequest::with_header`] added, with names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -188,6 +219,8 @@ pub struct HttpResponse {
     pub body: Zeroizing<Vec<u8>>,
     /// When [`crate::Context::send`] sent the request, by this machine's clock.
     pub sent_at: DateTime<Utc>,
+    /// Why the body is incomplete. `None` if the body is complete.
+    pub cut: Option<HttpFault>,
 }
 
 impl HttpResponse {

@@ -47,7 +47,14 @@ impl LoginProvider {
         if let Some((record, request)) = automatic {
             record.check_password(&fingerprint, request)?;
         }
-        let parsed = self.send(context, request, &values).await.map_err(|error| match error {
+        let sent = self.send(context, request, &values).await;
+        if let Err(SendError::Problem(response, Problem::Transient(_))) = &sent
+            && let Some(refresh_token) = self.salvaged_refresh_token(request, response)
+        {
+            let account = username.map(str::to_owned);
+            return Ok(RecordUpdate::grant(refresh_token, response.sent_at).and_account(account));
+        }
+        let parsed = sent.map_err(|error| match error {
             SendError::Problem(_, problem) => {
                 // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password.
                 // Only the service's own words mark a password: a gateway may have sent other refusals.
@@ -240,6 +247,11 @@ impl LoginProvider {
             Some(refresh_token) => update.and_grant(refresh_token, response.sent_at),
             None => update,
         })
+    }
+
+    /// Returns the refresh token of a malformed response to a login, if a request to refresh is configured.
+    fn salvaged_refresh_token(&self, request: &Request, response: &HttpResponse) -> Option<Secret> {
+        self.requests.refresh.as_ref().and_then(|_| request.format.salvage_refresh_token(response))
     }
 
     fn lifetime_of(&self, request: &Request) -> Option<chrono::TimeDelta> {

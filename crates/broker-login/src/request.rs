@@ -202,6 +202,9 @@ impl Request {
                 HttpRequest::post_form(url, &fields, repeat)
             }
         };
+        if let Some(path) = self.format.salvage_path() {
+            request = request.with_salvage(path);
+        }
         for (name, text) in &self.headers {
             let value = text.fill(values)?;
             // A line end in a value would start another header.

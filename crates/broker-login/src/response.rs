@@ -16,6 +16,8 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 pub(crate) struct ResponseFormat {
     token: String,
     refresh_token: String,
+    /// Whether the response to this request may contain a refresh token.
+    has_refresh_token: bool,
     expires: Option<(String, ExpiresAs)>,
     error: Option<String>,
     account: Option<String>,
@@ -64,6 +66,7 @@ impl ResponseFormat {
         Ok(Self {
             token: table.token.unwrap_or_else(|| "access_token".to_owned()),
             refresh_token: table.refresh_token.unwrap_or_else(|| "refresh_token".to_owned()),
+            has_refresh_token: is_login,
             expires: table.expires.map(|path| (path, expires_as)),
             error: table.error,
             account: table.account,
@@ -189,6 +192,11 @@ impl ResponseFormat {
         text_at(body, &self.refresh_token).map(Secret::new)
     }
 
+    /// Returns the path of the refresh token, if the response to this request may contain one.
+    pub(crate) fn salvage_path(&self) -> Option<&str> {
+        self.has_refresh_token.then_some(self.refresh_token.as_str())
+    }
+
     /// Returns the refresh token of a malformed response.
     pub(crate) fn salvage_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         salvage(response, &self.refresh_token)
@@ -279,5 +287,11 @@ pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
 
 fn with_body(response: &HttpResponse, body: Vec<u8>) -> HttpResponse {
     let HttpResponse { status, headers, sent_at, .. } = response;
-    HttpResponse { status: *status, headers: headers.clone(), body: body.into(), sent_at: *sent_at }
+    HttpResponse {
+        status: *status,
+        headers: headers.clone(),
+        body: body.into(),
+        sent_at: *sent_at,
+        cut: None,
+    }
 }

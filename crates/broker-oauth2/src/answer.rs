@@ -40,6 +40,11 @@ impl AnswerFields {
         STANDARD.into_iter().zip(paths).find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
     }
 
+    /// Returns the path of the refresh token.
+    pub(crate) fn refresh_token(&self) -> &str {
+        &self.refresh_token
+    }
+
     /// Returns the refresh token of a response that may be malformed JSON: see [`salvage`].
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         salvage(response, &self.refresh_token)

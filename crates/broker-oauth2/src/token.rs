@@ -151,10 +151,16 @@ impl<'a> TokenEndpoint<'a> {
         fields: &[(&str, &str)],
         repeat: Repeat,
     ) -> Result<HttpResponse> {
+        let standard = AnswerFields::default();
+        let refresh_token = self.answer.unwrap_or(&standard).refresh_token();
         let post = |assertion: Option<&Secret>| {
             let own = self.client.fields(assertion);
             let fields: Vec<_> = fields.iter().copied().chain(own).collect();
-            let request = HttpRequest::post_form(url.clone(), &fields, repeat);
+            let mut request = HttpRequest::post_form(url.clone(), &fields, repeat);
+            // A request that may be repeated without harm is better repeated.
+            if repeat != Repeat::Safe {
+                request = request.with_salvage(refresh_token);
+            }
             self.client.authorize(request)
         };
         let ClientAuth::Key(client_id, key) = self.client else { return context.send(&post(None)).await };

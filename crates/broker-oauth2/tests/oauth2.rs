@@ -4,6 +4,8 @@
 
 #[path = "oauth2/conformance.rs"]
 mod conformance;
+#[path = "oauth2/cut.rs"]
+mod cut;
 #[path = "oauth2/discovery.rs"]
 mod discovery;
 #[path = "oauth2/flows.rs"]

@@ -23,6 +23,6 @@ impl Http for TestHttp {
             return Ok(response);
         }
         let what = format!("no response within {timeout:?}");
-        Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
+        Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what, hint: None })
     }
 }

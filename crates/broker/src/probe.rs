@@ -137,6 +137,7 @@ mod tests {
                 sent: RequestSent::Maybe,
                 code: ErrorCode::NetworkUnreachable,
                 what: what.to_owned(),
+                hint: None,
             };
             assert_eq!(of_fault(&fault), obstacle, "{what}");
         }

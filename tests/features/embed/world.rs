@@ -29,7 +29,7 @@ impl Http for Service {
         let body =
             format!("{{\"access_token\":\"token-{number}\",\"token_type\":\"Bearer\",\"expires_in\":3600}}");
         let headers = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
-        Ok(HttpResponse { status: 200, headers, body: body.into_bytes().into(), sent_at })
+        Ok(HttpResponse { status: 200, headers, body: body.into_bytes().into(), sent_at, cut: None })
     }
 }
 

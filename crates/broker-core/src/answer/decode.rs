@@ -56,7 +56,9 @@ pub(crate) fn object(response: &HttpResponse) -> Option<Map<String, Value>> {
     match json(response) {
         Some(Value::Object(object)) => Some(object),
         Some(_) => None,
-        None => form(&text(response)),
+        // The last value of an incomplete form is damaged.
+        None if response.cut.is_none() => form(&text(response)),
+        None => None,
     }
 }
 

@@ -151,6 +151,10 @@ pub fn read_object(
 ) -> Result<Map<String, Value>, Problem> {
     let status = response.status;
     let object = decode::object(response);
+    if let (Some(cut), None) = (&response.cut, &object) {
+        let error = Error::new(cut.code, format!("the response of {from} is incomplete: {cut}"));
+        return Err(Problem::Transient(error.with_hint(Hint::RetryLater)));
+    }
     let is_empty = response.body.trim_ascii().is_empty();
     let is_transient = response.is_transient() || object.as_ref().is_some_and(is_trouble);
     let words = match object {

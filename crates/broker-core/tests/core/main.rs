@@ -49,7 +49,7 @@ fn files(world: &World) -> FileStore {
 /// Returns an HTTP response that was sent at `sent_at`.
 fn response(status: u16, headers: &[(&str, &str)], body: &str, sent_at: DateTime<Utc>) -> HttpResponse {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    HttpResponse { status, headers, body: body.as_bytes().to_vec().into(), sent_at }
+    HttpResponse { status, headers, body: body.as_bytes().to_vec().into(), sent_at, cut: None }
 }
 
 /// Returns an unsigned JSON Web Token with these claims.

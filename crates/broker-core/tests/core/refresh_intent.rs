@@ -37,6 +37,7 @@ impl Http for LostConnection {
             sent: RequestSent::Maybe,
             code: ErrorCode::NetworkUnreachable,
             what: "lost".to_owned(),
+            hint: None,
         })
     }
 }

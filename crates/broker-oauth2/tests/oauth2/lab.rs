@@ -56,7 +56,7 @@ impl Http for Service {
         let date = *self.date.lock().unwrap();
         let date = date.map(|date| ("date".to_owned(), date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
         let headers = date.into_iter().collect();
-        Ok(HttpResponse { status, headers, body: body.into(), sent_at: DateTime::UNIX_EPOCH })
+        Ok(HttpResponse { status, headers, body: body.into(), sent_at: DateTime::UNIX_EPOCH, cut: None })
     }
 }
 

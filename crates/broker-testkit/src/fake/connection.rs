@@ -14,12 +14,24 @@ use super::locked;
 
 /// Lets a request handler close its connection before the response is complete.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CutHandle(Arc<Mutex<Option<Vec<u8>>>>);
+pub(super) struct CutHandle(Arc<Mutex<Option<Replacement>>>);
+
+/// The bytes that a connection still sends instead of the HTTP server's response.
+#[derive(Debug)]
+struct Replacement {
+    rest: Vec<u8>,
+    stays_open: bool,
+}
 
 impl CutHandle {
     /// Makes the connection send `bytes` instead of the HTTP server's response, and then close.
     pub(super) fn close_after(&self, bytes: Vec<u8>) {
-        *locked(&self.0) = Some(bytes);
+        self.replace(bytes, false);
+    }
+
+    /// Like [`Self::close_after`]. With `stays_open`, the connection neither sends more nor closes.
+    pub(super) fn replace(&self, rest: Vec<u8>, stays_open: bool) {
+        *locked(&self.0) = Some(Replacement { rest, stays_open });
     }
 }
 
@@ -70,12 +82,15 @@ impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { stream, cut } = self.get_mut();
         let mut pending = locked(&cut.0);
-        let Some(rest) = pending.as_mut() else {
+        let Some(Replacement { rest, stays_open }) = pending.as_mut() else {
             return Pin::new(stream).poll_write(cx, buf);
         };
         while !rest.is_empty() {
             let sent = ready!(Pin::new(&mut *stream).poll_write(cx, rest))?;
             rest.drain(..sent);
+        }
+        if *stays_open {
+            return Poll::Pending;
         }
         Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
     }

@@ -48,6 +48,21 @@ pub enum Fault {
     Redirect(String),
     /// The closure changes the JSON response after the service has processed the request.
     Edit(Edit),
+    /// The closure replaces the bytes on the connection after the service has processed the request.
+    Raw(Raw),
+}
+
+/// A closure that returns the bytes of a whole response, from the body of the service's response.
+#[derive(Clone)]
+pub struct Raw {
+    pub(super) write: Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
+    pub(super) stays_open: bool,
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("closure")
+    }
 }
 
 /// A closure that changes a JSON response.
@@ -64,6 +79,25 @@ impl Fault {
     /// Creates a [`Fault::Edit`] from a closure.
     pub fn edit(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         Self::Edit(Edit(Arc::new(change)))
+    }
+
+    /// Creates a [`Fault::Raw`]: the server writes the closure's bytes, and closes the connection.
+    pub fn raw(write: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Raw(Raw { write: Arc::new(write), stays_open: false })
+    }
+
+    /// Like [`Fault::raw`], but the connection stays open.
+    pub fn raw_open(write: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Raw(Raw { write: Arc::new(write), stays_open: true })
+    }
+
+    /// Creates a [`Fault::Raw`] from header lines and a function that replaces the body.
+    pub fn body(headers: &'static str, change: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::raw(move |body| {
+            let changed = change(body);
+            let head = format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\n\r\n", changed.len());
+            [head.into_bytes(), changed].concat()
+        })
     }
 
     /// Returns the response that the server sends instead of the service's. `None` if the service processes the request.
@@ -83,9 +117,8 @@ impl Fault {
             Self::Redirect(to) => Reply::empty(302).with_header("location", to),
             // The client does not get this response, because the server hangs or closes the connection.
             Self::Hang | Self::CutBefore => Reply::empty(200),
-            Self::Delay(_) | Self::HangAfter | Self::CutAfter | Self::Truncated | Self::Edit(_) => {
-                return None;
-            }
+            Self::Delay(_) | Self::HangAfter | Self::CutAfter | Self::Truncated => return None,
+            Self::Edit(_) | Self::Raw(_) => return None,
         })
     }
 }

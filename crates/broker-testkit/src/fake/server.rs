@@ -258,6 +258,7 @@ impl Shared {
             Some(Fault::Hang | Fault::HangAfter) => pending().await,
             Some(Fault::CutBefore | Fault::CutAfter) => cut.close_after(Vec::new()),
             Some(Fault::Truncated) => cut.close_after(reply.first_half()),
+            Some(Fault::Raw(raw)) => cut.replace((raw.write)(&reply.body), raw.stays_open),
             Some(Fault::Edit(edit)) => return reply.edited(&*edit.0),
             _ => {}
         }

@@ -35,6 +35,7 @@ impl Http for Service {
             headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
             body: Zeroizing::new(body.to_string().into_bytes()),
             sent_at: chrono::DateTime::UNIX_EPOCH,
+            cut: None,
         })
     }
 }

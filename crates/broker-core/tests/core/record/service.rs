@@ -174,6 +174,7 @@ impl Wire {
             sent,
             code: if sent == RequestSent::Maybe { ErrorCode::Timeout } else { ErrorCode::NetworkUnreachable },
             what: "a fault".to_owned(),
+            hint: None,
         }
     }
 }
@@ -225,7 +226,7 @@ impl Http for Wire {
             _ => {}
         }
         let body = body.to_string().into_bytes().into();
-        Ok(HttpResponse { status, headers: [].into(), body, sent_at: DateTime::UNIX_EPOCH })
+        Ok(HttpResponse { status, headers: [].into(), body, sent_at: DateTime::UNIX_EPOCH, cut: None })
     }
 }
 

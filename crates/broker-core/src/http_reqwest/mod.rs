@@ -1,5 +1,8 @@
 //! The default HTTP client: reqwest with rustls and the system's root certificates.
 
+mod body;
+mod encoding;
+
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -7,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use reqwest::Client;
-use serde_json::{Map, Value};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, RequestBuilder};
 use zeroize::Zeroizing;
 
 use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent};
@@ -36,15 +39,32 @@ impl ReqwestHttp {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let built = build(plain).map_err(|error| HttpFault {
-            sent: RequestSent::No,
-            code: ErrorCode::NetworkUnreachable,
-            what: format!("cannot build an HTTP client: {error}"),
+        let built = build(plain).map_err(|error| {
+            let what = format!("cannot build an HTTP client: {error}");
+            HttpFault::new(RequestSent::No, ErrorCode::NetworkUnreachable, what)
         })?;
         Ok(cell.get_or_init(|| built))
     }
 
-    async fn exchange(&self, request: &HttpRequest) -> Result<HttpResponse, HttpFault> {
+    /// Sends the request, and stores the response in `arrived` as it arrives. Returns why the body is incomplete.
+    async fn exchange(
+        &self,
+        request: &HttpRequest,
+        arrived: &mut Option<Arrived>,
+    ) -> Result<Option<HttpFault>, HttpFault> {
+        let builder = self.builder(request)?;
+        let mut response = builder.send().await.map_err(|error| fault(&error))?;
+        let arrived = arrived.insert(Arrived {
+            status: response.status().as_u16(),
+            headers: headers(response.headers()),
+            encodings: encodings(response.headers()),
+            // Large, because a buffer that grows leaves copies of secrets in memory.
+            raw: Zeroizing::new(Vec::with_capacity(64 * 1024)),
+        });
+        Ok(body::read(&mut response, &arrived.encodings, &mut arrived.raw).await)
+    }
+
+    fn builder(&self, request: &HttpRequest) -> Result<RequestBuilder, HttpFault> {
         let client = self.client(request.url.is_plain())?;
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -52,44 +72,44 @@ impl ReqwestHttp {
             Method::Delete => reqwest::Method::DELETE,
         };
         let mut builder = client.request(method, request.url.as_str()).body(request.body.to_vec());
-        if !request.headers().any(|(name, _)| name == "accept") {
-            builder = builder.header("accept", "application/json");
+        for (name, default) in [("accept", "application/json"), ("accept-encoding", "identity")] {
+            if !request.headers().any(|(own, _)| own == name) {
+                builder = builder.header(name, default);
+            }
         }
         if let Some(kind) = request.content_type {
             builder = builder.header("content-type", kind);
         }
         let authorization = request.authorization().map(|value| ("authorization", value));
         for (name, value) in authorization.into_iter().chain(request.headers()) {
-            let mut value = reqwest::header::HeaderValue::from_str(value).map_err(|_| HttpFault {
-                sent: RequestSent::No,
-                code: ErrorCode::BadResponse,
-                what: "the secret contains characters that an HTTP header cannot contain".to_owned(),
+            let mut value = HeaderValue::from_str(value).map_err(|_| {
+                let what = "the secret contains characters that an HTTP header cannot contain".to_owned();
+                HttpFault::new(RequestSent::No, ErrorCode::BadResponse, what)
             })?;
             value.set_sensitive(true);
             builder = builder.header(name, value);
         }
-        let mut response = builder.send().await.map_err(|error| fault(&error))?;
-        // The buffer is large, because a buffer that grows leaves copies of secrets in memory.
-        let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
-                // Accepts a complete JSON object as the response, even if `Content-Length` is wrong.
-                Err(_) if serde_json::from_slice::<Map<String, Value>>(&body).is_ok() => break,
-                Err(error) => return Err(fault(&error)),
-            };
-            if body.len() + chunk.len() > HttpResponse::LONGEST_BODY {
-                return Err(HttpFault {
-                    sent: RequestSent::Maybe,
-                    code: ErrorCode::BadResponse,
-                    what: "the response is longer than 1 MiB".to_owned(),
-                });
-            }
-            body.extend_from_slice(&chunk);
+        Ok(builder)
+    }
+}
+
+/// The part of a response that has arrived.
+struct Arrived {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    encodings: Vec<String>,
+    raw: Zeroizing<Vec<u8>>,
+}
+
+impl Arrived {
+    /// Returns the response. Fails with `cut` if no part of the body arrived.
+    fn response(self, cut: Option<HttpFault>) -> Result<HttpResponse, HttpFault> {
+        let Self { status, headers, encodings, raw } = self;
+        let (body, cut) = body::decoded(&raw, &encodings, cut);
+        match cut {
+            Some(fault) if body.is_empty() => Err(fault),
+            cut => Ok(HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH, cut }),
         }
-        let (status, headers) = (response.status().as_u16(), headers(response.headers()));
-        Ok(HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH })
     }
 }
 
@@ -117,20 +137,29 @@ fn tls(roots: bool) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> 
 #[async_trait]
 impl Http for ReqwestHttp {
     async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
-        let mut exchange = pin!(self.exchange(request));
-        if let Ok(answered) = tokio::time::timeout(timeout, &mut exchange).await {
-            return answered;
+        let mut arrived = None;
+        let exchanged = {
+            let mut exchange = pin!(self.exchange(request, &mut arrived));
+            match tokio::time::timeout(timeout, &mut exchange).await {
+                Ok(exchanged) => Ok(exchanged),
+                // If the process was suspended, the timeout may have passed although a response has arrived.
+                Err(_) => tokio::time::timeout(LAST_READ, exchange).await,
+            }
+        };
+        let late = || {
+            let what = format!("no complete response within {}", humantime::format_duration(timeout));
+            HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what)
+        };
+        let fault = exchanged.map_or_else(|_| Some(late()), |exchanged| exchanged.unwrap_or_else(Some));
+        match arrived {
+            Some(arrived) => arrived.response(fault),
+            None => Err(fault.unwrap_or_else(late)),
         }
-        // If the process was suspended, the timeout may have passed although a response has arrived.
-        tokio::time::timeout(LAST_READ, exchange).await.unwrap_or_else(|_| {
-            let what = format!("no response within {}", humantime::format_duration(timeout));
-            Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
-        })
     }
 }
 
-fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
-    let text = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
+fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     let mut headers: BTreeMap<_, _> = map.iter().filter_map(text).collect();
@@ -140,6 +169,12 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
         headers.insert("set-cookie".to_owned(), cookies.join("\n"));
     }
     headers
+}
+
+/// Returns the names in `Content-Encoding`, in lower case.
+fn encodings(map: &HeaderMap) -> Vec<String> {
+    let fields = map.get_all("content-encoding").iter().filter_map(|value| value.to_str().ok());
+    fields.flat_map(|field| field.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
 }
 
 /// Describes the innermost error, because reqwest's own message does not contain the cause.
@@ -153,7 +188,7 @@ fn fault(error: &reqwest::Error) -> HttpFault {
         let code = sources.iter().find_map(|error| code(*error)).unwrap_or(ErrorCode::NetworkUnreachable);
         (code, sources.last().map_or_else(|| "the request failed".to_owned(), ToString::to_string))
     };
-    HttpFault { sent, code, what }
+    HttpFault::new(sent, code, what)
 }
 
 fn code(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
