@@ -1,8 +1,8 @@
 //! The login requests `token/pair` and `token/refresh`.
 
 use broker_core::{
-    Claims, Context, Credential, Error, ErrorCode, FinalCodes, HttpRequest, HttpResponse, Problem, RecordUpdate, Repeat, Result,
-    ScopeKey, Secret, Token, read_object, salvage, without_token,
+    Claims, Context, Credential, Error, ErrorCode, FinalCodes, HttpRequest, HttpResponse, Problem,
+    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage, without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -39,8 +39,7 @@ impl CarbonMapper {
             Problem::Refused(refusal) if refusal.status == 422 || refusal.is("invalid") => {
                 refusal.error("Carbon Mapper refused the login request")
             }
-            Problem::Refused(refusal) => refusal.transient(&self.base_url),
-            Problem::Transient(error) => error,
+            problem => problem.of_credential(&self.base_url).error("Carbon Mapper refused the login request"),
         })?;
         // The record stores the email as the user typed it, so that it equals the configured email.
         self.update_from(&response, &object, None, Some(email.to_owned()), password)
@@ -54,15 +53,17 @@ impl CarbonMapper {
         match self.read(&response, &[refresh]) {
             Ok(object) => self.update_from(&response, &object, Some(refresh), None, refresh),
             // The status alone is not the service's word: a gateway also answers 401.
-            Err(Problem::Refused(refusal)) if FinalCodes::LOGIN_API.end(&refusal, Credential::RefreshToken) => {
+            Err(Problem::Refused(refusal))
+                if FinalCodes::LOGIN_API.end(&refusal, Credential::RefreshToken) =>
+            {
                 Ok(RecordUpdate::grant_refused())
             }
             Err(problem) => match salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
                 Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                None => Err(match problem {
-                    Problem::Refused(refusal) => refusal.transient(&self.base_url),
-                    Problem::Transient(error) => error,
-                }),
+                None => {
+                    let problem = problem.of_credential(&self.base_url);
+                    Err(problem.error("Carbon Mapper refused to refresh the login"))
+                }
             },
         }
     }
@@ -90,10 +91,8 @@ impl CarbonMapper {
         let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if access.is_none() && !rotated {
             let message = format!("the response of {} has no access token", self.base_url);
-            return Err(match without_token(response, object, message, &[secret]) {
-                Problem::Refused(refusal) => refusal.transient(&self.base_url),
-                Problem::Transient(error) => error,
-            });
+            let problem = without_token(response, object, message, &[secret]).of_credential(&self.base_url);
+            return Err(problem.error("Carbon Mapper issued no token"));
         }
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
         let mut update = RecordUpdate::default().and_account(account);

@@ -46,8 +46,8 @@ mod window;
 mod zeroizing;
 
 pub use answer::{
-    Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage, sanitize,
-    seconds, without_token,
+    Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage,
+    sanitize, seconds, without_token,
 };
 pub use broker::{
     Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderRegistry, State, Status,

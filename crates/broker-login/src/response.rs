@@ -110,7 +110,8 @@ impl ResponseFormat {
             let body = Value::Object(object.clone());
             let has_token = self.token(&body).is_some() || self.refresh_token(&body).is_some();
             let is_complete = has_token || self.role == Role::Revoke;
-            let missing = || without_token(response, &object, self.missing_token(from).message().to_owned(), secrets);
+            let missing =
+                || without_token(response, &object, self.missing_token(from).message().to_owned(), secrets);
             if is_complete { Ok(body) } else { Err(missing()) }
         });
         read.map_err(|problem| self.check_final(problem, from))

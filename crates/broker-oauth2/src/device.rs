@@ -99,7 +99,8 @@ impl DeviceFlow<'_> {
         let (code, device_code) = read_code(&object, lifetime).ok_or_else(|| {
             Error::new(ErrorCode::BadResponse, format!("{} answered without a device code", self.url))
         })?;
-        let texts = [&code.verification_uri, &code.user_code].into_iter().chain(&code.verification_uri_complete);
+        let texts =
+            [&code.verification_uri, &code.user_code].into_iter().chain(&code.verification_uri_complete);
         if texts.into_iter().any(|text| repeats_secret(text, self.token.client.secret().as_slice())) {
             let message = format!("{} sent a device code that repeats the client secret", self.url);
             return Err(Error::new(ErrorCode::BadResponse, message));

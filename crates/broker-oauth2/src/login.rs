@@ -1,6 +1,8 @@
 //! The record updates after a user's login and after each refresh of its tokens.
 
-use broker_core::{Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token, repeats_secret};
+use broker_core::{
+    Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token, repeats_secret,
+};
 
 use crate::{Approved, Refreshed, TokenAnswer, TokenEndpoint};
 
@@ -78,7 +80,11 @@ impl UserLogin<'_> {
 }
 
 /// Returns the account's name, which is shown, unless it repeats a secret of the exchange.
-pub(crate) fn account_of(answer: &TokenAnswer, token: &TokenEndpoint<'_>, sent: Option<&Secret>) -> Option<String> {
+pub(crate) fn account_of(
+    answer: &TokenAnswer,
+    token: &TokenEndpoint<'_>,
+    sent: Option<&Secret>,
+) -> Option<String> {
     let (access_token, refresh_token) = (answer.token.secret(), answer.refresh_token.as_ref());
     let secrets = [Some(access_token), refresh_token, sent, token.client.secret()];
     let secrets: Vec<_> = secrets.into_iter().flatten().collect();

@@ -1,8 +1,8 @@
 //! Requests to a token endpoint, a revocation endpoint (RFC 7009) and an introspection endpoint (RFC 7662).
 
 use broker_core::{
-    Context, Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Problem, Refusal, Repeat, Result, Secret,
-    ServiceUrl, WITHHELD, read_object, repeats_secret,
+    Context, Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Problem, Refusal,
+    Repeat, Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -39,8 +39,9 @@ impl<'a> TokenEndpoint<'a> {
     pub async fn client_credentials(&self, context: &Context, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
         let response = self.send(context, self.url, &fields, Repeat::Safe).await?;
-        self.read(&response, &[])
-            .map_err(|problem| self.error(problem.of_service(self.url), "the service refused the client credentials"))
+        self.read(&response, &[]).map_err(|problem| {
+            self.error(problem.of_service(self.url), "the service refused the client credentials")
+        })
     }
 
     /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
@@ -55,8 +56,9 @@ impl<'a> TokenEndpoint<'a> {
             ("subject_token", subject.expose()),
         ];
         let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::Safe).await?;
-        self.read(&response, &[subject])
-            .map_err(|problem| self.error(problem.of_service(self.url), "the service refused to exchange the token"))
+        self.read(&response, &[subject]).map_err(|problem| {
+            self.error(problem.of_service(self.url), "the service refused to exchange the token")
+        })
     }
 
     /// Requests tokens by the password grant (RFC 6749 section 4.3). Repeats the request only if the service has
@@ -271,7 +273,8 @@ fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
     if !succeeded && repeats_secret(&String::from_utf8_lossy(&response.body), &[assertion]) {
         let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
         let code = code.filter(|code| !repeats_secret(code, &[assertion]));
-        response.body = json!({ "error": code, "error_description": WITHHELD }).to_string().into_bytes().into();
+        response.body =
+            json!({ "error": code, "error_description": WITHHELD }).to_string().into_bytes().into();
     }
     response
 }

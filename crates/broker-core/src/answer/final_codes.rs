@@ -96,9 +96,13 @@ const FINAL_ANSWERS: &[FinalAnswer] = &[
     row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[401]).saying("the refresh token is invalid"),
     row(Family::OAuth, PASSWORD, "invalid_credentials").with(&[400, 401]),
     // Authlib before 0.11: lepture/authlib#112.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("invalid \"refresh_token\" in request"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
+        .with(&[400])
+        .saying("invalid \"refresh_token\" in request"),
     // X: answers of api.x.com/2/oauth2/token that public clients quote.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("value passed for the token was invalid"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
+        .with(&[400])
+        .saying("value passed for the token was invalid"),
     // Cloud Foundry UAA, password grant: docs.cloudfoundry.org/api/uaa.
     row(Family::OAuth, PASSWORD, "unauthorized").with(&[401]).saying("bad credentials"),
     // djangorestframework-simplejwt and django-ninja-jwt: exceptions.py (InvalidToken, AuthenticationFailed).
@@ -146,7 +150,8 @@ impl<'a> FinalCodes<'a> {
     /// Whether the service itself says in a refusal that the credential of the request is invalid.
     #[must_use]
     pub fn end(&self, refusal: &Refusal, credential: Credential) -> bool {
-        let by_table = |row: &&FinalAnswer| self.families.contains(&row.family) && row.of.contains(&credential);
+        let by_table =
+            |row: &&FinalAnswer| self.families.contains(&row.family) && row.of.contains(&credential);
         refusal.rows.iter().any(by_table) || self.configured.iter().any(|code| refusal.is(code))
     }
 }

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds};
 
 pub use decode::salvage;
-pub use final_codes::{Credential, FinalCodes};
 use final_codes::FinalAnswer;
+pub use final_codes::{Credential, FinalCodes};
 pub use redact::{WITHHELD, redact, repeats_secret};
 
 /// Longer explanations from a service are cut after this many characters.
@@ -235,13 +235,16 @@ fn refusal(response: &HttpResponse, object: &Map<String, Value>, secrets: &[&Sec
     let codes = reason::codes(object);
     let words = reason::words(object, &codes);
     let is_silent = words.is_none();
-    let words = redact(words.as_deref().unwrap_or("the service gave no reason"), secrets);
+    let mut words = redact(words.as_deref().unwrap_or("the service gave no reason"), secrets);
+    if let Some(code) = codes.first().filter(|code| words == WITHHELD && !repeats_secret(code, secrets)) {
+        words = format!("{words} ({})", sanitize(code));
+    }
     Refusal {
         status,
         code: codes.first().cloned(),
         rows: final_codes::matching(status, &codes, &reason::explanation(object).unwrap_or_default()),
         codes,
-        words: format!("{words} [HTTP {status}]"),
+        words: format!("{} [HTTP {status}]", redact::shorten(words, LONGEST_TEXT - " [HTTP 400]".len())),
         is_silent,
         retry_after: response.retry_after(),
     }

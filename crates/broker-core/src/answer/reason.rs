@@ -119,7 +119,8 @@ pub(super) fn explanation(object: &Map<String, Value>) -> Option<String> {
         let summary = own(&"errorSummary")?;
         Some(own(&"errorCauses").map_or_else(|| summary.clone(), |causes| format!("{summary}: {causes}")))
     };
-    let inside = || NESTED.iter().filter(|key| !object.get(**key).is_some_and(Value::is_string)).find_map(own);
+    let inside =
+        || NESTED.iter().filter(|key| !object.get(**key).is_some_and(Value::is_string)).find_map(own);
     let beside = || TEXTS.iter().find_map(own);
     let as_code = || own(&"error").filter(|text| text.contains(char::is_whitespace));
     let found = own(&"error_description").or_else(summary).or_else(problem).or_else(inside).or_else(beside);

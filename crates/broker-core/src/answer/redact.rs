@@ -35,18 +35,23 @@ pub fn redact(text: &str, secrets: &[&Secret]) -> String {
     if repeats_secret(&text, secrets) {
         return WITHHELD.to_owned();
     }
-    let mut text = sanitize(&text);
-    if text.chars().count() > LONGEST_TEXT {
-        text = text.chars().take(LONGEST_TEXT).chain(['…']).collect();
+    shorten(sanitize(&text), LONGEST_TEXT)
+}
+
+/// Cuts a text after so many characters.
+pub(super) fn shorten(text: String, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text;
     }
-    text
+    text.chars().take(longest).chain(['…']).collect()
 }
 
 /// Whether a text repeats a part of one of the secrets: see [`redact`]. A text of more than 16 KiB counts as one that
 /// does.
 #[must_use]
 pub fn repeats_secret(text: &str, secrets: &[&Secret]) -> bool {
-    let secrets: Vec<_> = secrets.iter().map(|secret| secret.expose()).filter(|secret| !secret.is_empty()).collect();
+    let secrets: Vec<_> =
+        secrets.iter().map(|secret| secret.expose()).filter(|secret| !secret.is_empty()).collect();
     if secrets.is_empty() || text.is_empty() {
         return false;
     }
@@ -98,7 +103,8 @@ fn letters(text: &str) -> Zeroizing<String> {
 
 /// Returns a text in lower case without blanks, quotes and backslashes.
 fn packed(text: &str) -> Zeroizing<String> {
-    let kept = text.chars().filter(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\'));
+    let kept =
+        text.chars().filter(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\'));
     Zeroizing::new(kept.flat_map(char::to_lowercase).collect())
 }
 

@@ -84,7 +84,8 @@ impl Operation {
         request: &TokenRequest,
     ) -> Result<Token> {
         let record = &locked_record.record;
-        if let Some(error) = self.failed_while_waiting(record, request).or_else(|| self.throttled(record, request))
+        if let Some(error) =
+            self.failed_while_waiting(record, request).or_else(|| self.throttled(record, request))
         {
             return Err(error);
         }

@@ -48,12 +48,7 @@ pub struct Failure {
 impl Failure {
     /// Creates a failure with the time `now`. Callers with a valid token try again only after `pause`. `previous` is the
     /// failure with the latest pause that the service requested.
-    pub(crate) fn new(
-        error: &Error,
-        now: DateTime<Utc>,
-        pause: TimeDelta,
-        previous: Option<&Self>,
-    ) -> Self {
+    pub(crate) fn new(error: &Error, now: DateTime<Utc>, pause: TimeDelta, previous: Option<&Self>) -> Self {
         let during = previous.filter(|previous| previous.throttles(now).is_some());
         let longest = match previous {
             Some(previous) if previous.is_repeated(now) => LONGEST_PAUSE,
@@ -80,9 +75,8 @@ impl Failure {
 
     /// Whether the service asked for a long pause, which has ended within the last day.
     fn is_repeated(&self, now: DateTime<Utc>) -> bool {
-        self.resume_at.is_some_and(|at| {
-            at - self.at >= LONGEST_FIRST_PAUSE && at <= now && now - at <= LONGEST_PAUSE
-        })
+        self.resume_at
+            .is_some_and(|at| at - self.at >= LONGEST_FIRST_PAUSE && at <= now && now - at <= LONGEST_PAUSE)
     }
 
     /// Whether a forced request may ask the service once during the pause.

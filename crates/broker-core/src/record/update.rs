@@ -55,7 +55,9 @@ impl RecordUpdate {
     ) -> crate::Result<Self> {
         match read {
             Ok(update) => Ok(update),
-            Err(Problem::Refused(refusal)) if FinalCodes::STANDARD.end(&refusal, Credential::RefreshToken) => {
+            Err(Problem::Refused(refusal))
+                if FinalCodes::STANDARD.end(&refusal, Credential::RefreshToken) =>
+            {
                 Ok(Self::grant_refused())
             }
             Err(problem) => match salvage(response, key).filter(|new| !new.same_as(grant)) {
