@@ -39,6 +39,7 @@ mod messages;
 mod migrate;
 mod new_provider;
 mod oidc;
+mod own_word;
 mod pages;
 mod partial;
 mod patience;
