@@ -39,8 +39,8 @@ pub fn token_answer(data: &[u8]) {
         }
         Ok(Refreshed::Refused) => {
             assert!(!answer.is_transient());
-            let has_code = String::from_utf8_lossy(&answer.body).replace('\0', "").to_lowercase().contains("invalid");
-            assert!(has_code, "a login is lost without invalid_grant");
+            let Err(Problem::Refused(refusal)) = read_object(&answer, &url, &[]) else { panic!("no refusal") };
+            assert!(refusal.is("invalid_grant"), "a login is lost without invalid_grant");
         }
         Err(error) => {
             assert!(rotated.is_none(), "the new login is lost: {error}");

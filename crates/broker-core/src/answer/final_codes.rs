@@ -63,7 +63,7 @@ impl FinalAnswer {
 
     fn matches(&self, status: u16, codes: &[String], explanation: &str) -> bool {
         let explanation = explanation.to_lowercase();
-        (self.code.is_empty() || codes.iter().any(|code| code.eq_ignore_ascii_case(self.code)))
+        (self.code.is_empty() || codes.iter().any(|code| code == self.code))
             && (self.statuses.is_empty() || self.statuses.contains(&status))
             && explanation.contains(self.saying)
             && (self.not_saying.is_empty() || !explanation.contains(self.not_saying))
@@ -77,9 +77,10 @@ const FINAL_ANSWERS: &[FinalAnswer] = &[
     // Spring Security OAuth, DefaultTokenServices.java; Cloud Foundry UAA (scribejava/scribejava#904). Gateways use the
     // code for access tokens (RFC 6750 section 3.1).
     row(Family::OAuth, REFRESH_TOKEN, "invalid_token").with(&[401]).not_saying("access token"),
-    // GitHub, with status 200: langchain-ai/open-swe#1491, interlink-hq/interLink#262. HubSpot, as `status`:
-    // HGData/mk-node-hubspot#64, airbytehq/airbyte#79592.
+    // GitHub, with status 200: langchain-ai/open-swe#1491, interlink-hq/interLink#262.
     row(Family::OAuth, REFRESH_TOKEN, "bad_refresh_token"),
+    // HubSpot, as `status`: HGData/mk-node-hubspot#64, airbytehq/airbyte#79592.
+    row(Family::OAuth, REFRESH_TOKEN, "BAD_REFRESH_TOKEN"),
     // Slack, with status 200: docs.slack.dev/reference/methods/oauth.v2.access, errors.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_refresh_token"),
     // Strava, in its list of `errors`: developers.strava.com/docs/authentication.
