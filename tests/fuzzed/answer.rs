@@ -39,7 +39,9 @@ pub fn token_answer(data: &[u8]) {
         }
         Ok(Refreshed::Refused) => {
             assert!(!answer.is_transient());
-            let Err(Problem::Refused(refusal)) = read_object(&answer, &url, &[]) else { panic!("no refusal") };
+            let Err(Problem::Refused(refusal)) = read_object(&answer, &url, &[]) else {
+                panic!("no refusal")
+            };
             assert!(refusal.is("invalid_grant"), "a login is lost without invalid_grant");
         }
         Err(error) => {

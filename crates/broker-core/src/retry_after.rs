@@ -16,16 +16,15 @@ const HOUR: f64 = 3600.0;
 
 /// Returns the pause that the header's `value` asks for at the service's time `now`: seconds, or a date (RFC 9110
 /// section 10.2.3). Services also send milliseconds (fastify/fastify-rate-limit#301) and times since 1970
-/// (cloudfoundry/cloud_controller_ng#2544).
+/// (`cloudfoundry/cloud_controller_ng#2544`).
 pub(crate) fn read(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim().trim_matches('"').trim();
     let seconds = match number(value) {
         Some((number, "ms" | "milliseconds")) => number / 1000.0,
-        Some((number, "s" | "sec" | "seconds")) => number,
         Some((number, "")) if number >= EPOCH_MILLISECONDS => number / 1000.0 - epoch(now),
         Some((number, "")) if number >= EPOCH_SECONDS => number - epoch(now),
         Some((number, "")) if are_milliseconds(number) => number / 1000.0,
-        Some((number, "")) => number,
+        Some((number, "" | "s" | "sec" | "seconds")) => number,
         _ => return (date(value)? - now).to_std().ok(),
     };
     #[expect(clippy::cast_precision_loss, reason = "100 years in seconds is exact")]

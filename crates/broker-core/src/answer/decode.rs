@@ -55,10 +55,9 @@ pub(crate) fn json(response: &HttpResponse) -> Option<Value> {
 pub(crate) fn object(response: &HttpResponse) -> Option<Map<String, Value>> {
     match json(response) {
         Some(Value::Object(object)) => Some(object),
-        Some(_) => None,
         // The last value of an incomplete form is damaged.
         None if response.cut.is_none() => form(&text(response)),
-        None => None,
+        _ => None,
     }
 }
 

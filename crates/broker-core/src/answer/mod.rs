@@ -5,6 +5,7 @@ mod final_codes;
 mod reason;
 pub(crate) mod redact;
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -88,7 +89,7 @@ impl Refusal {
 
     /// Converts the refusal to a transient error: it does not say that the credential in the request is invalid.
     #[must_use]
-    pub fn transient(&self, from: &ServiceUrl) -> Error {
+    pub fn transient(&self, from: impl fmt::Display) -> Error {
         let code = if self.is_of_gateway() { ErrorCode::BadResponse } else { ErrorCode::ServiceUnavailable };
         let error = Error::new(code, format!("{from} returned an error: {}", self.words));
         with_pause(error, self.retry_after)
@@ -122,7 +123,7 @@ impl Problem {
 
     /// Makes a refusal that a gateway or proxy may have sent transient. For requests to token endpoints.
     #[must_use]
-    pub fn of_service(self, from: &ServiceUrl) -> Self {
+    pub fn of_service(self, from: impl fmt::Display) -> Self {
         match self {
             Self::Refused(refusal) if refusal.is_of_gateway() => Self::Transient(refusal.transient(from)),
             problem => problem,
@@ -132,7 +133,7 @@ impl Problem {
     /// Makes a refusal transient unless it has a code of OAuth. For requests with a refresh token or a password, after
     /// [`FinalCodes::end`]: the status alone ends no login.
     #[must_use]
-    pub fn of_credential(self, from: &ServiceUrl) -> Self {
+    pub fn of_credential(self, from: impl fmt::Display) -> Self {
         match self {
             Self::Refused(refusal) if !refusal.is_standard() => Self::Transient(refusal.transient(from)),
             problem => problem,

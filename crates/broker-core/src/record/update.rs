@@ -60,10 +60,13 @@ impl RecordUpdate {
             {
                 Ok(Self::grant_refused())
             }
-            Err(problem) => match salvage(response, key).filter(|new| !new.same_as(grant)) {
-                Some(rotated) => Ok(Self::grant(rotated, response.sent_at)),
-                None => Err(problem.error("the service refused to renew the token")),
-            },
+            Err(problem) => salvage(response, key)
+                .filter(|new| !new.same_as(grant))
+                .map(|rotated| Self::grant(rotated, response.sent_at))
+                .ok_or_else(|| {
+                    let problem = problem.of_credential("the service");
+                    problem.error("the service refused to renew the token")
+                }),
         }
     }
 
