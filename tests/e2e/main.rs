@@ -37,6 +37,7 @@ mod login_kind;
 mod long_config;
 mod messages;
 mod migrate;
+mod network;
 mod new_provider;
 mod oidc;
 mod own_word;

@@ -217,7 +217,8 @@ impl Context {
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
             Err(AttemptFailure::Fault(fault)) => {
                 let message = format!("cannot reach {}: {fault}", request.url);
-                Err(Error::new(fault.code, message).with_hint(network_hint(&fault)).with_source(fault))
+                let hint = fault.hint.clone().map_or_else(|| network_hint(&fault), Hint::from);
+                Err(Error::new(fault.code, message).with_hint(hint).with_source(fault))
             }
         }
     }
@@ -304,14 +305,9 @@ fn has_salvage(request: &HttpRequest, response: &HttpResponse) -> bool {
 }
 
 fn network_hint(fault: &HttpFault) -> Hint {
-    match fault.code {
-        ErrorCode::TlsUntrusted => Hint::from(
-            "check the date of this machine; behind a TLS proxy set SSL_CERT_FILE to the proxy's certificate file",
-        ),
-        _ if fault.sent == RequestSent::No => {
-            Hint::from("check the network; behind a proxy set HTTPS_PROXY, then try again")
-        }
-        _ => Hint::RetryLater,
+    match fault.sent {
+        RequestSent::No => Hint::from("check the network; behind a proxy set HTTPS_PROXY, then try again"),
+        RequestSent::Maybe => Hint::RetryLater,
     }
 }
 
@@ -344,6 +340,7 @@ impl AttemptFailure {
     fn may_repeat(&self, repeat: Repeat, cuts: usize) -> bool {
         match (repeat, self) {
             (Repeat::Never, _) | (_, Self::Cancelled) => false,
+            (_, Self::Fault(fault)) if fault.is_permanent() => false,
             (_, Self::Fault(fault)) if fault.sent == RequestSent::No => fault.code != ErrorCode::Timeout,
             (_, Self::Response(response)) if response.status == 429 => true,
             (Repeat::SpendsGrant, failure) => failure.is_cut() && cuts == 1,

@@ -60,6 +60,10 @@ codes! {
     NameNotFound, "name_not_found", Unavailable;
     /// The service's TLS certificate is not trusted.
     TlsUntrusted, "tls_untrusted", Unavailable;
+    /// The TLS connection failed for another reason than the certificate.
+    TlsFailed, "tls_failed", Unavailable;
+    /// The proxy cannot be reached, or does not connect to the service.
+    ProxyFailed, "proxy_failed", Unavailable;
     /// No response came in time.
     Timeout, "timeout", Unavailable;
     /// The service asked for a pause (`Retry-After`, HTTP 429).

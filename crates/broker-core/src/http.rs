@@ -45,6 +45,11 @@ impl HttpFault {
         Self { sent, code, what, hint: None }
     }
 
+    /// Whether the same request would fail again at once.
+    pub(crate) fn is_permanent(&self) -> bool {
+        matches!(self.code, ErrorCode::ProxyInvalid | ErrorCode::ProxyFailed | ErrorCode::TlsUntrusted)
+    }
+
     /// Sets what the user can do.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
@@ -331,6 +336,12 @@ impl ServiceUrl {
     pub fn host(&self) -> String {
         let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}", self.0.host_str().unwrap_or_default())
+    }
+
+    /// Returns the URL's host and port, which is the scheme's if the URL names none.
+    #[cfg_attr(not(feature = "reqwest"), expect(dead_code, reason = "only the HTTP client needs it"))]
+    pub(crate) fn host_and_port(&self) -> (Option<url::Host<&str>>, u16) {
+        (self.0.host(), self.0.port_or_known_default().unwrap_or_default())
     }
 
     /// Whether the URL's host is this machine (a loopback address).

@@ -64,7 +64,7 @@ pub use header::Header;
 pub use hint::{Hint, RequestPart};
 pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, RequestSent, ServiceUrl};
 #[cfg(feature = "reqwest")]
-pub use http_reqwest::ReqwestHttp;
+pub use http_reqwest::{Proxy, ProxySettings, ReqwestHttp};
 pub use jwt::Claims;
 pub use kind::{Kind, Settings};
 pub use login_file::{FileLogin, InvalidLoginFile, LoginFile};

@@ -53,6 +53,8 @@ pub use broker_core::{
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};
+#[cfg(feature = "reqwest")]
+pub use broker_core::{Proxy, ProxySettings};
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;
 pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};

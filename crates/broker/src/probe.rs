@@ -22,6 +22,8 @@ pub struct Prober {
 pub struct Probed {
     /// The obstacle and its details; `None` if the service answered.
     pub obstacle: Option<(Obstacle, String)>,
+    /// What the user can do, if that depends on more than the obstacle.
+    pub hint: Option<String>,
     /// How far the service's clock is ahead of this machine's clock, if the service sent its time.
     pub clock_ahead: Option<TimeDelta>,
 }
@@ -36,11 +38,11 @@ pub enum Obstacle {
     Refused,
     /// The operating system finds no route to the service.
     Unreachable,
-    /// This machine does not trust the authority of the service's certificate.
+    /// This machine does not trust the service's certificate.
     UnknownIssuer,
-    /// The TLS handshake fails for a reason other than an untrusted certificate authority.
+    /// TLS fails for a reason other than the certificate.
     Tls,
-    /// The proxy does not connect to the service, or requires a login.
+    /// The proxy does not connect to the service, requires a login, or its setting is invalid.
     Proxy,
     /// The service does not answer in time.
     Timeout,
@@ -63,9 +65,13 @@ impl Prober {
         Ok(match answered {
             Ok(response) => Probed {
                 obstacle: obstacle_in(&request.url, &response),
+                hint: None,
                 clock_ahead: response.date().map(|date| date - middle),
             },
-            Err(fault) => Probed { obstacle: Some((of_fault(&fault), fault.what)), clock_ahead: None },
+            Err(fault) => {
+                let obstacle = Some((of_fault(&fault), fault.what));
+                Probed { obstacle, hint: fault.hint, clock_ahead: None }
+            }
         })
     }
 }
@@ -91,22 +97,20 @@ fn is_elsewhere(url: &ServiceUrl, to: &str) -> bool {
     !own_path && ServiceUrl::parse(to).map_or(true, |to| to.host() != url.host())
 }
 
-/// Classifies a fault by its code, then by messages of the resolver, sockets and rustls, which export no error types.
+/// Classifies a fault by its code, then by the operating system's message.
 fn of_fault(fault: &HttpFault) -> Obstacle {
-    let what = fault.what.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| what.contains(word));
     match fault.code {
         ErrorCode::Timeout => return Obstacle::Timeout,
         ErrorCode::NameNotFound => return Obstacle::Name,
+        ErrorCode::TlsUntrusted => return Obstacle::UnknownIssuer,
+        ErrorCode::TlsFailed => return Obstacle::Tls,
+        ErrorCode::ProxyFailed | ErrorCode::ProxyInvalid => return Obstacle::Proxy,
         _ => {}
     }
+    let what = fault.what.to_lowercase();
     match () {
-        () if has(&["unknownissuer", "causedasendentity", "self-signed"]) => Obstacle::UnknownIssuer,
-        () if has(&["certificate", "tls", "handshake", "fatal alert", "corrupt message"]) => Obstacle::Tls,
-        () if has(&["tunnel", "proxy"]) => Obstacle::Proxy,
-        () if has(&["lookup address", "no such host", "dns"]) => Obstacle::Name,
-        () if has(&["refused"]) => Obstacle::Refused,
-        () if has(&["unreachable", "no route"]) => Obstacle::Unreachable,
+        () if what.contains("refused") => Obstacle::Refused,
+        () if what.contains("unreachable") || what.contains("no route") => Obstacle::Unreachable,
         () if fault.sent == RequestSent::No => Obstacle::Unreachable,
         () => Obstacle::Other,
     }
@@ -117,28 +121,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn network_faults_are_classified_by_their_message() {
+    fn network_faults_are_classified() {
+        let network = ErrorCode::NetworkUnreachable;
         let table = [
-            ("failed to lookup address information: Name or service not known", Obstacle::Name),
-            ("Connection refused (os error 111)", Obstacle::Refused),
-            ("Network is unreachable (os error 101)", Obstacle::Unreachable),
-            ("invalid peer certificate: UnknownIssuer", Obstacle::UnknownIssuer),
-            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", Obstacle::UnknownIssuer),
-            ("invalid peer certificate: certificate expired", Obstacle::Tls),
-            ("received fatal alert: HandshakeFailure", Obstacle::Tls),
-            ("received corrupt message of type InvalidContentType", Obstacle::Tls),
-            ("tls handshake eof", Obstacle::Tls),
-            ("tunnel error: unsuccessful", Obstacle::Proxy),
-            ("proxy authorization required", Obstacle::Proxy),
-            ("connection closed before message completed", Obstacle::Other),
+            (network, "Connection refused (os error 111)", Obstacle::Refused),
+            (network, "Network is unreachable (os error 101)", Obstacle::Unreachable),
+            (network, "connection closed before message completed", Obstacle::Other),
+            (ErrorCode::NameNotFound, "Name or service not known", Obstacle::Name),
+            (ErrorCode::TlsUntrusted, "the certificate is self-signed", Obstacle::UnknownIssuer),
+            (ErrorCode::TlsFailed, "tls handshake eof", Obstacle::Tls),
+            (ErrorCode::ProxyFailed, "the proxy refused the user", Obstacle::Proxy),
+            (ErrorCode::ProxyInvalid, "HTTPS_PROXY is invalid", Obstacle::Proxy),
+            (ErrorCode::Timeout, "no response", Obstacle::Timeout),
         ];
-        for (what, obstacle) in table {
-            let fault = HttpFault {
-                sent: RequestSent::Maybe,
-                code: ErrorCode::NetworkUnreachable,
-                what: what.to_owned(),
-                hint: None,
-            };
+        for (code, what, obstacle) in table {
+            let fault = HttpFault::new(RequestSent::Maybe, code, what.to_owned());
             assert_eq!(of_fault(&fault), obstacle, "{what}");
         }
     }

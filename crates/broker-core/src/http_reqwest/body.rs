@@ -37,7 +37,7 @@ pub(super) async fn read(
                 }
             }
             Ok(None) => return None,
-            Err(error) => return Some(fault(&error)),
+            Err(error) => return Some(fault::describe(&error, None)),
         }
     }
 }

@@ -1,20 +1,26 @@
 //! The default HTTP client: reqwest with rustls and the system's root certificates.
 
 mod body;
+mod certificate;
 mod encoding;
+mod fault;
+mod proxy;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, ClientBuilder, RequestBuilder};
 use zeroize::Zeroizing;
 
-use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent};
+use self::certificate::Untrusted;
+pub use self::proxy::{Proxy, ProxySettings};
+use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent, ServiceUrl};
 
 /// The time limit for connecting. A shorter limit than a request's timeout reports an unreachable host
 /// sooner.
@@ -27,21 +33,36 @@ const LAST_READ: Duration = Duration::from_millis(100);
 /// client.
 #[derive(Debug, Default)]
 pub struct ReqwestHttp {
-    /// The client for HTTPS, with the proxy that environment variables configure.
-    outside: OnceLock<Client>,
+    settings: OnceLock<ProxySettings>,
+    /// The client for HTTPS through the proxy that environment variables configure.
+    proxied: OnceLock<Client>,
+    /// The client for HTTPS without a proxy.
+    direct: OnceLock<Client>,
     /// The client for unencrypted HTTP to this machine. Uses no proxy, because a proxy would see secrets.
     loopback: OnceLock<Client>,
 }
 
 impl ReqwestHttp {
-    fn client(&self, plain: bool) -> Result<&Client, HttpFault> {
-        let cell = if plain { &self.loopback } else { &self.outside };
+    /// Returns the proxy for requests to `url`, if the environment configures one.
+    fn proxy_of(&self, url: &ServiceUrl) -> Result<Option<&Proxy>, HttpFault> {
+        self.settings.get_or_init(ProxySettings::from_env).of(url)
+    }
+
+    fn client(&self, plain: bool, proxy: Option<&Proxy>) -> Result<&Client, HttpFault> {
+        let cell = match proxy {
+            _ if plain => &self.loopback,
+            Some(_) => &self.proxied,
+            None => &self.direct,
+        };
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let built = build(plain).map_err(|error| {
-            let what = format!("cannot build an HTTP client: {error}");
-            HttpFault::new(RequestSent::No, ErrorCode::NetworkUnreachable, what)
+        let built = build(plain, proxy).map_err(|error| match error.downcast_ref() {
+            Some(rustls::Error::General(_)) => Untrusted::without_roots().into(),
+            _ => {
+                let what = format!("cannot build an HTTP client: {error}");
+                HttpFault::new(RequestSent::No, ErrorCode::NetworkUnreachable, what)
+            }
         })?;
         Ok(cell.get_or_init(|| built))
     }
@@ -52,8 +73,9 @@ impl ReqwestHttp {
         request: &HttpRequest,
         arrived: &mut Option<Arrived>,
     ) -> Result<Option<HttpFault>, HttpFault> {
-        let builder = self.builder(request)?;
-        let mut response = builder.send().await.map_err(|error| fault(&error))?;
+        let proxy = self.proxy_of(&request.url)?;
+        let builder = self.builder(request, proxy)?;
+        let mut response = builder.send().await.map_err(|error| fault::describe(&error, proxy))?;
         let arrived = arrived.insert(Arrived {
             status: response.status().as_u16(),
             headers: headers(response.headers()),
@@ -64,8 +86,8 @@ impl ReqwestHttp {
         Ok(body::read(&mut response, &arrived.encodings, &mut arrived.raw).await)
     }
 
-    fn builder(&self, request: &HttpRequest) -> Result<RequestBuilder, HttpFault> {
-        let client = self.client(request.url.is_plain())?;
+    fn builder(&self, request: &HttpRequest, proxy: Option<&Proxy>) -> Result<RequestBuilder, HttpFault> {
+        let client = self.client(request.url.is_plain(), proxy)?;
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -113,25 +135,32 @@ impl Arrived {
     }
 }
 
-fn build(plain: bool) -> Result<Client, Box<dyn std::error::Error>> {
+fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::error::Error>> {
     let builder = Client::builder()
         .user_agent(concat!("earth-token-broker/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .referer(false)
-        .tls_backend_preconfigured(tls(!plain)?);
-    Ok(if plain { builder.no_proxy() } else { builder.https_only(true) }.build()?)
+        .https_only(!plain)
+        // Old servers and gateways send such headers, and curl reads them.
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_max_headers(1000)
+        .tls_backend_preconfigured(tls::config(!plain)?);
+    let Some(proxy) = proxy else { return Ok(direct(builder, plain).build()?) };
+    let mut own = reqwest::Proxy::all(proxy.url().clone())?;
+    if let Some(authorization) = proxy.authorization() {
+        let mut value = HeaderValue::from_str(authorization)?;
+        value.set_sensitive(true);
+        own = own.custom_http_auth(value);
+    }
+    Ok(builder.proxy(own).build()?)
 }
 
-fn tls(roots: bool) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()?;
-    if !roots {
-        return Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth());
-    }
-    let verifier = rustls_platform_verifier::Verifier::new(provider)?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+/// Without environment variables, macOS and Windows use the proxy of the system's settings.
+fn direct(builder: ClientBuilder, plain: bool) -> ClientBuilder {
+    if plain || cfg!(not(any(target_os = "macos", windows))) { builder.no_proxy() } else { builder }
 }
 
 #[async_trait]
@@ -146,9 +175,11 @@ impl Http for ReqwestHttp {
                 Err(_) => tokio::time::timeout(LAST_READ, exchange).await,
             }
         };
+        let kind = if arrived.is_some() { "complete response" } else { "response" };
         let late = || {
-            let what = format!("no complete response within {}", humantime::format_duration(timeout));
-            HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what)
+            let what = format!("no {kind} within {}", humantime::format_duration(timeout));
+            let hint = self.proxy_of(&request.url).ok().flatten().map(Proxy::advice);
+            HttpFault { hint, ..HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what) }
         };
         let fault = exchanged.map_or_else(|_| Some(late()), |exchanged| exchanged.unwrap_or_else(Some));
         match arrived {
@@ -175,29 +206,4 @@ fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
 fn encodings(map: &HeaderMap) -> Vec<String> {
     let fields = map.get_all("content-encoding").iter().filter_map(|value| value.to_str().ok());
     fields.flat_map(|field| field.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
-}
-
-/// Describes the innermost error, because reqwest's own message does not contain the cause.
-fn fault(error: &reqwest::Error) -> HttpFault {
-    let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
-    let (code, what) = if error.is_timeout() {
-        (ErrorCode::Timeout, "could not connect before the timeout".to_owned())
-    } else {
-        let first = std::error::Error::source(error);
-        let sources: Vec<_> = std::iter::successors(first, |error| error.source()).collect();
-        let code = sources.iter().find_map(|error| code(*error)).unwrap_or(ErrorCode::NetworkUnreachable);
-        (code, sources.last().map_or_else(|| "the request failed".to_owned(), ToString::to_string))
-    };
-    HttpFault::new(sent, code, what)
-}
-
-fn code(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    if error.is::<rustls::Error>()
-        || inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
-    {
-        return Some(ErrorCode::TlsUntrusted);
-    }
-    // hyper-util's DNS error type is private, so only its text can be compared.
-    (error.to_string() == "dns error").then_some(ErrorCode::NameNotFound)
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use broker::{Broker, Env, Error, Obstacle, Probed, Status, SystemEnv};
+use broker::{Broker, Env, Error, Obstacle, Probed, Proxy, ProxySettings, Status, SystemEnv};
 use chrono::TimeDelta;
 use tokio::task::{JoinSet, spawn_blocking};
 use url::Url;
@@ -30,7 +30,8 @@ pub(super) fn check(
 ) -> CommandResult {
     certificates(report);
     no_proxy(report);
-    let proxy = proxy(report);
+    let settings = ProxySettings::from_env();
+    let proxy = proxy(&settings, report);
     // A provider without a URL is not probed: it runs a program or returns a fixed token.
     let (statuses, others): (Vec<_>, Vec<_>) =
         statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
@@ -40,7 +41,7 @@ pub(super) fn check(
     }
     let Some(broker) = broker else {
         if let Some(proxy) = proxy {
-            let what = format!("the proxy {}:{} was not contacted", proxy.host, proxy.port);
+            let what = format!("the proxy {proxy} was not contacted");
             report.skipped("network.proxy", None, what);
         }
         for status in &statuses {
@@ -70,8 +71,12 @@ pub(super) fn check(
     let answers: Vec<_> = statuses.into_iter().zip(answers.into_iter().map(|(_, probed)| probed)).collect();
     let unresolved: Vec<_> =
         answers.iter().filter(|(_, probed)| is_unresolved(probed)).map(|(status, _)| *status).collect();
+    let invalid = settings.proxy().err().map(|fault| fault.what);
     for (status, probed) in &answers {
-        if unresolved.len() > 1 && is_unresolved(probed) {
+        if invalid.is_some() && detail(probed) == invalid.as_deref() {
+            let what = format!("{} was not contacted", status.issuer);
+            report.skipped("network.service", Some(&status.name), what);
+        } else if unresolved.len() > 1 && is_unresolved(probed) {
             let what = format!("cannot reach {}: name not found", status.issuer);
             report.summarized("network.name", &status.name, what);
         } else {
@@ -84,35 +89,19 @@ pub(super) fn check(
     Ok(())
 }
 
-#[derive(Clone)]
-struct Proxy {
-    variable: &'static str,
-    host: String,
-    port: u16,
-}
-
-/// Returns the HTTPS proxy in the environment variables. Reports an error if the proxy's URL is invalid.
-fn proxy(report: &mut Report) -> Option<Proxy> {
-    let (variable, value) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .find_map(|name| Some((name, SystemEnv.var(name)?)))?;
-    let url = Url::parse(&if value.contains("://") { value } else { format!("http://{value}") }).ok();
-    let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
-    let parts = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
-    if let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty()) {
-        return Some(Proxy { variable, host: host.to_owned(), port });
-    }
-    // The value of the variable is not shown, because a proxy's URL may contain a password.
-    let fix = format!("set {variable} to http://HOST:PORT, or run: unset {variable}");
-    report.error("network.proxy", None, &format!("{variable} is not the URL of an http proxy"), &fix);
-    None
+/// Returns the proxy in the environment variables. Reports an error if the proxy's URL is invalid.
+fn proxy(settings: &ProxySettings, report: &mut Report) -> Option<Proxy> {
+    settings.proxy().map(Option::<&Proxy>::cloned).unwrap_or_else(|fault| {
+        report.error("network.proxy", None, &fault.what, &fault.hint.unwrap_or_default());
+        None
+    })
 }
 
 /// Connects to the proxy. Returns why the connection failed, if it did.
 async fn connect(proxy: Proxy) -> Option<String> {
     // The lookup of the proxy's name has a thread of its own, because it may take longer than the time limit.
     let attempt = spawn_blocking(move || {
-        let addresses = (proxy.host.trim_matches(['[', ']']), proxy.port).to_socket_addrs()?;
+        let addresses = (proxy.host().trim_matches(['[', ']']), proxy.port()).to_socket_addrs()?;
         let none = Err(std::io::Error::other("name not found"));
         addresses.fold(none, |tried, address| {
             tried.or_else(|_| TcpStream::connect_timeout(&address, TIMEOUT / 2).map(drop))
@@ -126,19 +115,17 @@ async fn connect(proxy: Proxy) -> Option<String> {
 }
 
 fn proxy_result(proxy: &Proxy, refusal: Option<String>, report: &mut Report) {
-    let Proxy { variable, host, port } = proxy;
-    let shown = format!("the proxy {host}:{port} ({variable})");
     match refusal {
-        None => report.ok("network.proxy", None, format!("{shown} can be reached")),
+        None => report.ok("network.proxy", None, format!("the proxy {proxy} can be reached")),
         Some(why) => {
-            let fix = format!("correct {variable}, or run: unset {variable}");
-            report.error("network.proxy", None, &format!("{shown} cannot be reached: {why}"), &fix);
+            let fix = format!("correct {0}, or run: unset {0}", proxy.variable());
+            report.error("network.proxy", None, &format!("the proxy {proxy} cannot be reached: {why}"), &fix);
         }
     }
 }
 
 fn no_proxy(report: &mut Report) {
-    let set = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| Some((name, SystemEnv.var(name)?)));
+    let set = ["no_proxy", "NO_PROXY"].into_iter().find_map(|name| Some((name, SystemEnv.var(name)?)));
     let Some((name, value)) = set else { return };
     // NO_PROXY lists host names. An entry with a scheme matches no host.
     if value.split(',').any(|entry| entry.contains("://")) {
@@ -175,6 +162,10 @@ fn certificate_source(variable: &str, path: impl Display, why: Option<String>, r
     }
 }
 
+fn detail(probed: &Result<Probed, Error>) -> Option<&str> {
+    probed.as_ref().ok()?.obstacle.as_ref().map(|(_, detail)| detail.as_str())
+}
+
 fn is_unresolved(probed: &Result<Probed, Error>) -> bool {
     matches!(probed, Ok(Probed { obstacle: Some((Obstacle::Name, _)), .. }))
 }
@@ -190,6 +181,7 @@ fn all_unresolved(statuses: &[&Status], report: &mut Report) {
 
 fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report) {
     let (name, url) = (Some(status.name.as_str()), &status.issuer);
+    let hint = probed.as_ref().ok().and_then(|probed| probed.hint.as_deref());
     match probed.as_ref().map(|probed| (&probed.obstacle, probed.clock_ahead)) {
         Err(error) => report.error("network.service", name, error.message(), "run: broker config check"),
         Ok((None, clock_ahead)) => {
@@ -202,7 +194,8 @@ fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report)
         }
         Ok((Some((obstacle, detail)), _)) => {
             let (id, why, fix) = words_for(*obstacle);
-            report.error(id, name, &format!("cannot reach {url}: {why} ({detail})"), fix);
+            let what = format!("cannot reach {url}: {why} ({detail})");
+            report.error(id, name, &what, hint.unwrap_or(fix));
         }
     }
 }
@@ -222,7 +215,7 @@ fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
         ),
         Obstacle::UnknownIssuer => (
             "network.issuer",
-            "the service's certificate is from an untrusted authority",
+            "the certificate is not trusted",
             "if your organization has its own certificate authority, set SSL_CERT_FILE to its PEM file, or add it to the \
              system's certificates",
         ),
@@ -233,7 +226,7 @@ fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
         ),
         Obstacle::Proxy => (
             "network.proxy_refused",
-            "the proxy refused the connection",
+            "the proxy failed",
             "correct HTTPS_PROXY (with user and password if the proxy needs a login), or add the host to NO_PROXY",
         ),
         Obstacle::Timeout => (

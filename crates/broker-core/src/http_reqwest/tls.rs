@@ -1,0 +1,93 @@
+//! TLS with the system's root certificates.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+#[cfg(all(unix, not(target_vendor = "apple")))]
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
+use rustls_platform_verifier::Verifier;
+
+use super::certificate::Untrusted;
+
+/// Creates the configuration of TLS connections. Without `roots`, no certificate is trusted.
+pub(super) fn config(roots: bool) -> Result<ClientConfig, Box<dyn Error>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    if !roots {
+        return Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
+    }
+    let verifier = Arc::new(Explaining(platform_verifier(provider)?));
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+fn platform_verifier(provider: Arc<CryptoProvider>) -> Result<Verifier, rustls::Error> {
+    #[cfg(all(unix, not(target_vendor = "apple")))]
+    // docker-compose sets a variable without a value to "". The verifier would look for a file without a name.
+    if std::env::var_os("SSL_CERT_FILE").is_some_and(|path| path.is_empty()) {
+        return Verifier::new_with_extra_roots(system_roots(), provider);
+    }
+    Verifier::new(provider)
+}
+
+/// Returns the certificates of the system. If `SSL_CERT_DIR` names folders, the verifier itself reads those.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn system_roots() -> Vec<CertificateDer<'static>> {
+    if std::env::var_os("SSL_CERT_DIR").is_some_and(|folders| !folders.is_empty()) {
+        return Vec::new();
+    }
+    let found = openssl_probe::probe().cert_file.into_iter().map(CertificateDer::pem_file_iter);
+    found.flatten().flatten().filter_map(Result::ok).collect()
+}
+
+/// A verifier whose errors describe the certificate, see [`Untrusted`].
+#[derive(Debug)]
+struct Explaining(Verifier);
+
+impl ServerCertVerifier for Explaining {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match error {
+            rustls::Error::InvalidCertificate(reason) => {
+                let untrusted = Untrusted::new(&reason, end_entity, &server_name.to_str());
+                CertificateError::Other(OtherError(Arc::new(untrusted))).into()
+            }
+            error => error,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
