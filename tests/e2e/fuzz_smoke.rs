@@ -114,9 +114,11 @@ macro_rules! smoke {
 
 smoke! {
     configurations: "config",
+    cookies: "cookie",
     durations: "duration",
     commands_against_any_service: "exchange",
     claims: "jwt",
+    explanations_of_errors: "reason",
     record_files: "record",
     retry_after_and_dates: "retry_after",
     numbers_of_seconds: "seconds",

@@ -132,7 +132,7 @@ fn refresh_keeps_record_fields_of_a_newer_broker_version() {
 
 #[test]
 fn refresh_token_in_a_malformed_response_is_saved() {
-    let malformed = [r#""expires_in":1e400"#, "\"scope\":\"\\ud800\"", r#""a":[[[[["#];
+    let malformed = [r#""expires_in":1e400"#, "\"scope\":\"\\x\"", r#""a":[[[[["#];
     for part in malformed {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
         let next = service.issue_refresh_token();

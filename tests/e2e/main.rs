@@ -40,6 +40,7 @@ mod migrate;
 mod network;
 mod new_provider;
 mod oidc;
+mod own_word;
 mod pages;
 mod partial;
 mod patience;

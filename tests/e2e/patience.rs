@@ -22,9 +22,7 @@ fn retry_after_applies_to_all_processes() {
         let (service, sandbox) = imagery();
         service.fault("token", asking_for(retry_after));
         let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).fails_with("rate_limited");
-        for words in [&["token", "earthdaily"][..], &["token", "earthdaily", "--force"]] {
-            let _ = sandbox.broker(words).ends(4).fails_with("rate_limited");
-        }
+        let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).fails_with("rate_limited");
         assert_eq!(service.count("token"), 1, "{retry_after}");
         sandbox.age("earthdaily", TimeDelta::seconds(125));
         let _ = sandbox.broker(&["token", "earthdaily"]).token();
@@ -47,23 +45,75 @@ fn stored_token_is_used_until_retry_after_has_passed() {
 }
 
 #[test]
-fn invalid_retry_after_is_ignored_and_longest_is_a_day() {
+fn unusual_retry_after_pauses_for_at_most_an_hour() {
+    let now = Utc::now().timestamp();
+    let in_three_hours = (Utc::now() + TimeDelta::hours(3)).format("%A, %d-%b-%y %H:%M:%S GMT").to_string();
+    let hour = TimeDelta::minutes(61);
     for (retry_after, wait) in [
-        ("99999999999", TimeDelta::minutes(24 * 60 + 1)),
-        ("18446744073709551615", TimeDelta::minutes(24 * 60 + 1)),
+        ("99999999999", hour),
+        ("18446744073709551615", hour),
+        ("86400", hour),
+        (in_three_hours.as_str(), hour),
+        ("60000", TimeDelta::seconds(61)),
+        (&(now + 60).to_string(), TimeDelta::seconds(61)),
+        (&((now + 60) * 1000).to_string(), TimeDelta::seconds(61)),
         ("0", TimeDelta::zero()),
         ("-5", TimeDelta::zero()),
         ("soon", TimeDelta::zero()),
+        (&(now - 60).to_string(), TimeDelta::zero()),
         ("Sat, 01 Jan 2000 00:00:00 GMT", TimeDelta::zero()),
     ] {
         let (service, sandbox) = imagery();
         service.fault_always("token", asking_for(retry_after));
         let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);
         service.clear_faults();
+        if !wait.is_zero() {
+            let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).fails_with("rate_limited");
+        }
         sandbox.age("earthdaily", wait);
         let run = sandbox.broker(&["token", "earthdaily"]);
         assert_eq!(run.code, 0, "{retry_after}: {}", run.err);
     }
+}
+
+#[test]
+fn repeated_long_retry_after_is_obeyed_for_a_day() {
+    let (service, sandbox) = imagery();
+    service.fault_always("token", asking_for("Fri, 01 Jan 2100 00:00:00 GMT"));
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);
+    sandbox.age("earthdaily", TimeDelta::minutes(61));
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).fails_with("rate_limited");
+    assert_eq!(service.count("token"), 2, "the second pause");
+    service.clear_faults();
+    sandbox.age("earthdaily", TimeDelta::hours(23));
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);
+    sandbox.age("earthdaily", TimeDelta::minutes(61));
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+}
+
+#[test]
+fn force_asks_the_service_once_during_a_pause() {
+    let force = ["token", "earthdaily", "--force"];
+    let (service, sandbox) = imagery();
+    service.fault_always("token", asking_for("86400"));
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);
+    for _ in 0..3 {
+        let _ = sandbox.broker(&force).ends(4).fails_with("rate_limited");
+    }
+    assert_eq!(service.count("token"), 2, "one forced request");
+    service.clear_faults();
+    // The pause that answered the forced request is no repetition: it also ends after an hour.
+    sandbox.age("earthdaily", TimeDelta::minutes(61));
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+
+    let (service, sandbox) = imagery();
+    service.fault("token", asking_for("3000"));
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);
+    // Another failure leaves the pause as it is.
+    service.fault("token", Fault::Empty(404));
+    let _ = sandbox.broker(&force).ends(4);
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).fails_with("rate_limited");
+    let _ = sandbox.broker(&force).token();
 }
 
 #[test]

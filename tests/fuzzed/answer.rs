@@ -1,6 +1,8 @@
 //! Fuzzes the parsers of token responses.
 
-use broker_core::{Error, HttpResponse, Phase, Problem, Secret, ServiceUrl, Token, read_object, sanitize};
+use broker_core::{
+    Error, HttpResponse, Phase, Problem, Secret, ServiceUrl, Token, read_object, redact, salvage, sanitize,
+};
 use broker_oauth2::{ClientAuth, Refreshed, TokenEndpoint};
 use chrono::TimeDelta;
 
@@ -37,8 +39,10 @@ pub fn token_answer(data: &[u8]) {
         }
         Ok(Refreshed::Refused) => {
             assert!(!answer.is_transient());
-            let code = error_code(&answer);
-            assert_eq!(code.as_deref(), Some("invalid_grant"), "a login is lost without invalid_grant");
+            let Err(Problem::Refused(refusal)) = read_object(&answer, &url, &[]) else {
+                panic!("no refusal")
+            };
+            assert!(refusal.is("invalid_grant"), "a login is lost without invalid_grant");
         }
         Err(error) => {
             assert!(rotated.is_none(), "the new login is lost: {error}");
@@ -52,7 +56,6 @@ fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
         Ok(_) => assert!((200..300).contains(&answer.status)),
         Err(Problem::Refused(refusal)) => {
             assert!(!answer.is_transient(), "a transient fault is not a refusal");
-            assert!(answer.json().is_some() || answer.body.trim_ascii().is_empty(), "a refusal without JSON");
             check_words(&refusal.words);
             assert!(refusal.words.chars().count() <= LONGEST_WORDS);
         }
@@ -68,7 +71,8 @@ fn rotated(answer: &HttpResponse) -> Option<String> {
     let object = answer.json().filter(|_| (200..300).contains(&answer.status))?;
     let rotated = object.get("refresh_token")?.as_str()?.to_owned();
     let refused = error_code(answer).as_deref() == Some("invalid_grant");
-    (!rotated.is_empty() && rotated != SENT && !refused).then_some(rotated)
+    let is_damaged = rotated.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
+    (!rotated.is_empty() && rotated != SENT && !refused && !is_damaged).then_some(rotated)
 }
 
 fn error_code(answer: &HttpResponse) -> Option<String> {
@@ -83,6 +87,23 @@ fn check_error(error: &Error) {
 fn check_words(words: &str) {
     assert!(!words.contains(SENT), "the sent secret is in a message: {words}");
     assert_eq!(words, sanitize(words), "control characters in a message");
+}
+
+/// Reads the service's explanation of an error, which may contain the sent secret in any spelling.
+pub fn reason(data: &[u8]) {
+    let url = ServiceUrl::parse("https://login.example.org/token").unwrap();
+    let answer = response(&[b"400\n\n", data].concat());
+    check_object(&answer, &url);
+    let text = String::from_utf8_lossy(data);
+    let shown = redact(&text, &[&Secret::new(SENT)]);
+    check_words(&shown);
+    assert!(shown.chars().count() <= LONGEST_WORDS);
+    let hidden = redact(&format!("{text} {SENT}"), &[&Secret::new(SENT)]);
+    check_words(&hidden);
+    if let Some(salvaged) = salvage(&response(&[b"200\n\n", data].concat()), "refresh_token") {
+        let is_bad = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+        assert!(!salvaged.expose().is_empty() && !salvaged.expose().contains(is_bad));
+    }
 }
 
 /// Checks that a token has a secret, a type that is valid in a header, and times within the supported range.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker::{ProviderRegistry, Setup};
 use broker_core::{
-    Broker, Context, Entry, Error, FileStore, Issuer, Lifetime, Loaded, Login, Provider, Record,
+    Broker, Context, Derived, Entry, Error, FileStore, Issuer, Lifetime, Loaded, Login, Provider, Record,
     RecordUpdate, Result, Revoked, Secret, Store, Token, TokenRequest, sanitize,
 };
 
 use super::answer::{SENT, check_token};
+use super::cookie::check_cookie;
 use super::world::{PART, World, WorldEnv, block_on, in_folder};
 
 const CONFIG: &str = r#"
@@ -82,6 +83,7 @@ impl Shell<'_> {
             },
             "later" => self.world.clock.advance(chrono::TimeDelta::hours(3)),
             "token" => self.token(TokenRequest::new()).await,
+            "cookie" => self.token(TokenRequest::new().derived(Derived::cookie())).await,
             "force" => self.token(TokenRequest::new().force()).await,
             "stac" => {
                 let life = Lifetime::For(Duration::from_hours(50));
@@ -94,7 +96,12 @@ impl Shell<'_> {
 
     async fn token(&self, request: TokenRequest) {
         match self.world.clock.bounded(self.broker.token(self.name, &request)).await {
-            Ok(token) => self.check_issued(&token),
+            Ok(token) => {
+                self.check_issued(&token);
+                if request.asked_derived().is_some() {
+                    check_cookie(&token);
+                }
+            }
             Err(error) => self.check_error(&error),
         }
     }

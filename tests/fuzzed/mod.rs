@@ -6,13 +6,15 @@
 
 mod answer;
 mod config;
+mod cookie;
 mod exchange;
 mod record;
 mod scalars;
 mod world;
 
-pub use answer::token_answer;
+pub use answer::{reason, token_answer};
 pub use config::config;
+pub use cookie::cookie;
 pub use exchange::exchange;
 pub use record::record;
 pub use scalars::{duration, jwt, retry_after, seconds};
@@ -21,11 +23,13 @@ pub use scalars::{duration, jwt, retry_after, seconds};
 pub type Target = (&'static str, fn(&[u8]), usize);
 
 /// All fuzz targets. The name is also the folder of the corpus.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     ("config", config, 60),
+    ("cookie", cookie, 300),
     ("duration", duration, 2000),
     ("exchange", exchange, 30),
     ("jwt", jwt, 1000),
+    ("reason", reason, 150),
     ("record", record, 150),
     ("retry_after", retry_after, 1000),
     ("seconds", seconds, 1000),

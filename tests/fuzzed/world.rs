@@ -1,6 +1,7 @@
 //! Replacements for network, clock, environment and prompt, which make fuzzing fast and deterministic.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +44,19 @@ pub(super) fn response(bytes: &[u8]) -> HttpResponse {
         let visible = value.bytes().all(|byte| (32..127).contains(&byte));
         visible.then(|| (name.trim().to_lowercase(), value.trim().to_owned()))
     };
-    let headers = lines.filter_map(header).collect();
+    let mut headers = BTreeMap::new();
+    for (name, value) in lines.filter_map(header) {
+        // The real HTTP client joins several cookies with line ends.
+        match headers.entry(name) {
+            Entry::Occupied(mut before) if before.key() == "set-cookie" => {
+                let joined: &mut String = before.get_mut();
+                *joined += "\n";
+                *joined += &value;
+            }
+            Entry::Occupied(mut before) => drop(before.insert(value)),
+            Entry::Vacant(first) => drop(first.insert(value)),
+        }
+    }
     HttpResponse { status, headers, body: body.to_vec().into(), sent_at: start(), cut: None }
 }
 

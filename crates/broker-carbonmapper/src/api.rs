@@ -1,8 +1,8 @@
 //! The login requests `token/pair` and `token/refresh`.
 
 use broker_core::{
-    Claims, Context, Error, ErrorCode, HttpRequest, HttpResponse, Problem, RecordUpdate, Repeat, Result,
-    ScopeKey, Secret, Token, read_object, salvage,
+    Claims, Context, Credential, Error, ErrorCode, FinalCodes, HttpRequest, HttpResponse, Problem,
+    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage, without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -29,16 +29,20 @@ impl CarbonMapper {
             return Ok(RecordUpdate::grant(refresh, response.sent_at).and_account(Some(email.to_owned())));
         }
         let object = read.map_err(|problem| match problem {
-            Problem::Refused(refusal) => {
+            Problem::Refused(refusal) if FinalCodes::LOGIN_API.end(&refusal, Credential::Password) => {
                 let error = refusal.error("Carbon Mapper refused the email or password");
                 // The fingerprint keeps the broker from sending this password again: the service could lock the account.
                 Error::new(ErrorCode::PasswordRefused, error.message())
                     .with_secret_fingerprint(self.fingerprint(email, password))
             }
-            Problem::Transient(error) => error,
+            // The service's word on a malformed email address.
+            Problem::Refused(refusal) if refusal.status == 422 || refusal.is("invalid") => {
+                refusal.error("Carbon Mapper refused the login request")
+            }
+            problem => problem.of_credential(&self.base_url).error("Carbon Mapper refused the login request"),
         })?;
         // The record stores the email as the user typed it, so that it equals the configured email.
-        self.update_from(&response, &object, None, Some(email.to_owned()))
+        self.update_from(&response, &object, None, Some(email.to_owned()), password)
     }
 
     /// Refreshes the access token.
@@ -47,12 +51,19 @@ impl CarbonMapper {
         let post = HttpRequest::post_json(url, &[("refresh", refresh.expose())], Repeat::SpendsGrant);
         let response = context.send(&post.with_salvage("refresh")).await?;
         match self.read(&response, &[refresh]) {
-            Ok(object) => self.update_from(&response, &object, Some(refresh), None),
-            // The refresh token is the only credential in the request, so a 401 means that it is invalid.
-            Err(Problem::Refused(refusal)) if refusal.status == 401 => Ok(RecordUpdate::grant_refused()),
+            Ok(object) => self.update_from(&response, &object, Some(refresh), None, refresh),
+            // The status alone is not the service's word: a gateway also answers 401.
+            Err(Problem::Refused(refusal))
+                if FinalCodes::LOGIN_API.end(&refusal, Credential::RefreshToken) =>
+            {
+                Ok(RecordUpdate::grant_refused())
+            }
             Err(problem) => match salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
                 Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                None => Err(problem.error("Carbon Mapper refused to refresh the login")),
+                None => {
+                    let problem = problem.of_credential(&self.base_url);
+                    Err(problem.error("Carbon Mapper refused to refresh the login"))
+                }
             },
         }
     }
@@ -66,20 +77,22 @@ impl CarbonMapper {
     }
 
     /// Reads the tokens in a response. Saves a new refresh token even without an access token, because the service
-    /// may have revoked the old refresh token.
+    /// may have revoked the old refresh token. `secret` is the secret of the request.
     fn update_from(
         &self,
         response: &HttpResponse,
         object: &Map<String, Value>,
         sent: Option<&Secret>,
         account: Option<String>,
+        secret: &Secret,
     ) -> Result<RecordUpdate> {
         let access = text(object, "access").map(Secret::new);
         let refresh = text(object, "refresh").map(Secret::new);
         let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if access.is_none() && !rotated {
             let message = format!("the response of {} has no access token", self.base_url);
-            return Err(Error::new(ErrorCode::BadResponse, message));
+            let problem = without_token(response, object, message, &[secret]).of_credential(&self.base_url);
+            return Err(problem.error("Carbon Mapper issued no token"));
         }
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
         let mut update = RecordUpdate::default().and_account(account);

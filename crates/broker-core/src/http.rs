@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::{ErrorCode, Secret, bounds, zeroizing};
+use crate::answer::decode;
+use crate::{ErrorCode, Secret, retry_after, zeroizing};
 
 /// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
 /// and must return within `timeout`. If a body ends early, they return what arrived, with [`HttpResponse::cut`].
@@ -240,8 +241,16 @@ impl HttpResponse {
     /// Returns the body if it is a JSON object.
     #[must_use]
     pub fn json(&self) -> Option<Map<String, Value>> {
-        // Some servers send a UTF-8 byte order mark before the JSON text.
-        serde_json::from_slice(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body)).ok()
+        match self.json_value() {
+            Some(Value::Object(object)) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// Returns the body if it is JSON, in UTF-8 or in another encoding that servers use.
+    #[must_use]
+    pub fn json_value(&self) -> Option<Value> {
+        decode::json(self)
     }
 
     /// Whether the body is a web page, such as one from a proxy, captive portal or gateway.
@@ -254,18 +263,14 @@ impl HttpResponse {
     /// Returns the `Date` header, which shows the service's clock.
     #[must_use]
     pub fn date(&self) -> Option<DateTime<Utc>> {
-        http_date(self.header("date")?)
+        retry_after::date(self.header("date")?)
     }
 
-    /// Returns the `Retry-After` header, in seconds or as a date (RFC 9110 section 10.2.3), limited to 100 years.
+    /// Returns the `Retry-After` header (RFC 9110 section 10.2.3), limited to 100 years. Accepts milliseconds and times
+    /// since 1970, which some services send.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        let value = self.header("retry-after")?.trim();
-        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            let longest = bounds::LONGEST.num_seconds().unsigned_abs();
-            return Some(Duration::from_secs(value.parse().unwrap_or(longest).min(longest)));
-        }
-        (http_date(value)? - self.date().unwrap_or(self.sent_at)).to_std().ok()
+        retry_after::read(self.header("retry-after")?, self.date().unwrap_or(self.sent_at))
     }
 
     /// Whether the status is transient: 5xx, 408 (timeout), 421 (misdirected), 425 (too early), 429, or 499 (a proxy:
@@ -280,13 +285,6 @@ impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HTTP {}", self.status)
     }
-}
-
-/// Parses the preferred form of HTTP dates (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    // HTTP dates have 29 characters. Without this check, chrono accepts years of more than four digits.
-    let text = Some(text).filter(|text| text.len() == 29)?;
-    NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
 
 /// A URL that secrets may be sent to: https, or http to this machine; without user and fragment.

@@ -33,6 +33,7 @@ mod prompt;
 mod provider;
 mod record;
 mod request;
+mod retry_after;
 mod secret;
 #[cfg(feature = "command")]
 mod secret_command;
@@ -44,7 +45,10 @@ mod values;
 mod window;
 mod zeroizing;
 
-pub use answer::{Problem, Refusal, read_object, redact, salvage, sanitize, seconds};
+pub use answer::{
+    Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage,
+    sanitize, seconds, without_token,
+};
 pub use broker::{
     Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderRegistry, State, Status,
     TokenStatus, host_matches, is_provider_name,

@@ -34,7 +34,7 @@ use crate::{
 /// - Only [`Provider::login`] asks the user.
 /// - An exchange sends at most one request that issues a token. [`crate::Repeat`] says when the broker may repeat
 ///   the request.
-/// - A grant counts as refused only if the service itself says so ([`crate::read_object`]). A missing or partial
+/// - A grant counts as refused only if the service itself says so ([`crate::FinalCodes`]). A missing or partial
 ///   response, 429, 5xx or a web page is [`crate::ErrorKind::Unavailable`].
 /// - The provider returns every new grant, even from a malformed response: [`RecordUpdate::refreshed`].
 /// - Secrets have the type [`Secret`], and errors contain none. [`crate::sanitize`] cleans text from the service.

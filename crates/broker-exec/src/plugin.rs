@@ -141,6 +141,12 @@ impl Plugin {
         response.tokens.iter().for_each(|token| session.hide(&token.secret));
         response.grant.iter().for_each(|grant| session.hide(grant));
         response.remove_invalid();
+        // These texts are shown, so they must not repeat a secret.
+        response.account = response.account.take().filter(|account| !session.repeats_secret(account));
+        for token in &mut response.tokens {
+            token.scope = token.scope.take().filter(|scope| !session.repeats_secret(scope));
+            token.token_type = token.token_type.take().filter(|kind| !session.repeats_secret(kind));
+        }
         if !response.makes_progress(record, requested, sent_at) {
             let name = self.program.name();
             return Err(if response.grant_refused {

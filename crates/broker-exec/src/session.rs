@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, ErrorCode, Hint, Result, Secret, ServiceUrl, redact, sanitize,
+    Context, DeviceCode, Error, ErrorCode, Hint, Result, Secret, ServiceUrl, redact, repeats_secret,
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -110,6 +110,10 @@ impl<'a> Session<'a> {
         redact(text, &self.secrets.iter().collect::<Vec<_>>())
     }
 
+    pub(crate) fn repeats_secret(&self, text: &str) -> bool {
+        repeats_secret(text, &self.secrets.iter().collect::<Vec<_>>())
+    }
+
     /// Reads the plugin's first message and checks the protocol version.
     pub(crate) async fn greet(&mut self) -> Result<()> {
         let line = self.line().await?;
@@ -206,7 +210,7 @@ impl<'a> Session<'a> {
                 .as_ref()
                 .map(|url| self.page(url))
                 .transpose()?,
-            user_code: sanitize(&code.user_code),
+            user_code: self.redact(&code.user_code),
             expires_in: Duration::from_secs(code.expires_in.into()),
         })
     }
@@ -215,6 +219,9 @@ impl<'a> Session<'a> {
     fn page(&mut self, url: &str) -> Result<String> {
         let url =
             ServiceUrl::parse(url).map_err(|_| self.broken("the URL of the login page is not https"))?;
+        if self.repeats_secret(url.as_str()) {
+            return Err(self.broken("the URL of the login page contains a secret"));
+        }
         Ok(url.as_str().to_owned())
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use broker_core::{
-    Context, Error, ErrorCode, ErrorKind, Grant, Hint, HttpResponse, Problem, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, sanitize,
+    Context, Error, ErrorCode, ErrorKind, Grant, Hint, HttpResponse, Problem, Provider, Record, RecordUpdate,
+    Result, Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, sanitize,
 };
 use serde_json::{Map, Value};
 
@@ -54,16 +54,19 @@ impl LoginProvider {
             let account = username.map(str::to_owned);
             return Ok(RecordUpdate::grant(refresh_token, response.sent_at).and_account(account));
         }
-        let parsed = sent.map_err(|error| {
-            let error = match error {
-                SendError::Problem(_, problem) => login_refused(problem, password.is_some()),
-                SendError::Error(error) => error,
-            };
-            // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password.
-            let is_refused = error.kind() == ErrorKind::Refused;
-            if is_refused { error.with_secret_fingerprint(fingerprint) } else { error }
+        let parsed = sent.map_err(|error| match error {
+            SendError::Problem(_, problem) => {
+                // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password.
+                // Only the service's own words mark a password: a gateway may have sent other refusals.
+                let is_wrong =
+                    matches!(&problem, Problem::Refused(refusal) if request.format.refuses(refusal));
+                let error = problem.error("the service refused the login");
+                if is_wrong { wrong_secret(error, password.is_some(), fingerprint) } else { error }
+            }
+            SendError::Error(error) => error,
         })?;
-        let account = username.map(str::to_owned).or_else(|| request.format.account(&parsed.body));
+        let account = username.map(str::to_owned);
+        let account = account.or_else(|| request.format.account(&parsed.body, &values.secrets()));
         Ok(self.update(context, request, &parsed, None)?.and_account(account))
     }
 
@@ -84,7 +87,7 @@ impl LoginProvider {
             Err(SendError::Error(error)) => Err(error),
             Err(SendError::Problem(response, problem)) => {
                 let ends_grant =
-                    matches!(&problem, Problem::Refused(refusal) if request.format.ends_grant(refusal));
+                    matches!(&problem, Problem::Refused(refusal) if request.format.refuses(refusal));
                 let salvaged = request.format.salvage_refresh_token(&response);
                 match salvaged.filter(|new| !new.same_as(sent)) {
                     // The response is malformed, but its refresh token is saved: the service may have ended the
@@ -120,10 +123,12 @@ impl LoginProvider {
         let failed = |error| Err(mint_error(error, options, &name));
         let Parsed { response, body } = match self.send(context, request, &values).await {
             Ok(parsed) => parsed,
-            // The service refused a stored login token. The broker gets a new one and repeats the mint request.
+            // The service refused a stored login token. The broker gets a new one and repeats the mint request. The
+            // status alone ends no login that only the user can renew.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
-                if request.format.rejects_token(&refusal)
-                    && login_token.issued_at() <= context.began_at() =>
+                if login_token.issued_at() <= context.began_at()
+                    && (request.format.says_token_is_invalid(&refusal)
+                        || request.format.rejects_token(&refusal) && self.can_renew(record)) =>
             {
                 return Ok(RecordUpdate::drop_token(&self.login_key));
             }
@@ -143,7 +148,7 @@ impl LoginProvider {
         }
         let mut details = Map::new();
         if options.has_name {
-            details = request.format.details(&body);
+            details = request.format.details(&body, &values.secrets());
             details.entry("name").or_insert_with(|| Value::from(name.as_str()));
             let until = token
                 .expires_at()
@@ -288,14 +293,15 @@ pub(crate) fn login_only_key() -> ScopeKey {
     ScopeKey::new(["(login)"])
 }
 
-fn login_refused(problem: Problem, has_password: bool) -> Error {
-    let error = problem.error("the service refused the login");
-    match error.code() {
+/// Returns the error for a login with a wrong password, or with another wrong secret.
+fn wrong_secret(error: Error, has_password: bool, fingerprint: String) -> Error {
+    let error = match error.code() {
         ErrorCode::RequestRefused if has_password => {
             Error::new(ErrorCode::PasswordRefused, error.message()).with_hint(Hint::CorrectPassword)
         }
         _ => error,
-    }
+    };
+    error.with_secret_fingerprint(fingerprint)
 }
 
 /// Adds a hint if the service may have created a token although the request failed.

@@ -1,8 +1,8 @@
 //! Reads responses of the service: the token, its expiry and errors, at configured paths.
 
 use broker_core::{
-    Claims, Error, ErrorCode, ExpiresAs, HttpResponse, Problem, Refusal, Secret, ServiceUrl, SettingsError,
-    Token, read_object, salvage, value_at,
+    Claims, Credential, Error, ErrorCode, ExpiresAs, FinalCodes, HttpResponse, Problem, Refusal, Secret,
+    ServiceUrl, SettingsError, Token, read_object, repeats_secret, salvage, value_at, without_token,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -24,6 +24,7 @@ pub(crate) struct ResponseFormat {
     refused: Vec<u16>,
     /// The error codes that mean a permanent refusal.
     error_final: Vec<String>,
+    role: Role,
     name: &'static str,
     pub(crate) lifetime: Option<TimeDelta>,
 }
@@ -71,6 +72,7 @@ impl ResponseFormat {
             account: table.account,
             refused: table.refused.0,
             error_final: table.error_final.0,
+            role,
             name,
             lifetime: table.lifetime.map(|lifetime| lifetime.0),
         })
@@ -84,7 +86,7 @@ impl ResponseFormat {
         secrets: &[&Secret],
     ) -> Result<Value, Problem> {
         let succeeded = (200..300).contains(&response.status) && !response.is_html();
-        let value = if succeeded { parse(response) } else { None };
+        let value = if succeeded { response.json_value() } else { None };
         // The body is a string if the token's path is empty, and an array if the path starts with an index.
         let is_expected = match &value {
             Some(Value::String(_)) => self.token.is_empty(),
@@ -104,38 +106,62 @@ impl ResponseFormat {
             }
             _ => read_object(response, from, secrets),
         };
-        result.map(Value::Object).map_err(|problem| self.check_final(problem, from))
+        let read = result.and_then(|object| {
+            let body = Value::Object(object.clone());
+            let has_token = self.token(&body).is_some() || self.refresh_token(&body).is_some();
+            let is_complete = has_token || self.role == Role::Revoke;
+            let missing =
+                || without_token(response, &object, self.missing_token(from).message().to_owned(), secrets);
+            if is_complete { Ok(body) } else { Err(missing()) }
+        });
+        read.map_err(|problem| self.check_final(problem, from))
     }
 
-    /// Converts a refusal to a transient error, unless `error_final` or the HTTP status makes the refusal permanent.
+    /// Converts a refusal to a transient error, unless the service itself sent it: see [`Self::is_final`].
     fn check_final(&self, problem: Problem, from: &ServiceUrl) -> Problem {
         match problem {
             Problem::Refused(refusal) if !self.is_final(&refusal) => {
-                let name = self.name;
-                let message = format!("{from} returned an error: {}", refusal.words);
-                Problem::Transient(Error::unavailable(message).with_hint(format!(
-                    "try again later; if this error is final, add its code to `{name}.error_final`"
-                )))
+                let (name, error) = (self.name, refusal.transient(from));
+                let setting = match &refusal.code {
+                    Some(_) => format!("add its code to `{name}.error_final`"),
+                    None => format!("add {} to `{name}.refused`", refusal.status),
+                };
+                Problem::Transient(if error.retry_after().is_some() {
+                    error
+                } else {
+                    error.with_hint(format!("try again later; if this error is final, {setting}"))
+                })
             }
             problem => problem,
         }
     }
 
+    /// Whether the service itself refused the request. A gateway may have sent other refusals of a login or refresh:
+    /// neither a login nor a password is lost by the HTTP status alone.
     fn is_final(&self, refusal: &Refusal) -> bool {
+        if matches!(self.role, Role::Login | Role::Refresh) {
+            return self.refuses(refusal) || refusal.is_standard();
+        }
         let by_codes = self.error.is_some() && !self.error_final.is_empty() && refusal.code.is_some();
-        self.ends_grant(refusal) || !by_codes && !(200..300).contains(&refusal.status)
+        self.rejects_token(refusal) || !by_codes && !(200..300).contains(&refusal.status)
     }
 
-    /// Whether a refusal means that the refresh token is invalid.
-    pub(crate) fn ends_grant(&self, refusal: &Refusal) -> bool {
-        refusal.is("invalid_grant") || self.rejects_token(refusal)
+    /// Whether the service says that the credential in the request is invalid: the refresh token, or the password.
+    pub(crate) fn refuses(&self, refusal: &Refusal) -> bool {
+        let credential =
+            if self.role == Role::Refresh { Credential::RefreshToken } else { Credential::Password };
+        self.refused.contains(&refusal.status) || FinalCodes::any(&self.error_final).end(refusal, credential)
     }
 
     /// Whether a refusal means that the access token in the request is invalid.
     pub(crate) fn rejects_token(&self, refusal: &Refusal) -> bool {
-        refusal.status == 401
-            || self.refused.contains(&refusal.status)
-            || self.error_final.iter().any(|code| refusal.is(code))
+        refusal.status == 401 || self.says_token_is_invalid(refusal)
+    }
+
+    /// Whether a refusal says that the access token is invalid, by more than status 401.
+    pub(crate) fn says_token_is_invalid(&self, refusal: &Refusal) -> bool {
+        self.refused.contains(&refusal.status)
+            || FinalCodes::any(&self.error_final).end(refusal, Credential::RefreshToken)
     }
 
     /// Whether the setting `refused` lists the HTTP status, and the body is not a JSON object.
@@ -174,13 +200,13 @@ impl ResponseFormat {
 
     /// Returns the refresh token of a malformed response.
     pub(crate) fn salvage_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
-        let succeeded = (200..300).contains(&response.status);
-        let body = parse(response).filter(|_| succeeded);
-        body.and_then(|body| self.refresh_token(&body)).or_else(|| salvage(response, &self.refresh_token))
+        salvage(response, &self.refresh_token)
     }
 
-    pub(crate) fn account(&self, body: &Value) -> Option<String> {
-        text_at(body, self.account.as_deref()?).map(str::to_owned)
+    /// Returns the account's name, unless it repeats one of the request's `secrets`.
+    pub(crate) fn account(&self, body: &Value, secrets: &[&Secret]) -> Option<String> {
+        let name = text_at(body, self.account.as_deref()?)?;
+        (!repeats_secret(name, secrets)).then(|| name.to_owned())
     }
 
     /// Creates the token. The expiry is read from the response, else from a JWT, else computed from `lifetime`.
@@ -228,12 +254,14 @@ impl ResponseFormat {
         format.read(value_at(body, path)?, sent_at)
     }
 
-    /// Returns the other fields of the JSON object that contains the token, for the token's details.
-    pub(crate) fn details(&self, body: &Value) -> Map<String, Value> {
+    /// Returns the other fields of the JSON object that contains the token, for the token's details. Omits fields that
+    /// repeat one of the request's `secrets`.
+    pub(crate) fn details(&self, body: &Value, secrets: &[&Secret]) -> Map<String, Value> {
         let (parent, key) = self.token.rsplit_once('.').unwrap_or(("", &self.token));
         let object = if parent.is_empty() { Some(body) } else { value_at(body, parent) };
         let mut details = object.and_then(Value::as_object).cloned().unwrap_or_default();
         details.remove(key);
+        details.retain(|_, value| !repeats_secret(&value.to_string(), secrets));
         details
     }
 
@@ -251,10 +279,6 @@ impl ResponseFormat {
 fn text_at<'a>(body: &'a Value, path: &str) -> Option<&'a str> {
     let value = if path.is_empty() { body } else { value_at(body, path)? };
     value.as_str().filter(|text| !text.is_empty())
-}
-
-fn parse(response: &HttpResponse) -> Option<Value> {
-    serde_json::from_slice(response.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&response.body)).ok()
 }
 
 /// Whether the body is neither a web page nor the beginning of a JSON object.

@@ -1,8 +1,8 @@
 //! The response of a token endpoint (RFC 6749 section 5.1).
 
 use broker_core::{
-    Error, ErrorCode, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object,
-    salvage, seconds, value_at,
+    HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object, repeats_secret,
+    salvage, seconds, value_at, without_token,
 };
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -78,12 +78,15 @@ impl TokenAnswer {
                 "access_token" => format!("the response of {from} has no access token"),
                 path => format!("the response of {from} has no token at `{path}` (`fields.access_token`)"),
             };
-            return Err(Problem::Transient(Error::new(ErrorCode::BadResponse, message)));
+            let object = answer.as_object().cloned().unwrap_or_default();
+            return Err(without_token(response, &object, message, secrets));
         };
         let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);
+        // These texts are shown, so they must not repeat a secret of the request.
+        let shown = |path: &str| text_at(&answer, path).filter(|text| !repeats_secret(text, secrets));
         let token = Token::from_response(response, access_token, expires_in, default_lifetime)
-            .with_type(text_at(&answer, &fields.token_type).unwrap_or("Bearer"))
-            .with_scope(text_at(&answer, &fields.scope).map(str::to_owned));
+            .with_type(shown(&fields.token_type).unwrap_or("Bearer"))
+            .with_scope(shown(&fields.scope).map(str::to_owned));
         let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
         Ok(Self { token, refresh_token, id_token })
     }

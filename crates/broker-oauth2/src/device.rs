@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_core::{
     Context, DeviceCode, Error, ErrorCode, Hint, HttpFault, HttpResponse, Problem, Repeat, RequestSent,
-    Result, Secret, ServiceUrl, read_object, seconds,
+    Result, Secret, ServiceUrl, read_object, repeats_secret, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -99,6 +99,12 @@ impl DeviceFlow<'_> {
         let (code, device_code) = read_code(&object, lifetime).ok_or_else(|| {
             Error::new(ErrorCode::BadResponse, format!("{} answered without a device code", self.url))
         })?;
+        let texts =
+            [&code.verification_uri, &code.user_code].into_iter().chain(&code.verification_uri_complete);
+        if texts.into_iter().any(|text| repeats_secret(text, self.token.client.secret().as_slice())) {
+            let message = format!("{} sent a device code that repeats the client secret", self.url);
+            return Err(Error::new(ErrorCode::BadResponse, message));
+        }
         context.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
         Ok(Pending {
@@ -141,7 +147,8 @@ impl Pending {
     /// and 429).
     fn read(&mut self, token: &TokenEndpoint<'_>, response: &HttpResponse) -> Result<Poll> {
         self.fault = None;
-        let (code, reason, fault) = match token.read(response, &[&self.device_code]) {
+        let read = token.read(response, &[&self.device_code]);
+        let (code, reason, fault) = match read.map_err(|problem| problem.of_service(token.url)) {
             Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.

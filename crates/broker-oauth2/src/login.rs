@@ -1,6 +1,8 @@
 //! The record updates after a user's login and after each refresh of its tokens.
 
-use broker_core::{Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token};
+use broker_core::{
+    Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token, repeats_secret,
+};
 
 use crate::{Approved, Refreshed, TokenAnswer, TokenEndpoint};
 
@@ -26,7 +28,7 @@ impl UserLogin<'_> {
         if answer.refresh_token.is_none() {
             context.notify_after_save("the service issued no refresh token, so this login ends when its token expires (is `offline_access` in `scope`?)".to_owned());
         }
-        let account = account_of(&answer);
+        let account = account_of(&answer, &self.token, None);
         self.update(*answer, &ScopeKey::default()).and_account(account)
     }
 
@@ -42,7 +44,7 @@ impl UserLogin<'_> {
             Refreshed::Granted(answer) => {
                 // An access token may not name the user, so it does not replace a known account name.
                 let is_known = answer.id_token.is_some() || record.account().is_none();
-                let account = account_of(&answer).filter(|_| is_known);
+                let account = account_of(&answer, &self.token, Some(refresh_token)).filter(|_| is_known);
                 self.update(*answer, scopes).and_account(account)
             }
             // After the broker saves the new refresh token, it sends another refresh request with that token.
@@ -60,7 +62,8 @@ impl UserLogin<'_> {
         });
         match refreshed? {
             Refreshed::Granted(answer) => {
-                let (account, at) = (account_of(&answer), answer.token.issued_at());
+                let account = account_of(&answer, &self.token, Some(refresh_token));
+                let at = answer.token.issued_at();
                 let grant = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
                 Ok(self.update(*answer, &ScopeKey::default()).and_grant(grant, at).and_account(account))
             }
@@ -76,8 +79,16 @@ impl UserLogin<'_> {
     }
 }
 
-pub(crate) fn account_of(answer: &TokenAnswer) -> Option<String> {
-    account(answer.token.secret(), answer.id_token.as_ref())
+/// Returns the account's name, which is shown, unless it repeats a secret of the exchange.
+pub(crate) fn account_of(
+    answer: &TokenAnswer,
+    token: &TokenEndpoint<'_>,
+    sent: Option<&Secret>,
+) -> Option<String> {
+    let (access_token, refresh_token) = (answer.token.secret(), answer.refresh_token.as_ref());
+    let secrets = [Some(access_token), refresh_token, sent, token.client.secret()];
+    let secrets: Vec<_> = secrets.into_iter().flatten().collect();
+    account(access_token, answer.id_token.as_ref()).filter(|name| !repeats_secret(name, &secrets))
 }
 
 /// Returns the account name in the claims of the ID token, or of an access token that is a JWT.

@@ -1,13 +1,13 @@
 //! Requests to a token endpoint, a revocation endpoint (RFC 7009) and an introspection endpoint (RFC 7662).
 
 use broker_core::{
-    Context, Error, ErrorCode, Hint, HttpRequest, HttpResponse, Problem, Refusal, Repeat, Result, Secret,
-    ServiceUrl, read_object,
+    Context, Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Problem, Refusal,
+    Repeat, Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::answer::AnswerFields;
+use crate::answer::{AnswerFields, text};
 use crate::{ClientAuth, TokenAnswer};
 
 /// The difference between the client's and the service's clock that services tolerate in assertions.
@@ -24,21 +24,24 @@ pub struct TokenEndpoint<'a> {
     pub default_life: TimeDelta,
     /// The paths of the fields in token responses. `None` means the fields of RFC 6749.
     pub(crate) answer: Option<&'a AnswerFields>,
+    /// The error codes that end a login or refuse a password.
+    pub(crate) final_codes: FinalCodes<'a>,
 }
 
 impl<'a> TokenEndpoint<'a> {
     /// Creates a token endpoint whose responses follow RFC 6749 section 5.1.
     #[must_use]
     pub fn new(url: &'a ServiceUrl, client: ClientAuth<'a>, default_life: TimeDelta) -> Self {
-        Self { url, client, default_life, answer: None }
+        Self { url, client, default_life, answer: None, final_codes: FinalCodes::STANDARD }
     }
 
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
     pub async fn client_credentials(&self, context: &Context, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
         let response = self.send(context, self.url, &fields, Repeat::Safe).await?;
-        self.read(&response, &[])
-            .map_err(|problem| self.error(problem, "the service refused the client credentials"))
+        self.read(&response, &[]).map_err(|problem| {
+            self.error(problem.of_service(self.url), "the service refused the client credentials")
+        })
     }
 
     /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
@@ -53,12 +56,14 @@ impl<'a> TokenEndpoint<'a> {
             ("subject_token", subject.expose()),
         ];
         let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::Safe).await?;
-        self.read(&response, &[subject])
-            .map_err(|problem| self.error(problem, "the service refused to exchange the token"))
+        self.read(&response, &[subject]).map_err(|problem| {
+            self.error(problem.of_service(self.url), "the service refused to exchange the token")
+        })
     }
 
     /// Requests tokens by the password grant (RFC 6749 section 4.3). Repeats the request only if the service has
-    /// certainly not checked the password, because repeated wrong passwords lock accounts.
+    /// certainly not checked the password, because repeated wrong passwords lock accounts. Only the service's own codes
+    /// mean that the password is wrong: a gateway may have sent other refusals.
     pub(crate) async fn password(
         &self,
         context: &Context,
@@ -70,12 +75,12 @@ impl<'a> TokenEndpoint<'a> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
         let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
         self.read_login(&response, &[password]).map_err(|problem| match problem {
-            Problem::Refused(refusal) if self.hint(&refusal).is_none() => {
+            Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::Password) => {
                 let message = format!("the service refused the password: {}", refusal.words);
                 let error = Error::new(ErrorCode::PasswordRefused, message);
                 error.with_hint(Hint::CorrectPassword).with_secret_fingerprint(fingerprint)
             }
-            problem => self.error(problem, "the service refused the login"),
+            problem => self.error(problem.of_credential(self.url), "the service refused the login"),
         })
     }
 
@@ -92,7 +97,7 @@ impl<'a> TokenEndpoint<'a> {
         let response = self.send(context, self.url, &fields, Repeat::SpendsGrant).await?;
         match self.read(&response, &[refresh_token]) {
             Ok(answer) => Ok(Refreshed::Granted(Box::new(answer))),
-            Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => {
+            Err(Problem::Refused(refusal)) if self.final_codes.end(&refusal, Credential::RefreshToken) => {
                 tracing::debug!(reason = refusal.words, "the service refused the refresh token");
                 Ok(Refreshed::Refused)
             }
@@ -100,7 +105,10 @@ impl<'a> TokenEndpoint<'a> {
             Err(problem) => {
                 match self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token)) {
                     Some(rotated) => Ok(Refreshed::OnlyRotated(rotated, response.sent_at)),
-                    None => Err(self.error(problem, "the service refused to refresh the token")),
+                    None => {
+                        let problem = problem.of_credential(self.url);
+                        Err(self.error(problem, "the service refused to refresh the token"))
+                    }
                 }
             }
         }
@@ -159,13 +167,13 @@ impl<'a> TokenEndpoint<'a> {
         };
         let ClientAuth::Key(client_id, key) = self.client else { return context.send(&post(None)).await };
         let assertion = key.assertion(client_id, self.url, context.now())?;
-        let response = context.send(&post(Some(&assertion))).await?;
+        let response = withhold(context.send(&post(Some(&assertion))).await?, &assertion);
         // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
         // service's time.
         match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
             Some(date) if self.is_client_refused(&response) => {
                 let assertion = key.assertion(client_id, self.url, date)?;
-                context.send(&post(Some(&assertion))).await
+                Ok(withhold(context.send(&post(Some(&assertion))).await?, &assertion))
             }
             _ => Ok(response),
         }
@@ -176,7 +184,7 @@ impl<'a> TokenEndpoint<'a> {
         matches!(read, Err(Problem::Refused(refusal)) if refusal.is("invalid_client"))
     }
 
-    /// Reads a token response. The secrets in `sent` are redacted in errors.
+    /// Reads a token response. Errors withhold texts that repeat the secrets in `sent`.
     pub(crate) fn read(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<TokenAnswer, Problem> {
         let standard = AnswerFields::default();
         let fields = self.answer.unwrap_or(&standard);
@@ -255,8 +263,20 @@ pub enum Refreshed {
     Granted(Box<TokenAnswer>),
     /// The response is malformed. Contains its new refresh token and the time of the request.
     OnlyRotated(Secret, DateTime<Utc>),
-    /// The service permanently refused the refresh token (`invalid_grant`).
+    /// The service itself said that the refresh token is invalid (`invalid_grant`).
     Refused,
+}
+
+/// Removes the explanation from an error response that repeats the client's assertion.
+fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
+    let succeeded = (200..300).contains(&response.status);
+    if !succeeded && repeats_secret(&String::from_utf8_lossy(&response.body), &[assertion]) {
+        let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
+        let code = code.filter(|code| !repeats_secret(code, &[assertion]));
+        response.body =
+            json!({ "error": code, "error_description": WITHHELD }).to_string().into_bytes().into();
+    }
+    response
 }
 
 /// Reads the response of a revocation endpoint. Every 2xx status is a success (RFC 7009 section 2.2).

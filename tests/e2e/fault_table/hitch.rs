@@ -39,7 +39,12 @@ impl Hitch {
     }
 
     pub(crate) fn asks_for_a_pause(&self) -> bool {
-        matches!(self.fault, Fault::Answer { .. }) && !self.once
+        matches!(&self.fault, Fault::Answer { headers, .. } if !headers.is_empty()) && !self.once
+    }
+
+    /// Returns whether a gateway answers with its own status, instead of the service.
+    pub(crate) fn is_of_gateway(&self) -> bool {
+        matches!(&self.fault, Fault::Answer { headers, .. } if headers.is_empty())
     }
 
     /// Returns whether the fault changes a field of the token response.
@@ -73,6 +78,8 @@ pub(crate) fn hitches() -> Vec<Hitch> {
         ("web page, 200", Fault::Html(200)),
         ("web page, 401", Fault::Html(401)),
         ("empty, 200", Fault::Empty(200)),
+        ("empty, 401", gateway(401, "")),
+        ("JSON of a gateway, 404", gateway(404, r#"{"message":"no route"}"#)),
         ("10 MB", Fault::Huge(10_000_000)),
         ("redirect", Fault::Redirect("https://elsewhere.example/steal".to_owned())),
         ("response without its secret", Fault::edit(without_secrets)),
@@ -107,6 +114,10 @@ fn open(status: u16, body: &[u8]) -> Vec<u8> {
 fn gzipped(status: u16, body: &[u8]) -> Vec<u8> {
     let body = if body.is_empty() { Vec::new() } else { gzip(body) };
     with_head(status, body.len(), "content-encoding: gzip\r\n", &body)
+}
+
+fn gateway(status: u16, body: &str) -> Fault {
+    Fault::Answer { status, headers: Vec::new(), body: body.to_owned() }
 }
 
 /// Removes all secrets from a token response except the refresh token.

@@ -249,14 +249,26 @@ async fn mint_response_without_token_value_stores_nothing() {
 }
 
 #[tokio::test]
-async fn refresh_response_with_status_401_ends_the_login() {
-    for body in ["", "{}", r#"{"detail":"Token is invalid or expired","code":"token_not_valid"}"#] {
+async fn only_token_not_valid_ends_the_login() {
+    for (status, body, kind) in [
+        (
+            401,
+            r#"{"detail":"Token is invalid or expired","code":"token_not_valid"}"#,
+            ErrorKind::LoginRequired,
+        ),
+        (401, r#"{"detail":"no such user","code":"authentication_failed"}"#, ErrorKind::Unavailable),
+        (401, "", ErrorKind::Unavailable),
+        (401, "{}", ErrorKind::Unavailable),
+        (403, r#"{"message":"Forbidden"}"#, ErrorKind::Unavailable),
+        (404, r#"{"detail":"Not Found"}"#, ErrorKind::Unavailable),
+        (401, r#"{"error":"login_required"}"#, ErrorKind::Unavailable),
+    ] {
         for account in accounts().await {
             account.world.clock.advance(TimeDelta::hours(1));
-            let refused = Fault::Answer { status: 401, headers: vec![], body: body.to_owned() };
+            let refused = Fault::Answer { status, headers: vec![], body: body.to_owned() };
             account.service.fault("refresh", refused);
             let error = account.token_error(&stac()).await;
-            assert_eq!(error.kind(), ErrorKind::LoginRequired, "{body}: {error}");
+            assert_eq!(error.kind(), kind, "{body}: {error}");
         }
     }
 }

@@ -43,7 +43,7 @@ impl Operation {
         }
         let mut bad = rejected.clone();
         if self.is_rejected(&locked_record.record, request, rejected.as_ref()) {
-            if let Some(error) = self.throttled(&locked_record.record) {
+            if let Some(error) = self.throttled(&locked_record.record, request) {
                 return Err(error);
             }
             if !self.provider().can_renew(&locked_record.record) {

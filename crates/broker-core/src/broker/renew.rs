@@ -84,7 +84,9 @@ impl Operation {
         request: &TokenRequest,
     ) -> Result<Token> {
         let record = &locked_record.record;
-        if let Some(error) = self.failed_while_waiting(record, request).or_else(|| self.throttled(record)) {
+        if let Some(error) =
+            self.failed_while_waiting(record, request).or_else(|| self.throttled(record, request))
+        {
             return Err(error);
         }
         self.exchange(locked_record, request).await
@@ -104,10 +106,13 @@ impl Operation {
         exchanged
     }
 
-    /// Returns an error while the service's `Retry-After` forbids requests.
-    pub(super) fn throttled(&self, record: &Record) -> Option<Error> {
+    /// Returns an error while the service's `Retry-After` forbids requests. One forced request may ask during the pause.
+    pub(super) fn throttled(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
         let now = self.context.now();
         let (until, failure) = record.throttle(now)?;
+        if request.is_forced() && failure.may_be_asked() {
+            return None;
+        }
         let (end, why) = (until.format("%F %T UTC"), &failure.message);
         let message = format!("the service asked for a pause until {end} ({why})");
         let error = Error::new(ErrorCode::RateLimited, message);
@@ -222,7 +227,8 @@ impl Operation {
         if is_noted {
             let token = locked_record.record.token(request.scopes());
             let pause = token.map(|token| token.window().retry_pause(fastrand::f64())).unwrap_or_default();
-            let failure = Failure::new(error, self.context.now(), pause);
+            let latest = locked_record.record.latest_pause();
+            let failure = Failure::new(error, self.context.now(), pause, latest);
             locked_record.record.set_failure(request.scopes(), failure);
         }
         if let Err(error) = self.save(locked_record, RecordUpdate::default()).await {

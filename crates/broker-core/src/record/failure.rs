@@ -9,6 +9,10 @@ use crate::{Error, ErrorCode, ErrorKind, bounds};
 /// The longest `Retry-After` that the broker obeys. One day, because some services have daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
+/// The longest pause after the first `Retry-After`: the value may be in another unit. If the next request gets a long
+/// `Retry-After` again, the broker obeys it.
+const LONGEST_FIRST_PAUSE: TimeDelta = TimeDelta::hours(1);
+
 /// Ignores a failure that is further in the future than this: the clock was set back.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
@@ -31,6 +35,9 @@ pub struct Failure {
     /// The end of the pause that the service requested with `Retry-After`. No caller sends a request earlier.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub resume_at: Option<DateTime<Utc>>,
+    /// Whether a forced request asked the service during a pause and got another pause. No further request does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) asked_in_pause: bool,
     /// The [`crate::fingerprint`] of the refused password, which the broker does not send again automatically.
     #[serde(rename = "secret_mark", default, skip_serializing_if = "Option::is_none")]
     pub secret_fingerprint: Option<String>,
@@ -39,12 +46,18 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Creates a failure with the time `now`. Callers with a valid token try again only after `pause`.
-    pub(crate) fn new(error: &Error, now: DateTime<Utc>, pause: TimeDelta) -> Self {
+    /// Creates a failure with the time `now`. Callers with a valid token try again only after `pause`. `previous` is the
+    /// failure with the latest pause that the service requested.
+    pub(crate) fn new(error: &Error, now: DateTime<Utc>, pause: TimeDelta, previous: Option<&Self>) -> Self {
+        let during = previous.filter(|previous| previous.throttles(now).is_some());
+        let longest = match previous {
+            Some(previous) if previous.is_repeated(now) => LONGEST_PAUSE,
+            _ => LONGEST_FIRST_PAUSE,
+        };
         let asked = error
             .retry_after()
             .filter(|wait| !wait.is_zero())
-            .map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE));
+            .map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_PAUSE).min(longest));
         let after = |wait| now.checked_add_signed(wait).unwrap_or(now);
         Self {
             at: now,
@@ -52,10 +65,23 @@ impl Failure {
             code: Some(error.code()),
             message: error.message().to_owned(),
             retry_at: after(pause.max(asked.unwrap_or_default())),
-            resume_at: asked.map(after),
+            // An attempt that fails otherwise does not end the pause.
+            resume_at: asked.map(after).or(during.and_then(|previous| previous.resume_at)),
+            asked_in_pause: asked.is_some() && during.is_some(),
             secret_fingerprint: error.secret_fingerprint().map(str::to_owned),
             unknown: Map::new(),
         }
+    }
+
+    /// Whether the service asked for a long pause, which has ended within the last day.
+    fn is_repeated(&self, now: DateTime<Utc>) -> bool {
+        self.resume_at
+            .is_some_and(|at| at - self.at >= LONGEST_FIRST_PAUSE && at <= now && now - at <= LONGEST_PAUSE)
+    }
+
+    /// Whether a forced request may ask the service once during the pause.
+    pub(crate) fn may_be_asked(&self) -> bool {
+        !self.asked_in_pause
     }
 
     pub(crate) fn error(&self) -> Error {

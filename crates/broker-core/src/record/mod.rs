@@ -140,6 +140,12 @@ impl Record {
         pauses.max_by_key(|(until, _)| *until)
     }
 
+    /// Returns the failure with the latest pause that the service requested, even if the pause has ended.
+    pub(crate) fn latest_pause(&self) -> Option<&Failure> {
+        let pauses = self.current.failures.values().filter(|failure| failure.resume_at.is_some());
+        pauses.max_by_key(|failure| failure.resume_at)
+    }
+
     /// Returns when the token for these scopes was last replaced because the service rejected it.
     pub(crate) fn rejected_at(&self, scopes: &ScopeKey) -> Option<DateTime<Utc>> {
         self.current.rejections.get(scopes.as_str()).map(|rejection| rejection.at)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Grant, Record};
-use crate::{HttpResponse, Lifetime, Problem, ScopeKey, Secret, Token, salvage};
+use crate::{Credential, FinalCodes, HttpResponse, Lifetime, Problem, ScopeKey, Secret, Token, salvage};
 
 /// The changes that one exchange makes to a record. The broker saves them before it uses the new tokens.
 #[derive(Debug, Default)]
@@ -46,6 +46,7 @@ impl RecordUpdate {
 
     /// Returns the update for the response to a refresh request with `grant` (RFC 6749 section 6). `invalid_grant` ends
     /// the login. After another error, still saves a grant from the response field `key` if it differs from `grant`.
+    /// Other errors are transient unless they have a code of OAuth.
     pub fn refreshed(
         read: Result<Self, Problem>,
         response: &HttpResponse,
@@ -54,11 +55,18 @@ impl RecordUpdate {
     ) -> crate::Result<Self> {
         match read {
             Ok(update) => Ok(update),
-            Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => Ok(Self::grant_refused()),
-            Err(problem) => match salvage(response, key).filter(|new| !new.same_as(grant)) {
-                Some(rotated) => Ok(Self::grant(rotated, response.sent_at)),
-                None => Err(problem.error("the service refused to renew the token")),
-            },
+            Err(Problem::Refused(refusal))
+                if FinalCodes::STANDARD.end(&refusal, Credential::RefreshToken) =>
+            {
+                Ok(Self::grant_refused())
+            }
+            Err(problem) => salvage(response, key)
+                .filter(|new| !new.same_as(grant))
+                .map(|rotated| Self::grant(rotated, response.sent_at))
+                .ok_or_else(|| {
+                    let problem = problem.of_credential("the service");
+                    problem.error("the service refused to renew the token")
+                }),
         }
     }
 
@@ -79,9 +87,11 @@ impl RecordUpdate {
         self
     }
 
-    /// Adds a grant to the update: a refresh token or a stored login.
+    /// Adds a grant to the update: a refresh token or a stored login. Ignores a damaged one, with U+FFFD.
     pub fn and_grant(mut self, secret: Secret, at: DateTime<Utc>) -> Self {
-        self.grant = GrantUpdate::Set(secret, at);
+        if !secret.expose().contains(char::REPLACEMENT_CHARACTER) {
+            self.grant = GrantUpdate::Set(secret, at);
+        }
         self
     }
 
@@ -121,10 +131,11 @@ impl RecordUpdate {
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
-    /// Removes new tokens with control characters, which could inject HTTP headers. Returns whether a token was
-    /// removed.
+    /// Removes new tokens with control characters, which could inject HTTP headers, and damaged tokens with U+FFFD.
+    /// Returns whether a token was removed.
     pub(crate) fn take_invalid(&mut self) -> bool {
-        let invalid = |(_, token): &mut (_, Token)| token.secret().expose().contains(char::is_control);
+        let is_bad = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+        let invalid = |(_, token): &mut (_, Token)| token.secret().expose().contains(is_bad);
         self.tokens.extract_if(.., invalid).count() > 0
     }
 

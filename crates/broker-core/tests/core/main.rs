@@ -14,14 +14,17 @@ use broker_testkit::World;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+mod answers;
 mod bounds;
 mod broker;
 mod expiry;
 mod hosts;
 mod lifetimes;
 mod record;
+mod redaction;
 mod refresh_intent;
 mod responses;
+mod retry_after;
 mod scenarios;
 mod threads;
 mod together;

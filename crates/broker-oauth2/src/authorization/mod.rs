@@ -79,7 +79,7 @@ impl CodeFlow<'_> {
         match (tab, &result) {
             (Some(tab), Ok(approved)) => {
                 let page = Page::LoggedIn(match approved {
-                    Approved::Granted(answer) => account_of(answer),
+                    Approved::Granted(answer) => account_of(answer, &self.token, None),
                     Approved::OnlyRefreshToken(..) => None,
                 });
                 context.after_save(move || tab.show(&page));

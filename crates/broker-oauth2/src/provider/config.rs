@@ -69,6 +69,8 @@ pub(super) struct Config {
     #[serde(default)]
     params: Fields,
     pub(super) fields: Option<AnswerFields>,
+    #[serde(default)]
+    pub(super) error_final: Words,
     redirect_uri: Option<ServiceUrl>,
     pub(super) username: Option<String>,
     pub(super) password: Option<SecretSource>,

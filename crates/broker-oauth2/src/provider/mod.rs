@@ -44,6 +44,7 @@ pub const KIND: Kind = Kind {
         "scope",
         "params",
         "fields",
+        "error_final",
         "redirect_uri",
         "username",
         "password",

@@ -1,6 +1,6 @@
 //! The client's credential and the endpoints for a login, a token request, a logout or an introspection.
 
-use broker_core::{Context, Error, ErrorCode, Result, Secret, ServiceUrl};
+use broker_core::{Context, Error, ErrorCode, FinalCodes, Result, Secret, ServiceUrl};
 use chrono::TimeDelta;
 
 use super::OAuth2;
@@ -75,6 +75,12 @@ impl<'a> Session<'a> {
             Credential::Key(key) => ClientAuth::Key(id, key),
         };
         let default_life = config.life.map_or(DEFAULT_LIFETIME, |life| life.0);
-        TokenEndpoint { url: &self.token_url, client, default_life, answer: config.fields.as_ref() }
+        TokenEndpoint {
+            url: &self.token_url,
+            client,
+            default_life,
+            answer: config.fields.as_ref(),
+            final_codes: FinalCodes::oauth(&config.error_final.0),
+        }
     }
 }

@@ -1,0 +1,158 @@
+//! The answers with which services end a login or refuse a password. Other answers are transient, because a gateway,
+//! proxy or sign-in page may have sent them.
+
+use super::Refusal;
+
+/// The credential in a request that a service refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// A refresh token, or the stored login of a service.
+    RefreshToken,
+    /// A password, or another secret with which a user logs in.
+    Password,
+}
+
+/// The group of services that send an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// RFC 6749.
+    Standard,
+    /// Authorization servers with codes of their own.
+    OAuth,
+    /// Login APIs of Django and the like, which are no OAuth.
+    LoginApi,
+}
+
+/// One row of the table: a final answer.
+#[derive(Debug)]
+pub(super) struct FinalAnswer {
+    family: Family,
+    of: &'static [Credential],
+    code: &'static str,
+    /// The HTTP statuses with which the service sends the code. Empty: any status that is not transient.
+    statuses: &'static [u16],
+    /// A part of the explanation, in lower case, if other answers have the same code.
+    saying: &'static str,
+    /// A part of the explanation with which the code does not concern the credential.
+    not_saying: &'static str,
+}
+
+const REFRESH_TOKEN: &[Credential] = &[Credential::RefreshToken];
+const PASSWORD: &[Credential] = &[Credential::Password];
+const BOTH: &[Credential] = &[Credential::RefreshToken, Credential::Password];
+
+const fn row(family: Family, of: &'static [Credential], code: &'static str) -> FinalAnswer {
+    FinalAnswer { family, of, code, statuses: &[], saying: "", not_saying: "" }
+}
+
+impl FinalAnswer {
+    const fn with(mut self, statuses: &'static [u16]) -> Self {
+        self.statuses = statuses;
+        self
+    }
+
+    const fn saying(mut self, words: &'static str) -> Self {
+        self.saying = words;
+        self
+    }
+
+    const fn not_saying(mut self, words: &'static str) -> Self {
+        self.not_saying = words;
+        self
+    }
+
+    fn matches(&self, status: u16, codes: &[String], explanation: &str) -> bool {
+        let explanation = explanation.to_lowercase();
+        (self.code.is_empty() || codes.iter().any(|code| code == self.code))
+            && (self.statuses.is_empty() || self.statuses.contains(&status))
+            && explanation.contains(self.saying)
+            && (self.not_saying.is_empty() || !explanation.contains(self.not_saying))
+    }
+}
+
+/// The final answers. Each row names where it was read.
+const FINAL_ANSWERS: &[FinalAnswer] = &[
+    // RFC 6749 section 5.2. Fitbit lists it as `errorType` (dev.fitbit.com, Web API error messages).
+    row(Family::Standard, BOTH, "invalid_grant"),
+    // Spring Security OAuth, DefaultTokenServices.java; Cloud Foundry UAA (scribejava/scribejava#904). Gateways use the
+    // code for access tokens (RFC 6750 section 3.1).
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token").with(&[401]).not_saying("access token"),
+    // GitHub, with status 200: langchain-ai/open-swe#1491, interlink-hq/interLink#262.
+    row(Family::OAuth, REFRESH_TOKEN, "bad_refresh_token"),
+    // HubSpot, as `status`: HGData/mk-node-hubspot#64, airbytehq/airbyte#79592.
+    row(Family::OAuth, REFRESH_TOKEN, "BAD_REFRESH_TOKEN"),
+    // Slack, with status 200: docs.slack.dev/reference/methods/oauth.v2.access, errors.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_refresh_token"),
+    // Strava, in its list of `errors`: developers.strava.com/docs/authentication.
+    row(Family::OAuth, REFRESH_TOKEN, "RefreshToken.invalid").with(&[400]),
+    // Supabase Auth, as `error_code` or `code`: @supabase/auth-js 2.95.3, src/lib/error-codes.ts.
+    row(Family::OAuth, REFRESH_TOKEN, "refresh_token_not_found").with(&[400]),
+    row(Family::OAuth, REFRESH_TOKEN, "refresh_token_already_used").with(&[400]),
+    // Twitch has the explanation only: dev.twitch.tv/docs/authentication/refresh-tokens.
+    row(Family::OAuth, REFRESH_TOKEN, "").with(&[400, 401]).saying("invalid refresh token"),
+    // Microsoft: "discard the refresh token and request a new authorization code" (learn.microsoft.com, multitenant
+    // applications, work with claims-based identities).
+    row(Family::OAuth, REFRESH_TOKEN, "interaction_required").with(&[400]),
+    // thephpleague/oauth2-server until version 8, OAuthServerException.php: invalidRefreshToken, invalidCredentials.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[401]).saying("the refresh token is invalid"),
+    row(Family::OAuth, PASSWORD, "invalid_credentials").with(&[400, 401]),
+    // Authlib before 0.11: lepture/authlib#112.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
+        .with(&[400])
+        .saying("invalid \"refresh_token\" in request"),
+    // X: answers of api.x.com/2/oauth2/token that public clients quote.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
+        .with(&[400])
+        .saying("value passed for the token was invalid"),
+    // Cloud Foundry UAA, password grant: docs.cloudfoundry.org/api/uaa.
+    row(Family::OAuth, PASSWORD, "unauthorized").with(&[401]).saying("bad credentials"),
+    // djangorestframework-simplejwt and django-ninja-jwt: exceptions.py (InvalidToken, AuthenticationFailed).
+    row(Family::LoginApi, REFRESH_TOKEN, "token_not_valid"),
+    row(Family::LoginApi, PASSWORD, "authentication_failed"),
+    row(Family::LoginApi, PASSWORD, "no_active_account"),
+];
+
+/// Returns the rows of the table that match a response.
+pub(super) fn matching(status: u16, codes: &[String], explanation: &str) -> Vec<&'static FinalAnswer> {
+    FINAL_ANSWERS.iter().filter(|row| row.matches(status, codes, explanation)).collect()
+}
+
+/// The error codes that end a login or refuse a password, by the type of provider.
+#[derive(Debug, Clone, Copy)]
+pub struct FinalCodes<'a> {
+    families: &'static [Family],
+    configured: &'a [String],
+}
+
+impl<'a> FinalCodes<'a> {
+    /// Only `invalid_grant` (RFC 6749 section 5.2).
+    pub const STANDARD: FinalCodes<'static> = FinalCodes { families: &[Family::Standard], configured: &[] };
+
+    /// The codes of login APIs of Django (`token_not_valid`, `no_active_account`), which are no OAuth.
+    pub const LOGIN_API: FinalCodes<'static> = FinalCodes { families: &[Family::LoginApi], configured: &[] };
+
+    /// `invalid_grant` and the `configured` codes. Without configured codes, those of known authorization servers.
+    #[must_use]
+    pub fn oauth(configured: &'a [String]) -> Self {
+        Self::or_known(configured, &[Family::Standard, Family::OAuth])
+    }
+
+    /// `invalid_grant` and the `configured` codes. Without configured codes, those of all known services.
+    #[must_use]
+    pub fn any(configured: &'a [String]) -> Self {
+        Self::or_known(configured, &[Family::Standard, Family::OAuth, Family::LoginApi])
+    }
+
+    fn or_known(configured: &'a [String], known: &'static [Family]) -> Self {
+        let families = if configured.is_empty() { known } else { &[Family::Standard] };
+        Self { families, configured }
+    }
+
+    /// Whether the service itself says in a refusal that the credential of the request is invalid.
+    #[must_use]
+    pub fn end(&self, refusal: &Refusal, credential: Credential) -> bool {
+        let by_table =
+            |row: &&FinalAnswer| self.families.contains(&row.family) && row.of.contains(&credential);
+        refusal.rows.iter().any(by_table) || self.configured.iter().any(|code| refusal.is(code))
+    }
+}

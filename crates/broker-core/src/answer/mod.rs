@@ -1,0 +1,285 @@
+//! Classifies the responses of services: a JSON object, a refusal, or a transient problem.
+
+pub(crate) mod decode;
+mod final_codes;
+mod reason;
+pub(crate) mod redact;
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::{Map, Value};
+
+use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds};
+
+pub use decode::salvage;
+use final_codes::FinalAnswer;
+pub use final_codes::{Credential, FinalCodes};
+pub use redact::{WITHHELD, redact, repeats_secret};
+
+/// Longer explanations from a service are cut after this many characters.
+const LONGEST_TEXT: usize = 300;
+
+/// Why a service's response is not a success.
+#[derive(Debug)]
+pub enum Problem {
+    /// The service understood the request and refused it.
+    Refused(Refusal),
+    /// No usable response: HTTP 429 or 5xx, a web page, an incomplete response, or no response at all.
+    Transient(Error),
+}
+
+/// A response in which the service refuses the request.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error code, from the response's field `error` (RFC 6749 section 5.2) or a similar field.
+    pub code: Option<String>,
+    /// The service's explanation, without control characters and without the secrets of the request.
+    pub words: String,
+    /// All error codes in the response, which may be nested or in a list.
+    codes: Vec<String>,
+    /// The rows of the table of final answers that match the response.
+    rows: Vec<&'static FinalAnswer>,
+    /// Whether the response has neither a code nor an explanation.
+    is_silent: bool,
+    retry_after: Option<Duration>,
+}
+
+/// The error codes of RFC 6749, 7009, 8628, 8707 and 9449, which only authorization servers send.
+const STANDARD_CODES: [&str; 14] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_response_type",
+    "unsupported_token_type",
+    "invalid_scope",
+    "invalid_target",
+    "invalid_dpop_proof",
+    "access_denied",
+    "authorization_pending",
+    "slow_down",
+    "expired_token",
+];
+
+impl Refusal {
+    /// Whether the refusal has the error code `code`.
+    #[must_use]
+    pub fn is(&self, code: &str) -> bool {
+        self.codes.iter().any(|own| own == code)
+    }
+
+    /// Whether the error code is one of OAuth, so that the authorization server itself refused the request.
+    #[must_use]
+    pub fn is_standard(&self) -> bool {
+        STANDARD_CODES.iter().any(|code| self.is(code))
+    }
+
+    /// Whether a gateway or proxy may have sent the response: it has no content, or the status says nothing about the
+    /// client (404, 407, 413 and others), and it has no code of OAuth.
+    #[must_use]
+    pub fn is_of_gateway(&self) -> bool {
+        let is_word = matches!(self.status, 200..300 | 400 | 401 | 403 | 422);
+        !self.is_standard() && (!is_word || self.is_silent)
+    }
+
+    /// Converts the refusal to a transient error: it does not say that the credential in the request is invalid.
+    #[must_use]
+    pub fn transient(&self, from: impl fmt::Display) -> Error {
+        let code = if self.is_of_gateway() { ErrorCode::BadResponse } else { ErrorCode::ServiceUnavailable };
+        let error = Error::new(code, format!("{from} returned an error: {}", self.words));
+        with_pause(error, self.retry_after)
+    }
+
+    /// Converts the refusal to an error whose message begins with `what`, such as "the login failed".
+    #[must_use]
+    pub fn error(&self, what: &str) -> Error {
+        let code = match () {
+            () if self.is("invalid_client") => ErrorCode::ClientRefused,
+            () if self.is("access_denied") => ErrorCode::AccessDenied,
+            () => ErrorCode::RequestRefused,
+        };
+        let error = Error::new(code, format!("{what}: {}", self.words));
+        if self.is("invalid_scope") {
+            return error.with_hint(Hint::LeaveOut(RequestPart::Scope));
+        }
+        error
+    }
+}
+
+impl Problem {
+    /// Converts the problem to an error. If the service refused the request, the message begins with `what`.
+    #[must_use]
+    pub fn error(self, what: &str) -> Error {
+        match self {
+            Self::Refused(refusal) => refusal.error(what),
+            Self::Transient(error) => error,
+        }
+    }
+
+    /// Makes a refusal that a gateway or proxy may have sent transient. For requests to token endpoints.
+    #[must_use]
+    pub fn of_service(self, from: impl fmt::Display) -> Self {
+        match self {
+            Self::Refused(refusal) if refusal.is_of_gateway() => Self::Transient(refusal.transient(from)),
+            problem => problem,
+        }
+    }
+
+    /// Makes a refusal transient unless it has a code of OAuth. For requests with a refresh token or a password, after
+    /// [`FinalCodes::end`]: the status alone ends no login.
+    #[must_use]
+    pub fn of_credential(self, from: impl fmt::Display) -> Self {
+        match self {
+            Self::Refused(refusal) if !refusal.is_standard() => Self::Transient(refusal.transient(from)),
+            problem => problem,
+        }
+    }
+}
+
+/// Reads a response as a JSON object. Error texts do not show `secrets`, which a service may repeat from the request.
+///
+/// A response counts as a refusal only if it is JSON, or a 401 or 403 without content. A gateway's web page, HTTP 429
+/// and HTTP 5xx are never refusals.
+pub fn read_object(
+    response: &HttpResponse,
+    from: &ServiceUrl,
+    secrets: &[&Secret],
+) -> Result<Map<String, Value>, Problem> {
+    let status = response.status;
+    let object = decode::object(response);
+    if let (Some(cut), None) = (&response.cut, &object) {
+        let error = Error::new(cut.code, format!("the response of {from} is incomplete: {cut}"));
+        return Err(Problem::Transient(error.with_hint(Hint::RetryLater)));
+    }
+    let is_empty = response.body.trim_ascii().is_empty();
+    let is_transient = response.is_transient() || object.as_ref().is_some_and(is_trouble);
+    let words = match object {
+        Some(object) if !is_transient => {
+            if (200..300).contains(&status) && reason::standard_code(&object).is_none() {
+                return Ok(object);
+            }
+            return Err(Problem::Refused(refusal(response, &object, secrets)));
+        }
+        None if !is_transient && matches!(status, 401 | 403) && is_empty => {
+            return Err(Problem::Refused(refusal(response, &Map::new(), secrets)));
+        }
+        Some(object) => reason::words(&object, &reason::codes(&object)),
+        None => plain_text(response),
+    };
+    let body = match words {
+        Some(words) => format!("the message: {}", redact(&words, secrets)),
+        None if response.is_html() => "a web page".to_owned(),
+        None if is_empty => "no content".to_owned(),
+        None => format!("a body of {} bytes that is not a JSON object", response.body.len()),
+    };
+    let code = match status {
+        429 => ErrorCode::RateLimited,
+        _ if is_transient => ErrorCode::ServiceUnavailable,
+        _ => ErrorCode::BadResponse,
+    };
+    let error = Error::new(code, format!("{from} answered HTTP {status} with {body}"));
+    Err(Problem::Transient(with_pause(error, response.retry_after())))
+}
+
+/// Returns the problem of a successful response without a token: the error in it, else a malformed response.
+#[must_use]
+pub fn without_token(
+    response: &HttpResponse,
+    object: &Map<String, Value>,
+    message: String,
+    secrets: &[&Secret],
+) -> Problem {
+    let refusal = refusal(response, object, secrets);
+    if reason::has_error(object) && !refusal.is_silent {
+        return Problem::Refused(refusal);
+    }
+    let message = match reason::explanation(object) {
+        Some(words) => format!("{message}: {}", redact(&words, secrets)),
+        None => message,
+    };
+    Problem::Transient(Error::new(ErrorCode::BadResponse, message))
+}
+
+fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
+    match retry_after.filter(|wait| !wait.is_zero()) {
+        Some(wait) => {
+            let shown = humantime::format_duration(wait.min(Duration::from_hours(24)));
+            let hint = format!("the service asked for a pause of {shown}: `broker status` shows its end");
+            error.with_retry_after(Some(wait)).with_hint(hint)
+        }
+        None => error.with_hint(Hint::RetryLater),
+    }
+}
+
+/// Returns a body that is one short line of plain text, such as a gateway's message.
+fn plain_text(response: &HttpResponse) -> Option<String> {
+    let text = decode::text(response);
+    let text = text.trim();
+    let is_line = !text.is_empty() && text.len() <= 200 && !text.contains(['\n', '{', '<', '\0']);
+    let is_text = !text.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
+    (is_line && is_text && !response.is_html()).then(|| text.to_owned())
+}
+
+/// Whether the error code reports a temporary problem of the service, even with status 400 (RFC 6749 section
+/// 4.1.2.1).
+fn is_trouble(object: &Map<String, Value>) -> bool {
+    matches!(reason::standard_code(object), Some("temporarily_unavailable" | "server_error"))
+}
+
+fn refusal(response: &HttpResponse, object: &Map<String, Value>, secrets: &[&Secret]) -> Refusal {
+    let status = response.status;
+    let codes = reason::codes(object);
+    let words = reason::words(object, &codes);
+    let is_silent = words.is_none();
+    let mut words = redact(words.as_deref().unwrap_or("the service gave no reason"), secrets);
+    if let Some(code) = codes.first().filter(|code| words == WITHHELD && !repeats_secret(code, secrets)) {
+        words = format!("{words} ({})", sanitize(code));
+    }
+    Refusal {
+        status,
+        code: codes.first().cloned(),
+        rows: final_codes::matching(status, &codes, &reason::explanation(object).unwrap_or_default()),
+        codes,
+        words: format!("{} [HTTP {status}]", redact::shorten(words, LONGEST_TEXT - " [HTTP 400]".len())),
+        is_silent,
+        retry_after: response.retry_after(),
+    }
+}
+
+/// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to ±100 years.
+#[must_use]
+pub fn seconds(value: &Value) -> Option<TimeDelta> {
+    let milliseconds = milliseconds(value)?;
+    let longest = bounds::LONGEST.num_milliseconds();
+    TimeDelta::try_milliseconds(milliseconds.clamp(-longest, longest))
+}
+
+pub(crate) fn milliseconds(value: &Value) -> Option<i64> {
+    let number: f64 = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    number.is_finite().then_some((number * 1000.0) as i64)
+}
+
+/// Makes text safe for a terminal by replacing control characters and text-direction characters with spaces.
+#[must_use]
+pub fn sanitize(text: &str) -> String {
+    let is_unsafe = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
+}
+
+/// Returns the first part of a long text from a service. Only [`LONGEST_TEXT`] characters of the result are shown.
+fn bounded(text: &str) -> String {
+    text.chars().take(2000).collect()
+}

@@ -1,0 +1,265 @@
+//! Tests of the shapes and encodings in which services answer.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use broker_core::{Credential, FinalCodes, HttpResponse, Problem, Refusal, ServiceUrl, read_object, salvage};
+use chrono::DateTime;
+use serde_json::{Value, json};
+
+const LATIN_1: &str = "application/json; charset=ISO-8859-1";
+
+fn answer(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> HttpResponse {
+    let body: Vec<u8> = body.into();
+    let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind)] };
+    let response = crate::response(status, &headers, "", DateTime::UNIX_EPOCH);
+    HttpResponse { body: body.into(), ..response }
+}
+
+fn read(response: &HttpResponse) -> Result<Value, Problem> {
+    let url = ServiceUrl::parse("https://login.example.org/token").expect("a URL");
+    read_object(response, &url, &[]).map(Value::Object)
+}
+
+fn refusal(status: u16, body: &Value) -> Refusal {
+    match read(&answer(status, "", body.to_string())) {
+        Err(Problem::Refused(refusal)) => refusal,
+        other => panic!("no refusal: {other:?}"),
+    }
+}
+
+fn utf_16(text: &str, unit: fn(u16) -> [u8; 2], mark: bool) -> Vec<u8> {
+    let mark = mark.then_some(0xfeff);
+    mark.into_iter().chain(text.encode_utf16()).flat_map(unit).collect()
+}
+
+#[test]
+fn answers_are_read_in_the_encodings_that_servers_use() {
+    let text = r#"{"access_token":"tok","name":"José"}"#;
+    let latin_1: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin-1")).collect();
+    for (what, kind, body, name) in [
+        ("UTF-8", "", text.as_bytes().to_vec(), "José"),
+        ("byte order mark", "", [b"\xef\xbb\xbf", text.as_bytes()].concat(), "José"),
+        ("UTF-16LE", "", utf_16(text, u16::to_le_bytes, true), "José"),
+        ("UTF-16BE", "", utf_16(text, u16::to_be_bytes, true), "José"),
+        ("UTF-16LE without a mark", "", utf_16(text, u16::to_le_bytes, false), "José"),
+        ("UTF-16BE without a mark", "", utf_16(text, u16::to_be_bytes, false), "José"),
+        ("Latin-1", LATIN_1, latin_1.clone(), "José"),
+        ("Latin-1, undeclared", "application/json", latin_1, "Jos\u{fffd}"),
+        ("UTF-8, declared as Latin-1", LATIN_1, text.as_bytes().to_vec(), "José"),
+        ("half a surrogate", "", br#"{"access_token":"tok","name":"Jos\ud83d"}"#.to_vec(), "Jos\u{fffd}"),
+        ("escaped emoji", "", br#"{"access_token":"tok","name":"\ud83d\ude00"}"#.to_vec(), "😀"),
+        ("JSON as a web page", "text/html", text.as_bytes().to_vec(), "José"),
+        ("form", "", b"access_token=tok&name=Jos%C3%A9&token_type=bearer".to_vec(), "José"),
+    ] {
+        let read = read(&answer(200, kind, body)).unwrap_or_else(|problem| panic!("{what}: {problem:?}"));
+        assert_eq!((&read["access_token"], &read["name"]), (&json!("tok"), &json!(name)), "{what}");
+    }
+}
+
+#[test]
+fn error_in_any_encoding_keeps_its_code() {
+    for (kind, body) in [
+        (LATIN_1, b"{\"error\":\"invalid_grant\",\"error_description\":\"expir\xe9\"}".to_vec()),
+        ("", b"{\"error\":\"invalid_grant\",\"error_description\":\"expir\xe9\"}".to_vec()),
+        ("", b"error=invalid_grant&error_description=expired".to_vec()),
+        ("", utf_16(r#"{"error":"invalid_grant"}"#, u16::to_le_bytes, true)),
+    ] {
+        let problem = read(&answer(400, kind, body)).expect_err("an error");
+        assert!(matches!(&problem, Problem::Refused(refusal) if refusal.is("invalid_grant")), "{problem:?}");
+    }
+}
+
+#[test]
+fn refresh_token_is_salvaged_from_damaged_answers() {
+    let whole = r#"{"access_token":"at","refresh_token":"rt-2","expires_in":60}"#;
+    let in_string = Value::from(whole).to_string();
+    let in_page = whole.replace('"', "&quot;");
+    for (kind, body) in [
+        ("text/html", whole.to_owned()),
+        ("text/html", format!("<html><pre>{whole}</pre></html>")),
+        ("", format!("<html><pre>{in_page}</pre></html>")),
+        ("", in_string.clone()),
+        ("", format!("{{\"body\":{in_string}}}x")),
+        ("", format!("callback({whole});")),
+        ("", format!(")]}}',\n{whole}")),
+        ("", format!("{whole}{{\"next\":1}}")),
+        ("", format!("{whole}\u{0}\u{0}garbage")),
+        ("", whole.replace('"', "'")),
+        ("", r#"{"refresh_token":"rt-2","access_token":"a"#.to_owned()),
+        ("", r#"{"use":"refresh_token" , "refresh_token" : "rt-2", x"#.to_owned()),
+        ("", "access_token=a&refresh_token=rt-2".to_owned()),
+        ("", "refresh_token=rt-2&access_token=a&x=%".to_owned()),
+        ("", "{\"refresh_token\":\"rt-2\",\"name\":\"a\nb\"}".to_owned()),
+    ] {
+        let salvaged = salvage(&answer(200, kind, body.clone()), "refresh_token");
+        assert_eq!(salvaged.as_ref().map(broker_core::Secret::expose), Some("rt-2"), "{body}");
+    }
+    for (status, kind, body) in [
+        (200, "", r#"{"refresh_token":"rt-"#),
+        (200, "", r#"{"refresh_token":null,x"#),
+        (200, "", r#"{"refresh_token":""#),
+        (400, "", whole),
+        (200, "text/html", r#"<script>var x = {"refresh_token":"/portal"}</script>"#),
+        (200, "", "the refresh_token=rt-2 was sent"),
+    ] {
+        assert!(salvage(&answer(status, kind, body), "refresh_token").is_none(), "{status} {body}");
+    }
+    let damaged = b"{\"refresh_token\":\"rt\xff\"}";
+    assert!(salvage(&answer(200, "", *damaged), "refresh_token").is_none(), "a damaged token");
+    let path = salvage(&answer(200, "", r#"{"data":{"rt":"rt-2"}}"#), "data.rt");
+    assert!(path.is_some_and(|token| token.expose() == "rt-2"));
+}
+
+#[test]
+fn incomplete_form_answer_is_not_used() {
+    use broker_core::{ErrorCode, HttpFault, RequestSent};
+    let cut = Some(HttpFault::new(RequestSent::Maybe, ErrorCode::NetworkUnreachable, "cut".to_owned()));
+    let form = answer(200, "", "access_token=at&refresh_token=rt-2&scope=a");
+    let form = HttpResponse { cut: cut.clone(), ..form };
+    assert!(read(&form).is_err());
+    assert!(salvage(&form, "refresh_token").is_some_and(|token| token.expose() == "rt-2"));
+    let short = HttpResponse { cut, ..answer(200, "", "access_token=at&refresh_token=rt-") };
+    assert!(salvage(&short, "refresh_token").is_none(), "the token may be cut");
+}
+
+#[test]
+fn the_services_reason_is_found_in_every_known_shape() {
+    for (body, words) in [
+        (
+            json!({"error": "invalid_client", "error_description": "no such client"}),
+            "no such client (invalid_client)",
+        ),
+        (
+            json!({"errorCode": "E0000011", "errorSummary": "Invalid token", "errorCauses": []}),
+            "Invalid token (E0000011)",
+        ),
+        (
+            json!({"errorSummary": "Bad", "errorCauses": [{"errorSummary": "id: missing"}]}),
+            "Bad: id: missing",
+        ),
+        (
+            json!({"error": {"code": 400, "message": "API key not valid", "status": "INVALID_ARGUMENT"}}),
+            "API key not valid (INVALID_ARGUMENT)",
+        ),
+        (json!({"errors": [{"code": "bad", "message": "secret is wrong"}]}), "secret is wrong (bad)"),
+        (json!({"errors": [{"detail": "one"}, {"title": "two"}, "three"]}), "one; two; three"),
+        (json!({"errors": ["only text"]}), "only text"),
+        (
+            json!({"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "oauth.v2.InvalidApiKey"}}}),
+            "Invalid ApiKey (oauth.v2.InvalidApiKey)",
+        ),
+        (json!({"detail": "Not allowed"}), "Not allowed"),
+        (json!({"Message": "User is not authorized"}), "User is not authorized"),
+        (json!({"msg": "no", "error_code": "user_banned"}), "no (user_banned)"),
+        (
+            json!({"type": "https://example.org/p", "title": "Locked", "detail": "Ask your admin"}),
+            "Locked: Ask your admin",
+        ),
+        (json!({"error": "Bad Request", "status": 400, "message": "wrong key"}), "wrong key"),
+        (json!({"error": "the account is locked"}), "the account is locked"),
+        (json!({"error": ["one", {"message": "two"}]}), "one; two"),
+        (
+            json!({"__type": "NotAuthorizedException", "message": "expired"}),
+            "expired (NotAuthorizedException)",
+        ),
+        (
+            json!({"ErrorCode": "invalid_request", "Error": "Client identifier is required"}),
+            "Client identifier is required (invalid_request)",
+        ),
+        (json!({"statusCode": 401, "reason": "no subscription"}), "no subscription"),
+        (json!({}), "the service gave no reason"),
+    ] {
+        assert_eq!(refusal(400, &body).words, format!("{words} [HTTP 400]"), "{body}");
+    }
+}
+
+#[test]
+fn short_plain_text_is_shown_and_a_web_page_is_not() {
+    let message = |kind, body: &str| {
+        read(&answer(401, kind, body)).expect_err("no object").error("").message().to_owned()
+    };
+    assert!(message("text/plain", "Jwt is missing\n").contains("Jwt is missing"));
+    assert!(!message("text/html", "Jwt is missing").contains("Jwt"));
+    assert!(!message("", "<html>Jwt is missing</html>").contains("Jwt"));
+    assert!(!message("text/plain", &"Jwt ".repeat(100)).contains("Jwt"));
+}
+
+#[test]
+fn only_a_services_own_code_ends_a_login() {
+    let configured = ["ENDED".to_owned()];
+    let (oauth, any) = (FinalCodes::oauth(&[]), FinalCodes::any(&[]));
+    let own = FinalCodes::oauth(&configured);
+    let list = json!({"message": "Bad Request", "errors": [{"resource": "RefreshToken", "field": "refresh_token", "code": "invalid"}]});
+    for (status, body, ending, not_ending) in [
+        (
+            400,
+            json!({"error": "invalid_grant"}),
+            vec![oauth, any, own, FinalCodes::STANDARD],
+            vec![FinalCodes::LOGIN_API],
+        ),
+        (404, json!({"error": "invalid_grant"}), vec![oauth, FinalCodes::STANDARD], vec![]),
+        (400, json!({"error": {"type": "invalid_grant"}}), vec![oauth, FinalCodes::STANDARD], vec![]),
+        (400, json!({"errors": [{"errorType": "invalid_grant"}]}), vec![oauth, any], vec![]),
+        (400, json!({"errorCode": "invalid_grant"}), vec![oauth], vec![]),
+        (
+            401,
+            json!({"error": "invalid_token", "error_description": "Invalid refresh token"}),
+            vec![oauth, any],
+            vec![own, FinalCodes::STANDARD],
+        ),
+        (
+            401,
+            json!({"error": "invalid_token", "error_description": "The access token expired"}),
+            vec![],
+            vec![oauth, any],
+        ),
+        (403, json!({"error": "invalid_token"}), vec![], vec![oauth, any]),
+        (200, json!({"error": "bad_refresh_token"}), vec![oauth], vec![]),
+        (
+            400,
+            json!({"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}),
+            vec![oauth],
+            vec![],
+        ),
+        (400, list, vec![oauth], vec![FinalCodes::STANDARD]),
+        (
+            400,
+            json!({"error": "Bad Request", "status": 400, "message": "Invalid refresh token"}),
+            vec![oauth],
+            vec![],
+        ),
+        (
+            401,
+            json!({"error": "invalid_request", "message": "The refresh token is invalid."}),
+            vec![oauth],
+            vec![],
+        ),
+        (400, json!({"error": "invalid_request"}), vec![], vec![oauth, any]),
+        (410, json!({"error": "ENDED"}), vec![own], vec![oauth]),
+        (
+            401,
+            json!({"detail": "x", "code": "token_not_valid"}),
+            vec![any, FinalCodes::LOGIN_API],
+            vec![oauth],
+        ),
+        (
+            401,
+            json!({"detail": "x", "code": "authentication_failed"}),
+            vec![],
+            vec![any, FinalCodes::LOGIN_API],
+        ),
+        (401, json!({"error": "login_required"}), vec![], vec![oauth, any]),
+        (401, json!({}), vec![], vec![oauth, any, own]),
+    ] {
+        let refusal = refusal(status, &body);
+        assert!(ending.iter().all(|codes| codes.end(&refusal, Credential::RefreshToken)), "{body}");
+        assert!(!not_ending.iter().any(|codes| codes.end(&refusal, Credential::RefreshToken)), "{body}");
+    }
+}
+
+#[test]
+fn base64_of_a_basic_header_is_a_repeated_secret() {
+    let secret = broker_core::Secret::new("correct horse+battery");
+    let header = STANDARD.encode("client:correct+horse%2Bbattery");
+    assert!(broker_core::repeats_secret(&format!("bad header Basic {header}"), &[&secret]));
+}

@@ -1,0 +1,79 @@
+//! Tests of the header `Retry-After`.
+
+use chrono::{DateTime, Utc};
+
+fn sent_at() -> DateTime<Utc> {
+    "2026-11-22T12:00:00Z".parse().expect("a time")
+}
+
+/// Reads the header; returns milliseconds.
+fn wait(value: &str) -> Option<u128> {
+    let response = crate::response(429, &[("retry-after", value)], "", sent_at());
+    response.retry_after().map(|wait| wait.as_millis())
+}
+
+#[test]
+fn retry_after_is_seconds_in_plain_and_odd_forms() {
+    for (value, milliseconds) in [
+        ("120", 120_000),
+        (" 7 ", 7_000),
+        ("\"30\"", 30_000),
+        ("30.0", 30_000),
+        ("1.5", 1_500),
+        ("90s", 90_000),
+        ("90 seconds", 90_000),
+        ("1500ms", 1_500),
+        ("0", 0),
+        // One to 24 whole hours are seconds, and so is all that is not in thousands.
+        ("3600", 3_600_000),
+        ("18000", 18_000_000),
+        ("72000", 72_000_000),
+        ("86400", 86_400_000),
+        ("5400", 5_400_000),
+    ] {
+        assert_eq!(wait(value), Some(milliseconds), "{value}");
+    }
+}
+
+#[test]
+fn retry_after_in_milliseconds_or_since_1970_is_recognized() {
+    let (now, milliseconds) = (sent_at().timestamp(), sent_at().timestamp_millis());
+    for (value, expected) in [
+        ("60000".to_owned(), 60_000),
+        ("5000".to_owned(), 5_000),
+        ("3600000".to_owned(), 3_600_000),
+        ("86400000".to_owned(), 86_400_000),
+        ((now + 30).to_string(), 30_000),
+        ((milliseconds + 30_000).to_string(), 30_000),
+        (format!("{}.5", now + 30), 30_500),
+    ] {
+        assert_eq!(wait(&value), Some(expected), "{value}");
+    }
+    assert_eq!(wait(&(now - 30).to_string()), None, "in the past");
+}
+
+#[test]
+fn retry_after_accepts_all_forms_of_http_dates() {
+    for value in [
+        "Sun, 22 Nov 2026 12:01:30 GMT",
+        "Sunday, 22-Nov-26 12:01:30 GMT",
+        "Sun Nov 22 12:01:30 2026",
+        "2026-11-22T12:01:30Z",
+        "2026-11-22T13:01:30+01:00",
+    ] {
+        assert_eq!(wait(value), Some(90_000), "{value}");
+    }
+    for value in
+        ["Sun, 22 Nov 2026 11:00:00 GMT", "soon", "", "-5", "1e3", "12:30", "NaN", "+99999-01-01T00:00:00Z"]
+    {
+        assert_eq!(wait(value), None, "{value}");
+    }
+}
+
+#[test]
+fn retry_after_date_counts_from_the_services_clock() {
+    let headers =
+        [("retry-after", "Sun, 22 Nov 2026 14:00:10 GMT"), ("date", "Sun, 22 Nov 2026 14:00:00 GMT")];
+    let response = crate::response(503, &headers, "", sent_at());
+    assert_eq!(response.retry_after().map(|wait| wait.as_secs()), Some(10));
+}
