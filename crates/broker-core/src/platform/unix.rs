@@ -1,11 +1,13 @@
 //! File permissions, locks and folders on Unix and macOS.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::Env;
@@ -19,13 +21,53 @@ impl Version {
         let meta = path.symlink_metadata().ok()?;
         Some(Self(meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec()))
     }
+}
 
-    /// Whether an open file is still at `path`, and was not deleted or replaced.
-    pub(crate) fn is_at(path: &Path, file: &File) -> bool {
-        let both = std::fs::metadata(path).and_then(|here| Ok((here, file.metadata()?)));
-        both.is_ok_and(|(here, ours)| (here.dev(), here.ino()) == (ours.dev(), ours.ino()))
+/// An open folder. Another folder may take its path: the path is then moved, mounted over, or a changed link.
+#[derive(Debug)]
+pub(crate) struct Folder(OwnedFd);
+
+impl Folder {
+    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+        let flags = SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Whether the path still leads to this folder.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        let both = rustix::fs::stat(path).and_then(|here| Ok((here, rustix::fs::fstat(&self.0)?)));
+        both.is_ok_and(|(here, ours)| (here.st_dev, here.st_ino) == (ours.st_dev, ours.st_ino))
+    }
+
+    /// Whether an open file has this name in the folder, and was not deleted or replaced.
+    pub(crate) fn contains(&self, name: &OsStr, file: &File) -> bool {
+        let both = rustix::fs::statat(&self.0, name, AtFlags::empty())
+            .and_then(|here| Ok((here, rustix::fs::fstat(file)?)));
+        both.is_ok_and(|(here, ours)| (here.st_dev, here.st_ino) == (ours.st_dev, ours.st_ino))
+    }
+
+    /// Opens a file of the folder for reading. Refuses symbolic links.
+    pub(crate) fn open_file(&self, name: &OsStr) -> std::io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.0, name, flags, Mode::empty())?.into())
+    }
+
+    /// Renames a temporary file of the folder, whatever folder is at the folder's path now.
+    #[cfg(feature = "file")]
+    pub(crate) fn persist(&self, file: tempfile::NamedTempFile, to: &OsStr) -> std::io::Result<()> {
+        let from = file.path().file_name().unwrap_or_default();
+        rustix::fs::renameat(&self.0, from, &self.0, to)?;
+        // Dropping the value would remove a file with the old name.
+        let _ = file.keep();
+        Ok(())
     }
 }
+
+/// Opens a folder without permission to list it, where the system has such a flag.
+#[cfg(target_os = "linux")]
+const SEARCH: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const SEARCH: OFlags = OFlags::RDONLY;
 
 /// Opens a file for reading. Refuses symbolic links, and does not block on named pipes.
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {

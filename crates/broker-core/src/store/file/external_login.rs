@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::atomic_file::AtomicFile;
+use super::atomic_file::{AtomicFile, private};
 use super::bytes::{cannot_write, read_bytes};
 use super::filesystem::Filesystem;
 use super::lock::{Attempt, lock};
@@ -74,16 +74,17 @@ impl Store for ExternalLoginStore {
         let folder = path.parent().unwrap_or(path);
         // Brokers with different state folders may share the login file, so the login file has its own lock.
         let attempt = folder.is_dir().then(|| lock(&folder.join(LOCK))).transpose().map_err(hinted)?;
-        let lock = match attempt {
+        let (lock, opened) = match attempt {
             Some(Attempt::Busy(holder)) => return Ok(Locking::Busy(holder)),
-            Some(Attempt::Taken(lock)) => Some(lock),
-            Some(Attempt::Unsupported) | None => None,
+            Some(Attempt::Taken(lock)) => (Some(lock.file), Some(lock.folder)),
+            Some(Attempt::Unsupported) | None => (None, None),
         };
         let prefix = format!(".{}.", path.file_name().unwrap_or_default().display());
+        let is_network = Filesystem::of(folder).is_network;
         Ok(Locking::Taken(Box::new(LockedExternalLogin {
             records,
             _lock: lock,
-            login_file: AtomicFile::new(path.to_owned(), prefix, Filesystem::of(folder).is_network),
+            login_file: AtomicFile::new(path.to_owned(), prefix, is_network, opened),
             join: self.join.clone(),
             provider: provider.to_owned(),
             content: FileContent { found: Found::Nothing, bytes: None, version: None },
@@ -236,7 +237,7 @@ impl LockedExternalLogin {
             // Stores no file version, so that the next save reads the login file again.
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
-        Ok(quarantined.or(self.save_record(record).await?))
+        Ok(quarantined.map(private).or(self.save_record(record).await?))
     }
 
     /// Saves the record without the refresh token, because the login file contains the refresh token.

@@ -41,11 +41,13 @@ impl FallbackStore {
         format!("{provider}-{hash}.{ending}")
     }
 
-    /// Returns the newest fallback record, with its storage format.
+    /// Returns the newest fallback record, with its storage format. If `own` is the record in the state folder, returns
+    /// only a copy of that record.
     pub(super) fn read(
         &self,
         provider: &str,
         sealer: Option<&dyn Sealer>,
+        own: Option<&Record>,
     ) -> Result<Option<(Box<Record>, Option<String>)>> {
         let mut newest: Option<(Box<Record>, Option<String>)> = None;
         for path in self.files(provider) {
@@ -55,6 +57,7 @@ impl FallbackStore {
                 found => found,
             };
             if let Ok(Found { loaded: Loaded::Record(record), sealed_with }) = found
+                && own.is_none_or(|own| record.is_copy_of(own))
                 && newest.as_ref().is_none_or(|(other, _)| record.age() >= other.age())
             {
                 newest = Some((record, sealed_with));
