@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::bytes::{LONGEST_FILE, cannot_write, file_names, read_bytes};
+use super::bytes::{LONGEST_FILE, cannot_write, file_names, is_missing, read_bytes};
 use crate::platform::{self, Folder};
 use crate::{Error, ErrorCode, Result};
 
@@ -114,7 +114,9 @@ impl AtomicFile {
                 // Some file systems have no hard links.
                 Err(_) => {
                     let copied = self.copy_to(&path);
-                    return copied.map_err(|error| cannot_write("copy", &self.path, error)).map(|()| Some(path));
+                    return copied
+                        .map_err(|error| cannot_write("copy", &self.path, error))
+                        .map(|()| Some(path));
                 }
             }
         }
@@ -163,7 +165,7 @@ impl AtomicFile {
             let modified = path.symlink_metadata().and_then(|meta| meta.modified());
             modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_WRITE))
         };
-        for name in file_names(self.folder()) {
+        for name in file_names(self.folder()).unwrap_or_default() {
             let path = self.folder().join(&name);
             let is_temporary = name.strip_suffix(SUFFIX).is_some_and(|name| name.starts_with(&self.prefix));
             if is_temporary && (!self.on_network || is_old(&path)) {
@@ -177,9 +179,4 @@ impl AtomicFile {
 pub(super) fn private(quarantined: PathBuf) -> String {
     let _ = platform::make_private(&quarantined);
     quarantined.display().to_string()
-}
-
-/// Whether a file name is unused. A name whose file cannot be examined is in use.
-fn is_missing(path: &Path) -> bool {
-    path.symlink_metadata().is_err_and(|error| error.kind() == IoErrorKind::NotFound)
 }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::atomic_file::{AtomicFile, private};
 use super::layout::StoreLayout;
-use super::read::read;
+use super::read::{parse, read};
 use super::sealed::{no_sealer, not_json};
 use crate::platform::Folder;
 use crate::{Error, ErrorCode, Loaded, Locked, Migrated, Record, Result, zeroizing};
@@ -27,12 +27,7 @@ pub(super) struct LockedFile {
 }
 
 impl LockedFile {
-    pub(super) fn new(
-        layout: StoreLayout,
-        provider: &str,
-        locks: Vec<File>,
-        folder: Option<Folder>,
-    ) -> Self {
+    pub(super) fn new(layout: StoreLayout, provider: &str, locks: Vec<File>, folder: Option<Folder>) -> Self {
         let is_network = layout.filesystem().is_network;
         let path = layout.record_path(provider);
         let file = AtomicFile::new(path, format!(".{provider}."), is_network, folder);
@@ -47,9 +42,15 @@ impl LockedFile {
         }
     }
 
-    /// Returns the content of the record file, encrypted unless `with` is `None`.
+    /// Returns the content of the record file, encrypted unless `with` is `None`. Fails if the content cannot be read
+    /// again, such as metadata that is nested too deeply.
     fn bytes(&self, record: &Record, with: Option<&str>) -> Result<Zeroizing<Vec<u8>>> {
         let plain = zeroizing::json(record, true).map_err(not_json)?;
+        parse(&plain, &self.provider).map_err(|why| {
+            let message = format!("cannot save the record, because it could not be read again: it {why}");
+            Error::new(ErrorCode::StoreUnwritable, message)
+                .with_hint("the service or plugin returned data that is too long, or nested too deeply")
+        })?;
         match (with, self.layout.sealer()) {
             (None, _) => Ok(plain),
             (Some(with), Some(sealer)) => sealer.seal(with, &self.provider, &plain)?.bytes(),
@@ -82,10 +83,7 @@ impl LockedFile {
     }
 
     fn clear_fallback(&self) -> Result<()> {
-        self.layout.fallback.clear(&self.provider, self.layout.sealer()).map_err(|error| {
-            let message = format!("cannot remove the record in the runtime folder: {error}");
-            Error::new(ErrorCode::StoreUnwritable, message).with_source(error)
-        })
+        self.layout.fallback.clear(&self.provider, self.layout.sealer())
     }
 
     /// Copies an unreadable record file to quarantine, before a save or a logout.

@@ -127,7 +127,9 @@ impl FileStore {
             Attempt::Taken(_) | Attempt::Busy(_) => on_host.and_then(Result::ok),
         };
         let (mut locks, mut folder) = (Vec::new(), None);
-        for (attempt, is_in_folder) in on_host.map(|lock| (lock, false)).into_iter().chain([(in_folder, true)]) {
+        for (attempt, is_in_folder) in
+            on_host.map(|lock| (lock, false)).into_iter().chain([(in_folder, true)])
+        {
             match attempt {
                 Attempt::Taken(lock) => {
                     locks.push(lock.file);
