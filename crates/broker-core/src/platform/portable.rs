@@ -30,18 +30,19 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
-    pub(crate) fn is_at(&self, path: &Path) -> bool {
-        path.is_dir()
+    /// Fails unless the path leads to a folder.
+    pub(crate) fn check_at(&self, path: &Path) -> std::io::Result<()> {
+        Self::open(path).map(drop)
     }
 
-    /// Whether an open file has this name in the folder. Always true, because Windows does not delete open files.
-    pub(crate) fn contains(&self, _name: &OsStr, _file: &File) -> bool {
-        true
-    }
-
-    /// Opens a file of the folder for reading. Refuses symbolic links.
-    pub(crate) fn open_file(&self, name: &OsStr) -> std::io::Result<File> {
-        open(&self.0.join(name))
+    /// Whether an open file has this name in the folder, and was not deleted or replaced.
+    pub(crate) fn contains(&self, name: &OsStr, file: &File) -> std::io::Result<bool> {
+        let found = match self.0.join(name).symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            found => found?,
+        };
+        let ours = file.metadata()?;
+        Ok((found.len(), found.created().ok()) == (ours.len(), ours.created().ok()))
     }
 
     /// Renames a temporary file of the folder.

@@ -1,10 +1,9 @@
 //! Private files that are replaced atomically and survive a crash.
 
-use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::io::{ErrorKind, Result, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
-use zeroize::Zeroizing;
 
 use super::{Folder, sync_folder, system};
 
@@ -16,38 +15,29 @@ pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<Named
 
 /// Writes a private file, atomically and durably. Replaces a symbolic link at `path` instead of following the link.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = Folder::open(folder_of(path))?;
     let mut file = temporary_file(folder_of(path), ".broker.", ".tmp")?;
     file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    replace_in(&folder, file, path, bytes)
-}
-
-/// Renames a temporary file, which was synced and contains `bytes`, to `path`. Fails if other folders have taken the
-/// place of `folder`, the folder of both files: the temporary file's name may then lead to another file.
-pub(crate) fn replace_in(folder: &Folder, file: NamedTempFile, path: &Path, bytes: &[u8]) -> Result<()> {
-    let (Some(from), Some(to)) = (file.path().file_name(), path.file_name()) else {
-        return Err(ErrorKind::InvalidInput.into());
-    };
-    let mut written = Zeroizing::new(Vec::with_capacity(bytes.len() + 1));
-    folder.open_file(from)?.take(bytes.len() as u64 + 1).read_to_end(&mut written)?;
-    if *written != bytes || !folder.is_at(folder_of(path)) {
-        return Err(replaced());
-    }
-    folder.persist(file, to)?;
-    sync_folder(folder_of(path))?;
-    if folder.is_at(folder_of(path)) { Ok(()) } else { Err(replaced()) }
-}
-
-fn replaced() -> Error {
-    Error::other("the folder was moved or replaced meanwhile")
+    put_in_place(file, path)
 }
 
 /// Replaces the file at `path` with a temporary file from the same folder. The new file survives a crash.
 pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    sync_folder(folder_of(path))
+    replace_in(&Folder::open(folder_of(path))?, file, path)
+}
+
+/// Replaces the file at `path` in `folder` with a temporary file of that folder, which was synced. Fails if another
+/// folder was put at the folder's path, such as a copy: the temporary file's name may then lead to another file.
+pub(crate) fn replace_in(folder: &Folder, file: NamedTempFile, path: &Path) -> Result<()> {
+    let (Some(from), Some(to)) = (file.path().file_name(), path.file_name()) else {
+        return Err(ErrorKind::InvalidInput.into());
+    };
+    if !folder.contains(from, file.as_file())? {
+        return Err(ErrorKind::NotFound.into());
+    }
+    folder.persist(file, to)?;
+    sync_folder(folder_of(path))?;
+    folder.check_at(folder_of(path))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -25,42 +25,47 @@ impl Version {
 
 /// An open folder. Another folder may take its path: the path is then moved, mounted over, or a changed link.
 #[derive(Debug)]
-pub(crate) struct Folder(OwnedFd);
+pub(crate) struct Folder {
+    descriptor: OwnedFd,
+    id: (u64, u64),
+}
 
 impl Folder {
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         let flags = SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+        let descriptor = rustix::fs::open(path, flags, Mode::empty())?;
+        let id = id(&rustix::fs::fstat(&descriptor)?);
+        Ok(Self { descriptor, id })
     }
 
-    /// Whether the path still leads to this folder.
-    pub(crate) fn is_at(&self, path: &Path) -> bool {
-        let both = rustix::fs::stat(path).and_then(|here| Ok((here, rustix::fs::fstat(&self.0)?)));
-        both.is_ok_and(|(here, ours)| (here.st_dev, here.st_ino) == (ours.st_dev, ours.st_ino))
+    /// Fails unless the path still leads to this folder.
+    pub(crate) fn check_at(&self, path: &Path) -> std::io::Result<()> {
+        let is_same = id(&rustix::fs::stat(path)?) == self.id;
+        if is_same { Ok(()) } else { Err(Error::other("the folder was moved or replaced meanwhile")) }
     }
 
     /// Whether an open file has this name in the folder, and was not deleted or replaced.
-    pub(crate) fn contains(&self, name: &OsStr, file: &File) -> bool {
-        let both = rustix::fs::statat(&self.0, name, AtFlags::empty())
-            .and_then(|here| Ok((here, rustix::fs::fstat(file)?)));
-        both.is_ok_and(|(here, ours)| (here.st_dev, here.st_ino) == (ours.st_dev, ours.st_ino))
-    }
-
-    /// Opens a file of the folder for reading. Refuses symbolic links.
-    pub(crate) fn open_file(&self, name: &OsStr) -> std::io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&self.0, name, flags, Mode::empty())?.into())
+    pub(crate) fn contains(&self, name: &OsStr, file: &File) -> std::io::Result<bool> {
+        match rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(false),
+            found => Ok(id(&found?) == id(&rustix::fs::fstat(file)?)),
+        }
     }
 
     /// Renames a temporary file of the folder, whatever folder is at the folder's path now.
     #[cfg(feature = "file")]
     pub(crate) fn persist(&self, file: tempfile::NamedTempFile, to: &OsStr) -> std::io::Result<()> {
         let from = file.path().file_name().unwrap_or_default();
-        rustix::fs::renameat(&self.0, from, &self.0, to)?;
+        rustix::fs::renameat(&self.descriptor, from, &self.descriptor, to)?;
         // Dropping the value would remove a file with the old name.
         let _ = file.keep();
         Ok(())
     }
+}
+
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the types differ between systems")]
+fn id(stat: &rustix::fs::Stat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 /// Opens a folder without permission to list it, where the system has such a flag.
@@ -172,6 +177,10 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
             Ok(()) => restore_mode(folder, &folder.symlink_metadata()?, 0o700)?,
             // Another process may have created the folder first.
             Err(_) if folder.is_dir() => {}
+            // The folder is a file, or cannot be examined.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Err(std::fs::metadata(folder).err().unwrap_or(error));
+            }
             // File systems such as /proc refuse a new folder with "not found" although the parent exists.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(ErrorKind::PermissionDenied.into());

@@ -46,19 +46,15 @@ impl AtomicFile {
 
     /// Reserves disk space for `saves` saves. Fails if the folder was moved or replaced after it was opened.
     pub(super) fn probe(&mut self, saves: usize) -> Result<()> {
-        let folder = self.folder();
-        match &self.opened {
-            Some(opened) if opened.is_at(folder) => {}
-            Some(_) => {
-                let replaced = IoError::other("it was moved or replaced meanwhile");
-                return Err(cannot_write("write to the folder", folder, replaced));
-            }
-            None => {
-                let opened = Folder::open(folder);
-                self.opened =
-                    Some(opened.map_err(|error| cannot_write("write to the folder", folder, error))?);
-            }
+        if self.reserved.len() >= saves {
+            return Ok(());
         }
+        let opened = match &self.opened {
+            Some(opened) => opened.check_at(self.folder()).map(|()| None),
+            None => Folder::open(self.folder()).map(Some),
+        };
+        let opened = opened.map_err(|error| cannot_write("write to the folder", self.folder(), error))?;
+        self.opened = opened.or(self.opened.take());
         if self.reserved.is_empty() {
             self.sweep();
         }
@@ -145,7 +141,7 @@ impl AtomicFile {
         file.write_all(bytes)?;
         file.as_file().set_len(bytes.len() as u64)?;
         file.as_file().sync_all()?;
-        platform::replace_in(folder, file, &self.path, bytes)
+        platform::replace_in(folder, file, &self.path)
     }
 
     fn reserve(&self) -> std::io::Result<NamedTempFile> {

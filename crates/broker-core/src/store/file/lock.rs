@@ -36,7 +36,8 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
         Folder::open(folder_path).map_err(|error| cannot_write("open the folder", folder_path, error))?;
     // A cleanup program may have removed the lock file before it was locked, or another folder was put at the path.
     // Other processes then lock a new file.
-    if !folder.contains(path.file_name().unwrap_or_default(), &lock) {
+    let is_there = folder.contains(path.file_name().unwrap_or_default(), &lock);
+    if !is_there.map_err(|error| cannot_write("lock", path, error))? {
         return Ok(Attempt::Busy(None));
     }
     // The text in the lock file only tells waiting processes who has the lock, so a failed write is ignored.
