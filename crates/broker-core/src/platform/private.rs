@@ -35,6 +35,7 @@ pub(crate) fn replace_in(folder: &Folder, file: NamedTempFile, path: &Path) -> R
     if !folder.contains(from, file.as_file())? {
         return Err(ErrorKind::NotFound.into());
     }
+    folder.check_at(folder_of(path))?;
     folder.persist(file, to)?;
     sync_folder(folder_of(path))?;
     folder.check_at(folder_of(path))

@@ -23,6 +23,7 @@ mod record;
 mod refresh_intent;
 mod responses;
 mod scenarios;
+mod store;
 mod threads;
 mod together;
 mod windows;

@@ -302,6 +302,10 @@ impl Join {
                 }
                 Err(InvalidLoginFile::Other(why)) => Found::Other { why, torn: false },
             },
+            // A symbolic link, for example, is no login of the service's own tools.
+            Err(error) if self.file.path().symlink_metadata().is_ok_and(|meta| !meta.is_file()) => {
+                Found::Other { why: format!("cannot be read: {}", error.message()), torn: false }
+            }
             Err(error) => Found::Fault(
                 error.clone().with_hint("check the disk and the permissions of the file, then try again"),
             ),
