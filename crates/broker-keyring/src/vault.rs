@@ -149,8 +149,10 @@ impl Vault {
     /// Deletes the folder's key from the keyring if no record needs that key. Returns whether a key was deleted.
     pub fn forget_unused(&self) -> Result<bool> {
         let lock = self.lock()?;
-        if Envelope::all_in(&self.folder).any(|envelope| envelope.with == KeySource::Keyring.name()) {
-            return Ok(false);
+        for envelope in Envelope::all_in(&self.folder) {
+            if envelope?.with == KeySource::Keyring.name() {
+                return Ok(false);
+            }
         }
         let deleted = keyring::delete(&self.folder)?;
         // An empty lock file means that the keyring has no key. If this write fails, `may_have_key` stays true.
@@ -191,7 +193,7 @@ impl Vault {
     /// key. Ignores a cached key that no record uses, because the user may have replaced that key.
     fn key_to_seal(&self, source: KeySource, provider: &str, keys: &mut KeyCache) -> Result<SealingKey> {
         let own = Envelope::of_file(&self.folder.join(format!("{provider}.json")));
-        let mut sealed = own.into_iter().chain(Envelope::all_in(&self.folder));
+        let mut sealed = own.into_iter().chain(Envelope::all_in(&self.folder).flatten());
         if let Some(envelope) = sealed.find(|envelope| envelope.with == source.name() && is_strong(envelope))
         {
             return self.key_of(&envelope, keys);

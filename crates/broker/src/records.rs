@@ -58,14 +58,13 @@ impl Records {
     }
 
     /// Returns the storage format of each provider's record, or why the format is unknown. Decrypts no record.
-    #[must_use]
-    pub fn list(&self) -> Vec<(String, Result<StorageFormat>)> {
+    pub fn list(&self) -> Result<Vec<(String, Result<StorageFormat>)>> {
         let format = |name: String| {
             let format =
                 self.store.storage_format(&name).map_err(|error| error.for_provider(&name)).transpose()?;
             Some((name, format))
         };
-        self.store.names().into_iter().filter_map(format).collect()
+        Ok(self.store.names()?.into_iter().filter_map(format).collect())
     }
 
     /// Returns invalid record files that the broker renamed (quarantined) and that may contain plain-text secrets.

@@ -23,11 +23,13 @@ use portable as system;
 use unix as system;
 
 #[cfg(feature = "file")]
+pub(crate) use private::replace_in;
+#[cfg(feature = "file")]
 pub use private::{put_in_place, temporary_file, write_private};
 pub(crate) use system::host_name;
 #[cfg(feature = "file")]
 pub(crate) use system::{
-    Version, device, has_no_locks, is_gone, is_link, is_private, lock_holder, magic, make_private,
+    Folder, Version, device, has_no_locks, is_gone, is_link, is_private, lock_holder, magic, make_private,
     note_in_lock, open, runtime_folders, sync_folder,
 };
 pub use system::{everybody_writes, is_own, make_folder, open_lock, others_read};

@@ -1,6 +1,7 @@
 //! File permissions, locks and folders on Windows, with `std` alone. Files are private because they are in the
 //! user's home folder.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -17,10 +18,38 @@ impl Version {
         let meta = path.symlink_metadata().ok()?;
         Some(Self(meta.len(), meta.modified().ok(), meta.created().ok()))
     }
+}
 
-    /// Whether an open file is still at `path`. Always true, because Windows does not delete open files.
-    pub(crate) fn is_at(_path: &Path, _file: &File) -> bool {
-        true
+/// A folder. On Windows, a folder cannot be moved while a file in it, such as the lock file, is open.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+        std::fs::read_dir(path)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Fails unless the path leads to a folder.
+    pub(crate) fn check_at(&self, path: &Path) -> std::io::Result<()> {
+        Self::open(path).map(drop)
+    }
+
+    /// Whether an open file has this name in the folder, and was not deleted or replaced.
+    pub(crate) fn contains(&self, name: &OsStr, file: &File) -> std::io::Result<bool> {
+        let found = match self.0.join(name).symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            found => found?,
+        };
+        let ours = file.metadata()?;
+        Ok((found.len(), found.created().ok()) == (ours.len(), ours.created().ok()))
+    }
+
+    /// Renames a temporary file of the folder.
+    #[cfg(feature = "file")]
+    pub(crate) fn persist(&self, file: tempfile::NamedTempFile, to: &OsStr) -> std::io::Result<()> {
+        file.persist(self.0.join(to))?;
+        Ok(())
     }
 }
 

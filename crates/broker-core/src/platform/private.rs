@@ -1,12 +1,11 @@
 //! Private files that are replaced atomically and survive a crash.
 
-use std::io::{Result, Write};
+use std::io::{ErrorKind, Result, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::sync_folder;
-use super::system;
+use super::{Folder, sync_folder, system};
 
 /// Creates a private temporary file in `folder`.
 pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {
@@ -24,8 +23,22 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Replaces the file at `path` with a temporary file from the same folder. The new file survives a crash.
 pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    sync_folder(folder_of(path))
+    replace_in(&Folder::open(folder_of(path))?, file, path)
+}
+
+/// Replaces the file at `path` in `folder` with a temporary file of that folder, which was synced. Fails if another
+/// folder was put at the folder's path, such as a copy: the temporary file's name may then lead to another file.
+pub(crate) fn replace_in(folder: &Folder, file: NamedTempFile, path: &Path) -> Result<()> {
+    let (Some(from), Some(to)) = (file.path().file_name(), path.file_name()) else {
+        return Err(ErrorKind::InvalidInput.into());
+    };
+    if !folder.contains(from, file.as_file())? {
+        return Err(ErrorKind::NotFound.into());
+    }
+    folder.check_at(folder_of(path))?;
+    folder.persist(file, to)?;
+    sync_folder(folder_of(path))?;
+    folder.check_at(folder_of(path))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,11 +1,13 @@
 //! File permissions, locks and folders on Unix and macOS.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::Env;
@@ -19,13 +21,58 @@ impl Version {
         let meta = path.symlink_metadata().ok()?;
         Some(Self(meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec()))
     }
+}
 
-    /// Whether an open file is still at `path`, and was not deleted or replaced.
-    pub(crate) fn is_at(path: &Path, file: &File) -> bool {
-        let both = std::fs::metadata(path).and_then(|here| Ok((here, file.metadata()?)));
-        both.is_ok_and(|(here, ours)| (here.dev(), here.ino()) == (ours.dev(), ours.ino()))
+/// An open folder. Another folder may take its path: the path is then moved, mounted over, or a changed link.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    descriptor: OwnedFd,
+    id: (u64, u64),
+}
+
+impl Folder {
+    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+        let flags = SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let descriptor = rustix::fs::open(path, flags, Mode::empty())?;
+        let id = id(&rustix::fs::fstat(&descriptor)?);
+        Ok(Self { descriptor, id })
+    }
+
+    /// Fails unless the path still leads to this folder.
+    pub(crate) fn check_at(&self, path: &Path) -> std::io::Result<()> {
+        let is_same = id(&rustix::fs::stat(path)?) == self.id;
+        if is_same { Ok(()) } else { Err(Error::other("the folder was moved or replaced meanwhile")) }
+    }
+
+    /// Whether an open file has this name in the folder, and was not deleted or replaced.
+    pub(crate) fn contains(&self, name: &OsStr, file: &File) -> std::io::Result<bool> {
+        match rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(false),
+            found => Ok(id(&found?) == id(&rustix::fs::fstat(file)?)),
+        }
+    }
+
+    /// Renames a temporary file of the folder, whatever folder is at the folder's path now.
+    #[cfg(feature = "file")]
+    pub(crate) fn persist(&self, file: tempfile::NamedTempFile, to: &OsStr) -> std::io::Result<()> {
+        let from = file.path().file_name().unwrap_or_default();
+        rustix::fs::renameat(&self.descriptor, from, &self.descriptor, to)?;
+        // Dropping the value would remove a file with the old name.
+        let _ = file.keep();
+        Ok(())
     }
 }
+
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the types differ between systems")]
+fn id(stat: &rustix::fs::Stat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// Opens a folder without permission to list it, where the system has such a flag.
+#[cfg(target_os = "linux")]
+const SEARCH: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const SEARCH: OFlags = OFlags::RDONLY;
 
 /// Opens a file for reading. Refuses symbolic links, and does not block on named pipes.
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {
@@ -130,6 +177,10 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
             Ok(()) => restore_mode(folder, &folder.symlink_metadata()?, 0o700)?,
             // Another process may have created the folder first.
             Err(_) if folder.is_dir() => {}
+            // The folder is a file, or cannot be examined.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Err(std::fs::metadata(folder).err().unwrap_or(error));
+            }
             // File systems such as /proc refuse a new folder with "not found" although the parent exists.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(ErrorKind::PermissionDenied.into());

@@ -2,6 +2,7 @@
 
 mod external_login;
 mod failure;
+mod generation;
 mod grant;
 mod issuer;
 mod issuer_state;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{Error, ErrorCode, Hint, Phase, ScopeKey, Token, TokenRequest, bounds};
+use generation::Generation;
 use issuer_state::{IssuerState, Rejection};
 
 pub use failure::Failure;
@@ -28,9 +30,12 @@ pub(crate) const FORMAT: u64 = 1;
 pub struct Record {
     pub(crate) version: u64,
     pub(crate) provider: String,
-    /// The number of saves of the record. Of two copies of a record, the newer copy has the higher revision.
+    /// The number of saves of the record.
     #[serde(default, deserialize_with = "bounds::count")]
     revision: u64,
+    /// The order of copies of the record.
+    #[serde(flatten)]
+    generation: Generation,
     #[serde(flatten)]
     current: IssuerState,
     /// The logins of other issuers. The broker uses such a login again if the configuration names its issuer again.
@@ -52,6 +57,7 @@ impl Record {
             version: FORMAT,
             provider: provider.to_owned(),
             revision: 0,
+            generation: Generation::default(),
             current: IssuerState::new(issuer),
             other_issuers: Vec::new(),
             login_problem: None,
@@ -59,13 +65,21 @@ impl Record {
         }
     }
 
-    /// Returns a value to compare copies of a record: newer copies have a greater value. The grant's time decides
-    /// first, because failed attempts increase the revision too.
-    pub(crate) fn age(&self) -> (Option<DateTime<Utc>>, u64) {
-        (self.grant().map(|grant| grant.issued_at), self.revision)
+    /// Returns a value to compare copies of a record: newer copies have a greater value. The numbers of logins and of
+    /// grants decide first, because failed attempts increase the revision too. Clocks may be wrong.
+    pub(crate) fn age(&self) -> impl Ord + use<> {
+        (self.generation.logins, self.generation.grants, self.revision)
+    }
+
+    /// Whether `other` is a copy of this record, and not of a record that was removed.
+    pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
+        self.generation.origin == other.generation.origin
     }
 
     pub(crate) fn revise(&mut self) {
+        if self.revision == 0 {
+            self.generation.origin = Some(format!("{:016x}", fastrand::u64(..)));
+        }
         self.revision = self.revision.saturating_add(1);
     }
 
@@ -225,6 +239,7 @@ impl Record {
         // Keeps unknown fields of the old grant, which newer broker versions wrote for the same login.
         grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
         self.current.grant = Some(grant);
+        self.generation.count_grant();
     }
 
     /// Sets [`Grant::sent_at`], the time when the grant was sent; `None` removes that time.
@@ -291,7 +306,8 @@ impl Record {
     /// Returns a copy of the record for a new login: without the current login, but with the logins of other issuers.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
         let current = IssuerState::new(issuer.clone());
-        Self { current, login_problem: None, new_login: true, ..self.clone() }
+        let generation = self.generation.next_login();
+        Self { current, generation, login_problem: None, new_login: true, ..self.clone() }
     }
 }
 

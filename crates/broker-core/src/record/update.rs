@@ -159,6 +159,9 @@ impl RecordUpdate {
         for scopes in &self.dropped {
             record.drop_token(scopes);
         }
+        if record.current.grant.is_none() && !self.tokens.is_empty() {
+            record.generation.count_grant();
+        }
         for (scopes, token) in self.tokens {
             record.set_token(&scopes, token);
         }

@@ -26,6 +26,7 @@ mod refresh_intent;
 mod responses;
 mod retry_after;
 mod scenarios;
+mod store;
 mod threads;
 mod together;
 mod windows;

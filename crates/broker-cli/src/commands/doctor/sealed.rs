@@ -16,7 +16,12 @@ pub(super) fn check(
     let Ok(records) = context.setup().records(config) else { return };
     let configured_names = config.names();
     let (mut list, mut all_known) = (Vec::new(), true);
-    for (name, format) in records.list() {
+    let formats = records.list().unwrap_or_else(|error| {
+        all_known = false;
+        report.error("state.sealed", None, error.message(), "check the permissions of the state folder");
+        Vec::new()
+    });
+    for (name, format) in formats {
         match format {
             Ok(format) => list.push((name, format)),
             // `state::check` has already reported the errors of configured providers.

@@ -1,13 +1,14 @@
 //! Replaces a file atomically, in disk space that was reserved earlier.
 
-use std::io::{ErrorKind as IoErrorKind, Seek, SeekFrom, Write};
+use std::io::{Error as IoError, ErrorKind as IoErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::bytes::{LONGEST_FILE, cannot_write, file_names};
-use crate::{Error, ErrorCode, Result, platform};
+use super::bytes::{LONGEST_FILE, cannot_write, file_names, is_missing, read_bytes};
+use crate::platform::{self, Folder};
+use crate::{Error, ErrorCode, Result};
 
 /// The disk space to reserve for one save, in addition to the current file's size.
 const SPACE: usize = 64 * 1024;
@@ -23,13 +24,16 @@ pub(super) struct AtomicFile {
     prefix: String,
     /// Whether other hosts may use the folder of the file.
     on_network: bool,
+    /// The folder of the file, which contains the lock file too. All saves are made in this folder.
+    opened: Option<Folder>,
     /// Temporary files with reserved disk space, one for each save that is planned.
     reserved: Vec<NamedTempFile>,
 }
 
 impl AtomicFile {
-    pub(super) fn new(path: PathBuf, prefix: String, on_network: bool) -> Self {
-        Self { path, prefix, on_network, reserved: Vec::new() }
+    /// Without an open folder, [`AtomicFile::probe`] opens the folder.
+    pub(super) fn new(path: PathBuf, prefix: String, on_network: bool, opened: Option<Folder>) -> Self {
+        Self { path, prefix, on_network, opened, reserved: Vec::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -40,8 +44,17 @@ impl AtomicFile {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Reserves disk space for `saves` saves.
+    /// Reserves disk space for `saves` saves. Fails if the folder was moved or replaced after it was opened.
     pub(super) fn probe(&mut self, saves: usize) -> Result<()> {
+        if self.reserved.len() >= saves {
+            return Ok(());
+        }
+        let opened = match &self.opened {
+            Some(opened) => opened.check_at(self.folder()).map(|()| None),
+            None => Folder::open(self.folder()).map(Some),
+        };
+        let opened = opened.map_err(|error| cannot_write("write to the folder", self.folder(), error))?;
+        self.opened = opened.or(self.opened.take());
         if self.reserved.is_empty() {
             self.sweep();
         }
@@ -65,46 +78,70 @@ impl AtomicFile {
             self.probe(1)?;
             self.put(bytes).map_err(|error| cannot_write("replace", &self.path, error))?;
         }
-        self.sync_folder()
+        Ok(())
     }
 
     pub(super) fn remove(&self) -> Result<()> {
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() == IoErrorKind::NotFound => Ok(()),
             Err(error) => Err(cannot_write("remove", &self.path, error)),
-            Ok(()) => self.sync_folder(),
-        }
-    }
-
-    /// Renames the file to an unused name, because the next save would overwrite the content. Returns the new path.
-    pub(super) fn quarantine(&self) -> Result<Option<String>> {
-        let free = (1..=u32::MAX)
-            .map(|number| self.path.with_added_extension(format!("aside-{number}")))
-            // While this process has the file's lock, no other process creates a file with the unused name.
-            .find(|path| path.symlink_metadata().is_err());
-        let no_name = || format!("cannot rename {}: no unused file name is left", self.path.display());
-        let quarantine = free.ok_or_else(|| Error::new(ErrorCode::StoreUnwritable, no_name()))?;
-        match std::fs::rename(&self.path, &quarantine) {
-            // Another process may have removed the file.
-            Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
-            Err(error) => Err(cannot_write("rename", &self.path, error)),
             Ok(()) => {
-                // Other users may have had permission to read the file.
-                let _ = platform::make_private(&quarantine);
-                Ok(Some(quarantine.display().to_string()))
+                let folder = self.folder();
+                platform::sync_folder(folder).map_err(|error| cannot_write("sync the folder", folder, error))
             }
         }
     }
 
+    /// Gives the content a second, unused name, because the next save replaces the content. The file keeps its name
+    /// until then. Returns the new path.
+    pub(super) fn quarantine(&self) -> Result<Option<PathBuf>> {
+        for number in 1..=u32::MAX {
+            let path = self.path.with_added_extension(format!("aside-{number}"));
+            match std::fs::hard_link(&self.path, &path) {
+                Ok(()) => return Ok(Some(path)),
+                // Another process may have removed the file.
+                Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
+                Err(_) if !is_missing(&path) => {
+                    // An earlier save was interrupted after this step.
+                    if self.has_content_of(&path) {
+                        return Ok(Some(path));
+                    }
+                }
+                // Some file systems have no hard links.
+                Err(_) => {
+                    let copied = self.copy_to(&path);
+                    return copied
+                        .map_err(|error| cannot_write("copy", &self.path, error))
+                        .map(|()| Some(path));
+                }
+            }
+        }
+        let message = format!("cannot rename {}: no unused file name is left", self.path.display());
+        Err(Error::new(ErrorCode::StoreUnwritable, message))
+    }
+
+    fn has_content_of(&self, other: &Path) -> bool {
+        match (read_bytes(&self.path), read_bytes(other)) {
+            (Ok(Some(ours)), Ok(Some(theirs))) => ours == theirs && ours.len() as u64 <= LONGEST_FILE,
+            _ => false,
+        }
+    }
+
+    fn copy_to(&self, path: &Path) -> std::io::Result<()> {
+        let mut copy = platform::temporary_file(self.folder(), &self.prefix, SUFFIX)?;
+        std::io::copy(&mut platform::open(&self.path)?, &mut copy)?;
+        platform::put_in_place(copy, path)
+    }
+
     /// Writes the content to a reserved temporary file, then renames the temporary file to the file's path.
     fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let mut file = self.reserved.pop().ok_or_else(|| std::io::Error::other("no space is reserved"))?;
+        let mut file = self.reserved.pop().ok_or_else(|| IoError::other("no space is reserved"))?;
+        let folder = self.opened.as_ref().ok_or_else(|| IoError::other("no folder is open"))?;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(bytes)?;
         file.as_file().set_len(bytes.len() as u64)?;
         file.as_file().sync_all()?;
-        file.persist(&self.path)?;
-        Ok(())
+        platform::replace_in(folder, file, &self.path)
     }
 
     fn reserve(&self) -> std::io::Result<NamedTempFile> {
@@ -124,7 +161,7 @@ impl AtomicFile {
             let modified = path.symlink_metadata().and_then(|meta| meta.modified());
             modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_WRITE))
         };
-        for name in file_names(self.folder()) {
+        for name in file_names(self.folder()).unwrap_or_default() {
             let path = self.folder().join(&name);
             let is_temporary = name.strip_suffix(SUFFIX).is_some_and(|name| name.starts_with(&self.prefix));
             if is_temporary && (!self.on_network || is_old(&path)) {
@@ -132,9 +169,10 @@ impl AtomicFile {
             }
         }
     }
+}
 
-    fn sync_folder(&self) -> Result<()> {
-        let folder = self.folder();
-        platform::sync_folder(folder).map_err(|error| cannot_write("sync the folder", folder, error))
-    }
+/// Makes a quarantined file private, because other users may have had permission to read it. Returns its path.
+pub(super) fn private(quarantined: PathBuf) -> String {
+    let _ = platform::make_private(&quarantined);
+    quarantined.display().to_string()
 }

@@ -14,12 +14,27 @@ pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 /// The size limit of a file. An encrypted record is in base64, which needs four bytes for three.
 pub(super) const LONGEST_FILE: u64 = LONGEST_RECORD / 3 * 4 + 64 * 1024;
 
-/// Returns the names of the files in a folder, sorted.
-pub(super) fn file_names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+/// Returns the names of the files in a folder, sorted. A missing folder has no files.
+pub(super) fn file_names(folder: &Path) -> Result<Vec<String>> {
+    let names = || -> std::io::Result<Vec<_>> {
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+    };
+    let names = match names() {
+        Err(error) if is_absence(&error) => Vec::new(),
+        names => names.map_err(|error| cannot_read(folder, error))?,
+    };
+    let mut names: Vec<_> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
     names.sort();
-    names
+    Ok(names)
+}
+
+/// Whether a file or folder does not exist. One that cannot be examined, such as after a disk error, may exist.
+pub(super) fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| is_absence(&error))
+}
+
+fn is_absence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory)
 }
 
 /// Reads a file that this user owns, without following symbolic links. Reads at most one byte more than

@@ -1,20 +1,19 @@
 //! Stores a provider's grant in the login file of the service's own tools, and the other data in a record file.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::atomic_file::AtomicFile;
-use super::bytes::{cannot_write, read_bytes};
+use super::atomic_file::{AtomicFile, private};
+use super::bytes::{cannot_write, is_missing, read_bytes};
 use super::filesystem::Filesystem;
 use super::lock::{Attempt, lock};
 use crate::platform::{self, Version};
 use crate::{
-    Context, Error, FileLogin, InvalidLoginFile, Loaded, Locked, Locking, LoginFile, Provider, Record,
+    Context, Error, FileLogin, InvalidLoginFile, Loaded, Locked, Locking, LoginFile, Phase, Provider, Record,
     Result, Secret, Store, StoreAbout, sanitize,
 };
 
@@ -40,6 +39,10 @@ struct Join {
 enum Found {
     /// The login file is missing, or contains no login.
     Nothing,
+    /// The login file's folder is missing. It may be on an unmounted disk, so this is no logout.
+    NoFolder,
+    /// The login file cannot be read, such as after a disk error. It may contain a login.
+    Fault(Error),
     /// A login that the broker can use.
     Login(FileLogin),
     /// The content of another program's login file that the broker cannot use. `why` is the reason; `torn` means incomplete.
@@ -62,7 +65,13 @@ impl Store for ExternalLoginStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
         // A save writes the login file before the record. Reading in the opposite order never misses the newest login.
         let record = self.records.peek(provider)?;
-        Ok(self.join.join(provider, record, &self.join.read_file().found))
+        let found = self.join.read_file().found;
+        let joined = self.join.join(provider, record, &found);
+        match found {
+            // A stored token is used as long as it is valid.
+            Found::Fault(error) if !self.join.has_valid_token(&joined) => Err(error),
+            _ => Ok(joined),
+        }
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
@@ -73,17 +82,19 @@ impl Store for ExternalLoginStore {
         let path = self.join.file.path();
         let folder = path.parent().unwrap_or(path);
         // Brokers with different state folders may share the login file, so the login file has its own lock.
-        let attempt = folder.is_dir().then(|| lock(&folder.join(LOCK))).transpose().map_err(hinted)?;
-        let lock = match attempt {
+        let has_folder = !is_missing(folder);
+        let attempt = has_folder.then(|| lock(&folder.join(LOCK))).transpose().map_err(hinted)?;
+        let (lock, opened) = match attempt {
             Some(Attempt::Busy(holder)) => return Ok(Locking::Busy(holder)),
-            Some(Attempt::Taken(lock)) => Some(lock),
-            Some(Attempt::Unsupported) | None => None,
+            Some(Attempt::Taken(lock)) => (Some(lock.file), Some(lock.folder)),
+            Some(Attempt::Unsupported) | None => (None, None),
         };
         let prefix = format!(".{}.", path.file_name().unwrap_or_default().display());
+        let is_network = Filesystem::of(folder).is_network;
         Ok(Locking::Taken(Box::new(LockedExternalLogin {
             records,
             _lock: lock,
-            login_file: AtomicFile::new(path.to_owned(), prefix, Filesystem::of(folder).is_network),
+            login_file: AtomicFile::new(path.to_owned(), prefix, is_network, opened),
             join: self.join.clone(),
             provider: provider.to_owned(),
             content: FileContent { found: Found::Nothing, bytes: None, version: None },
@@ -129,6 +140,7 @@ impl Locked for LockedExternalLogin {
             self.content = self.join.read_file();
         }
         self.known = grant(&self.content.found).cloned();
+        self.content.check()?;
         Ok(self.join.join(&self.provider, self.records.load().await?, &self.content.found))
     }
 
@@ -172,6 +184,7 @@ impl Locked for LockedExternalLogin {
 
     async fn forget(&mut self) -> Result<Option<String>> {
         self.content = self.join.read_file();
+        self.content.check()?;
         let kept = match &self.content.found {
             Found::Other { why, .. } => Some(why.clone()),
             _ if self.is_theirs() => Some("contains another login".to_owned()),
@@ -203,9 +216,7 @@ impl LockedExternalLogin {
     fn is_theirs(&self) -> bool {
         match (&self.known, grant(&self.content.found)) {
             (known, Some(stored)) => known.as_ref().is_none_or(|known| !known.same_as(stored)),
-            (known, None) => {
-                known.is_some() && matches!(self.content.found, Found::Nothing) && self.join.folder_exists()
-            }
+            (known, None) => known.is_some() && matches!(self.content.found, Found::Nothing),
         }
     }
 
@@ -236,7 +247,7 @@ impl LockedExternalLogin {
             // Stores no file version, so that the next save reads the login file again.
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
-        Ok(quarantined.or(self.save_record(record).await?))
+        Ok(quarantined.map(private).or(self.save_record(record).await?))
     }
 
     /// Saves the record without the refresh token, because the login file contains the refresh token.
@@ -261,13 +272,19 @@ impl LockedExternalLogin {
     }
 }
 
+impl FileContent {
+    /// Fails if the login file could not be read.
+    fn check(&self) -> Result<()> {
+        match &self.found {
+            Found::Fault(error) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Join {
     fn path(&self) -> String {
         self.file.path().display().to_string()
-    }
-
-    fn folder_exists(&self) -> bool {
-        self.file.path().parent().is_some_and(Path::is_dir)
     }
 
     fn read_file(&self) -> FileContent {
@@ -275,6 +292,7 @@ impl Join {
         let version = Version::of(self.file.path());
         let bytes = read_bytes(self.file.path());
         let found = match &bytes {
+            Ok(None) if self.file.path().parent().is_some_and(is_missing) => Found::NoFolder,
             Ok(None) => Found::Nothing,
             Ok(Some(bytes)) => match self.file.read(bytes) {
                 Ok(login) if login.is_empty() => Found::Nothing,
@@ -284,7 +302,13 @@ impl Join {
                 }
                 Err(InvalidLoginFile::Other(why)) => Found::Other { why, torn: false },
             },
-            Err(error) => Found::Other { why: format!("cannot be read: {}", error.message()), torn: false },
+            // A symbolic link, for example, is no login of the service's own tools.
+            Err(error) if self.file.path().symlink_metadata().is_ok_and(|meta| !meta.is_file()) => {
+                Found::Other { why: format!("cannot be read: {}", error.message()), torn: false }
+            }
+            Err(error) => Found::Fault(
+                error.clone().with_hint("check the disk and the permissions of the file, then try again"),
+            ),
         };
         FileContent { found, bytes: bytes.ok().flatten(), version }
     }
@@ -292,10 +316,16 @@ impl Join {
     /// Whether the login file may contain a login of another issuer, or content that is not a login.
     fn is_foreign(&self, found: &Found, record: &Record) -> bool {
         match found {
-            Found::Nothing => false,
-            Found::Other { .. } => true,
+            Found::Nothing | Found::NoFolder => false,
+            Found::Other { .. } | Found::Fault(_) => true,
             Found::Login(login) => login.unproven.is_some() && !record.knows(&self.path(), login),
         }
+    }
+
+    fn has_valid_token(&self, loaded: &Loaded) -> bool {
+        let (Loaded::Record(record) | Loaded::FromFallback(record)) = loaded else { return false };
+        let now = self.context.now();
+        record.tokens().any(|(_, token)| token.window().phase(now) != Phase::Expired)
     }
 
     /// Combines a loaded record with the login from the login file.
@@ -304,7 +334,9 @@ impl Join {
         let (issuer, account) = (self.provider.issuer(), self.provider.account());
         let empty = || Box::new(Record::new(provider, issuer.clone()));
         let (mut record, in_fallback) = match (loaded, found) {
-            (loaded @ (Loaded::Nothing | Loaded::Unreadable(_)), Found::Nothing) => return loaded,
+            (loaded @ (Loaded::Nothing | Loaded::Unreadable(_)), Found::Nothing | Found::NoFolder) => {
+                return loaded;
+            }
             (Loaded::Nothing | Loaded::Unreadable(_), _) => (empty(), false),
             (Loaded::Record(record), _) => (record, false),
             (Loaded::FromFallback(record), _) => (record, true),
@@ -312,11 +344,13 @@ impl Join {
         *record = record.of_issuer(issuer, account, now);
         let path = self.path();
         match found {
-            // A missing folder may be on an unmounted disk, so the broker does not treat this as a logout.
-            Found::Nothing if record.is_external() && !self.folder_exists() => {
+            Found::NoFolder if record.is_external() => {
                 record.set_file_unusable(&path, "cannot be read: the login file's folder does not exist");
             }
-            Found::Nothing => record.join(&path, None, now),
+            Found::Nothing | Found::NoFolder => record.join(&path, None, now),
+            Found::Fault(error) => {
+                record.set_file_unusable(&path, &format!("cannot be read: {}", error.message()))
+            }
             Found::Other { why, .. } => record.set_file_unusable(&path, why),
             Found::Login(login) => match &login.unproven {
                 Some(why) if !record.knows(&path, login) => record.set_file_unusable(&path, why),
@@ -330,7 +364,7 @@ impl Join {
 fn grant(found: &Found) -> Option<&Secret> {
     match found {
         Found::Login(login) => login.refresh_token.as_ref(),
-        Found::Nothing | Found::Other { .. } => None,
+        Found::Nothing | Found::NoFolder | Found::Other { .. } | Found::Fault(_) => None,
     }
 }
 

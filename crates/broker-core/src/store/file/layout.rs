@@ -39,12 +39,18 @@ impl StoreLayout {
         self.sealer()?.configured().map(str::to_owned)
     }
 
-    /// Returns the record from the state folder, or a newer copy from the user's runtime folder.
+    /// Returns the record from the state folder, or a newer copy from the user's runtime folder. A copy of a record that
+    /// was removed, such as by a logout, is never newer than the record that was created later.
     pub(super) fn newest(&self, provider: &str) -> Result<Found> {
         let own = read(&self.record_path(provider), provider, self.sealer());
-        let Some((other, sealed_with)) = self.fallback.read(provider, self.sealer())? else { return own };
-        match own {
-            Ok(Found { loaded: Loaded::Record(ref record), .. }) if record.age() > other.age() => own,
+        let own_record = match &own {
+            Ok(Found { loaded: Loaded::Record(record), .. }) => Some(record.as_ref()),
+            _ => None,
+        };
+        let newest = self.fallback.read(provider, self.sealer(), own_record)?;
+        let Some((other, sealed_with)) = newest else { return own };
+        match own_record {
+            Some(record) if record.age() > other.age() => own,
             _ => Ok(Found { loaded: Loaded::FromFallback(other), sealed_with }),
         }
     }

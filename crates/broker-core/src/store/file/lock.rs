@@ -6,10 +6,17 @@ use std::path::Path;
 
 use super::bytes::{cannot_open_lock, cannot_write};
 use crate::Result;
-use crate::platform::{self, Version};
+use crate::platform::{self, Folder};
+
+/// A lock file that this process has locked. Dropping the value releases the lock.
+pub(super) struct Lock {
+    pub(super) file: File,
+    /// The folder that contains the lock file.
+    pub(super) folder: Folder,
+}
 
 pub(super) enum Attempt {
-    Taken(File),
+    Taken(Lock),
     /// Another process has the lock. The text describes that process, if known.
     Busy(Option<String>),
     /// The file system of the lock file does not support locks.
@@ -24,13 +31,18 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
         Err(TryLockError::Error(error)) if platform::has_no_locks(&error) => return Ok(Attempt::Unsupported),
         Err(TryLockError::Error(error)) => return Err(cannot_write("lock", path, error)),
     }
-    // A cleanup program may have removed the lock file before it was locked. Other processes then lock a new file.
-    if !Version::is_at(path, &lock) {
+    let folder_path = path.parent().unwrap_or(path);
+    let folder =
+        Folder::open(folder_path).map_err(|error| cannot_write("open the folder", folder_path, error))?;
+    // A cleanup program may have removed the lock file before it was locked, or another folder was put at the path.
+    // Other processes then lock a new file.
+    let is_there = folder.contains(path.file_name().unwrap_or_default(), &lock);
+    if !is_there.map_err(|error| cannot_write("lock", path, error))? {
         return Ok(Attempt::Busy(None));
     }
     // The text in the lock file only tells waiting processes who has the lock, so a failed write is ignored.
     let _ = platform::note_in_lock(&lock, &format!("{} {}", std::process::id(), platform::host_name()));
-    Ok(Attempt::Taken(lock))
+    Ok(Attempt::Taken(Lock { file: lock, folder }))
 }
 
 /// Returns the process that has the lock, from the kernel or, for a process on another host, from the lock file's text.

@@ -1,14 +1,16 @@
 //! Replaces a record file while this process has the record's lock.
 
 use std::fs::File;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::atomic_file::AtomicFile;
+use super::atomic_file::{AtomicFile, private};
 use super::layout::StoreLayout;
-use super::read::read;
+use super::read::{parse, read};
 use super::sealed::{no_sealer, not_json};
+use crate::platform::Folder;
 use crate::{Error, ErrorCode, Loaded, Locked, Migrated, Record, Result, zeroizing};
 
 /// A record file that this process has locked.
@@ -25,9 +27,10 @@ pub(super) struct LockedFile {
 }
 
 impl LockedFile {
-    pub(super) fn new(layout: StoreLayout, provider: &str, locks: Vec<File>) -> Self {
+    pub(super) fn new(layout: StoreLayout, provider: &str, locks: Vec<File>, folder: Option<Folder>) -> Self {
         let is_network = layout.filesystem().is_network;
-        let file = AtomicFile::new(layout.record_path(provider), format!(".{provider}."), is_network);
+        let path = layout.record_path(provider);
+        let file = AtomicFile::new(path, format!(".{provider}."), is_network, folder);
         let (provider, sealed_with) = (provider.to_owned(), layout.configured());
         Self { _locks: locks, layout, file, provider, unreadable: false, sealed_with }
     }
@@ -39,9 +42,15 @@ impl LockedFile {
         }
     }
 
-    /// Returns the content of the record file, encrypted unless `with` is `None`.
+    /// Returns the content of the record file, encrypted unless `with` is `None`. Fails if the content cannot be read
+    /// again, such as metadata that is nested too deeply.
     fn bytes(&self, record: &Record, with: Option<&str>) -> Result<Zeroizing<Vec<u8>>> {
         let plain = zeroizing::json(record, true).map_err(not_json)?;
+        parse(&plain, &self.provider).map_err(|why| {
+            let message = format!("cannot save the record, because it could not be read again: it {why}");
+            Error::new(ErrorCode::StoreUnwritable, message)
+                .with_hint("the service or plugin returned data that is too long, or nested too deeply")
+        })?;
         match (with, self.layout.sealer()) {
             (None, _) => Ok(plain),
             (Some(with), Some(sealer)) => sealer.seal(with, &self.provider, &plain)?.bytes(),
@@ -74,17 +83,12 @@ impl LockedFile {
     }
 
     fn clear_fallback(&self) -> Result<()> {
-        self.layout.fallback.clear(&self.provider, self.layout.sealer()).map_err(|error| {
-            let message = format!("cannot remove the record in the runtime folder: {error}");
-            Error::new(ErrorCode::StoreUnwritable, message).with_source(error)
-        })
+        self.layout.fallback.clear(&self.provider, self.layout.sealer())
     }
 
-    fn quarantine_unreadable(&mut self) -> Result<Option<String>> {
-        if !std::mem::take(&mut self.unreadable) {
-            return Ok(None);
-        }
-        self.file.quarantine().inspect_err(|_| self.unreadable = true)
+    /// Copies an unreadable record file to quarantine, before a save or a logout.
+    fn quarantine_unreadable(&self) -> Result<Option<PathBuf>> {
+        if self.unreadable { self.file.quarantine() } else { Ok(None) }
     }
 }
 
@@ -123,11 +127,12 @@ impl Locked for LockedFile {
         self.file.probe(1)?;
         let quarantined = self.quarantine_unreadable()?;
         self.file.replace(&bytes)?;
+        self.unreadable = false;
         self.sealed_with = with;
         if let Err(error) = self.layout.fallback.clear(&self.provider, self.layout.sealer()) {
             tracing::warn!(%error, "cannot remove an older copy of the record from the runtime folder");
         }
-        Ok(quarantined)
+        Ok(quarantined.map(private))
     }
 
     async fn save_to_fallback(&mut self, record: &Record) -> Result<String> {
@@ -142,6 +147,8 @@ impl Locked for LockedFile {
     async fn forget(&mut self) -> Result<Option<String>> {
         let quarantined = self.quarantine_unreadable()?;
         self.clear_fallback()?;
-        self.file.remove().map(|()| quarantined)
+        self.file.remove()?;
+        self.unreadable = false;
+        Ok(quarantined.map(private))
     }
 }

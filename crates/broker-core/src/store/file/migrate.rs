@@ -33,19 +33,18 @@ pub enum Migrated {
 
 impl FileStore {
     /// Returns the names of all providers with a record in the state or runtime folder, whether configured or not.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        let mut names = self.with_suffix(".json");
-        names.extend(self.layout.fallback.names());
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = self.with_suffix(".json")?;
+        names.extend(self.layout.fallback.names()?);
         names.retain(|name| is_provider_name(name));
         names.sort();
         names.dedup();
-        names
+        Ok(names)
     }
 
     /// Returns the storage format of a provider's record without decryption; `None` if no record is stored.
     pub fn storage_format(&self, provider: &str) -> Result<Option<StorageFormat>> {
-        for path in self.layout.fallback.files(provider).chain([self.record_path(provider)]) {
+        for path in self.layout.fallback.files(provider)?.into_iter().chain([self.record_path(provider)]) {
             if let Some(bytes) = read_bytes(&path)? {
                 let sealed = Envelope::read(&bytes).map(|envelope| StorageFormat::Sealed(envelope.with));
                 return Ok(Some(sealed.unwrap_or(StorageFormat::Plain)));
@@ -79,7 +78,7 @@ impl FileStore {
     /// Locks all records and runs `work`. If another process has a lock, returns `None` without running `work`.
     pub fn while_idle<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
         let mut locks = Vec::new();
-        for provider in self.with_suffix(".lock").into_iter().filter(|name| is_provider_name(name)) {
+        for provider in self.with_suffix(".lock")?.into_iter().filter(|name| is_provider_name(name)) {
             match self.lock(&provider)? {
                 Ok(locked) => locks.push(locked),
                 Err(_) => return Ok(None),
@@ -91,13 +90,16 @@ impl FileStore {
     /// Returns the paths of quarantined files that are not encrypted and may contain plain-text secrets.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
-        let names = file_names(&self.layout.folder).into_iter().filter(|name| name.contains(".json.aside-"));
+        let names = file_names(&self.layout.folder)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|name| name.contains(".json.aside-"));
         let paths = names.map(|name| self.layout.folder.join(name));
         paths.filter(|path| Envelope::of_file(path).is_none()).collect()
     }
 
-    fn with_suffix(&self, suffix: &str) -> Vec<String> {
-        let files = file_names(&self.layout.folder).into_iter();
-        files.filter_map(|name| name.strip_suffix(suffix).map(str::to_owned)).collect()
+    fn with_suffix(&self, suffix: &str) -> Result<Vec<String>> {
+        let files = file_names(&self.layout.folder)?.into_iter();
+        Ok(files.filter_map(|name| name.strip_suffix(suffix).map(str::to_owned)).collect())
     }
 }

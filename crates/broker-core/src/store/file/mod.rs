@@ -126,10 +126,15 @@ impl FileStore {
             Attempt::Unsupported => Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?),
             Attempt::Taken(_) | Attempt::Busy(_) => on_host.and_then(Result::ok),
         };
-        let mut locks = Vec::new();
-        for attempt in on_host.into_iter().chain([in_folder]) {
+        let (mut locks, mut folder) = (Vec::new(), None);
+        for (attempt, is_in_folder) in
+            on_host.map(|lock| (lock, false)).into_iter().chain([(in_folder, true)])
+        {
             match attempt {
-                Attempt::Taken(lock) => locks.push(lock),
+                Attempt::Taken(lock) => {
+                    locks.push(lock.file);
+                    folder = Some(lock.folder).filter(|_| is_in_folder);
+                }
                 Attempt::Busy(holder) => return Ok(Err(holder)),
                 Attempt::Unsupported => {}
             }
@@ -140,7 +145,7 @@ impl FileStore {
                 "cannot lock the record: no file system of this host supports locks",
             ));
         }
-        Ok(Ok(LockedFile::new(self.layout.clone(), provider, locks)))
+        Ok(Ok(LockedFile::new(self.layout.clone(), provider, locks, folder)))
     }
 
     fn lock_on_host(&self, provider: &str) -> Result<Attempt> {

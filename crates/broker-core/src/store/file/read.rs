@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path, provider: &str, sealer: Option<&dyn Sealer>) -> 
     })
 }
 
-fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
+pub(super) fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
     if bytes.is_empty() {
         return Err("is empty".to_owned());
     }

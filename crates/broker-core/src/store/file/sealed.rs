@@ -83,7 +83,7 @@ impl Envelope {
     /// Reads an encrypted record from a file; `None` if the file contains something else.
     #[must_use]
     pub fn of_file(file: &Path) -> Option<Self> {
-        Some(Self::read(&read_bytes(file).ok().flatten()?)?.at(file))
+        Self::read_file(file).ok().flatten()
     }
 
     pub(super) fn at(self, file: &Path) -> Self {
@@ -95,13 +95,24 @@ impl Envelope {
         Ok(Zeroizing::new(bytes))
     }
 
-    /// Iterates over the encrypted records in a folder, including quarantined ones. Reads each file when needed.
-    pub fn all_in(folder: &Path) -> impl Iterator<Item = Self> {
+    /// Iterates over the encrypted records in a folder, including quarantined ones. Reads each file when needed. An
+    /// error means that a file, which may be an encrypted record, cannot be read.
+    pub fn all_in(folder: &Path) -> impl Iterator<Item = Result<Self>> {
         let is_record = |name: &String| {
             Path::new(name).extension() == Some("json".as_ref()) || name.contains(".json.aside-")
         };
-        let names = file_names(folder).into_iter().filter(is_record);
-        names.filter_map(|name| Self::of_file(&folder.join(name)))
+        let (names, fault) = match file_names(folder) {
+            Ok(names) => (names, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let files = names.into_iter().filter(is_record).map(|name| folder.join(name));
+        let read = files.filter_map(|file| Self::read_file(&file).transpose());
+        fault.map(Err).into_iter().chain(read)
+    }
+
+    fn read_file(file: &Path) -> Result<Option<Self>> {
+        let bytes = read_bytes(file)?;
+        Ok(bytes.and_then(|bytes| Some(Self::read(&bytes)?.at(file))))
     }
 }
 
