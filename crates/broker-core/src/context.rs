@@ -96,7 +96,7 @@ impl Context {
     /// Returns the current wall-clock time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        crate::bounds::limit(self.clock.now())
     }
 
     /// Returns when the operation began. A token that was issued later comes from this operation, or from an

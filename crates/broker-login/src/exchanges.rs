@@ -130,7 +130,7 @@ impl LoginProvider {
         };
         let lifetime = expiry.map(|at| at - response.sent_at).or(self.lifetime_of(request));
         let mut token = request.format.token_from(&response, &body, secret, lifetime);
-        self.warn_of_expiry(context, request, &body, &token);
+        self.warn_of_expiry(context, request, (&response, &body), &token);
         if !requested.scopes().is_empty() {
             token = token.with_scope(Some(requested.scopes().as_str().to_owned()));
         }
@@ -228,7 +228,7 @@ impl LoginProvider {
         let mut update = RecordUpdate::default();
         if let Some(token) = token {
             let token = request.format.token_from(response, body, token, self.lifetime_of(request));
-            self.warn_of_expiry(context, request, body, &token);
+            self.warn_of_expiry(context, request, (response, body), &token);
             update = update.and_token(&self.login_key, self.fingerprints.add_to(token, Map::new(), false));
         }
         Ok(match refresh_token {
@@ -241,9 +241,15 @@ impl LoginProvider {
         request.format.lifetime.or(self.lifetime)
     }
 
-    fn warn_of_expiry(&self, context: &Context, request: &Request, body: &Value, token: &Token) {
+    fn warn_of_expiry(
+        &self,
+        context: &Context,
+        request: &Request,
+        (response, body): (&HttpResponse, &Value),
+        token: &Token,
+    ) {
         let has_lifetime = self.lifetime_of(request).is_some();
-        if let Some(warning) = request.format.expiry_warning(body, token, has_lifetime) {
+        if let Some(warning) = request.format.expiry_warning(response, body, token, has_lifetime) {
             context.notify_after_save(format!("{}: {warning}", self.name));
         }
     }

@@ -1,10 +1,10 @@
 //! Reads responses of the service: the token, its expiry and errors, at configured paths.
 
 use broker_core::{
-    Claims, Error, ErrorCode, ExpiresAs, HttpResponse, Problem, Refusal, Secret, ServiceUrl, SettingsError,
-    Token, read_object, salvage, value_at,
+    Claims, Error, ErrorCode, ExpiresAs, Expiry, HttpResponse, Problem, Refusal, Secret, ServiceUrl,
+    SettingsError, Token, read_object, salvage, value_at,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use crate::table::{Role, Table};
@@ -16,7 +16,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 pub(crate) struct ResponseFormat {
     token: String,
     refresh_token: String,
-    expires: Option<(String, ExpiresAs)>,
+    expires: Option<(String, Option<ExpiresAs>)>,
     error: Option<String>,
     account: Option<String>,
     refused: Vec<u16>,
@@ -59,11 +59,10 @@ impl ResponseFormat {
             let why = format!("`expires_as` needs `{name}.expires`, the path of the expiry in the response");
             return Err(SettingsError::new(format!("{name}.expires_as"), why));
         }
-        let expires_as = table.expires_as.unwrap_or(ExpiresAs::Seconds);
         Ok(Self {
             token: table.token.unwrap_or_else(|| "access_token".to_owned()),
             refresh_token: table.refresh_token.unwrap_or_else(|| "refresh_token".to_owned()),
-            expires: table.expires.map(|path| (path, expires_as)),
+            expires: table.expires.map(|path| (path, table.expires_as)),
             error: table.error,
             account: table.account,
             refused: table.refused.0,
@@ -176,7 +175,7 @@ impl ResponseFormat {
         text_at(body, self.account.as_deref()?).map(str::to_owned)
     }
 
-    /// Creates the token. The expiry is read from the response, else from a JWT, else computed from `lifetime`.
+    /// Creates the token. It expires at the earliest of the response's expiry and that of a JWT, else after `lifetime`.
     pub(crate) fn token_from(
         &self,
         response: &HttpResponse,
@@ -184,24 +183,27 @@ impl ResponseFormat {
         secret: Secret,
         lifetime: Option<TimeDelta>,
     ) -> Token {
-        let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME);
-        let sent_at = response.sent_at;
-        match (self.expiry(body, sent_at), &self.expires) {
-            (Some(at), Some((_, ExpiresAs::Seconds))) => {
-                Token::from_response(response, secret, Some(at - sent_at), lifetime)
-            }
-            (Some(at), _) => Token::from_response(response, secret, None, lifetime).ending(at),
-            (None, _) => Token::from_response(response, secret, None, lifetime),
-        }
+        Token::from_response(
+            response,
+            secret,
+            self.expiry(body, response),
+            lifetime.unwrap_or(DEFAULT_LIFETIME),
+        )
     }
 
     /// Returns a warning if the response lacks the configured expiry. `has_lifetime` is whether a lifetime is
     /// configured.
-    pub(crate) fn expiry_warning(&self, body: &Value, token: &Token, has_lifetime: bool) -> Option<String> {
+    pub(crate) fn expiry_warning(
+        &self,
+        response: &HttpResponse,
+        body: &Value,
+        token: &Token,
+        has_lifetime: bool,
+    ) -> Option<String> {
         let (path, _) = self.expires.as_ref()?;
-        let is_stated = value_at(body, path).is_some_and(|value| !value.is_null());
+        let is_stated = value_at(body, path).is_some_and(|value| !Expiry::is_unstated(value));
         let is_known = !is_stated && (has_lifetime || Claims::read(token.secret()).is_some());
-        if is_known || self.expiry(body, token.issued_at()).is_some() {
+        if is_known || !self.expiry(body, response).is_empty() {
             return None;
         }
         let format = "; the broker assumes that the token expires at %F %H:%M UTC";
@@ -216,9 +218,15 @@ impl ResponseFormat {
         })
     }
 
-    fn expiry(&self, body: &Value, sent_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let (path, format) = self.expires.as_ref()?;
-        format.read(value_at(body, path)?, sent_at)
+    /// Returns the expiries at the configured path, or in the usual fields beside the token.
+    fn expiry(&self, body: &Value, response: &HttpResponse) -> Vec<Expiry> {
+        let now = response.date().unwrap_or(response.sent_at);
+        let Some((path, format)) = &self.expires else { return Expiry::beside(&self.token, body, now) };
+        let read = |value| match format {
+            Some(format) => format.read(value),
+            None => Expiry::read(path, value, now),
+        };
+        value_at(body, path).and_then(read).into_iter().collect()
     }
 
     /// Returns the other fields of the JSON object that contains the token, for the token's details.

@@ -1,8 +1,8 @@
 //! The response of a token endpoint (RFC 6749 section 5.1).
 
 use broker_core::{
-    Error, ErrorCode, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object,
-    salvage, seconds, value_at,
+    Error, ErrorCode, Expiry, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token,
+    read_object, salvage, value_at,
 };
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,16 @@ impl AnswerFields {
         STANDARD.into_iter().zip(paths).find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
     }
 
+    /// Returns the expiries at the configured path, or in the usual fields.
+    fn expiry(&self, answer: &Value, response: &HttpResponse) -> Vec<Expiry> {
+        let now = response.date().unwrap_or(response.sent_at);
+        if self.expires_in == STANDARD[2] {
+            return Expiry::beside(&self.access_token, answer, now);
+        }
+        let value = value_at(answer, &self.expires_in);
+        value.and_then(|value| Expiry::read(&self.expires_in, value, now)).into_iter().collect()
+    }
+
     /// Returns the refresh token of a response that may be malformed JSON: see [`salvage`].
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         salvage(response, &self.refresh_token).or_else(|| {
@@ -47,6 +57,14 @@ impl AnswerFields {
             text_at(&Value::Object(whole), &self.refresh_token).map(Secret::new)
         })
     }
+}
+
+/// The lifetime of a token if neither the response nor a JWT contains an expiry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DefaultLifetime {
+    Always(TimeDelta),
+    /// If the response has no refresh token, the token is used until the service rejects it.
+    IfRenewable(TimeDelta),
 }
 
 /// The tokens in a response of a token endpoint.
@@ -61,12 +79,12 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
-    /// Reads a token response. `expires_in` may be a number, a text or missing: see [`Token::from_response`].
+    /// Reads a token response. The expiry may have any format and any usual name: see [`Expiry::read`].
     pub(crate) fn read(
         response: &HttpResponse,
         from: &ServiceUrl,
         secrets: &[&Secret],
-        default_lifetime: TimeDelta,
+        default_lifetime: DefaultLifetime,
         fields: &AnswerFields,
     ) -> Result<Self, Problem> {
         let answer = Value::Object(read_object(response, from, secrets)?);
@@ -78,11 +96,14 @@ impl TokenAnswer {
             };
             return Err(Problem::Transient(Error::new(ErrorCode::BadResponse, message)));
         };
-        let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);
-        let token = Token::from_response(response, access_token, expires_in, default_lifetime)
+        let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
+        let lifetime = match default_lifetime {
+            DefaultLifetime::Always(lifetime) => Some(lifetime),
+            DefaultLifetime::IfRenewable(lifetime) => refresh_token.is_some().then_some(lifetime),
+        };
+        let token = Token::from_response(response, access_token, fields.expiry(&answer, response), lifetime)
             .with_type(text_at(&answer, &fields.token_type).unwrap_or("Bearer"))
             .with_scope(text_at(&answer, &fields.scope).map(str::to_owned));
-        let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
         Ok(Self { token, refresh_token, id_token })
     }
 

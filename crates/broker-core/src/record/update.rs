@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Grant, Record};
+use crate::bounds::is_shallow;
 use crate::{HttpResponse, Lifetime, Problem, ScopeKey, Secret, Token, salvage};
 
 /// The changes that one exchange makes to a record. The broker saves them before it uses the new tokens.
@@ -92,9 +93,13 @@ impl RecordUpdate {
     }
 
     /// Adds metadata to the update: a value that is not secret, such as a discovered endpoint. See
-    /// [`Record::metadata`].
+    /// [`Record::metadata`]. Ignores a value with more than 64 levels of lists and objects.
     pub fn and_metadata(mut self, key: &'static str, value: Value) -> Self {
-        self.metadata.push((key, value));
+        if is_shallow(&value) {
+            self.metadata.push((key, value));
+        } else {
+            tracing::warn!(key, "the metadata is nested too deeply, and is not stored");
+        }
         self
     }
 

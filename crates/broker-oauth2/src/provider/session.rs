@@ -75,6 +75,8 @@ impl<'a> Session<'a> {
             Credential::Key(key) => ClientAuth::Key(id, key),
         };
         let default_life = config.life.map_or(DEFAULT_LIFETIME, |life| life.0);
-        TokenEndpoint { url: &self.token_url, client, default_life, answer: config.fields.as_ref() }
+        let is_life_assumed = config.life.is_none() && !self.provider.has_password();
+        let answer = config.fields.as_ref();
+        TokenEndpoint { url: &self.token_url, client, default_life, is_life_assumed, answer }
     }
 }
