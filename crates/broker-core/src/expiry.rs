@@ -70,7 +70,8 @@ impl Expiry {
         if let Some(number) = number(value) {
             return Some(Self::of_number(plain(name), number, now));
         }
-        let text = value.as_str()?.trim();
+        // gcloud prints a time as an object.
+        let text = value.as_str().or_else(|| value.get("datetime")?.as_str())?.trim();
         time(text).map(bounds::limit).map(Self::At).or_else(|| duration(text).map(Self::In))
     }
 
@@ -159,7 +160,7 @@ fn duration(text: &str) -> Option<TimeDelta> {
 
 /// Reads a time, a date, or an HTTP date (RFC 9110 section 5.6.7).
 fn time(text: &str) -> Option<DateTime<Utc>> {
-    let spaces = [(" UTC", "Z"), (" GMT", "Z"), (" +", "+"), (" -", "-")];
+    let spaces = [(" UTC", "Z"), (" GMT", "Z"), ("UTC", "Z"), (" +", "+"), (" -", "-")];
     let http_date = DateTime::parse_from_rfc2822(text).ok();
     let text = spaces.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
     let text = text.replacen(' ', "T", 1);

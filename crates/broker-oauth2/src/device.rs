@@ -141,7 +141,7 @@ impl Pending {
     /// and 429).
     fn read(&mut self, token: &TokenEndpoint<'_>, response: &HttpResponse) -> Result<Poll> {
         self.fault = None;
-        let (code, reason, fault) = match token.read(response, &[&self.device_code]) {
+        let (code, reason, fault) = match token.read_granted(response, &[&self.device_code]) {
             Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.

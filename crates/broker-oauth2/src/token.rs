@@ -178,6 +178,19 @@ impl<'a> TokenEndpoint<'a> {
         self.read_with(response, sent, DefaultLifetime::Always(self.default_life))
     }
 
+    /// Like [`TokenEndpoint::read`], for the response to a user's login.
+    pub(crate) fn read_granted(
+        &self,
+        response: &HttpResponse,
+        sent: &[&Secret],
+    ) -> Result<TokenAnswer, Problem> {
+        let default_life = match self.is_life_assumed {
+            true => DefaultLifetime::IfRenewable(self.default_life),
+            false => DefaultLifetime::Always(self.default_life),
+        };
+        self.read_with(response, sent, default_life)
+    }
+
     fn read_with(
         &self,
         response: &HttpResponse,
@@ -191,11 +204,7 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Reads the token response to a login. Returns only the refresh token if the response is malformed.
     pub(crate) fn read_login(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<Approved, Problem> {
-        let default_life = match self.is_life_assumed {
-            true => DefaultLifetime::IfRenewable(self.default_life),
-            false => DefaultLifetime::Always(self.default_life),
-        };
-        match self.read_with(response, sent, default_life) {
+        match self.read_granted(response, sent) {
             Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
             Err(problem) => match self.salvaged_refresh_token(response) {
                 Some(refresh_token) => {
