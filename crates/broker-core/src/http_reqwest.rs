@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -117,6 +117,11 @@ fn tls(roots: bool) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> 
 #[async_trait]
 impl Http for ReqwestHttp {
     async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        // The TLS library panics if the clock says a year before 1970.
+        if SystemTime::now() < SystemTime::UNIX_EPOCH && request.url.as_str().starts_with("https:") {
+            let what = "this machine's clock says a year before 1970: set the clock".to_owned();
+            return Err(HttpFault { sent: RequestSent::No, code: ErrorCode::TlsUntrusted, what });
+        }
         let mut exchange = pin!(self.exchange(request));
         if let Ok(answered) = tokio::time::timeout(timeout, &mut exchange).await {
             return answered;

@@ -148,7 +148,7 @@ impl Provider for LoginProvider {
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
         // If the login's token expires before the mint request starts, the broker must refresh the login's token first.
-        self.mint_inputs(record, request, now + EXCHANGE_DELAY).is_none()
+        self.mint_inputs(record, request, broker_core::later(now, EXCHANGE_DELAY)).is_none()
             && self.requests.refresh.is_some()
             && record.usable_grant().is_some()
     }

@@ -103,7 +103,7 @@ impl DeviceFlow<'_> {
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
         Ok(Pending {
             device_code,
-            expires_at: response.sent_at.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            expires_at: broker_core::later(response.sent_at, lifetime),
             interval: interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(Duration::from_secs(1))),
             timeouts: 0,
             fault: None,
