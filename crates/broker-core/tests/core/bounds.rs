@@ -45,9 +45,15 @@ fn full_record(now: DateTime<Utc>) -> Value {
     })
 }
 
-/// Runs the broker's operations with this record. Each operation uses a new broker, which reads the record from disk.
 async fn use_record(record: &Value, case: &str) {
+    use_record_after(TimeDelta::zero(), record, case).await;
+}
+
+/// Runs the broker's operations with this record after a change of the clock. Each operation uses a new broker, which
+/// reads the record from disk.
+async fn use_record_after(change: TimeDelta, record: &Value, case: &str) {
     let world = World::new();
+    world.clock.advance(change);
     let provider = || Scripted::numbered(TimeDelta::hours(1));
     std::fs::create_dir_all(world.record_path().parent().expect("a folder")).expect("a folder");
     std::fs::write(world.record_path(), record.to_string()).expect("a record");
@@ -105,6 +111,14 @@ async fn extreme_times_in_a_record_cause_no_panic() {
                 use_record(&record, &format!("{path} = {time}")).await;
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn clock_at_the_ends_of_the_calendar_causes_no_panic() {
+    let record = full_record(World::new().clock.now());
+    for years in [-10_000, -2026, -100, -57, 57, 7_973, 10_000] {
+        use_record_after(TimeDelta::days(years * 365), &record, &format!("{years} years")).await;
     }
 }
 
