@@ -74,8 +74,7 @@ struct Inner {
 }
 
 impl Token {
-    /// Creates a bearer token. Both times are by this machine's clock. Removes white space around the secret, and the
-    /// word `Bearer` before it.
+    /// Creates a bearer token. Both times are by this machine's clock. Removes a word `Bearer` before the secret.
     #[must_use]
     pub fn new(secret: Secret, issued_at: DateTime<Utc>, expires_at: Option<DateTime<Utc>>) -> Self {
         Self(Arc::new(Inner {
@@ -93,15 +92,13 @@ impl Token {
         }))
     }
 
-    /// Removes white space around a token, and one word `Bearer` before it, which belongs to the HTTP header.
+    /// Removes one word `Bearer` before a token, which belongs to the HTTP header, and the white space around it.
     #[must_use]
     pub fn bare(secret: Secret) -> Secret {
-        let text = secret.expose().trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-        let token = match text.split_once(char::is_whitespace) {
-            Some((word, token)) if word.eq_ignore_ascii_case(BEARER) => token.trim_start(),
-            _ => text,
-        };
-        if token.len() == secret.expose().len() { secret } else { Secret::new(token) }
+        match secret.expose().trim().split_once(char::is_whitespace) {
+            Some((word, token)) if word.eq_ignore_ascii_case(BEARER) => Secret::new(token.trim_start()),
+            _ => secret,
+        }
     }
 
     /// Creates a bearer token from a response. The token expires at the earliest of the `stated` expiries and the JWT's

@@ -89,7 +89,8 @@ impl TokenAnswer {
     ) -> Result<Self, Problem> {
         let answer = Value::Object(read_object(response, from, secrets)?);
         let secret = |path: &str| text_at(&answer, path).map(Secret::new);
-        let Some(access_token) = secret(&fields.access_token) else {
+        let access_token = secret(&fields.access_token).map(Token::bare);
+        let Some(access_token) = access_token.filter(|token| !token.expose().is_empty()) else {
             let message = match fields.access_token.as_str() {
                 "access_token" => format!("the response of {from} has no access token"),
                 path => format!("the response of {from} has no token at `{path}` (`fields.access_token`)"),

@@ -185,7 +185,7 @@ impl Operation {
         let now = self.context.now();
         let (invalid, expired) = (update.take_invalid(), update.take_expired(now));
         if invalid {
-            let message = "the new token contains control characters and cannot be used";
+            let message = "the new token is empty or contains control characters";
             return Some(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
         }
         Some(self.expired(&expired?, now))

@@ -126,10 +126,13 @@ impl RecordUpdate {
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
-    /// Removes new tokens with control characters, which could inject HTTP headers. Returns whether a token was
-    /// removed.
+    /// Removes new tokens that are empty or have control characters, which could inject HTTP headers. Returns whether a
+    /// token was removed.
     pub(crate) fn take_invalid(&mut self) -> bool {
-        let invalid = |(_, token): &mut (_, Token)| token.secret().expose().contains(char::is_control);
+        let invalid = |(_, token): &mut (_, Token)| {
+            let text = token.secret().expose();
+            text.is_empty() || text.contains(char::is_control)
+        };
         self.tokens.extract_if(.., invalid).count() > 0
     }
 

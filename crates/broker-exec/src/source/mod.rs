@@ -138,7 +138,7 @@ impl Source {
             Protocol::Kubectl => kubectl::parse(text, now),
             Protocol::Cargo => cargo::parse(text, &self.program.name())?,
             Protocol::Text | Protocol::Broker => {
-                let line = Token::bare(Secret::new(text.lines().next().unwrap_or_default()));
+                let line = Token::bare(Secret::new(text.lines().next().unwrap_or_default().trim()));
                 // A token contains no whitespace and is not a web page.
                 let is_token =
                     !line.expose().starts_with('<') && !line.expose().contains(char::is_whitespace);
