@@ -15,12 +15,13 @@ pub enum Expiry {
 }
 
 /// Field names for an expiry, in lower case and without separators: `expires_in`, `expiresIn`, `expires-in`.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 24] = [
     "expiresin",
     "expiresat",
     "expireson",
     "expires",
     "expiry",
+    "expirydate",
     "expirytime",
     "expiration",
     "expirationtime",
@@ -30,10 +31,12 @@ const NAMES: [&str; 21] = [
     "exp",
     "tokenexpiry",
     "tokenexpiration",
+    "tokenexpirationtime",
     "tokenexpiresin",
     "tokenexpiresat",
     "accesstokenexpiresin",
     "accesstokenexpiresat",
+    "validto",
     "validuntil",
     "leaseduration",
     "ttl",
@@ -45,17 +48,19 @@ const LIFETIMES: [&str; 6] = ["in", "seconds", "secs", "ttl", "lifetime", "durat
 /// A smaller number is a lifetime: as a time, it would be before March 1973.
 const FIRST_EPOCH: f64 = 1e8;
 
-/// Formats with a time zone: RFC 3339 and its variants, and two of Azure's managed identities.
-const ZONED: [&str; 5] = [
+/// Formats with a time zone: RFC 3339 and its variants, two of Azure's managed identities, and an old HTTP date. `T`
+/// replaces the first space.
+const ZONED: [&str; 6] = [
     "%Y-%m-%dT%H:%M:%S%.f%#z",
     "%Y-%m-%dT%H:%M%#z",
     "%Y%m%dT%H%M%S%#z",
     "%m/%d/%YT%H:%M:%S%#z",
     "%m/%d/%YT%I:%M:%S %p%#z",
+    "%A,T%d-%b-%y %H:%M:%S%#z",
 ];
 
 /// Formats without a time zone, which means UTC.
-const UNZONED: [&str; 2] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
+const UNZONED: [&str; 3] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%aT%b %e %H:%M:%S %Y"];
 
 impl Expiry {
     /// Reads an expiry from the field `name`; `None` if its format is unknown, or if it states no expiry
@@ -150,8 +155,10 @@ fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Reads `3600s`, `3600.5s` or `1h 30m`.
+/// Reads `3600s`, `3600.5s`, `1h 30m` or `PT1H30M` (ISO 8601).
 fn duration(text: &str) -> Option<TimeDelta> {
+    let iso = text.strip_prefix("PT").map(str::to_ascii_lowercase);
+    let text = iso.as_deref().unwrap_or(text);
     let seconds = text.strip_suffix('s').and_then(|number| number.trim().parse().ok());
     let number = seconds.filter(|number: &f64| number.is_finite());
     let other = || Some(humantime::parse_duration(text).ok()?.as_secs_f64());

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::LoginProvider;
 use crate::mint::MintOptions;
 use crate::request::Request;
-use crate::response::has_no_object;
+use crate::response::{DEFAULT_LIFETIME, has_no_object};
 use crate::template::Values;
 
 pub(crate) struct Credentials<'a> {
@@ -129,6 +129,7 @@ impl LoginProvider {
             return failed(request.format.missing_token(&request.sample));
         };
         let lifetime = expiry.map(|at| at - response.sent_at).or(self.lifetime_of(request));
+        let lifetime = lifetime.or(Some(DEFAULT_LIFETIME));
         let mut token = request.format.token_from(&response, &body, secret, lifetime);
         self.warn_of_expiry(context, request, (&response, &body), &token);
         if !requested.scopes().is_empty() {
@@ -227,7 +228,10 @@ impl LoginProvider {
         }
         let mut update = RecordUpdate::default();
         if let Some(token) = token {
-            let token = request.format.token_from(response, body, token, self.lifetime_of(request));
+            // A login that only the user can repeat lasts until the service rejects its token.
+            let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
+            let lifetime = self.lifetime_of(request).or(is_renewable.then_some(DEFAULT_LIFETIME));
+            let token = request.format.token_from(response, body, token, lifetime);
             self.warn_of_expiry(context, request, (response, body), &token);
             update = update.and_token(&self.login_key, self.fingerprints.add_to(token, Map::new(), false));
         }

@@ -237,7 +237,7 @@ impl LoginProvider {
     }
 
     /// Whether the configuration contains all values that a login needs, so that no prompt is needed.
-    fn logs_in_automatically(&self) -> bool {
+    pub(crate) fn logs_in_automatically(&self) -> bool {
         let login = &self.requests.login;
         (!login.needs_username() || self.username.is_some())
             && (!login.needs_password() || self.password.is_some())

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::table::{Role, Table};
 
 /// The lifetime of a token if neither the response, a JWT nor the configuration contains one.
-const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
 /// The paths of the token and other values in a response, and the errors that are permanent.
 pub(crate) struct ResponseFormat {
@@ -176,6 +176,7 @@ impl ResponseFormat {
     }
 
     /// Creates the token. It expires at the earliest of the response's expiry and that of a JWT, else after `lifetime`.
+    /// Without any of them, it does not expire.
     pub(crate) fn token_from(
         &self,
         response: &HttpResponse,
@@ -183,12 +184,7 @@ impl ResponseFormat {
         secret: Secret,
         lifetime: Option<TimeDelta>,
     ) -> Token {
-        Token::from_response(
-            response,
-            secret,
-            self.expiry(body, response),
-            lifetime.unwrap_or(DEFAULT_LIFETIME),
-        )
+        Token::from_response(response, secret, self.expiry(body, response), lifetime)
     }
 
     /// Returns a warning if the response lacks the configured expiry. `has_lifetime` is whether a lifetime is
@@ -200,21 +196,27 @@ impl ResponseFormat {
         token: &Token,
         has_lifetime: bool,
     ) -> Option<String> {
-        let (path, _) = self.expires.as_ref()?;
+        let (path, format) = self.expires.as_ref()?;
         let is_stated = value_at(body, path).is_some_and(|value| !Expiry::is_unstated(value));
         let is_known = !is_stated && (has_lifetime || Claims::read(token.secret()).is_some());
         if is_known || !self.expiry(body, response).is_empty() {
             return None;
         }
-        let format = "; the broker assumes that the token expires at %F %H:%M UTC";
-        let assumed = token.expires_at().map_or_else(String::new, |at| at.format(format).to_string());
+        let text = "; the broker assumes that the token expires at %F %H:%M UTC";
+        let assumed = token.expires_at().map_or_else(String::new, |at| at.format(text).to_string());
         let name = self.name;
-        Some(if is_stated {
-            format!(
+        Some(match format {
+            _ if !is_stated => {
+                format!("the response has no expiry at the path set by `{name}.expires`{assumed}")
+            }
+            Some(_) => format!(
                 "the value at `{name}.expires` does not have the format set by `{name}.expires_as`{assumed}"
-            )
-        } else {
-            format!("the response has no expiry at the path set by `{name}.expires`{assumed}")
+            ),
+            None => {
+                format!(
+                    "the value at `{name}.expires` has an unknown format; set `{name}.expires_as`{assumed}"
+                )
+            }
         })
     }
 

@@ -105,6 +105,7 @@ async fn expired_token_of_a_service_is_an_error_without_a_clock_hint() {
         (json!({ "expires_in": -5 }), None, false),
         (json!({ "expires_in": -1e15 }), Some(0), false),
         (json!({ "expires_at": "2001-01-01" }), Some(1), false),
+        (json!({ "expires_at": "2001-01-01" }), Some(3600), false),
         (json!({ "expires_in": -5 }), Some(3600), true),
     ] {
         let lab = Lab::new();
