@@ -73,7 +73,7 @@ impl Expiry {
             return None;
         }
         if let Some(number) = number(value) {
-            return Some(Self::of_number(plain(name), number, now));
+            return Some(Self::of_number(&plain(name), number, now));
         }
         // gcloud prints a time as an object.
         let text = value.as_str().or_else(|| value.get("datetime")?.as_str())?.trim();
@@ -110,7 +110,7 @@ impl Expiry {
         }
     }
 
-    fn of_number(name: String, number: f64, now: DateTime<Utc>) -> Self {
+    fn of_number(name: &str, number: f64, now: DateTime<Utc>) -> Self {
         let lifetime = || Self::In(bounds::seconds(number));
         if number < FIRST_EPOCH {
             return lifetime();

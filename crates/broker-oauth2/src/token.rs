@@ -184,9 +184,10 @@ impl<'a> TokenEndpoint<'a> {
         response: &HttpResponse,
         sent: &[&Secret],
     ) -> Result<TokenAnswer, Problem> {
-        let default_life = match self.is_life_assumed {
-            true => DefaultLifetime::IfRenewable(self.default_life),
-            false => DefaultLifetime::Always(self.default_life),
+        let default_life = if self.is_life_assumed {
+            DefaultLifetime::IfRenewable(self.default_life)
+        } else {
+            DefaultLifetime::Always(self.default_life)
         };
         self.read_with(response, sent, default_life)
     }

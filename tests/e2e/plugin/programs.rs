@@ -38,7 +38,7 @@ fn first_line_of_plugin_text_output_is_the_token() {
     assert!((290..=300).contains(&lifetime("KANARIE-t\nuser: ada\n", text)), "five minutes by default");
     assert!((3500..=3600).contains(&lifetime("KANARIE-t\n", "speaks = \"text\"\nlife = \"1h\"")));
     assert!((290..=300).contains(&lifetime("\u{feff}KANARIE-t\n", text)), "a byte order mark");
-    for output in ["\n", "please log in first\n", "<html>\n"] {
+    for output in ["\n", "please log in first\n", "<html>\n", "{\"error\":1}\n"] {
         let _ = token(&printing(output, text), &[]).ends(1).fails_with("program_failed").says("`printed`");
     }
 }

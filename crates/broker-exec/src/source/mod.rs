@@ -139,9 +139,9 @@ impl Source {
             Protocol::Cargo => cargo::parse(text, &self.program.name())?,
             Protocol::Text | Protocol::Broker => {
                 let line = Token::bare(Secret::new(text.lines().next().unwrap_or_default().trim()));
-                // A token contains no whitespace and is not a web page.
+                // A token contains no whitespace and is neither a web page nor JSON.
                 let is_token =
-                    !line.expose().starts_with('<') && !line.expose().contains(char::is_whitespace);
+                    !line.expose().starts_with(['<', '{']) && !line.expose().contains(char::is_whitespace);
                 let secret = if is_token { line } else { Secret::new("") };
                 Ok(PrintedToken { secret, expiry: Vec::new(), token_type: None })
             }
