@@ -176,7 +176,7 @@ fn token_of_an_answer_in_another_encoding_is_used() {
         assert_eq!(sandbox.broker(&["token", "lab", "--force"]).token(), "tok-KANARIE", "{body}");
     }
     // The token itself is damaged, so it is not used.
-    service.fault("token", Fault::body("", |_| b"{\"access_token\":\"tok\xff\"}".to_vec()));
+    service.fault("token", Fault::raw(|_| b"HTTP/1.1 200 OK\r\n\r\n{\"access_token\":\"tok\xff\"}".to_vec()));
     sandbox.age("lab", TimeDelta::days(2));
     let _ = sandbox.broker(&["token", "lab"]).ends(4).fails_with("bad_response");
 }

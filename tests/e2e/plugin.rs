@@ -66,6 +66,43 @@ impl Odd {
     }
 }
 
+#[test]
+fn deeply_nested_plugin_data_is_refused_before_it_is_stored() {
+    let sandbox = Sandbox::new();
+    let script = sandbox.home().join("deep.sh");
+    let configure = |depth: usize, issuer: &str| {
+        let kept = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        sandbox.write(
+            &script,
+            &format!(
+                "echo '{{\"v\":[1]}}'; read -r _\n\
+                 echo '{{\"ok\":{{\"issuer\":\"https://{issuer}\",\"actions\":[\"exchange\",\"login\"]}}}}'; read -r _\n\
+                 echo '{{\"ok\":{{\"tokens\":[{{\"secret\":\"KANARIE-{depth}\"}}],\"grant\":\"KANARIE-g{depth}\",\"kept\":{kept}}}}}'\n"
+            ),
+        );
+        sandbox.write_config(&format!(
+            "[providers.odd]\nkind = \"exec\"\ncommand = [\"sh\", \"{}\"]\nsettings = {{ url = \"{issuer}\" }}\n",
+            script.display()
+        ));
+    };
+    for depth in [62, 63, 100, 123, 126, 200] {
+        configure(2, "a.example");
+        let _ = sandbox.broker(&["login", "odd"]).ends(0);
+        configure(depth, "a.example");
+        if depth < 63 {
+            let _ = sandbox.broker(&["login", "odd"]).ends(0);
+        } else {
+            let _ = sandbox.broker(&["login", "odd"]).ends(1).fails_with("program_failed").says("64");
+        }
+        // Another issuer makes the first login one of `parked`, two levels deeper in the record.
+        configure(2, "b.example");
+        let _ = sandbox.broker(&["login", "odd"]).ends(0);
+        configure(depth, "a.example");
+        let kept = if depth < 63 { depth } else { 2 };
+        assert_eq!(sandbox.broker(&["token", "odd"]).token(), format!("KANARIE-{kept}"), "{depth}");
+    }
+}
+
 /// Each faulty mode of the test plugin, with the expected exit code, error code, and message text.
 const BAD: [(&str, i32, &str, &str); 21] = [
     ("no-hello", 1, "program_failed", "`odd.sh`"),

@@ -43,6 +43,14 @@ fn output_formats_print_static_token_in_configured_header() {
 }
 
 #[test]
+fn word_bearer_before_a_pasted_token_is_removed() {
+    for pasted in ["Bearer glpat-KANARIE", "bearer  glpat-KANARIE\n", " glpat-KANARIE "] {
+        let sandbox = with("").with_env("LAB_TOKEN", pasted);
+        assert_eq!(format(&sandbox, "header"), "Authorization: Bearer glpat-KANARIE\n", "{pasted:?}");
+    }
+}
+
+#[test]
 fn netrc_duckdb_and_exec_formats_refuse_custom_headers() {
     for keys in ["header = \"X-Auth-Token\"", "prefix = \"api-key\""] {
         let sandbox = with(&format!("{keys}\nhosts = [\"lab.example.org\"]"));

@@ -55,7 +55,7 @@ pub fn jwt(input: &[u8]) {
     }
     if !token.is_empty() {
         let answer = response(&[b"200\ndate: ", date].concat());
-        let token = Token::from_response(&answer, secret, None, TimeDelta::hours(1));
+        let token = Token::from_response(&answer, secret, None::<TimeDelta>, TimeDelta::hours(1));
         check_token(&token);
         assert!(token.expires_at().is_some(), "the default lifetime is missing");
     }

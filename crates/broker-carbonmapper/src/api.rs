@@ -1,7 +1,7 @@
 //! The login requests `token/pair` and `token/refresh`.
 
 use broker_core::{
-    Claims, Context, Credential, Error, ErrorCode, FinalCodes, HttpRequest, HttpResponse, Problem,
+    Claims, Context, Credential, Error, ErrorCode, Expiry, FinalCodes, HttpRequest, HttpResponse, Problem,
     RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage, without_token,
 };
 use chrono::TimeDelta;
@@ -97,7 +97,8 @@ impl CarbonMapper {
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
         let mut update = RecordUpdate::default().and_account(account);
         if let Some(access) = access {
-            let access = Token::from_response(response, access, None, DEFAULT_LIFETIME);
+            let expiry = Expiry::all(object, response.date().unwrap_or(response.sent_at));
+            let access = Token::from_response(response, access, expiry, DEFAULT_LIFETIME);
             update = update.and_token(&ScopeKey::default(), access);
         }
         Ok(match refresh {

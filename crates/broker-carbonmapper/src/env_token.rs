@@ -1,6 +1,6 @@
 //! The token in the environment variable `CARBONMAPPER_TOKEN`, which is used without a login or password.
 
-use broker_core::{Claims, Context, Env, Error, RecordUpdate, Result, Secret, Token, TokenRequest};
+use broker_core::{Claims, Context, Env, Error, RecordUpdate, Result, Secret, Token, TokenRequest, later};
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
 
@@ -24,6 +24,7 @@ pub(crate) fn token(env: &dyn Env) -> Option<Secret> {
 /// Returns the record update that stores the token for the requested scopes, which the token may lack.
 pub(crate) fn update(context: &Context, secret: Secret, request: &TokenRequest) -> Result<RecordUpdate> {
     let now = context.now();
+    let secret = Token::bare(secret);
     let expiry = Claims::read(&secret).and_then(|claims| claims.expires_at());
     if let Some(expired) = expiry.filter(|at| *at <= now) {
         let expired = expired.format("%F %T UTC");
@@ -31,7 +32,7 @@ pub(crate) fn update(context: &Context, secret: Secret, request: &TokenRequest) 
             "not logged in, and the token in {VARIABLE} expired at {expired}"
         )));
     }
-    let lease = now + LEASE;
+    let lease = later(now, LEASE);
     let token = Token::new(secret, now, Some(expiry.map_or(lease, |expiry| expiry.min(lease))));
     let token = token.with_details(Map::from_iter([(FROM.to_owned(), Value::from(VARIABLE))]));
     Ok(RecordUpdate::token(request.scopes(), token))

@@ -7,7 +7,7 @@ use broker_core::{
     Context, Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, RecordUpdate,
     Repeat, Result, ScopeKey, Secret, Token, TokenRequest, sanitize,
 };
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::api::text;
@@ -65,7 +65,7 @@ impl CarbonMapper {
         // A token that is not a JWT expires when the requested UTC day begins.
         let day_begins = day.and_time(NaiveTime::MIN).and_utc();
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));
-        let token = Token::from_response(&response, secret, None, day_begins - response.sent_at)
+        let token = Token::from_response(&response, secret, None::<TimeDelta>, day_begins - response.sent_at)
             .with_scope(Some(request.scopes().as_str().to_owned()))
             .with_details(object);
         let until = token.expires_at().unwrap_or(day_begins).format("%F %H:%M UTC");

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer};
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 pub(crate) const LONGEST: TimeDelta = TimeDelta::days(36_500);
 
@@ -10,9 +10,47 @@ pub(crate) const LONGEST: TimeDelta = TimeDelta::days(36_500);
 const FIRST_TIME: i64 = -62_167_219_200;
 const LAST_TIME: i64 = 253_402_300_799;
 
-/// Whether RFC 3339 can express this time.
-pub(crate) fn in_calendar(at: &DateTime<Utc>) -> bool {
-    (FIRST_TIME..=LAST_TIME).contains(&at.timestamp())
+/// `0001-01-01T00:00:00Z`, the zero time of Go and .NET.
+pub(crate) const YEAR_1: i64 = -62_135_596_800;
+
+/// The deepest nesting of JSON values that a record stores. Parsers reject a depth of 128.
+const MAX_DEPTH: usize = 64;
+
+/// Whether a JSON value is not too deeply nested for a record.
+pub(crate) fn is_shallow(value: &Value) -> bool {
+    fn fits(value: &Value, depth: usize) -> bool {
+        depth > 0
+            && match value {
+                Value::Array(list) => list.iter().all(|value| fits(value, depth - 1)),
+                Value::Object(object) => object.values().all(|value| fits(value, depth - 1)),
+                _ => true,
+            }
+    }
+    fits(value, MAX_DEPTH)
+}
+
+/// Returns the sum of a time and a duration, limited to the years that RFC 3339 can express.
+#[must_use]
+pub fn later(at: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+    let limit_reached = if by < TimeDelta::zero() { FIRST_TIME } else { LAST_TIME };
+    at.checked_add_signed(by).map_or_else(|| DateTime::from_timestamp(limit_reached, 0).unwrap_or(at), limit)
+}
+
+/// Converts seconds since 1970 to the nearest time that RFC 3339 can express.
+pub(crate) fn epoch(seconds: f64) -> DateTime<Utc> {
+    later(DateTime::UNIX_EPOCH, milliseconds(seconds, TimeDelta::seconds(LAST_TIME)))
+}
+
+/// Converts a number of seconds to a duration, limited to ±100 years.
+pub(crate) fn seconds(seconds: f64) -> TimeDelta {
+    milliseconds(seconds, LONGEST)
+}
+
+fn milliseconds(seconds: f64, longest: TimeDelta) -> TimeDelta {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    let milliseconds = (seconds * 1000.0) as i64;
+    let longest = longest.num_milliseconds();
+    TimeDelta::milliseconds(milliseconds.clamp(-longest, longest))
 }
 
 /// Deserializes a time, limited to years that RFC 3339 can express.

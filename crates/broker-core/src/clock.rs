@@ -1,9 +1,11 @@
 //! Wall-clock time and pauses.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::bounds::later;
 
 /// A source of time, which tests replace with a clock that they control.
 #[async_trait]
@@ -21,7 +23,16 @@ pub struct SystemClock;
 #[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        // `Utc::now` panics if the clock says a year before 1970.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = since.map(TimeDelta::from_std).map_err(|before| TimeDelta::from_std(before.duration()));
+        later(
+            DateTime::UNIX_EPOCH,
+            match since {
+                Ok(after) => after.unwrap_or(TimeDelta::MAX),
+                Err(before) => -before.unwrap_or(TimeDelta::MAX),
+            },
+        )
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -13,7 +13,7 @@ use crate::delivery::DeliveryStatus;
 use crate::in_flight::{InFlight, InFlightOperations};
 use crate::{
     Clock, Env, Error, ErrorCode, ErrorKind, Hint, Http, HttpFault, HttpRequest, HttpResponse, Prompt,
-    Repeat, RequestSent, Result, Token, TokenRequest, salvage,
+    Repeat, RequestSent, Result, Token, TokenRequest, bounds, salvage,
 };
 
 /// The timeout of an HTTP request, unless the configuration sets another.
@@ -81,7 +81,8 @@ impl Context {
         others: Arc<dyn OtherProviders>,
     ) -> Self {
         Self {
-            timeout,
+            // Prevents overflows of deadlines.
+            timeout: timeout.min(bounds::LONGEST.to_std().unwrap_or_default()),
             began_at: self.now(),
             in_flight: Arc::new(in_flight),
             delivery: Arc::default(),
@@ -96,7 +97,7 @@ impl Context {
     /// Returns the current wall-clock time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        bounds::limit(self.clock.now())
     }
 
     /// Returns when the operation began. A token that was issued later comes from this operation, or from an

@@ -1,118 +1,179 @@
-//! Expiry times in the formats that services use.
+//! When tokens expire, as services and programs state it in many formats. [`Expiry::read`] recognizes the format.
 
-use std::fmt;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use crate::{bounds, value_at};
 
-use crate::answer::{milliseconds, seconds};
-use crate::bounds::in_calendar;
-
-/// The format of an expiry time in a response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExpiresAs {
-    /// Seconds after the request (RFC 6749 section 5.1).
-    Seconds,
-    /// Seconds since 1970.
-    Epoch,
-    /// Milliseconds since 1970.
-    EpochMillis,
-    /// An RFC 3339 time, in UTC if the zone is missing.
-    Rfc3339,
-    /// A date, or a date and time in UTC: see [`Pattern`].
-    Pattern(Pattern),
+/// The expiry of a token, as a response states it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// A lifetime, counted from the request.
+    In(TimeDelta),
+    /// A time by the clock of the issuer.
+    At(DateTime<Utc>),
 }
 
-/// A date pattern: `MM/DD/YYYY`, `YYYY-MM-DD HH:mm:ss`, or strftime's `%m/%d/%Y`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(String);
+/// Field names for an expiry, in lower case and without separators: `expires_in`, `expiresIn`, `expires-in`.
+const NAMES: [&str; 24] = [
+    "expiresin",
+    "expiresat",
+    "expireson",
+    "expires",
+    "expiry",
+    "expirydate",
+    "expirytime",
+    "expiration",
+    "expirationtime",
+    "expirationtimestamp",
+    "expirationdate",
+    "expiretime",
+    "exp",
+    "tokenexpiry",
+    "tokenexpiration",
+    "tokenexpirationtime",
+    "tokenexpiresin",
+    "tokenexpiresat",
+    "accesstokenexpiresin",
+    "accesstokenexpiresat",
+    "validto",
+    "validuntil",
+    "leaseduration",
+    "ttl",
+];
 
-impl Pattern {
-    /// Parses a pattern.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let words = [("YYYY", "%Y"), ("MM", "%m"), ("DD", "%d"), ("HH", "%H"), ("mm", "%M"), ("ss", "%S")];
-        let mut strftime = text.to_owned();
-        let mut rest = String::new();
-        if !text.contains('%') {
-            strftime = words.iter().fold(strftime, |text, (word, item)| text.replace(word, item));
-            // Letters of the pattern that belong to no known field are probably a mistyped field such as `YYY`.
-            let known = words.iter().map(|(word, _)| *word).chain(["UTC", "GMT", "T", "Z"]);
-            rest = known.fold(text.to_owned(), |text, word| text.replace(word, " "));
+/// Ends of field names whose number is a lifetime unless it is a time near now.
+const LIFETIMES: [&str; 6] = ["in", "seconds", "secs", "ttl", "lifetime", "duration"];
+
+/// A smaller number is a lifetime: as a time, it would be before March 1973.
+const FIRST_EPOCH: f64 = 1e8;
+
+/// Formats with a time zone: RFC 3339 and its variants, two of Azure's managed identities, and an old HTTP date. `T`
+/// replaces the first space.
+const ZONED: [&str; 6] = [
+    "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%dT%H:%M%#z",
+    "%Y%m%dT%H%M%S%#z",
+    "%m/%d/%YT%H:%M:%S%#z",
+    "%m/%d/%YT%I:%M:%S %p%#z",
+    "%A,T%d-%b-%y %H:%M:%S%#z",
+];
+
+/// Formats without a time zone, which means UTC.
+const UNZONED: [&str; 3] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%aT%b %e %H:%M:%S %Y"];
+
+impl Expiry {
+    /// Reads an expiry from the field `name`; `None` if its format is unknown, or if it states no expiry
+    /// ([`Expiry::is_unstated`]). A number is a lifetime in seconds, or a time in seconds, milliseconds, microseconds or
+    /// nanoseconds since 1970, whichever is plausible at `now`. A text is a number, a duration (`3600s`, `1h`), or a
+    /// date, in UTC if the zone is missing.
+    #[must_use]
+    pub fn read(name: &str, value: &Value, now: DateTime<Utc>) -> Option<Self> {
+        if Self::is_unstated(value) {
+            return None;
         }
-        let bad = chrono::format::StrftimeItems::new(&strftime)
-            .any(|item| matches!(item, chrono::format::Item::Error));
-        if bad || !strftime.contains('%') || rest.contains(char::is_alphabetic) {
-            return Err(format!("`{text}` is not a date pattern such as MM/DD/YYYY or %Y-%m-%d"));
+        if let Some(number) = number(value) {
+            return Some(Self::of_number(&plain(name), number, now));
         }
-        Ok(Self(strftime))
+        // gcloud prints a time as an object.
+        let text = value.as_str().or_else(|| value.get("datetime")?.as_str())?.trim();
+        time(text).map(bounds::limit).map(Self::At).or_else(|| duration(text).map(Self::In))
     }
 
-    /// Formats a time with the pattern.
+    /// Reads all expiries of the JSON object that contains the token at the path `token`, such as `data.token`. If that
+    /// object has none, reads those of the whole `body`.
     #[must_use]
-    pub fn write(&self, at: DateTime<Utc>) -> String {
-        at.format(&self.0).to_string()
+    pub fn beside(token: &str, body: &Value, now: DateTime<Utc>) -> Vec<Self> {
+        let parent = token.rsplit_once('.').and_then(|(parent, _)| value_at(body, parent));
+        let in_object = |object: &Value| Some(Self::all(object.as_object()?, now));
+        let found = parent.and_then(in_object).filter(|found| !found.is_empty());
+        found.or_else(|| in_object(body)).unwrap_or_default()
     }
 
-    /// Parses a time; a date without a time means the start of the day.
+    /// Reads the expiries in all usual fields of a JSON object, such as `expires_in`.
     #[must_use]
-    pub fn read(&self, text: &str) -> Option<DateTime<Utc>> {
-        let with_time = NaiveDateTime::parse_from_str(text, &self.0).ok();
-        let date = || Some(NaiveDate::parse_from_str(text, &self.0).ok()?.and_time(chrono::NaiveTime::MIN));
-        let with_zone = || DateTime::parse_from_str(text, &self.0).ok().map(|at| at.naive_utc());
-        with_zone().or(with_time).or_else(date).map(|at| at.and_utc())
+    pub fn all(object: &Map<String, Value>, now: DateTime<Utc>) -> Vec<Self> {
+        let known = object.iter().filter(|(name, _)| NAMES.contains(&plain(name).as_str()));
+        known.filter_map(|(name, value)| Self::read(name, value, now)).collect()
     }
-}
 
-impl ExpiresAs {
-    /// Reads the expiry time from a response to a request that was sent at `sent_at`. [`ExpiresAs::Seconds`] counts
-    /// from `sent_at`; the other formats use the service's clock.
+    /// Whether a value states no expiry: null, empty, or a zero time, such as Go's `0001-01-01T00:00:00Z`.
     #[must_use]
-    pub fn read(&self, value: &Value, sent_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let text = || value.as_str().map(str::trim);
-        let at = match self {
-            Self::Seconds => sent_at.checked_add_signed(seconds(value)?),
-            Self::Epoch => DateTime::from_timestamp_millis(milliseconds(value)?),
-            Self::EpochMillis => DateTime::from_timestamp_millis(milliseconds(value)? / 1000),
-            Self::Rfc3339 => {
-                let zoned = DateTime::parse_from_rfc3339(text()?).ok().map(|at| at.to_utc());
-                zoned.or_else(|| Some(text()?.replace(' ', "T").parse::<NaiveDateTime>().ok()?.and_utc()))
-            }
-            Self::Pattern(pattern) => pattern.read(text()?),
-        };
-        at.filter(in_calendar)
+    pub fn is_unstated(value: &Value) -> bool {
+        let is_zero = |at: DateTime<Utc>| at == DateTime::UNIX_EPOCH || at.timestamp() == bounds::YEAR_1;
+        match value {
+            Value::Null => true,
+            Value::String(text) if text.trim().is_empty() => true,
+            _ if number(value).is_some_and(|number| number == 0.0) => true,
+            Value::String(text) => time(text.trim()).is_some_and(is_zero),
+            _ => false,
+        }
+    }
+
+    fn of_number(name: &str, number: f64, now: DateTime<Utc>) -> Self {
+        let lifetime = || Self::In(bounds::seconds(number));
+        if number < FIRST_EPOCH {
+            return lifetime();
+        }
+        if !LIFETIMES.iter().any(|end| name.ends_with(end)) {
+            return Self::At(epoch(number));
+        }
+        // A lifetime of decades is less plausible than a time that ended at most a year ago.
+        let near = |at: &DateTime<Utc>| (-365..30 * 365).contains(&(*at - now).num_days());
+        [1.0, 1e3, 1e6, 1e9]
+            .into_iter()
+            .map(|unit| bounds::epoch(number / unit))
+            .find(near)
+            .map_or_else(lifetime, Self::At)
     }
 }
 
-impl<'de> Deserialize<'de> for ExpiresAs {
-    /// Accepts `seconds`, `epoch`, `epoch_ms`, `rfc3339`, or a date pattern.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Ok(match text.as_str() {
-            "seconds" => Self::Seconds,
-            "epoch" => Self::Epoch,
-            "epoch_ms" => Self::EpochMillis,
-            "rfc3339" => Self::Rfc3339,
-            pattern => Self::Pattern(Pattern::parse(pattern).map_err(|_| {
-                crate::values::wrong_form(
-                    "\"seconds\", \"epoch\", \"epoch_ms\", \"rfc3339\" or a pattern such as \"MM/DD/YYYY\"",
-                )
-            })?),
-        })
+impl From<TimeDelta> for Expiry {
+    fn from(lifetime: TimeDelta) -> Self {
+        Self::In(lifetime)
     }
 }
 
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Converts seconds, milliseconds, microseconds or nanoseconds since 1970, whichever gives a time before the year 5138.
+pub(crate) fn epoch(number: f64) -> DateTime<Utc> {
+    let unit = [1.0, 1e3, 1e6].into_iter().find(|unit| number / unit < 1e11).unwrap_or(1e9);
+    bounds::epoch(number / unit)
 }
 
-/// Returns the value at a path of object keys and list indexes, such as `data.tokens.0`.
-#[must_use]
-pub fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(value, |value, key| match value {
-        Value::Array(list) => list.get(key.parse::<usize>().ok()?),
-        _ => value.get(key),
-    })
+/// Reads a finite number, which may also be text.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    let number: f64 = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+fn plain(name: &str) -> String {
+    let name = name.rsplit('.').next().unwrap_or_default();
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Reads `3600s`, `3600.5s`, `1h 30m` or `PT1H30M` (ISO 8601).
+fn duration(text: &str) -> Option<TimeDelta> {
+    let iso = text.strip_prefix("PT").map(str::to_ascii_lowercase);
+    let text = iso.as_deref().unwrap_or(text);
+    let seconds = text.strip_suffix('s').and_then(|number| number.trim().parse().ok());
+    let number = seconds.filter(|number: &f64| number.is_finite());
+    let other = || Some(humantime::parse_duration(text).ok()?.as_secs_f64());
+    number.or_else(other).map(bounds::seconds)
+}
+
+/// Reads a time, a date, or an HTTP date (RFC 9110 section 5.6.7).
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    let spaces = [(" UTC", "Z"), (" GMT", "Z"), ("UTC", "Z"), (" +", "+"), (" -", "-")];
+    let http_date = DateTime::parse_from_rfc2822(text).ok();
+    let text = spaces.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    let text = text.replacen(' ', "T", 1);
+    let zoned =
+        || http_date.or_else(|| ZONED.iter().find_map(|form| DateTime::parse_from_str(&text, form).ok()));
+    let unzoned = || UNZONED.iter().find_map(|form| NaiveDateTime::parse_from_str(&text, form).ok());
+    let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN));
+    zoned().map(|at| at.to_utc()).or_else(|| unzoned().or_else(day).map(|at| at.and_utc()))
 }

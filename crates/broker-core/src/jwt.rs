@@ -6,8 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::Secret;
-use crate::bounds::in_calendar;
+use crate::{Secret, expiry};
 
 /// Accepts base64 with and without padding. RFC 7515 forbids padding, but some servers send it.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -63,14 +62,11 @@ impl Claims {
         value.and_then(Value::as_str).into_iter().chain(list)
     }
 
-    /// Returns a claim that is a time with a four-digit year. A `NumericDate` may have a fraction (RFC 7519 section
-    /// 2).
+    /// Returns a claim that is a time other than 0. A `NumericDate` may have a fraction (RFC 7519 section 2); some
+    /// issuers send milliseconds, or text. Times outside the years 0000 to 9999 become the nearest of these.
     #[must_use]
     pub fn time(&self, claim: &str) -> Option<DateTime<Utc>> {
-        let value = self.0.get(claim)?;
-        #[expect(clippy::cast_possible_truncation, reason = "drops the fraction of a second of the time")]
-        let seconds = value.as_i64().or_else(|| value.as_f64().map(|s| s as i64))?;
-        DateTime::from_timestamp(seconds, 0).filter(in_calendar)
+        expiry::number(self.0.get(claim)?).filter(|number| *number != 0.0).map(expiry::epoch)
     }
 }
 

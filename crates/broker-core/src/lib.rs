@@ -17,6 +17,7 @@ mod delivery;
 mod env;
 mod error;
 mod error_code;
+mod expires_as;
 mod expiry;
 mod fingerprint;
 mod header;
@@ -49,6 +50,7 @@ pub use answer::{
     Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage,
     sanitize, seconds, without_token,
 };
+pub use bounds::later;
 pub use broker::{
     Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderRegistry, State, Status,
     TokenStatus, host_matches, is_provider_name,
@@ -58,7 +60,8 @@ pub use context::Context;
 pub use env::{Env, SystemEnv};
 pub use error::{Error, ErrorKind, Result};
 pub use error_code::ErrorCode;
-pub use expiry::{ExpiresAs, Pattern, value_at};
+pub use expires_as::{ExpiresAs, Pattern, value_at};
+pub use expiry::Expiry;
 pub use fingerprint::fingerprint;
 pub use header::Header;
 pub use hint::{Hint, RequestPart};

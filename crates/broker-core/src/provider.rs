@@ -89,6 +89,11 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
+    /// Returns the name of the local program that issues the tokens, for error messages; `None` for a service.
+    fn program(&self) -> Option<String> {
+        None
+    }
+
     /// Fails with [`crate::ErrorCode::SecretMissing`] if a required secret is not configured. Does not read the
     /// secret.
     fn check_secret(&self) -> Result<()> {

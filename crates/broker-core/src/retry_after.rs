@@ -59,5 +59,5 @@ pub(crate) fn date(text: &str) -> Option<DateTime<Utc>> {
     let date = forms.iter().find_map(|form| Some(NaiveDateTime::parse_from_str(text, form).ok()?.and_utc()));
     let date = date.or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()));
     // chrono accepts years of more than four digits.
-    date.filter(bounds::in_calendar)
+    date.map(bounds::limit)
 }

@@ -7,11 +7,29 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::bounds::{self, in_calendar};
-use crate::{Claims, HttpResponse, Lifetime, Secret, Window};
+use crate::{Claims, Expiry, HttpResponse, Lifetime, Secret, Window, bounds};
 
 /// How much shorter than requested a token may be. Services round lifetimes to whole days.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
+
+const BEARER: &str = "Bearer";
+
+/// Token types of services that are no schemes of HTTP headers, in lower case and without separators.
+const NO_SCHEMES: [&str; 13] = [
+    "bearertoken",
+    "accesstoken",
+    "idtoken",
+    "refreshtoken",
+    "jwt",
+    "at+jwt",
+    "na",
+    "oauth2",
+    "opaque",
+    "reference",
+    "user",
+    "bot",
+    "null",
+];
 
 /// An access token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.
 #[derive(Clone, Deserialize)]
@@ -56,15 +74,15 @@ struct Inner {
 }
 
 impl Token {
-    /// Creates a bearer token. Both times are by this machine's clock.
+    /// Creates a bearer token. Both times are by this machine's clock. Removes a word `Bearer` before the secret.
     #[must_use]
     pub fn new(secret: Secret, issued_at: DateTime<Utc>, expires_at: Option<DateTime<Utc>>) -> Self {
         Self(Arc::new(Inner {
-            secret,
-            token_type: "Bearer".to_owned(),
+            secret: Self::bare(secret),
+            token_type: BEARER.to_owned(),
             scope: None,
-            issued_at,
-            expires_at: expires_at.filter(in_calendar),
+            issued_at: bounds::limit(issued_at),
+            expires_at: expires_at.map(bounds::limit),
             asked_until: None,
             clock_skew: None,
             ahead_of: None,
@@ -74,40 +92,88 @@ impl Token {
         }))
     }
 
-    /// Creates a bearer token from a response. The token expires `expires_in` after the request, else at the JWT's
-    /// `exp` claim (converted to this machine's clock), else after `default_lifetime`.
+    /// Removes one word `Bearer` before a token, which belongs to the HTTP header, and the white space around it.
+    #[must_use]
+    pub fn bare(secret: Secret) -> Secret {
+        match secret.expose().trim().split_once(char::is_whitespace) {
+            Some((word, token)) if word.eq_ignore_ascii_case(BEARER) => Secret::new(token.trim_start()),
+            _ => secret,
+        }
+    }
+
+    /// Creates a bearer token from a response. The token expires at the earliest of the `stated` expiries and the JWT's
+    /// `exp` claim (converted to this machine's clock), else after `default_lifetime`. Without any of them, it does not
+    /// expire.
     #[must_use]
     pub fn from_response(
         response: &HttpResponse,
         secret: Secret,
-        expires_in: Option<TimeDelta>,
-        default_lifetime: TimeDelta,
+        stated: impl IntoIterator<Item = impl Into<Expiry>>,
+        default_lifetime: impl Into<Option<TimeDelta>>,
     ) -> Self {
-        let sent_at = response.sent_at;
-        let skew = response.date().map_or(TimeDelta::zero(), |date| date - sent_at);
-        let skew = skew.clamp(-bounds::LONGEST, bounds::LONGEST);
-        // A small difference is not clock skew, because `Date` has whole seconds and the response took time.
-        let skew = if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew };
-        let expires_at = expires_in
-            .and_then(|lifetime| sent_at.checked_add_signed(lifetime).filter(in_calendar))
-            .or_else(|| Claims::read(&secret)?.expires_at()?.checked_sub_signed(skew).filter(in_calendar))
-            .or_else(|| sent_at.checked_add_signed(default_lifetime));
-        Self::new(secret, sent_at, expires_at)
-            .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
+        let skew = response.date().map(|date| {
+            let skew = (date - response.sent_at).clamp(-bounds::LONGEST, bounds::LONGEST);
+            // A small difference is not clock skew, because `Date` has whole seconds and the response took time.
+            if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew }
+        });
+        let skewed = skew.filter(|skew| !skew.is_zero());
+        Self::issued(secret, response.sent_at, skew, stated, default_lifetime.into())
+            .edit(|inner| inner.clock_skew = skewed.map(|skew| skew.num_seconds()))
     }
 
-    /// Sets the expiry to a time by the service's clock, converted to this machine's clock.
+    /// Creates a bearer token that a program on this machine printed. The expiry is that of [`Token::from_response`].
     #[must_use]
-    pub fn ending(self, at: DateTime<Utc>) -> Self {
-        let expires_at = at.checked_sub_signed(self.clock_skew()).filter(in_calendar);
-        self.edit(|inner| inner.expires_at = expires_at)
+    pub fn printed(
+        secret: Secret,
+        issued_at: DateTime<Utc>,
+        stated: impl IntoIterator<Item = impl Into<Expiry>>,
+        default_lifetime: impl Into<Option<TimeDelta>>,
+    ) -> Self {
+        Self::issued(secret, issued_at, Some(TimeDelta::zero()), stated, default_lifetime.into())
     }
 
-    /// Sets the token type. `bearer` in any letter case, and a type not allowed in HTTP headers, become `Bearer`.
+    /// Creates a token of an issuer whose clock is ahead by `skew`; `None` if the difference is unknown.
+    fn issued(
+        secret: Secret,
+        issued_at: DateTime<Utc>,
+        skew: Option<TimeDelta>,
+        stated: impl IntoIterator<Item = impl Into<Expiry>>,
+        default_lifetime: Option<TimeDelta>,
+    ) -> Self {
+        let secret = Self::bare(secret);
+        let claimed = Claims::read(&secret).and_then(|claims| claims.expires_at()).map(Expiry::At);
+        let (mut lifetimes, mut times) = (Vec::new(), Vec::new());
+        for expiry in stated.into_iter().map(Into::into).chain(claimed) {
+            match expiry {
+                Expiry::In(lifetime) => lifetimes.push(bounds::later(issued_at, lifetime)),
+                Expiry::At(at) => times.push(bounds::later(at, -skew.unwrap_or_default())),
+            }
+        }
+        // Without the issuer's clock, a time that has passed may only mean that this machine's clock is ahead.
+        if skew.is_none() && !lifetimes.is_empty() {
+            times.retain(|at| *at > issued_at);
+        }
+        let default = || default_lifetime.map(|lifetime| bounds::later(issued_at, lifetime));
+        let expires_at = lifetimes.into_iter().chain(times).min().or_else(default);
+        Self::new(secret, issued_at, expires_at)
+    }
+
+    /// Sets the token type that a service returned (RFC 6749 section 7.1). A type that is no scheme of HTTP headers
+    /// becomes `Bearer`: see [`Token::with_scheme`]. So does the name of a token format, such as `JWT`.
     #[must_use]
     pub fn with_type(self, token_type: &str) -> Self {
-        let other = !token_type.is_empty() && token_type.chars().all(|c| c.is_ascii_graphic());
-        let name = if other && !token_type.eq_ignore_ascii_case("bearer") { token_type } else { "Bearer" };
+        let plain = token_type.trim().to_ascii_lowercase().replace(['_', '-', ' '], "");
+        self.with_scheme(if NO_SCHEMES.contains(&plain.as_str()) { BEARER } else { token_type })
+    }
+
+    /// Sets the token type to a scheme of HTTP headers (RFC 9110 section 11.1). `bearer` in any letter case, and a type
+    /// that cannot be a scheme, such as a URN, become `Bearer`.
+    #[must_use]
+    pub fn with_scheme(self, scheme: &str) -> Self {
+        let scheme = scheme.trim();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let other = !scheme.is_empty() && scheme.chars().all(allowed) && !scheme.eq_ignore_ascii_case(BEARER);
+        let name = if other { scheme } else { BEARER };
         self.edit(|inner| name.clone_into(&mut inner.token_type))
     }
 

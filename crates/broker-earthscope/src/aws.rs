@@ -1,8 +1,8 @@
 //! AWS keys for EarthScope's data on S3: `GET beta/user/credentials/aws/ROLE` with the access token.
 
 use broker_core::{
-    Context, Derived, Error, ErrorCode, ExpiresAs, HttpRequest, Method, Problem, Record, RecordUpdate,
-    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, refuse_derived,
+    Context, Derived, Error, ErrorCode, Expiry, HttpRequest, Method, Problem, Record, RecordUpdate, Repeat,
+    Result, ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, refuse_derived,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -76,12 +76,9 @@ impl EarthScope {
         };
         let no_keys = || Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"));
         let keys = keys(&object).ok_or_else(no_keys)?;
-        // The service computes the expiration by the service's clock, which may differ from the local clock.
-        let date = response.date().filter(|date| (*date - response.sent_at).abs() > TimeDelta::seconds(5));
-        let expiration = object.get("expiration");
-        let expiration = expiration.and_then(|at| ExpiresAs::Rfc3339.read(at, response.sent_at));
-        let left = expiration.map(|at| at - date.unwrap_or(response.sent_at));
-        let token = Token::from_response(&response, keys, left, DEFAULT_LIFETIME)
+        let now = response.date().unwrap_or(response.sent_at);
+        let expiration = object.get("expiration").and_then(|at| Expiry::read("expiration", at, now));
+        let token = Token::from_response(&response, keys, expiration, DEFAULT_LIFETIME)
             .with_type(Derived::AWS)
             .with_margin(MARGIN);
         Ok(RecordUpdate::token(key, token))

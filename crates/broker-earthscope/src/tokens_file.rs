@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use broker_core::{Claims, FileLogin, InvalidLoginFile, Issuer, LoginFile, Secret, ServiceUrl, Token};
+use broker_core::{Claims, FileLogin, InvalidLoginFile, Issuer, LoginFile, Secret, ServiceUrl, Token, later};
 use broker_oauth2::account;
 use chrono::TimeDelta;
 use serde::Serializer;
@@ -62,7 +62,7 @@ impl LoginFile for TokensFile {
         let access_token = access.zip(claims).and_then(|(access, claims)| {
             // An access token without an expiry is ignored, because the token may have expired.
             let expires_at = claims.expires_at()?;
-            let issued_at = claims.issued_at().unwrap_or(expires_at - crate::DEFAULT_LIFETIME);
+            let issued_at = claims.issued_at().unwrap_or_else(|| later(expires_at, -crate::DEFAULT_LIFETIME));
             Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(TOOLS_RENEW_AT))
         });
         let of_another = issuer == FileIssuer::Other;

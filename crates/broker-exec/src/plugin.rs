@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use broker_core::{
-    Claims, Context, Derived, Error, ErrorCode, ExpiresAs, Hint, Issuer, Login, Provider, Record,
-    RecordUpdate, RequestPart, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, Token, TokenRequest, fingerprint, refuse_derived, seconds,
+    Context, Derived, Error, ErrorCode, Expiry, Hint, Issuer, Login, Provider, Record, RecordUpdate,
+    RequestPart, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token,
+    TokenRequest, fingerprint, refuse_derived,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -184,19 +184,15 @@ impl Plugin {
     }
 
     fn token(&self, issued: IssuedToken, sent_at: DateTime<Utc>) -> Token {
-        let stated = match &issued.expires_at {
-            Some(Value::Null) if issued.expires_in.is_none() => Some(None),
-            Some(at) => ExpiresAs::Rfc3339.read(at, sent_at).map(Some),
-            None => None,
-        };
-        let relative = || Some(sent_at.checked_add_signed(seconds(issued.expires_in.as_ref()?)?));
-        let claimed = || Claims::read(&issued.secret)?.expires_at().map(Some);
-        let expires_at = stated
-            .or_else(relative)
-            .or_else(claimed)
-            .unwrap_or_else(|| sent_at.checked_add_signed(self.lifetime));
-        let token = Token::new(issued.secret, sent_at, expires_at).with_scope(issued.scope);
-        token.with_type(issued.token_type.as_deref().unwrap_or("Bearer"))
+        let (at, lifetime) = (&issued.expires_at, &issued.expires_in);
+        let is_permanent = lifetime.is_none() && at.as_ref().is_some_and(Value::is_null);
+        let stated = [("expires_at", at), ("expires_in", lifetime)];
+        let stated =
+            stated.into_iter().filter_map(|(key, value)| Expiry::read(key, value.as_ref()?, sent_at));
+        let default = (!is_permanent).then_some(self.lifetime);
+        Token::printed(issued.secret, sent_at, stated, default)
+            .with_scope(issued.scope)
+            .with_scheme(issued.token_type.as_deref().unwrap_or("Bearer"))
     }
 
     async fn exchange_in(
@@ -309,6 +305,10 @@ impl Provider for Plugin {
     fn sources(&self) -> Vec<String> {
         let secrets = self.secrets.iter().map(|(name, source)| source.describe(&format!("secrets.{name}")));
         secrets.chain([format!("the plugin `{}`", self.program.name())]).collect()
+    }
+
+    fn program(&self) -> Option<String> {
+        Some(self.program.name())
     }
 
     fn can_renew(&self, record: &Record) -> bool {

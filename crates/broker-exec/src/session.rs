@@ -171,6 +171,8 @@ impl<'a> Session<'a> {
                 Ok(Message::Ok(response)) => return Ok(response),
                 Ok(Message::Err(error)) => return Err(error.error(|text| self.redact(text)).into()),
                 Ok(message) => self.prompt(message).await?,
+                // A login is not reduced to its grant if the plugin itself must be corrected.
+                Err(error) if !wire::is_shallow(&line) => return Err(error.into()),
                 Err(error) => return Err(Malformed { line, error }),
             }
         }
@@ -254,6 +256,11 @@ impl<'a> Session<'a> {
     }
 
     fn parse<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Message<T>> {
+        if !wire::is_shallow(line) {
+            return Err(
+                self.broken("the plugin sent a message with more than 64 levels of lists and objects")
+            );
+        }
         // The message does not quote the parser's error, which may contain secrets.
         wire::parse(line).ok_or_else(|| self.broken("the plugin sent a line that is not a protocol message"))
     }

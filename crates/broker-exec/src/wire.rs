@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 /// The supported version of the plugin protocol.
 pub(crate) const VERSION: u64 = 1;
 
+/// The deepest nesting of a message. The record stores at most 64 levels of `kept`.
+const MAX_DEPTH: usize = 64;
+
 /// The first message of the plugin, which lists the plugin's protocol versions.
 #[derive(Deserialize)]
 pub(crate) struct Hello {
@@ -177,6 +180,22 @@ struct RawMessage<T> {
     show_page: Option<ShowPage>,
     waiting: Option<Waiting>,
     tell: Option<Tell>,
+}
+
+/// Whether a line has few enough levels of lists and objects for the record, which stores `kept`.
+pub(crate) fn is_shallow(line: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    line.iter().all(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth <= MAX_DEPTH
+    })
 }
 
 /// Parses a line. Returns `None` if the line is not a message of the protocol.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::LoginProvider;
 use crate::mint::MintOptions;
 use crate::request::Request;
-use crate::response::has_no_object;
+use crate::response::{DEFAULT_LIFETIME, has_no_object};
 use crate::template::Values;
 
 pub(crate) struct Credentials<'a> {
@@ -141,8 +141,9 @@ impl LoginProvider {
             return failed(request.format.missing_token(&request.sample));
         };
         let lifetime = expiry.map(|at| at - response.sent_at).or(self.lifetime_of(request));
+        let lifetime = lifetime.or(Some(DEFAULT_LIFETIME));
         let mut token = request.format.token_from(&response, &body, secret, lifetime);
-        self.warn_of_expiry(context, request, &body, &token);
+        self.warn_of_expiry(context, request, (&response, &body), &token);
         if !requested.scopes().is_empty() {
             token = token.with_scope(Some(requested.scopes().as_str().to_owned()));
         }
@@ -239,8 +240,11 @@ impl LoginProvider {
         }
         let mut update = RecordUpdate::default();
         if let Some(token) = token {
-            let token = request.format.token_from(response, body, token, self.lifetime_of(request));
-            self.warn_of_expiry(context, request, body, &token);
+            // A login that only the user can repeat lasts until the service rejects its token.
+            let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
+            let lifetime = self.lifetime_of(request).or(is_renewable.then_some(DEFAULT_LIFETIME));
+            let token = request.format.token_from(response, body, token, lifetime);
+            self.warn_of_expiry(context, request, (response, body), &token);
             update = update.and_token(&self.login_key, self.fingerprints.add_to(token, Map::new(), false));
         }
         Ok(match refresh_token {
@@ -258,9 +262,15 @@ impl LoginProvider {
         request.format.lifetime.or(self.lifetime)
     }
 
-    fn warn_of_expiry(&self, context: &Context, request: &Request, body: &Value, token: &Token) {
+    fn warn_of_expiry(
+        &self,
+        context: &Context,
+        request: &Request,
+        (response, body): (&HttpResponse, &Value),
+        token: &Token,
+    ) {
         let has_lifetime = self.lifetime_of(request).is_some();
-        if let Some(warning) = request.format.expiry_warning(body, token, has_lifetime) {
+        if let Some(warning) = request.format.expiry_warning(response, body, token, has_lifetime) {
             context.notify_after_save(format!("{}: {warning}", self.name));
         }
     }

@@ -148,7 +148,7 @@ impl Provider for LoginProvider {
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
         // If the login's token expires before the mint request starts, the broker must refresh the login's token first.
-        self.mint_inputs(record, request, now + EXCHANGE_DELAY).is_none()
+        self.mint_inputs(record, request, broker_core::later(now, EXCHANGE_DELAY)).is_none()
             && self.requests.refresh.is_some()
             && record.usable_grant().is_some()
     }
@@ -237,7 +237,7 @@ impl LoginProvider {
     }
 
     /// Whether the configuration contains all values that a login needs, so that no prompt is needed.
-    fn logs_in_automatically(&self) -> bool {
+    pub(crate) fn logs_in_automatically(&self) -> bool {
         let login = &self.requests.login;
         (!login.needs_username() || self.username.is_some())
             && (!login.needs_password() || self.password.is_some())

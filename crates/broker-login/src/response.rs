@@ -1,16 +1,16 @@
 //! Reads responses of the service: the token, its expiry and errors, at configured paths.
 
 use broker_core::{
-    Claims, Credential, Error, ErrorCode, ExpiresAs, FinalCodes, HttpResponse, Problem, Refusal, Secret,
-    ServiceUrl, SettingsError, Token, read_object, repeats_secret, salvage, value_at, without_token,
+    Claims, Credential, Error, ErrorCode, ExpiresAs, Expiry, FinalCodes, HttpResponse, Problem, Refusal,
+    Secret, ServiceUrl, SettingsError, Token, read_object, repeats_secret, salvage, value_at, without_token,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use crate::table::{Role, Table};
 
 /// The lifetime of a token if neither the response, a JWT nor the configuration contains one.
-const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
 /// The paths of the token and other values in a response, and the errors that are permanent.
 pub(crate) struct ResponseFormat {
@@ -18,7 +18,7 @@ pub(crate) struct ResponseFormat {
     refresh_token: String,
     /// Whether the response to this request may contain a refresh token.
     has_refresh_token: bool,
-    expires: Option<(String, ExpiresAs)>,
+    expires: Option<(String, Option<ExpiresAs>)>,
     error: Option<String>,
     account: Option<String>,
     refused: Vec<u16>,
@@ -62,12 +62,11 @@ impl ResponseFormat {
             let why = format!("`expires_as` needs `{name}.expires`, the path of the expiry in the response");
             return Err(SettingsError::new(format!("{name}.expires_as"), why));
         }
-        let expires_as = table.expires_as.unwrap_or(ExpiresAs::Seconds);
         Ok(Self {
             token: table.token.unwrap_or_else(|| "access_token".to_owned()),
             refresh_token: table.refresh_token.unwrap_or_else(|| "refresh_token".to_owned()),
             has_refresh_token: is_login,
-            expires: table.expires.map(|path| (path, expires_as)),
+            expires: table.expires.map(|path| (path, table.expires_as)),
             error: table.error,
             account: table.account,
             refused: table.refused.0,
@@ -209,7 +208,8 @@ impl ResponseFormat {
         (!repeats_secret(name, secrets)).then(|| name.to_owned())
     }
 
-    /// Creates the token. The expiry is read from the response, else from a JWT, else computed from `lifetime`.
+    /// Creates the token. It expires at the earliest of the response's expiry and that of a JWT, else after `lifetime`.
+    /// Without any of them, it does not expire.
     pub(crate) fn token_from(
         &self,
         response: &HttpResponse,
@@ -217,41 +217,51 @@ impl ResponseFormat {
         secret: Secret,
         lifetime: Option<TimeDelta>,
     ) -> Token {
-        let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME);
-        let sent_at = response.sent_at;
-        match (self.expiry(body, sent_at), &self.expires) {
-            (Some(at), Some((_, ExpiresAs::Seconds))) => {
-                Token::from_response(response, secret, Some(at - sent_at), lifetime)
-            }
-            (Some(at), _) => Token::from_response(response, secret, None, lifetime).ending(at),
-            (None, _) => Token::from_response(response, secret, None, lifetime),
-        }
+        Token::from_response(response, secret, self.expiry(body, response), lifetime)
     }
 
     /// Returns a warning if the response lacks the configured expiry. `has_lifetime` is whether a lifetime is
     /// configured.
-    pub(crate) fn expiry_warning(&self, body: &Value, token: &Token, has_lifetime: bool) -> Option<String> {
-        let (path, _) = self.expires.as_ref()?;
-        let is_stated = value_at(body, path).is_some_and(|value| !value.is_null());
+    pub(crate) fn expiry_warning(
+        &self,
+        response: &HttpResponse,
+        body: &Value,
+        token: &Token,
+        has_lifetime: bool,
+    ) -> Option<String> {
+        let (path, format) = self.expires.as_ref()?;
+        let is_stated = value_at(body, path).is_some_and(|value| !Expiry::is_unstated(value));
         let is_known = !is_stated && (has_lifetime || Claims::read(token.secret()).is_some());
-        if is_known || self.expiry(body, token.issued_at()).is_some() {
+        if is_known || !self.expiry(body, response).is_empty() {
             return None;
         }
-        let format = "; the broker assumes that the token expires at %F %H:%M UTC";
-        let assumed = token.expires_at().map_or_else(String::new, |at| at.format(format).to_string());
+        let text = "; the broker assumes that the token expires at %F %H:%M UTC";
+        let assumed = token.expires_at().map_or_else(String::new, |at| at.format(text).to_string());
         let name = self.name;
-        Some(if is_stated {
-            format!(
+        Some(match format {
+            _ if !is_stated => {
+                format!("the response has no expiry at the path set by `{name}.expires`{assumed}")
+            }
+            Some(_) => format!(
                 "the value at `{name}.expires` does not have the format set by `{name}.expires_as`{assumed}"
-            )
-        } else {
-            format!("the response has no expiry at the path set by `{name}.expires`{assumed}")
+            ),
+            None => {
+                format!(
+                    "the value at `{name}.expires` has an unknown format; set `{name}.expires_as`{assumed}"
+                )
+            }
         })
     }
 
-    fn expiry(&self, body: &Value, sent_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let (path, format) = self.expires.as_ref()?;
-        format.read(value_at(body, path)?, sent_at)
+    /// Returns the expiries at the configured path, or in the usual fields beside the token.
+    fn expiry(&self, body: &Value, response: &HttpResponse) -> Vec<Expiry> {
+        let now = response.date().unwrap_or(response.sent_at);
+        let Some((path, format)) = &self.expires else { return Expiry::beside(&self.token, body, now) };
+        let read = |value| match format {
+            Some(format) => format.read(value),
+            None => Expiry::read(path, value, now),
+        };
+        value_at(body, path).and_then(read).into_iter().collect()
     }
 
     /// Returns the other fields of the JSON object that contains the token, for the token's details. Omits fields that

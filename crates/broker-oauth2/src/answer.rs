@@ -1,8 +1,8 @@
 //! The response of a token endpoint (RFC 6749 section 5.1).
 
 use broker_core::{
-    HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object, repeats_secret,
-    salvage, seconds, value_at, without_token,
+    Expiry, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object,
+    repeats_secret, salvage, value_at, without_token,
 };
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -45,10 +45,28 @@ impl AnswerFields {
         &self.refresh_token
     }
 
+    /// Returns the expiries at the configured path, or in the usual fields.
+    fn expiry(&self, answer: &Value, response: &HttpResponse) -> Vec<Expiry> {
+        let now = response.date().unwrap_or(response.sent_at);
+        if self.expires_in == STANDARD[2] {
+            return Expiry::beside(&self.access_token, answer, now);
+        }
+        let value = value_at(answer, &self.expires_in);
+        value.and_then(|value| Expiry::read(&self.expires_in, value, now)).into_iter().collect()
+    }
+
     /// Returns the refresh token of a response that may be malformed JSON: see [`salvage`].
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         salvage(response, &self.refresh_token)
     }
+}
+
+/// The lifetime of a token if neither the response nor a JWT contains an expiry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DefaultLifetime {
+    Always(TimeDelta),
+    /// If the response has no refresh token, the token is used until the service rejects it.
+    IfRenewable(TimeDelta),
 }
 
 /// The tokens in a response of a token endpoint.
@@ -63,17 +81,18 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
-    /// Reads a token response. `expires_in` may be a number, a text or missing: see [`Token::from_response`].
+    /// Reads a token response. The expiry may have any format and any usual name: see [`Expiry::read`].
     pub(crate) fn read(
         response: &HttpResponse,
         from: &ServiceUrl,
         secrets: &[&Secret],
-        default_lifetime: TimeDelta,
+        default_lifetime: DefaultLifetime,
         fields: &AnswerFields,
     ) -> Result<Self, Problem> {
         let answer = Value::Object(read_object(response, from, secrets)?);
         let secret = |path: &str| text_at(&answer, path).map(Secret::new);
-        let Some(access_token) = secret(&fields.access_token) else {
+        let access_token = secret(&fields.access_token).map(Token::bare);
+        let Some(access_token) = access_token.filter(|token| !token.expose().is_empty()) else {
             let message = match fields.access_token.as_str() {
                 "access_token" => format!("the response of {from} has no access token"),
                 path => format!("the response of {from} has no token at `{path}` (`fields.access_token`)"),
@@ -81,13 +100,16 @@ impl TokenAnswer {
             let object = answer.as_object().cloned().unwrap_or_default();
             return Err(without_token(response, &object, message, secrets));
         };
-        let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);
+        let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
+        let lifetime = match default_lifetime {
+            DefaultLifetime::Always(lifetime) => Some(lifetime),
+            DefaultLifetime::IfRenewable(lifetime) => refresh_token.is_some().then_some(lifetime),
+        };
         // These texts are shown, so they must not repeat a secret of the request.
         let shown = |path: &str| text_at(&answer, path).filter(|text| !repeats_secret(text, secrets));
-        let token = Token::from_response(response, access_token, expires_in, default_lifetime)
+        let token = Token::from_response(response, access_token, fields.expiry(&answer, response), lifetime)
             .with_type(shown(&fields.token_type).unwrap_or("Bearer"))
             .with_scope(shown(&fields.scope).map(str::to_owned));
-        let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
         Ok(Self { token, refresh_token, id_token })
     }
 

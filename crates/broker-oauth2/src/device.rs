@@ -109,7 +109,7 @@ impl DeviceFlow<'_> {
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
         Ok(Pending {
             device_code,
-            expires_at: response.sent_at.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            expires_at: broker_core::later(response.sent_at, lifetime),
             interval: interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(Duration::from_secs(1))),
             timeouts: 0,
             fault: None,
@@ -147,7 +147,7 @@ impl Pending {
     /// and 429).
     fn read(&mut self, token: &TokenEndpoint<'_>, response: &HttpResponse) -> Result<Poll> {
         self.fault = None;
-        let read = token.read(response, &[&self.device_code]);
+        let read = token.read_granted(response, &[&self.device_code]);
         let (code, reason, fault) = match read.map_err(|problem| problem.of_service(token.url)) {
             Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),

@@ -161,7 +161,7 @@ impl Metadata {
         Ok(Some(Self {
             issuer: found,
             asked_at,
-            fresh_until: asked_at + FRESH,
+            fresh_until: broker_core::later(asked_at, FRESH),
             token_endpoint: text("token_endpoint"),
             device_authorization_endpoint: text("device_authorization_endpoint"),
             authorization_endpoint: text("authorization_endpoint"),
@@ -180,14 +180,18 @@ impl Metadata {
 
     /// Whether the metadata can be used at `now`: only for a minute if the caller forces a new token.
     pub(crate) fn is_fresh(&self, now: DateTime<Utc>, forced: bool) -> bool {
-        let until = if forced { self.fresh_until.min(self.asked_at + JUST_READ) } else { self.fresh_until };
+        let until = if forced {
+            self.fresh_until.min(broker_core::later(self.asked_at, JUST_READ))
+        } else {
+            self.fresh_until
+        };
         // If `asked_at` is in the future, the clock was set back.
-        now < until && now >= self.asked_at - TimeDelta::minutes(1)
+        now < until && now >= broker_core::later(self.asked_at, -TimeDelta::minutes(1))
     }
 
     /// Postpones the next request for the metadata after a request failed at `now`.
     pub(crate) fn postponed(self, now: DateTime<Utc>) -> Self {
-        Self { asked_at: now, fresh_until: now + RETRY_INTERVAL, ..self }
+        Self { asked_at: now, fresh_until: broker_core::later(now, RETRY_INTERVAL), ..self }
     }
 
     /// Returns the metadata as JSON for the record.

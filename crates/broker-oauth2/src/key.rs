@@ -101,7 +101,7 @@ impl ClientKey {
             "aud": self.audience.as_deref().unwrap_or(token_url.as_str()),
             "jti": random::<16>()?.expose(),
             "iat": now.timestamp(),
-            "exp": (now + ASSERTION_LIFETIME).timestamp(),
+            "exp": broker_core::later(now, ASSERTION_LIFETIME).timestamp(),
         });
         let encode = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let signed = format!("{}.{}", encode(header), encode(claims));

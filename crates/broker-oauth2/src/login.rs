@@ -26,7 +26,10 @@ impl UserLogin<'_> {
             Approved::OnlyRefreshToken(refresh_token, at) => return RecordUpdate::grant(refresh_token, at),
         };
         if answer.refresh_token.is_none() {
-            context.notify_after_save("the service issued no refresh token, so this login ends when its token expires (is `offline_access` in `scope`?)".to_owned());
+            context.notify_after_save(match answer.token.expires_at() {
+                Some(_) => "the service issued no refresh token, so this login ends when its token expires (is `offline_access` in `scope`?)".to_owned(),
+                None => "the service issued no refresh token and no expiry, so this login lasts until the service rejects its token".to_owned(),
+            });
         }
         let account = account_of(&answer, &self.token, None);
         self.update(*answer, &ScopeKey::default()).and_account(account)

@@ -7,7 +7,7 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{AnswerFields, text};
+use crate::answer::{AnswerFields, DefaultLifetime, text};
 use crate::{ClientAuth, TokenAnswer};
 
 /// The difference between the client's and the service's clock that services tolerate in assertions.
@@ -22,6 +22,9 @@ pub struct TokenEndpoint<'a> {
     pub client: ClientAuth<'a>,
     /// The lifetime of a token if neither the response nor a JWT contains one.
     pub default_life: TimeDelta,
+    /// Whether `default_life` is only assumed. If so, a login without a refresh token keeps its token until the service
+    /// rejects the token.
+    pub(crate) is_life_assumed: bool,
     /// The paths of the fields in token responses. `None` means the fields of RFC 6749.
     pub(crate) answer: Option<&'a AnswerFields>,
     /// The error codes that end a login or refuse a password.
@@ -32,7 +35,8 @@ impl<'a> TokenEndpoint<'a> {
     /// Creates a token endpoint whose responses follow RFC 6749 section 5.1.
     #[must_use]
     pub fn new(url: &'a ServiceUrl, client: ClientAuth<'a>, default_life: TimeDelta) -> Self {
-        Self { url, client, default_life, answer: None, final_codes: FinalCodes::STANDARD }
+        let final_codes = FinalCodes::STANDARD;
+        Self { url, client, default_life, is_life_assumed: false, answer: None, final_codes }
     }
 
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
@@ -186,14 +190,37 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Reads a token response. Errors withhold texts that repeat the secrets in `sent`.
     pub(crate) fn read(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<TokenAnswer, Problem> {
+        self.read_with(response, sent, DefaultLifetime::Always(self.default_life))
+    }
+
+    /// Like [`TokenEndpoint::read`], for the response to a user's login.
+    pub(crate) fn read_granted(
+        &self,
+        response: &HttpResponse,
+        sent: &[&Secret],
+    ) -> Result<TokenAnswer, Problem> {
+        let default_life = if self.is_life_assumed {
+            DefaultLifetime::IfRenewable(self.default_life)
+        } else {
+            DefaultLifetime::Always(self.default_life)
+        };
+        self.read_with(response, sent, default_life)
+    }
+
+    fn read_with(
+        &self,
+        response: &HttpResponse,
+        sent: &[&Secret],
+        default_life: DefaultLifetime,
+    ) -> Result<TokenAnswer, Problem> {
         let standard = AnswerFields::default();
         let fields = self.answer.unwrap_or(&standard);
-        TokenAnswer::read(response, self.url, &self.secrets(sent), self.default_life, fields)
+        TokenAnswer::read(response, self.url, &self.secrets(sent), default_life, fields)
     }
 
     /// Reads the token response to a login. Returns only the refresh token if the response is malformed.
     pub(crate) fn read_login(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<Approved, Problem> {
-        match self.read(response, sent) {
+        match self.read_granted(response, sent) {
             Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
             Err(problem) => match self.salvaged_refresh_token(response) {
                 Some(refresh_token) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Claims, Context, Error, ErrorCode, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
+    Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest, later,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -92,13 +92,14 @@ impl Provider for Static {
     ) -> Result<RecordUpdate> {
         let secret = self.read(&self.token.resolve(context, "token").await?)?;
         let now = context.now();
+        let secret = if self.username.is_some() { secret } else { Token::bare(secret) };
         let claims = Claims::read(&secret);
         let expiry = [self.expires, claims.as_ref().and_then(Claims::expires_at)].into_iter().flatten().min();
         let issued_at = claims.as_ref().and_then(Claims::issued_at).filter(|_| self.expires.is_none());
         if let Some(expiry) = expiry {
             self.check_expiry(context, issued_at, expiry)?;
         }
-        let read_again = self.life.and_then(|life| now.checked_add_signed(life));
+        let read_again = self.life.map(|life| later(now, life));
         let expires_at = [expiry, read_again].into_iter().flatten().min();
         let token = match &self.username {
             // HTTP Basic credentials (RFC 7617 section 2).

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker_core::Clock;
+use broker_core::{Clock, later};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::Now;
@@ -34,7 +34,8 @@ impl TestClock {
 
     /// Moves the clock forward or back.
     pub fn advance(&self, by: TimeDelta) {
-        self.0.lock().unwrap().now += by;
+        let mut state = self.0.lock().unwrap();
+        state.now = later(state.now, by);
     }
 
     /// Returns the durations of all sleeps so far.
@@ -60,7 +61,7 @@ impl Clock for TestClock {
     async fn sleep(&self, duration: Duration) {
         {
             let mut state = self.0.lock().unwrap();
-            state.now += TimeDelta::from_std(duration).expect("the duration fits into a TimeDelta");
+            state.now = later(state.now, TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX));
             state.slept.push(duration);
         }
         tokio::task::yield_now().await;

@@ -38,7 +38,7 @@ fn first_line_of_plugin_text_output_is_the_token() {
     assert!((290..=300).contains(&lifetime("KANARIE-t\nuser: ada\n", text)), "five minutes by default");
     assert!((3500..=3600).contains(&lifetime("KANARIE-t\n", "speaks = \"text\"\nlife = \"1h\"")));
     assert!((290..=300).contains(&lifetime("\u{feff}KANARIE-t\n", text)), "a byte order mark");
-    for output in ["\n", "please log in first\n", "<html>\n"] {
+    for output in ["\n", "please log in first\n", "<html>\n", "{\"error\":1}\n"] {
         let _ = token(&printing(output, text), &[]).ends(1).fails_with("program_failed").says("`printed`");
     }
 }
@@ -49,8 +49,11 @@ fn token_is_read_from_json_of_az_gcloud_and_vault() {
     // `expiresOn` has no time zone, so the broker must use `expires_on`.
     let az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000","expires_on":4102444800,"tokenType":"Bearer"}"#;
     assert!(lifetime(az, json) > 1_000_000_000);
-    let old_az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000"}"#;
-    assert!((290..=300).contains(&lifetime(old_az, json)), "a time without a zone is ignored");
+    let old_az = r#"{"accessToken":"KANARIE-t","expiresOn":"2100-01-01 00:00:00.000000"}"#;
+    let utc = lifetime(old_az, json);
+    let sandbox = printing(old_az, json).with_env("TZ", "<+05>-5");
+    let local = token(&sandbox, &["--format", "json"]).json()["expires_in"].as_i64().expect("an expiry");
+    assert!((-18060..=-17940).contains(&(local - utc)), "`expiresOn` is in local time: {local} {utc}");
     let gcloud = r#"{"credential":{"access_token":"KANARIE-t","token_expiry":"2100-01-01T00:00:00Z"}}"#;
     assert!(lifetime(gcloud, json) > 1_000_000_000);
     assert!((7100..=7200).contains(&lifetime(r#"{"access_token":"KANARIE-t","expires_in":"7200"}"#, json)));
@@ -62,6 +65,91 @@ fn token_is_read_from_json_of_az_gcloud_and_vault() {
     assert!((290..=300).contains(&lifetime(vault, named)));
     let _ = token(&printing("<html>", json), &[]).ends(1).fails_with("program_failed");
     let _ = token(&printing("{}", json), &[]).ends(1).fails_with("program_failed").says("`token`");
+}
+
+#[test]
+fn token_and_expiry_are_read_from_json_of_other_programs() {
+    let json = "speaks = \"json\"";
+    for (output, long) in [
+        // Google's executables, https://google.aip.dev/auth/4117
+        (
+            r#"{"version":1,"success":true,"token_type":"urn:ietf:params:oauth:token-type:id_token","id_token":"KANARIE-t","expiration_time":4102444800}"#,
+            true,
+        ),
+        (
+            r#"{"version":1,"success":true,"token_type":"urn:ietf:params:oauth:token-type:jwt","id_token":"KANARIE-t"}"#,
+            false,
+        ),
+        // gcloud auth application-default print-access-token --format=json
+        (r#"{"token":"KANARIE-t","expiry":{"datetime":"2100-01-01 00:00:00.000000","year":2100}}"#, true),
+        // gcloud config config-helper with an access token of its own
+        (r#"{"configuration":{},"credential":{"access_token":"KANARIE-t"}}"#, false),
+        (r#"{"credential":{"access_token":"KANARIE-t","token_expiry":null}}"#, false),
+        // aws eks get-token
+        (
+            r#"{"kind":"ExecCredential","status":{"token":"KANARIE-t","expirationTimestamp":"2100-01-01T00:00:00Z"}}"#,
+            true,
+        ),
+        // aws codeartifact get-authorization-token
+        (r#"{"authorizationToken":"KANARIE-t","expiration":"2100-01-01T00:00:00.123000+00:00"}"#, true),
+        // ibmcloud iam oauth-tokens --output json
+        (r#"{"iam_token":"Bearer KANARIE-t"}"#, false),
+        // databricks auth token
+        (
+            r#"{"access_token":"KANARIE-t","token_type":"Bearer","expiry":"2100-01-01T00:00:00.123456+02:00"}"#,
+            true,
+        ),
+        (r#"{"access_token":"KANARIE-t","expiry":"0001-01-01T00:00:00Z"}"#, false),
+        (r#"{"accessToken":"KANARIE-t","expiresOn":"N/A"}"#, false),
+    ] {
+        let left = lifetime(output, json);
+        assert!(if long { left > 1_000_000_000 } else { (290..=300).contains(&left) }, "{output}: {left}");
+    }
+    let named = "speaks = \"json\"\ntoken = \"t\"\nexpires = \"end\"\nexpires_as = \"rfc3339\"";
+    assert!((290..=300).contains(&lifetime(r#"{"t":"KANARIE-t"}"#, named)), "no expiry is stated");
+    assert!((290..=300).contains(&lifetime("bearer  KANARIE-t\n", "speaks = \"text\"")));
+}
+
+#[test]
+fn error_printed_by_a_program_as_json_is_shown() {
+    for (output, reason) in [
+        (
+            r#"{"version":1,"success":false,"code":"401","message":"Caller not authorized."}"#,
+            "Caller not authorized.",
+        ),
+        (r#"{"success":false}"#, "no reason"),
+        (r#"{"error":"invalid_grant","error_description":"Token revoked."}"#, "Token revoked."),
+        (r#"{"error":{"code":403,"message":"No seat."}}"#, "No seat."),
+        (
+            r#"{"version":1,"success":true,"token_type":"urn:ietf:params:oauth:token-type:saml2","saml_response":"KANARIE"}"#,
+            "SAML",
+        ),
+    ] {
+        let json = "speaks = \"json\"";
+        let _ = token(&printing(output, json), &[]).ends(1).fails_with("program_failed").says(reason);
+        let script = format!("cat <<'E'\n{output}\nE\nexit 1\n");
+        let failed =
+            token(&running("sh", "printed", &script, json), &[]).ends(1).fails_with("program_failed");
+        let _ = if reason == "SAML" { failed.says("exit status: 1") } else { failed.says(reason) };
+    }
+}
+
+#[test]
+fn expired_token_of_a_program_is_named_as_such() {
+    for (keys, output) in [
+        ("speaks = \"json\"", r#"{"access_token":"KANARIE-t","expires_on":1700000000}"#),
+        ("speaks = \"json\"", r#"{"access_token":"KANARIE-t","expires_in":-1e15}"#),
+        ("speaks = \"json\"", r#"{"access_token":"KANARIE-t","expiry":"0000-01-01T00:00:00+23:59"}"#),
+        (
+            "speaks = \"kubectl\"",
+            r#"{"kind":"ExecCredential","status":{"token":"KANARIE-t","expirationTimestamp":"1999-01-01T00:00:00Z"}}"#,
+        ),
+        ("speaks = \"text\"", "e30.eyJleHAiOjF9.KANARIE"),
+        ("speaks = \"text\"", "e30.eyJleHAiOi04MzM0NjAxMjI4ODAwfQ.KANARIE"),
+    ] {
+        let run = token(&printing(output, keys), &[]).ends(4).fails_with("token_expired").says("`printed`");
+        assert!(!run.err.contains("clock") && !run.err.contains("service"), "{}", run.err);
+    }
 }
 
 #[test]

@@ -122,7 +122,7 @@ impl CachedRecord {
 
     /// Returns a cache entry, which expires when the record must be reloaded or the token is due for renewal.
     fn token_entry(&self, token: &Token) -> CachedToken {
-        let until = self.at + RELOAD_AFTER;
+        let until = crate::bounds::later(self.at, RELOAD_AFTER);
         let until = token.window().renews_at().map_or(until, |renews_at| renews_at.min(until));
         CachedToken { token: token.unshared(), from: self.at, until }
     }

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::Broker;
-use super::operation::{Acquired, Operation};
-use crate::{Error, ErrorCode, Record, Result, Secret, Token, TokenRequest};
+use super::operation::{Acquired, LockedRecord, Operation};
+use crate::{Error, ErrorCode, ErrorKind, Record, Result, Secret, Token, TokenRequest};
 
 /// A replacement token is not replaced again within this time: a third token would probably be rejected too.
 const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
@@ -47,7 +47,7 @@ impl Operation {
                 return Err(error);
             }
             if !self.provider().can_renew(&locked_record.record) {
-                return self.exchange(&mut locked_record, request).await;
+                return self.end_login(&mut locked_record, request).await;
             }
             self.context.check_not_cancelled().await?;
             bad = locked_record.record.token(request.scopes()).map(|token| token.secret().clone());
@@ -61,6 +61,23 @@ impl Operation {
                 .with_hint("check the permissions of the account, and the status of the service"));
         }
         Ok(token)
+    }
+
+    /// Handles the rejection of a token that only a login replaces. A token without an expiry is not used again.
+    async fn end_login(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
+        let is_endless = |token: &Token| token.expires_at().is_none();
+        if !locked_record.record.token(request.scopes()).is_some_and(is_endless) {
+            return self.exchange(locked_record, request).await;
+        }
+        locked_record.record.reject_token(request.scopes(), self.context.now());
+        self.write(locked_record).await?;
+        self.inner.cache(&self.slot, locked_record.record.clone(), false);
+        self.exchange(locked_record, request).await.map_err(|error| match error.kind() {
+            ErrorKind::LoginRequired => {
+                error.with_message("the service rejected the token, and no refresh token is stored")
+            }
+            _ => error,
+        })
     }
 
     /// Returns the stored token, unless that token is the rejected one.

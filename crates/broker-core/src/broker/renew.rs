@@ -1,5 +1,7 @@
 //! Renewal: gets new tokens by exchanges with the service.
 
+use chrono::{DateTime, Utc};
+
 use super::decide::{Decision, decide, is_long_enough, valid_token};
 use super::operation::{Acquired, LockedRecord, Operation};
 use crate::{
@@ -188,22 +190,34 @@ impl Operation {
         let now = self.context.now();
         let (invalid, expired) = (update.take_invalid(), update.take_expired(now));
         if invalid {
-            let message = "the new token contains control characters and cannot be used";
+            let message = "the new token is empty or contains control characters";
             return Some(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
         }
-        let token = expired?;
+        Some(self.expired(&expired?, now))
+    }
+
+    /// Returns the error for a new token that has already expired.
+    fn expired(&self, token: &Token, now: DateTime<Utc>) -> Error {
+        let expires_at = token.expires_at().unwrap_or_default();
+        let at = expires_at.format("%F %T UTC");
+        let error = |message| Error::new(ErrorCode::TokenExpired, message);
+        if let Some(program) = self.provider().program() {
+            return error(format!("program `{program}` returned a token that expired at {at}")).with_hint(
+                "run the `command` of this provider in a terminal: log in with that program again, or clear its cache",
+            );
+        }
         let service_time = token.service_time(now);
-        let message = format!(
-            "the new token had already expired ({}); this machine's clock says {}, the service's {}",
-            token.expires_at().unwrap_or_default().format("%F %T UTC"),
-            now.format("%F %T UTC"),
-            service_time.format("%F %T UTC"),
-        );
-        Some(Error::new(ErrorCode::TokenExpired, message).with_hint(if service_time == now {
-            "the clocks of this machine and the service agree: report the expired token to the service"
-        } else {
-            "set this machine's clock"
-        }))
+        // The clock is no reason for an expiry that is longer ago than the clocks differ.
+        if now - expires_at >= (service_time - now).abs() {
+            return error(format!("the service issued a token that expired at {at}")).with_hint(
+                "request a new token at the service, or revoke the old one there; then try again",
+            );
+        }
+        let (ours, theirs) = (now.format("%F %T UTC"), service_time.format("%F %T UTC"));
+        error(format!(
+            "the service issued a token that expired at {at}; this machine's clock says {ours}, the service's {theirs}"
+        ))
+        .with_hint("set this machine's clock")
     }
 
     /// Stores a failure for waiting callers, later calls and [`crate::Status`]. If the save fails, the caller still

@@ -10,7 +10,7 @@ mod tls;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -166,6 +166,11 @@ fn direct(builder: ClientBuilder, plain: bool) -> ClientBuilder {
 #[async_trait]
 impl Http for ReqwestHttp {
     async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        // The TLS library panics if the clock says a year before 1970.
+        if SystemTime::now() < SystemTime::UNIX_EPOCH && !request.url.is_plain() {
+            let what = "this machine's clock says a year before 1970: set the clock".to_owned();
+            return Err(HttpFault::new(RequestSent::No, ErrorCode::TlsUntrusted, what));
+        }
         let mut arrived = None;
         let exchanged = {
             let mut exchange = pin!(self.exchange(request, &mut arrived));

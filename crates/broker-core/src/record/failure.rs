@@ -58,7 +58,7 @@ impl Failure {
             .retry_after()
             .filter(|wait| !wait.is_zero())
             .map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_PAUSE).min(longest));
-        let after = |wait| now.checked_add_signed(wait).unwrap_or(now);
+        let after = |wait| bounds::later(now, wait);
         Self {
             at: now,
             kind: error.kind(),

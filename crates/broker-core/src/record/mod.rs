@@ -298,7 +298,10 @@ impl Record {
         }
         let found = self.other_issuers.extract_if(.., |state| state.belongs_to(issuer, account)).next();
         let state = found.unwrap_or_else(|| IssuerState::new(issuer.clone()));
-        self.other_issuers.push(std::mem::replace(&mut self.current, state));
+        let mut before = std::mem::replace(&mut self.current, state);
+        // Parsers accept fewer levels here than in the current state.
+        before.metadata.retain(|_, value| bounds::is_shallow(value));
+        self.other_issuers.push(before);
         self.other_issuers.retain(|state| state.is_worth_keeping(now));
         self
     }

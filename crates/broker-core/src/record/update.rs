@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Grant, Record};
+use crate::bounds::is_shallow;
 use crate::{Credential, FinalCodes, HttpResponse, Lifetime, Problem, ScopeKey, Secret, Token, salvage};
 
 /// The changes that one exchange makes to a record. The broker saves them before it uses the new tokens.
@@ -102,9 +103,13 @@ impl RecordUpdate {
     }
 
     /// Adds metadata to the update: a value that is not secret, such as a discovered endpoint. See
-    /// [`Record::metadata`].
+    /// [`Record::metadata`]. Ignores a value with more than 64 levels of lists and objects.
     pub fn and_metadata(mut self, key: &'static str, value: Value) -> Self {
-        self.metadata.push((key, value));
+        if is_shallow(&value) {
+            self.metadata.push((key, value));
+        } else {
+            tracing::warn!(key, "the metadata is nested too deeply, and is not stored");
+        }
         self
     }
 
@@ -131,11 +136,14 @@ impl RecordUpdate {
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
-    /// Removes new tokens with control characters, which could inject HTTP headers, and damaged tokens with U+FFFD.
+    /// Removes new tokens that are empty, damaged (U+FFFD), or have control characters, which could inject HTTP headers.
     /// Returns whether a token was removed.
     pub(crate) fn take_invalid(&mut self) -> bool {
         let is_bad = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
-        let invalid = |(_, token): &mut (_, Token)| token.secret().expose().contains(is_bad);
+        let invalid = |(_, token): &mut (_, Token)| {
+            let text = token.secret().expose();
+            text.is_empty() || text.contains(is_bad)
+        };
         self.tokens.extract_if(.., invalid).count() > 0
     }
 

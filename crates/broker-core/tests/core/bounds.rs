@@ -45,9 +45,15 @@ fn full_record(now: DateTime<Utc>) -> Value {
     })
 }
 
-/// Runs the broker's operations with this record. Each operation uses a new broker, which reads the record from disk.
 async fn use_record(record: &Value, case: &str) {
+    use_record_after(TimeDelta::zero(), record, case).await;
+}
+
+/// Runs the broker's operations with this record after a change of the clock. Each operation uses a new broker, which
+/// reads the record from disk.
+async fn use_record_after(change: TimeDelta, record: &Value, case: &str) {
     let world = World::new();
+    world.clock.advance(change);
     let provider = || Scripted::numbered(TimeDelta::hours(1));
     std::fs::create_dir_all(world.record_path().parent().expect("a folder")).expect("a folder");
     std::fs::write(world.record_path(), record.to_string()).expect("a record");
@@ -108,6 +114,14 @@ async fn extreme_times_in_a_record_cause_no_panic() {
     }
 }
 
+#[tokio::test]
+async fn clock_at_the_ends_of_the_calendar_causes_no_panic() {
+    let record = full_record(World::new().clock.now());
+    for years in [-10_000, -2026, -100, -57, 57, 7_973, 10_000] {
+        use_record_after(TimeDelta::days(years * 365), &record, &format!("{years} years")).await;
+    }
+}
+
 #[test]
 fn renewal_windows_of_extreme_lifetimes_do_not_overflow() {
     let now = Utc::now();
@@ -149,12 +163,12 @@ fn extreme_numbers_in_a_response_cause_no_panic() {
                 let _ = Claims::read(&jwt).expect("claims").issued_at();
                 for expires_in in [seconds(&number), None, Some(TimeDelta::MAX), Some(TimeDelta::MIN)] {
                     let token = Token::from_response(&response, jwt.clone(), expires_in, LONGEST);
-                    let _ = token.clone().ending(sent_at).window().phase(Utc::now());
+                    let _ = token.window().phase(Utc::now());
                     let _ = token.ahead_of(TimeDelta::MAX).window().renews_at();
                 }
                 for form in ["seconds", "epoch", "epoch_ms"] {
                     let form: ExpiresAs = serde_json::from_value(form.into()).expect("a form");
-                    let _ = form.read(&number, sent_at);
+                    let _ = form.read(&number);
                 }
             }
         }

@@ -111,7 +111,7 @@ fn expires_in_is_parsed_from_numbers_and_strings() {
 }
 
 #[test]
-fn expiry_is_from_expires_in_else_jwt_else_default() {
+fn token_expires_at_the_earliest_stated_time() {
     let exp = (sent_at() + TimeDelta::minutes(30)).timestamp();
     let (opaque, ten_seconds) = (Secret::new("opaque"), Some(TimeDelta::seconds(10)));
     let plain = response(200, &[], "");
@@ -120,6 +120,15 @@ fn expiry_is_from_expires_in_else_jwt_else_default() {
     for (response, secret, expires_in, lifetime) in [
         (&plain, jwt(&json!({ "exp": exp })), ten_seconds, 10),
         (&plain, jwt(&json!({ "exp": exp })), None, 1800),
+        (&plain, jwt(&json!({ "exp": exp * 1000 })), None, 1800),
+        (&plain, jwt(&json!({ "exp": exp.to_string() })), None, 1800),
+        (&plain, jwt(&json!({ "exp": 0 })), None, 3600),
+        (&plain, jwt(&json!({ "exp": exp })), Some(TimeDelta::hours(1)), 1800),
+        (&ahead, jwt(&json!({ "exp": exp + 3600 })), Some(TimeDelta::hours(1)), 1800),
+        // A JWT that has ended by the service's clock.
+        (&ahead, jwt(&json!({ "exp": exp - 1800 })), Some(TimeDelta::hours(1)), -3600),
+        // Without the service's clock, this machine's clock may be ahead.
+        (&plain, jwt(&json!({ "exp": exp - 3600 })), Some(TimeDelta::hours(1)), 3600),
         (&plain, opaque.clone(), None, 3600),
         (&ahead, jwt(&json!({ "exp": exp + 3600 })), None, 1800),
         (&ahead, opaque, ten_seconds, 10),

@@ -1,7 +1,7 @@
 //! Programs that implement `credential_process` of AWS tools, version 1.
 
-use broker_core::{Derived, ExpiresAs, Secret};
-use chrono::DateTime;
+use broker_core::{Derived, Expiry, Secret};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ struct Credentials {
     expiration: Option<Value>,
 }
 
-pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
+pub(super) fn parse(text: &str, now: DateTime<Utc>) -> Result<PrintedToken, &'static str> {
     let credentials: Credentials = serde_json::from_str(text).map_err(
         |_| "the output is not AWS credentials: JSON with Version, AccessKeyId and SecretAccessKey",
     )?;
@@ -34,15 +34,11 @@ pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
         "SecretAccessKey": credentials.secret_access_key.expose(),
         "SessionToken": session_token.expose(),
     });
-    // An expiration without a time zone is in UTC.
-    let expires_at = credentials.expiration.filter(|expiration| !expiration.is_null()).map(|expiration| {
-        ExpiresAs::Rfc3339
-            .read(&expiration, DateTime::UNIX_EPOCH)
-            .ok_or("the Expiration of the printed AWS credentials is not an RFC 3339 time")
-    });
-    Ok(PrintedToken {
-        secret: Secret::new(keys.to_string()),
-        expires_at: expires_at.transpose()?,
-        token_type: Some(Derived::AWS),
-    })
+    let expiry =
+        credentials.expiration.filter(|expiration| !Expiry::is_unstated(expiration)).map(|expiration| {
+            Expiry::read("Expiration", &expiration, now)
+                .ok_or("the Expiration of the printed AWS credentials is not a time")
+        });
+    let expiry = expiry.transpose()?.into_iter().collect();
+    Ok(PrintedToken { secret: Secret::new(keys.to_string()), expiry, token_type: Some(Derived::AWS) })
 }

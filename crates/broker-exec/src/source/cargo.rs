@@ -1,7 +1,7 @@
 //! Programs that implement the credential provider protocol of cargo, version 1.
 
-use broker_core::{Error, ErrorCode, Result, Secret, sanitize};
-use chrono::{DateTime, TimeDelta, Utc};
+use broker_core::{Error, ErrorCode, ExpiresAs, Expiry, Result, Secret, sanitize};
+use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ enum Response {
 struct CachedToken {
     token: Secret,
     cache: Option<String>,
-    expiration: Option<i64>,
+    expiration: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -48,11 +48,7 @@ pub(super) fn is_error(output: &[u8]) -> bool {
     text.lines().nth(1).is_some_and(|line| matches!(serde_json::from_str(line), Ok(Response::Err(_))))
 }
 
-pub(super) fn parse(
-    text: &str,
-    name: &str,
-    now: DateTime<Utc>,
-) -> Result<Result<PrintedToken, &'static str>> {
+pub(super) fn parse(text: &str, name: &str) -> Result<Result<PrintedToken, &'static str>> {
     let mut lines = text.lines();
     let hello = lines.next().and_then(|line| serde_json::from_str::<Hello>(line).ok());
     let Some(hello) = hello else {
@@ -76,12 +72,13 @@ pub(super) fn parse(
             })
         }
         Some(Response::Ok(response)) => {
-            let expires_at = match (response.cache.as_deref(), response.expiration) {
-                (Some("never"), _) => now.checked_add_signed(UNCACHED),
-                (Some("expires"), Some(at)) => DateTime::from_timestamp(at, 0),
+            let expiry = match (response.cache.as_deref(), response.expiration) {
+                (Some("never"), _) => Some(Expiry::In(UNCACHED)),
+                (Some("expires"), Some(at)) => ExpiresAs::Epoch.read(&at),
                 _ => None,
             };
-            Ok(Ok(PrintedToken { secret: response.token, expires_at, token_type: None }))
+            let expiry = expiry.into_iter().collect();
+            Ok(Ok(PrintedToken { secret: response.token, expiry, token_type: None }))
         }
     }
 }

@@ -1,76 +1,110 @@
-//! Programs that print a JSON object: `az account get-access-token`, `gcloud config config-helper --format json`.
+//! Programs that print a JSON object: `az account get-access-token`, `gcloud config config-helper --format json`, and
+//! executables of Google's workload identity federation (AIP-4117).
 
-use broker_core::{ExpiresAs, Secret, seconds, value_at};
-use chrono::{DateTime, Utc};
+use broker_core::{Error, ErrorCode, Expiry, Result, Secret, redact, value_at};
+use chrono::{DateTime, Local, NaiveDateTime, SecondsFormat, TimeZone, Utc};
 use serde_json::Value;
 
 use super::PrintedToken;
 use crate::config::Config;
 
 /// The JSON paths where programs usually print a token, in order of precedence.
-const TOKENS: [&str; 6] =
-    ["access_token", "accessToken", "token", "credential.access_token", "auth.client_token", "id_token"];
-
-/// The JSON paths where programs usually print a lifetime in seconds.
-const LIFETIMES: [&str; 3] = ["expires_in", "expiresIn", "auth.lease_duration"];
-
-/// The JSON paths where programs usually print an expiry, in order of precedence. `az` prints `expiresOn` in local time.
-const EXPIRIES: [&str; 9] = [
-    "expires_on",
-    "expires_at",
-    "expiresAt",
-    "expiresOn",
-    "expiry",
-    "expiration",
-    "expirationTimestamp",
-    "token_expiry",
-    "credential.token_expiry",
+const TOKENS: [&str; 9] = [
+    "access_token",
+    "accessToken",
+    "token",
+    "credential.access_token",
+    "auth.client_token",
+    "status.token",
+    "id_token",
+    "iam_token",
+    "authorizationToken",
 ];
 
-/// A number above this limit is a time in milliseconds since 1970. A smaller number is in seconds.
-const MIN_MILLIS: f64 = 1e11;
+/// The JSON paths where programs usually print why they failed, in order of precedence.
+const REASONS: [&str; 5] = ["message", "error_description", "error.message", "errorMessage", "error"];
 
-pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<PrintedToken, &'static str> {
-    let object: Value = serde_json::from_str(text).map_err(|_| "the output is not JSON")?;
-    let text_at =
-        |path: &str| value_at(&object, path).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let token = match &config.token {
-        Some(path) => text_at(path).ok_or("the output has no token at the path that the key `token` sets")?,
-        None => TOKENS
-            .iter()
-            .find_map(|path| text_at(path))
-            .ok_or("the JSON output has no known token field: set the key `token` to the token's path")?,
+pub(super) fn parse(
+    text: &str,
+    config: &Config,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Result<PrintedToken, &'static str>> {
+    let Ok(mut object) = serde_json::from_str::<Value>(text) else {
+        return Ok(Err("the output is not JSON"));
     };
-    let expires_at = if let Some(path) = &config.expires {
-        let value = value_at(&object, path)
-            .ok_or("the output has no expiry at the path that the key `expires` sets")?;
-        let expires_at = config.expires_as.as_ref().map_or_else(|| time(value), |form| form.read(value, now));
-        if expires_at.is_none() && !is_none(value) {
-            return Err("the expiry in the output has an unknown format: set the key `expires_as`");
-        }
-        expires_at.filter(|_| !is_none(value))
-    } else {
-        let stated = |path: &str| value_at(&object, path).filter(|value| !is_none(value));
-        let by_lifetime = |path: &&str| now.checked_add_signed(seconds(stated(path)?)?);
-        let by_time = |path: &&str| time(stated(path)?);
-        EXPIRIES.iter().find_map(by_time).or_else(|| LIFETIMES.iter().find_map(by_lifetime))
-    };
-    Ok(PrintedToken { secret: Secret::new(token), expires_at, token_type: None })
-}
-
-/// Whether the value means that the token has no known expiry: null, or zero (Vault's root tokens).
-fn is_none(value: &Value) -> bool {
-    value.is_null() || seconds(value).is_some_and(|number| number.is_zero())
-}
-
-/// Reads an RFC 3339 time with a zone, or a number of seconds or milliseconds since 1970.
-fn time(value: &Value) -> Option<DateTime<Utc>> {
-    if let Some(text) = value.as_str()
-        && let Ok(at) = DateTime::parse_from_rfc3339(text.trim())
-    {
-        return Some(at.to_utc());
+    if has_failed(&object) {
+        return Err(failure(&object, name));
     }
-    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    let format = if number > MIN_MILLIS { ExpiresAs::EpochMillis } else { ExpiresAs::Epoch };
-    format.read(value, DateTime::UNIX_EPOCH)
+    let usual = || TOKENS.iter().copied().find(|path| text_at(&object, path).is_some());
+    let Some(path) = config.token.as_deref().or_else(usual) else {
+        return match object.get("saml_response") {
+            _ if reason(&object).is_some() => Err(failure(&object, name)),
+            Some(_) => Ok(Err("the program printed a SAML response, which is no token for HTTP requests")),
+            None => {
+                Ok(Err("the JSON output has no known token field: set the key `token` to the token's path"))
+            }
+        };
+    };
+    let Some(token) = text_at(&object, path).map(Secret::new) else {
+        return Ok(Err("the output has no token at the path that the key `token` sets"));
+    };
+    if config.expires_as.is_none() {
+        read_local_time(&mut object);
+    }
+    let expiry = match &config.expires {
+        None => Expiry::beside(path, &object, now),
+        Some(path) => match value_at(&object, path).filter(|value| !Expiry::is_unstated(value)) {
+            None => Vec::new(),
+            Some(value) => {
+                let usual = || Expiry::read(path, value, now);
+                let read = config.expires_as.as_ref().map_or_else(usual, |format| format.read(value));
+                let Some(expiry) = read else {
+                    return Ok(Err(
+                        "the expiry in the output has an unknown format: set the key `expires_as`",
+                    ));
+                };
+                vec![expiry]
+            }
+        },
+    };
+    Ok(Ok(PrintedToken { secret: token, expiry, token_type: None }))
+}
+
+/// Whether the output of a program that failed is a JSON object with the reason.
+pub(super) fn is_error(output: &[u8]) -> bool {
+    serde_json::from_slice(output).is_ok_and(|object| has_failed(&object) || reason(&object).is_some())
+}
+
+fn has_failed(object: &Value) -> bool {
+    object.get("success") == Some(&Value::Bool(false))
+}
+
+fn failure(object: &Value, name: &str) -> Error {
+    let reason = reason(object).unwrap_or("no reason was printed");
+    let code = text_at(object, "code").map(|code| format!(" ({code})")).unwrap_or_default();
+    let message = format!("program `{name}` failed: {}", redact(&format!("{reason}{code}"), &[]));
+    Error::new(ErrorCode::ProgramFailed, message)
+        .with_hint("run the `command` of this provider in a terminal: it may need its own login")
+}
+
+fn reason(object: &Value) -> Option<&str> {
+    REASONS.iter().find_map(|path| text_at(object, path))
+}
+
+fn text_at<'a>(object: &'a Value, path: &str) -> Option<&'a str> {
+    value_at(object, path)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// Adds the time zone to `expiresOn`, which `az` prints in local time. Prefers `expires_on`, as Azure's libraries do.
+fn read_local_time(object: &mut Value) {
+    let Some(object) = object.as_object_mut() else { return };
+    if object.get("expires_on").is_some_and(|at| !Expiry::is_unstated(at)) {
+        object.remove("expiresOn");
+    }
+    let Some(Value::String(text)) = object.get_mut("expiresOn") else { return };
+    let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok();
+    if let Some(at) = local.and_then(|local| Local.from_local_datetime(&local).earliest()) {
+        *text = at.to_rfc3339_opts(SecondsFormat::Secs, false);
+    }
 }

@@ -1,8 +1,9 @@
 //! Programs that print an `ExecCredential` of kubectl (client.authentication.k8s.io).
 
-use broker_core::Secret;
+use broker_core::{Expiry, Secret};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::PrintedToken;
 
@@ -19,10 +20,10 @@ struct ExecCredential {
 #[serde(rename_all = "camelCase")]
 struct Status {
     token: Option<Secret>,
-    expiration_timestamp: Option<DateTime<Utc>>,
+    expiration_timestamp: Option<Value>,
 }
 
-pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
+pub(super) fn parse(text: &str, now: DateTime<Utc>) -> Result<PrintedToken, &'static str> {
     let credential: ExecCredential =
         serde_json::from_str(text).map_err(|_| "the output is not an ExecCredential")?;
     let status = credential
@@ -30,5 +31,10 @@ pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
         .filter(|_| credential.kind == "ExecCredential")
         .ok_or("the output is not an ExecCredential with a status")?;
     let secret = status.token.ok_or("the printed ExecCredential has no token")?;
-    Ok(PrintedToken { secret, expires_at: status.expiration_timestamp, token_type: None })
+    let stated = status.expiration_timestamp.filter(|at| !Expiry::is_unstated(at));
+    let expiry = stated.map(|at| {
+        Expiry::read("expirationTimestamp", &at, now)
+            .ok_or("the expirationTimestamp of the printed ExecCredential is not a time")
+    });
+    Ok(PrintedToken { secret, expiry: expiry.transpose()?.into_iter().collect(), token_type: None })
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Claims, Context, Derived, Error, ErrorCode, Hint, Issuer, Provider, Record, RecordUpdate, RequestPart,
+    Context, Derived, Error, ErrorCode, Expiry, Hint, Issuer, Provider, Record, RecordUpdate, RequestPart,
     Result, Secret, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime, refuse_scopes,
 };
 use chrono::{DateTime, Utc};
@@ -38,7 +38,7 @@ pub(crate) struct Source {
 
 struct PrintedToken {
     secret: Secret,
-    expires_at: Option<DateTime<Utc>>,
+    expiry: Vec<Expiry>,
     token_type: Option<&'static str>,
 }
 
@@ -109,8 +109,13 @@ impl Source {
             }
             Ok(Ok((_, None))) => Err(self.failed("the output exceeds 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
-            // In cargo's protocol, a program that fails prints the error on stdout.
+            // In these protocols, a program that fails prints the error on stdout.
             Ok(Ok((output, Some(_)))) if is_cargo && cargo::is_error(&output) => Ok(output),
+            Ok(Ok((output, Some(_))))
+                if self.config.protocol == Protocol::Json && json::is_error(&output) =>
+            {
+                Ok(output)
+            }
             Ok(Ok((_, Some(status)))) => Err(self
                 .failed(&format!("the program failed: {status}"))
                 .with_hint("run the `command` of this provider in a terminal: it may need its own login")),
@@ -128,16 +133,17 @@ impl Source {
     fn parse(&self, output: &[u8], now: DateTime<Utc>) -> Result<PrintedToken> {
         let text = std::str::from_utf8(output).unwrap_or_default().trim_start_matches('\u{feff}');
         let printed = match self.config.protocol {
-            Protocol::Json => json::parse(text, &self.config, now),
-            Protocol::Aws => aws::parse(text),
-            Protocol::Kubectl => kubectl::parse(text),
-            Protocol::Cargo => cargo::parse(text, &self.program.name(), now)?,
+            Protocol::Json => json::parse(text, &self.config, &self.program.name(), now)?,
+            Protocol::Aws => aws::parse(text, now),
+            Protocol::Kubectl => kubectl::parse(text, now),
+            Protocol::Cargo => cargo::parse(text, &self.program.name())?,
             Protocol::Text | Protocol::Broker => {
-                let line = text.lines().next().unwrap_or_default().trim();
-                // A token contains no whitespace and is not a web page.
-                let is_token = !line.starts_with('<') && !line.contains(char::is_whitespace);
-                let secret = Secret::new(if is_token { line } else { "" });
-                Ok(PrintedToken { secret, expires_at: None, token_type: None })
+                let line = Token::bare(Secret::new(text.lines().next().unwrap_or_default().trim()));
+                // A token contains no whitespace and is neither a web page nor JSON.
+                let is_token =
+                    !line.expose().starts_with(['<', '{']) && !line.expose().contains(char::is_whitespace);
+                let secret = if is_token { line } else { Secret::new("") };
+                Ok(PrintedToken { secret, expiry: Vec::new(), token_type: None })
             }
         };
         match printed {
@@ -148,9 +154,7 @@ impl Source {
 
     fn token(&self, printed: PrintedToken, sent_at: DateTime<Utc>) -> Token {
         let lifetime = self.config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
-        let claimed = || Claims::read(&printed.secret)?.expires_at();
-        let expires_at = printed.expires_at.or_else(claimed).or_else(|| sent_at.checked_add_signed(lifetime));
-        let token = Token::new(printed.secret, sent_at, expires_at);
+        let token = Token::printed(printed.secret, sent_at, printed.expiry, lifetime);
         token.with_type(printed.token_type.unwrap_or("Bearer"))
     }
 }
@@ -185,6 +189,10 @@ impl Provider for Source {
 
     fn sources(&self) -> Vec<String> {
         vec![format!("the program `{}`", self.program.name())]
+    }
+
+    fn program(&self) -> Option<String> {
+        Some(self.program.name())
     }
 
     fn can_renew(&self, _record: &Record) -> bool {

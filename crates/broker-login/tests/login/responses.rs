@@ -78,6 +78,19 @@ async fn missing_expiry_uses_configured_or_default_lifetime() {
 }
 
 #[tokio::test]
+async fn login_by_prompt_without_expiry_lasts_until_rejected() {
+    let mut world = World::new();
+    world.person = world.person.answering("KANARIE");
+    let server = RecordingServer::returning(200, r#"{"access_token":"KANARIE-1"}"#).await;
+    let toml = config(&server, "").replace("password = \"KANARIE\"\n", "");
+    broker(&world, &toml).login(World::NAME, Login::Usual).await.expect("a login");
+    world.clock.advance(TimeDelta::days(1000));
+    assert_eq!(crate::token(&world, &toml).await.expect("a token").expires_at(), None);
+    let rejected = broker(&world, &toml).replace_rejected(World::NAME, &TokenRequest::new(), None).await;
+    assert_eq!(rejected.expect_err("no other token").kind(), ErrorKind::LoginRequired);
+}
+
+#[tokio::test]
 async fn token_is_read_at_the_configured_path() {
     for (keys, answer) in [
         ("", r#"{"access_token":"KANARIE-1"}"#),

@@ -65,7 +65,7 @@ impl CodeFlow<'_> {
         let redirect_uri = listener.redirect_uri.clone();
         let url = self.request(&redirect_uri, &state, &verifier)?;
         context.prompt().show_page(&url);
-        let deadline = context.now().checked_add_signed(LONGEST_WAIT).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let deadline = broker_core::later(context.now(), LONGEST_WAIT);
         let (code, tab) = if context.prompt().browses() {
             wait(context, &mut listener, deadline).await?
         } else {

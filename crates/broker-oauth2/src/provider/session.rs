@@ -75,12 +75,9 @@ impl<'a> Session<'a> {
             Credential::Key(key) => ClientAuth::Key(id, key),
         };
         let default_life = config.life.map_or(DEFAULT_LIFETIME, |life| life.0);
-        TokenEndpoint {
-            url: &self.token_url,
-            client,
-            default_life,
-            answer: config.fields.as_ref(),
-            final_codes: FinalCodes::oauth(&config.error_final.0),
-        }
+        let final_codes = FinalCodes::oauth(&config.error_final.0);
+        let is_life_assumed = config.life.is_none() && !self.provider.has_password();
+        let (url, answer) = (&self.token_url, config.fields.as_ref());
+        TokenEndpoint { url, client, default_life, is_life_assumed, answer, final_codes }
     }
 }

@@ -257,7 +257,7 @@ impl Subject {
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(Secret::new);
         let mut update = RecordUpdate::default();
         if let Some(access) = text("access_token") {
-            let token = Token::from_response(response, access, None, LIFETIME);
+            let token = Token::from_response(response, access, None::<TimeDelta>, LIFETIME);
             update = update.and_token(request.scopes(), token);
         }
         if let Some(grant) = text("refresh_token") {
