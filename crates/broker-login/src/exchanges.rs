@@ -26,7 +26,7 @@ struct Parsed {
 
 enum SendError {
     /// The service refused the request, or the response is malformed.
-    Problem(HttpResponse, Problem),
+    Problem(Box<HttpResponse>, Problem),
     Error(Error),
 }
 
@@ -219,7 +219,7 @@ impl LoginProvider {
         let secrets: Vec<_> = values.secrets().into_iter().chain(&pair).collect();
         match request.format.read(&response, &request.sample, &secrets) {
             Ok(body) => Ok(Parsed { response, body }),
-            Err(problem) => Err(SendError::Problem(response, problem)),
+            Err(problem) => Err(SendError::Problem(Box::new(response), problem)),
         }
     }
 
