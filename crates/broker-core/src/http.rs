@@ -115,7 +115,7 @@ impl HttpRequest {
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
         let body = Zeroizing::new(Vec::new());
         let (headers, authorization, content_type, salvage) = (Vec::new(), None, None, None);
-        Self { method, url, authorization, headers, content_type, body, repeat, salvage }
+        Self { method, url, content_type, body, repeat, authorization, headers, salvage }
     }
 
     /// Creates a POST request with form fields.

@@ -140,12 +140,12 @@ fn zstd(body: &[u8]) -> Option<(Bytes, bool)> {
 }
 
 /// Reads a decoder to its end or to the first error. `None` if it decodes nothing.
-fn pulled(mut decoder: impl Read) -> Option<(Bytes, bool)> {
+fn pulled(mut source: impl Read) -> Option<(Bytes, bool)> {
     let mut decoded = buffer();
     // Small parts, because a decoder may drop the part in which its input ends.
     let mut part = Zeroizing::new([0; 64]);
     let ended = loop {
-        match decoder.read(&mut part[..]) {
+        match source.read(&mut part[..]) {
             Ok(0) => break true,
             Ok(read) if append(&mut decoded, &part[..read]) => {}
             _ => break false,

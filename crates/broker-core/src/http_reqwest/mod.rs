@@ -57,12 +57,12 @@ impl ReqwestHttp {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let built = build(plain, proxy).map_err(|error| match error.downcast_ref() {
-            Some(rustls::Error::General(_)) => Untrusted::without_roots().into(),
-            _ => {
-                let what = format!("cannot build an HTTP client: {error}");
-                HttpFault::new(RequestSent::No, ErrorCode::NetworkUnreachable, what)
+        let built = build(plain, proxy).map_err(|error| {
+            if let Some(rustls::Error::General(_)) = error.downcast_ref() {
+                return Untrusted::without_roots().into();
             }
+            let what = format!("cannot build an HTTP client: {error}");
+            HttpFault::new(RequestSent::No, ErrorCode::NetworkUnreachable, what)
         })?;
         Ok(cell.get_or_init(|| built))
     }

@@ -52,10 +52,12 @@ pub enum Fault {
     Raw(Raw),
 }
 
+type Write = Arc<dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync>;
+
 /// A closure that returns the bytes of a whole response, from status and body of the service's response.
 #[derive(Clone)]
 pub struct Raw {
-    pub(super) write: Arc<dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync>,
+    pub(super) write: Write,
     pub(super) stays_open: bool,
 }
 
@@ -116,8 +118,12 @@ impl Fault {
             Self::Redirect(to) => Reply::empty(302).with_header("location", to),
             // The client does not get this response, because the server hangs or closes the connection.
             Self::Hang | Self::CutBefore => Reply::empty(200),
-            Self::Delay(_) | Self::HangAfter | Self::CutAfter | Self::Truncated => return None,
-            Self::Edit(_) | Self::Raw(_) => return None,
+            Self::Delay(_)
+            | Self::HangAfter
+            | Self::CutAfter
+            | Self::Truncated
+            | Self::Edit(_)
+            | Self::Raw(_) => return None,
         })
     }
 }

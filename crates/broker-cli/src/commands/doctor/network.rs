@@ -91,10 +91,13 @@ pub(super) fn check(
 
 /// Returns the proxy in the environment variables. Reports an error if the proxy's URL is invalid.
 fn proxy(settings: &ProxySettings, report: &mut Report) -> Option<Proxy> {
-    settings.proxy().map(Option::<&Proxy>::cloned).unwrap_or_else(|fault| {
-        report.error("network.proxy", None, &fault.what, &fault.hint.unwrap_or_default());
-        None
-    })
+    match settings.proxy() {
+        Ok(proxy) => proxy.cloned(),
+        Err(fault) => {
+            report.error("network.proxy", None, &fault.what, &fault.hint.unwrap_or_default());
+            None
+        }
+    }
 }
 
 /// Connects to the proxy. Returns why the connection failed, if it did.
