@@ -87,9 +87,12 @@ impl ProviderRegistry for BTreeMap<String, Entry> {
 /// Gets, renews and stores tokens. Clones are cheap and share all state. Async calls need a tokio runtime with time
 /// (and I/O, for the default HTTP client).
 ///
-/// If a caller drops a call (a timeout, `select!`), the operation still runs until the response is saved. Call
-/// [`Broker::wait_idle`] before the process exits. The file store reads, writes and syncs its small files on the
-/// async thread.
+/// If a caller drops a call (a timeout, `select!`), the operation still runs until the response is saved, as long as
+/// the tokio runtime of the call runs. Await [`Broker::wait_idle`] before the process exits and before the runtime is
+/// dropped, also in a runtime for one call. Otherwise the operation ends like a killed process: the record contains
+/// [`crate::Grant::sent_at`], and if the service has already replaced the refresh token, the login is lost.
+///
+/// The file store reads, writes and syncs its small files on the async thread.
 #[derive(Clone)]
 pub struct Broker {
     inner: Arc<Inner>,
@@ -217,7 +220,8 @@ impl Broker {
         self.run(provider, |operation| async move { operation.renew(&request).await }).await
     }
 
-    /// Waits until all responses that may contain tokens are saved. A process that exits earlier may lose a login.
+    /// Waits until all responses that may contain tokens are saved. A process that exits earlier, or drops the runtime
+    /// earlier, may lose a login.
     pub async fn wait_idle(&self) {
         self.inner.in_flight.wait_idle().await;
     }

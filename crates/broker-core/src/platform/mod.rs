@@ -29,8 +29,8 @@ pub use private::{put_in_place, temporary_file, write_private};
 pub(crate) use system::host_name;
 #[cfg(feature = "file")]
 pub(crate) use system::{
-    Folder, Version, device, has_no_locks, is_gone, is_link, is_private, lock_holder, magic, make_private,
-    note_in_lock, open, runtime_folders, sync_folder,
+    FileId, Folder, Version, device, has_no_locks, is_gone, is_link, is_private, lock_holder, magic,
+    make_private, note_in_lock, open, runtime_folders, sync_folder,
 };
 pub use system::{everybody_writes, is_own, make_folder, open_lock, others_read};
 

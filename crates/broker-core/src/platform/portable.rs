@@ -24,6 +24,16 @@ impl Version {
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
+/// The time when a file was created, which distinguishes a file from its copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId(Option<SystemTime>);
+
+impl FileId {
+    pub(crate) fn of(file: &File) -> std::io::Result<Self> {
+        Ok(Self(file.metadata()?.created().ok()))
+    }
+}
+
 impl Folder {
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         std::fs::read_dir(path)?;
@@ -35,14 +45,12 @@ impl Folder {
         Self::open(path).map(drop)
     }
 
-    /// Whether an open file has this name in the folder, and was not deleted or replaced.
-    pub(crate) fn contains(&self, name: &OsStr, file: &File) -> std::io::Result<bool> {
-        let found = match self.0.join(name).symlink_metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            found => found?,
-        };
-        let ours = file.metadata()?;
-        Ok((found.len(), found.created().ok()) == (ours.len(), ours.created().ok()))
+    /// Whether a file has this name in the folder, and was not deleted or replaced.
+    pub(crate) fn contains(&self, name: &OsStr, file: FileId) -> std::io::Result<bool> {
+        match self.0.join(name).symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            found => Ok(FileId(found?.created().ok()) == file),
+        }
     }
 
     /// Renames a temporary file of the folder.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::{Folder, sync_folder, system};
+use super::{FileId, Folder, sync_folder, system};
 
 /// Creates a private temporary file in `folder`.
 pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {
@@ -23,16 +23,17 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Replaces the file at `path` with a temporary file from the same folder. The new file survives a crash.
 pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all()?;
-    replace_in(&Folder::open(folder_of(path))?, file, path)
+    let id = FileId::of(file.as_file())?;
+    replace_in(&Folder::open(folder_of(path))?, file, id, path)
 }
 
 /// Replaces the file at `path` in `folder` with a temporary file of that folder, which was synced. Fails if another
 /// folder was put at the folder's path, such as a copy: the temporary file's name may then lead to another file.
-pub(crate) fn replace_in(folder: &Folder, file: NamedTempFile, path: &Path) -> Result<()> {
+pub(crate) fn replace_in(folder: &Folder, file: NamedTempFile, id: FileId, path: &Path) -> Result<()> {
     let (Some(from), Some(to)) = (file.path().file_name(), path.file_name()) else {
         return Err(ErrorKind::InvalidInput.into());
     };
-    if !folder.contains(from, file.as_file())? {
+    if !folder.contains(from, id)? {
         return Err(ErrorKind::NotFound.into());
     }
     folder.check_at(folder_of(path))?;

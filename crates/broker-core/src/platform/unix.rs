@@ -27,28 +27,43 @@ impl Version {
 #[derive(Debug)]
 pub(crate) struct Folder {
     descriptor: OwnedFd,
-    id: (u64, u64),
+    id: FileId,
+}
+
+/// Device and inode of a file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId(u64, u64);
+
+impl FileId {
+    pub(crate) fn of(file: &File) -> std::io::Result<Self> {
+        Ok(Self::new(&rustix::fs::fstat(file)?))
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
+    fn new(stat: &rustix::fs::Stat) -> Self {
+        Self(stat.st_dev as u64, stat.st_ino as u64)
+    }
 }
 
 impl Folder {
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         let flags = SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = rustix::fs::open(path, flags, Mode::empty())?;
-        let id = id(&rustix::fs::fstat(&descriptor)?);
+        let id = FileId::new(&rustix::fs::fstat(&descriptor)?);
         Ok(Self { descriptor, id })
     }
 
     /// Fails unless the path still leads to this folder.
     pub(crate) fn check_at(&self, path: &Path) -> std::io::Result<()> {
-        let is_same = id(&rustix::fs::stat(path)?) == self.id;
+        let is_same = FileId::new(&rustix::fs::stat(path)?) == self.id;
         if is_same { Ok(()) } else { Err(Error::other("the folder was moved or replaced meanwhile")) }
     }
 
-    /// Whether an open file has this name in the folder, and was not deleted or replaced.
-    pub(crate) fn contains(&self, name: &OsStr, file: &File) -> std::io::Result<bool> {
+    /// Whether a file has this name in the folder, and was not deleted or replaced.
+    pub(crate) fn contains(&self, name: &OsStr, file: FileId) -> std::io::Result<bool> {
         match rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => Ok(false),
-            found => Ok(id(&found?) == id(&rustix::fs::fstat(file)?)),
+            found => Ok(FileId::new(&found?) == file),
         }
     }
 
@@ -61,11 +76,6 @@ impl Folder {
         let _ = file.keep();
         Ok(())
     }
-}
-
-#[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the types differ between systems")]
-fn id(stat: &rustix::fs::Stat) -> (u64, u64) {
-    (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 /// Opens a folder without permission to list it, where the system has such a flag.

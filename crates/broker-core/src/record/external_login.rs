@@ -109,7 +109,7 @@ impl Record {
         self.current.grant = login.refresh_token.map(|secret| Grant::new(secret, issued_at));
         self.current.id_token = login.id_token;
         self.current.account = login.account;
-        self.generation = self.generation.next_login();
+        self.logins = self.logins.saturating_add(1);
         match login.access_token {
             Some(token) => self.set_token(&usual, token),
             None => drop(self.current.tokens.remove(usual.as_str())),

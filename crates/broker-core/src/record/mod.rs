@@ -2,7 +2,6 @@
 
 mod external_login;
 mod failure;
-mod generation;
 mod grant;
 mod issuer;
 mod issuer_state;
@@ -13,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{Error, ErrorCode, Hint, Phase, ScopeKey, Token, TokenRequest, bounds};
-use generation::Generation;
 use issuer_state::{IssuerState, Rejection};
 
 pub use failure::Failure;
@@ -33,9 +31,15 @@ pub struct Record {
     /// The number of saves of the record.
     #[serde(default, deserialize_with = "bounds::count")]
     revision: u64,
-    /// The order of copies of the record.
-    #[serde(flatten)]
-    generation: Generation,
+    /// A random ID, which is new if the record was removed and created again; missing in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
+    /// The number of logins. A copy with a newer login is newer than every copy with renewals of the earlier login.
+    #[serde(default, deserialize_with = "bounds::count")]
+    logins: u64,
+    /// The number of times that the service issued a grant, or a token without a grant.
+    #[serde(default, deserialize_with = "bounds::count")]
+    grants: u64,
     #[serde(flatten)]
     current: IssuerState,
     /// The logins of other issuers. The broker uses such a login again if the configuration names its issuer again.
@@ -57,7 +61,9 @@ impl Record {
             version: FORMAT,
             provider: provider.to_owned(),
             revision: 0,
-            generation: Generation::default(),
+            origin: None,
+            logins: 0,
+            grants: 0,
             current: IssuerState::new(issuer),
             other_issuers: Vec::new(),
             login_problem: None,
@@ -68,17 +74,17 @@ impl Record {
     /// Returns a value to compare copies of a record: newer copies have a greater value. The numbers of logins and of
     /// grants decide first, because failed attempts increase the revision too. Clocks may be wrong.
     pub(crate) fn age(&self) -> impl Ord + use<> {
-        (self.generation.logins, self.generation.grants, self.revision)
+        (self.logins, self.grants, self.revision)
     }
 
     /// Whether `other` is a copy of this record, and not of a record that was removed.
     pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
-        self.generation.origin == other.generation.origin
+        self.origin == other.origin
     }
 
     pub(crate) fn revise(&mut self) {
         if self.revision == 0 {
-            self.generation.origin = Some(format!("{:016x}", fastrand::u64(..)));
+            self.origin = Some(format!("{:016x}", fastrand::u64(..)));
         }
         self.revision = self.revision.saturating_add(1);
     }
@@ -239,7 +245,7 @@ impl Record {
         // Keeps unknown fields of the old grant, which newer broker versions wrote for the same login.
         grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
         self.current.grant = Some(grant);
-        self.generation.count_grant();
+        self.grants = self.grants.saturating_add(1);
     }
 
     /// Sets [`Grant::sent_at`], the time when the grant was sent; `None` removes that time.
@@ -309,8 +315,8 @@ impl Record {
     /// Returns a copy of the record for a new login: without the current login, but with the logins of other issuers.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
         let current = IssuerState::new(issuer.clone());
-        let generation = self.generation.next_login();
-        Self { current, generation, login_problem: None, new_login: true, ..self.clone() }
+        let logins = self.logins.saturating_add(1);
+        Self { current, logins, login_problem: None, new_login: true, ..self.clone() }
     }
 }
 

@@ -168,7 +168,7 @@ impl RecordUpdate {
             record.drop_token(scopes);
         }
         if record.current.grant.is_none() && !self.tokens.is_empty() {
-            record.generation.count_grant();
+            record.grants = record.grants.saturating_add(1);
         }
         for (scopes, token) in self.tokens {
             record.set_token(&scopes, token);

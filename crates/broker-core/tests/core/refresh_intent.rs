@@ -10,9 +10,10 @@ use broker_core::{
     Record, RecordUpdate, Repeat, RequestSent, Result, Secret, ServiceUrl, TokenRequest,
 };
 use broker_testkit::{TestEnv, TestPrompt, World};
+use chrono::TimeDelta;
 use tokio::task::AbortHandle;
 
-use crate::broker::Scripted;
+use crate::broker::{Scripted, issue};
 use crate::{builder, files, issuer};
 
 /// A fake HTTP client whose responses are all lost. First cancels the task `caller`, if set.
@@ -107,4 +108,56 @@ async fn record_contains_failure_of_token_request_after_login() {
     let record = world.record().expect("a record");
     assert!(record["grant"]["sent_at"].is_null(), "no request was sent: {record}");
     assert!(record["failures"][""]["resume_at"].is_string(), "{record}");
+}
+
+async fn turns(times: usize) {
+    for _ in 0..times {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A provider whose exchange takes several turns of the runtime.
+struct Slow(Issuer);
+
+#[async_trait]
+impl Provider for Slow {
+    fn issuer(&self) -> &Issuer {
+        &self.0
+    }
+
+    async fn exchange(&self, context: &Context, _: &Record, request: &TokenRequest) -> Result<RecordUpdate> {
+        turns(10).await;
+        let update = issue(context, request, "token", TimeDelta::hours(1));
+        Ok(update.and_grant(Secret::new("new"), context.now()))
+    }
+
+    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
+        Ok(RecordUpdate::grant(Secret::new("old"), context.now()))
+    }
+}
+
+#[test]
+fn dropped_runtime_ends_a_renewal_unless_it_waits() {
+    for waits in [false, true] {
+        let world = World::new();
+        let broker = world.broker(Arc::new(Slow(issuer())));
+        let new_runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        new_runtime().block_on(broker.login(World::NAME, Login::Usual)).expect("a login");
+        let request = TokenRequest::new();
+        new_runtime().block_on(async {
+            tokio::select! {
+                biased;
+                _ = broker.token(World::NAME, &request) => panic!("the caller stops waiting first"),
+                () = turns(4) => {}
+            }
+            if waits {
+                broker.wait_idle().await;
+            }
+        });
+        let grant = world.record().expect("a record")["grant"].take();
+        let (secret, is_open) = if waits { ("new", false) } else { ("old", true) };
+        assert_eq!((&grant["secret"], grant["sent_at"].is_string()), (&secret.into(), is_open), "{grant}");
+        new_runtime().block_on(broker.token(World::NAME, &request)).expect("a token");
+    }
 }

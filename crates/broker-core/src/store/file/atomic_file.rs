@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::bytes::{LONGEST_FILE, cannot_write, file_names, is_missing, read_bytes};
-use crate::platform::{self, Folder};
+use crate::platform::{self, FileId, Folder};
 use crate::{Error, ErrorCode, Result};
 
 /// The disk space to reserve for one save, in addition to the current file's size.
@@ -27,7 +27,7 @@ pub(super) struct AtomicFile {
     /// The folder of the file, which contains the lock file too. All saves are made in this folder.
     opened: Option<Folder>,
     /// Temporary files with reserved disk space, one for each save that is planned.
-    reserved: Vec<NamedTempFile>,
+    reserved: Vec<(NamedTempFile, FileId)>,
 }
 
 impl AtomicFile {
@@ -135,23 +135,24 @@ impl AtomicFile {
 
     /// Writes the content to a reserved temporary file, then renames the temporary file to the file's path.
     fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let mut file = self.reserved.pop().ok_or_else(|| IoError::other("no space is reserved"))?;
+        let (mut file, id) = self.reserved.pop().ok_or_else(|| IoError::other("no space is reserved"))?;
         let folder = self.opened.as_ref().ok_or_else(|| IoError::other("no folder is open"))?;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(bytes)?;
         file.as_file().set_len(bytes.len() as u64)?;
         file.as_file().sync_all()?;
-        platform::replace_in(folder, file, &self.path)
+        platform::replace_in(folder, file, id, &self.path)
     }
 
-    fn reserve(&self) -> std::io::Result<NamedTempFile> {
+    fn reserve(&self) -> std::io::Result<(NamedTempFile, FileId)> {
         let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_FILE));
         let mut file = platform::temporary_file(self.folder(), &self.prefix, SUFFIX)?;
         let size = usize::try_from(size).unwrap_or(0) + SPACE;
         file.write_all(&vec![0; size])?;
         // Some network file systems report a full disk or an exceeded quota only on sync.
         file.as_file().sync_data()?;
-        Ok(file)
+        let id = FileId::of(file.as_file())?;
+        Ok((file, id))
     }
 
     /// Removes temporary files of killed processes. On a network file system, recent files may belong to another host

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::bytes::{cannot_open_lock, cannot_write};
 use crate::Result;
-use crate::platform::{self, Folder};
+use crate::platform::{self, FileId, Folder};
 
 /// A lock file that this process has locked. Dropping the value releases the lock.
 pub(super) struct Lock {
@@ -36,7 +36,8 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
         Folder::open(folder_path).map_err(|error| cannot_write("open the folder", folder_path, error))?;
     // A cleanup program may have removed the lock file before it was locked, or another folder was put at the path.
     // Other processes then lock a new file.
-    let is_there = folder.contains(path.file_name().unwrap_or_default(), &lock);
+    let name = path.file_name().unwrap_or_default();
+    let is_there = FileId::of(&lock).and_then(|id| folder.contains(name, id));
     if !is_there.map_err(|error| cannot_write("lock", path, error))? {
         return Ok(Attempt::Busy(None));
     }
