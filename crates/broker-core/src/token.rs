@@ -92,10 +92,14 @@ impl Token {
         }))
     }
 
-    /// Removes one word `Bearer` before a token, which belongs to the HTTP header, and the white space around it.
+    /// Removes one word `Bearer` before a token, or `Authorization: Bearer`, which belongs to the HTTP header. Then also
+    /// removes the white space around the token.
     #[must_use]
     pub fn bare(secret: Secret) -> Secret {
-        match secret.expose().trim().split_once(char::is_whitespace) {
+        let text = secret.expose().trim();
+        let header = text.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let text = header.map_or(text, |(_, value)| value.trim_start());
+        match text.split_once(char::is_whitespace) {
             Some((word, token)) if word.eq_ignore_ascii_case(BEARER) => Secret::new(token.trim_start()),
             _ => secret,
         }

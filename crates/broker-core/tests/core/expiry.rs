@@ -131,6 +131,8 @@ fn pasted_scheme_before_a_token_is_removed_once() {
         (" Bearer\ttok\r\n", "tok"),
         ("bearer  tok\n", "tok"),
         ("Bearer Bearer tok", "Bearer tok"),
+        ("authorization:Bearer tok", "tok"),
+        ("Authorization: Basic tok", "Authorization: Basic tok"),
         ("Bearertok", "Bearertok"),
         ("Bearer", "Bearer"),
         ("Basic abc", "Basic abc"),

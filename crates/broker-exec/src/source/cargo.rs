@@ -1,7 +1,7 @@
 //! Programs that implement the credential provider protocol of cargo, version 1.
 
 use broker_core::{Error, ErrorCode, ExpiresAs, Expiry, Result, Secret, sanitize};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -48,7 +48,11 @@ pub(super) fn is_error(output: &[u8]) -> bool {
     text.lines().nth(1).is_some_and(|line| matches!(serde_json::from_str(line), Ok(Response::Err(_))))
 }
 
-pub(super) fn parse(text: &str, name: &str) -> Result<Result<PrintedToken, &'static str>> {
+pub(super) fn parse(
+    text: &str,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Result<PrintedToken, &'static str>> {
     let mut lines = text.lines();
     let hello = lines.next().and_then(|line| serde_json::from_str::<Hello>(line).ok());
     let Some(hello) = hello else {
@@ -74,7 +78,9 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Result<PrintedToken, &'sta
         Some(Response::Ok(response)) => {
             let expiry = match (response.cache.as_deref(), response.expiration) {
                 (Some("never"), _) => Some(Expiry::In(UNCACHED)),
-                (Some("expires"), Some(at)) => ExpiresAs::Epoch.read(&at),
+                (Some("expires"), Some(at)) => {
+                    ExpiresAs::Epoch.read(&at).or_else(|| Expiry::read("expiration", &at, now))
+                }
                 _ => None,
             };
             let expiry = expiry.into_iter().collect();

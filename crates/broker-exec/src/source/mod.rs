@@ -136,7 +136,7 @@ impl Source {
             Protocol::Json => json::parse(text, &self.config, &self.program.name(), now)?,
             Protocol::Aws => aws::parse(text, now),
             Protocol::Kubectl => kubectl::parse(text, now),
-            Protocol::Cargo => cargo::parse(text, &self.program.name())?,
+            Protocol::Cargo => cargo::parse(text, &self.program.name(), now)?,
             Protocol::Text | Protocol::Broker => {
                 let line = Token::bare(Secret::new(text.lines().next().unwrap_or_default().trim()));
                 // A token contains no whitespace and is neither a web page nor JSON.
