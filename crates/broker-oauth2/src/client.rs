@@ -62,7 +62,9 @@ impl<'a> ClientAuth<'a> {
             }
             Self::Basic(..) => "check `client_id`, `client_secret` and `client_auth` (now \"basic\")",
             Self::Body(..) => "check `client_id`, `client_secret` and `client_auth` (now \"body\")",
-            Self::Key(..) => "check `client_id`, `private_key`, `key_id` and `algorithm`",
+            Self::Key(..) => {
+                "check `client_id`, `private_key`, `key_id`, `algorithm` and `assertion_audience`"
+            }
         }
     }
 }

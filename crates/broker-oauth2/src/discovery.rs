@@ -37,6 +37,11 @@ impl TryFrom<String> for IssuerUrl {
         if ServiceUrl::parse(&text)?.as_str().contains('?') {
             return Err(format!("`{text}` has a query (?…), which an issuer must not have"));
         }
+        if let Some((issuer, _)) = text.split_once("/.well-known/") {
+            return Err(format!(
+                "`{text}` is the address of the issuer's metadata: set the issuer, such as {issuer}"
+            ));
+        }
         Ok(Self(text))
     }
 }
@@ -145,7 +150,7 @@ impl Metadata {
                 "set `issuer` to the address that the service itself publishes, without redirect, or {without}"
             )),
             Some(error) => error.with_hint(format!(
-                "check `issuer`: is its path complete, and does a sign-in page of the network answer? Otherwise {without}"
+                "check that the path of `issuer` is complete, and sign in to the network if it has a sign-in page; or {without}"
             )),
             None => Error::new(
                 ErrorCode::ConfigInvalid,
@@ -241,21 +246,32 @@ impl Metadata {
 /// Returns the error for metadata of the issuer `found`. The hint names only an issuer that the user can configure.
 fn other_issuer(found: &str, issuer: &IssuerUrl, url: &ServiceUrl, without: &str) -> Error {
     let shown = sanitize(found);
-    let message = format!("{url} belongs to the issuer {shown}, but `issuer` is {}", issuer.0);
-    let hint = if found.contains(['{', '}']) {
+    let message = format!("{url} belongs to the issuer {shown:?}, but `issuer` is {:?}", issuer.0);
+    let hint = match public_url(found).filter(|_| shown == found) {
         // Microsoft publishes one document for all tenants.
-        format!("set `issuer` to the address of one tenant, with the tenant's ID, or {without}")
-    } else if shown != found || found.contains(['"', '\\']) || IssuerUrl::try_from(found.to_owned()).is_err()
-    {
-        format!(
-            "the service does not know its public address, perhaps behind a proxy: correct its host name there, or {without}"
-        )
-    } else {
-        format!(
+        None if found.contains(['{', '}']) => {
+            format!("set `issuer` to the address of one tenant, with the tenant's ID, or {without}")
+        }
+        Some(public) if public.host() == url.host() => format!(
             "the two issuers must be identical: to use the issuer of the metadata, set issuer = \"{found}\"; or {without}"
-        )
+        ),
+        Some(public) if !public.is_loopback() => {
+            format!(
+                "if this is another address of the same service, set issuer = \"{found}\"; otherwise {without}"
+            )
+        }
+        _ => format!(
+            "the service does not know its public address, perhaps behind a proxy: correct its host name there, or {without}"
+        ),
     };
     Error::new(OTHER_ISSUER, message).with_hint(hint)
+}
+
+/// Parses an issuer that other machines can reach, or this machine. Hosts without a dot are names inside a network.
+fn public_url(issuer: &str) -> Option<ServiceUrl> {
+    let IssuerUrl(issuer) = IssuerUrl::try_from(issuer.to_owned()).ok()?;
+    let url = ServiceUrl::parse(&issuer).ok().filter(|_| !issuer.contains(['"', '\\', '{', '}']))?;
+    (url.is_loopback() || url.host().contains('.')).then_some(url)
 }
 
 /// Returns the strings of a JSON array. Drops long strings, which are no names of methods.
