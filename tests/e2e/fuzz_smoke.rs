@@ -114,6 +114,7 @@ macro_rules! smoke {
 
 smoke! {
     configurations: "config",
+    metadata_of_issuers: "discovery",
     durations: "duration",
     commands_against_any_service: "exchange",
     claims: "jwt",

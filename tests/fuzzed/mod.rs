@@ -6,6 +6,7 @@
 
 mod answer;
 mod config;
+mod discovery;
 mod exchange;
 mod record;
 mod scalars;
@@ -13,6 +14,7 @@ mod world;
 
 pub use answer::token_answer;
 pub use config::config;
+pub use discovery::discovery;
 pub use exchange::exchange;
 pub use record::record;
 pub use scalars::{duration, jwt, retry_after, seconds};
@@ -21,8 +23,9 @@ pub use scalars::{duration, jwt, retry_after, seconds};
 pub type Target = (&'static str, fn(&[u8]), usize);
 
 /// All fuzz targets. The name is also the folder of the corpus.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("config", config, 60),
+    ("discovery", discovery, 100),
     ("duration", duration, 2000),
     ("exchange", exchange, 30),
     ("jwt", jwt, 1000),
