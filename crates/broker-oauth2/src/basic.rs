@@ -59,10 +59,8 @@ impl BasicSpelling {
     pub fn add_to(&self, update: RecordUpdate, record: Option<&Record>) -> RecordUpdate {
         let name = SPELLINGS[self.number()].1;
         let stored = record.and_then(|record| record.metadata(Self::KEY)).and_then(Value::as_str);
-        match stored.unwrap_or(SPELLINGS[0].1) == name {
-            true => update,
-            false => update.and_metadata(Self::KEY, Value::from(name)),
-        }
+        let is_stored = stored.unwrap_or(SPELLINGS[0].1) == name;
+        if is_stored { update } else { update.and_metadata(Self::KEY, Value::from(name)) }
     }
 
     /// Whether the spellings of these credentials differ.

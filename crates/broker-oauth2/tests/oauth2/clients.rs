@@ -46,10 +46,13 @@ fn invalid_client() -> (u16, Value) {
     (401, json!({ "error": "invalid_client" }))
 }
 
+/// A configured secret, the credentials that the service accepts, its refusal of others, and the number of requests.
+type BasicCase<'a> = (&'a str, &'static [u8], (u16, Value), usize);
+
 #[tokio::test]
 async fn basic_credentials_are_sent_in_the_spelling_that_works() {
     let unauthorized = (401, json!({ "message": "Unauthorized" }));
-    let cases: [(&str, &'static [u8], (u16, Value), usize); 10] = [
+    let cases: [BasicCase<'_>; 10] = [
         ("plain-1.2_*", b"me:plain-1.2_*", invalid_client(), 1),
         ("ab/cd+ef==", b"me:ab%2Fcd%2Bef%3D%3D", invalid_client(), 1),
         ("ab/cd+ef==", b"me:ab/cd+ef==", invalid_client(), 2),
@@ -234,7 +237,7 @@ fn device(keys: Value) -> Value {
     with(json!({ "flow": "device", "token_url": TOKEN, "device_url": DEVICE, "client_id": "me" }), keys)
 }
 
-fn device_code(uri: &str, complete: Value) -> Value {
+fn device_code(uri: &str, complete: &Value) -> Value {
     json!({
         "device_code": "d", "user_code": "ABCD", "verification_uri": uri, "verification_uri_complete": complete,
         "expires_in": 60, "interval": 1,
@@ -247,7 +250,7 @@ async fn device_login_proves_its_pkce_challenge() {
         [(json!({}), true), (json!({ "pkce": true }), true), (json!({ "pkce": false }), false)]
     {
         let lab = Lab::new();
-        lab.answers(DEVICE, |_| (200, device_code("https://login.example.org/activate", Value::Null)));
+        lab.answers(DEVICE, |_| (200, device_code("https://login.example.org/activate", &Value::Null)));
         let mut polls = 0;
         lab.answers(TOKEN, move |_| {
             polls += 1;
@@ -287,7 +290,7 @@ async fn login_page_that_is_no_web_page_is_refused() {
     ] {
         for (uri, complete) in [(other, Value::Null), (page, json!(other)), (other, json!(page))] {
             let lab = Lab::new();
-            let answer = device_code(uri, complete);
+            let answer = device_code(uri, &complete);
             lab.answers(DEVICE, move |_| (200, answer.clone()));
             let broker = lab.broker(device(json!({})));
             let error = broker.login(World::NAME, Login::Usual).await.expect_err("no web page");
@@ -302,7 +305,7 @@ async fn login_page_on_http_or_without_scheme_is_shown() {
     for uri in ["http://intranet.example/activate", "login.example.org/device", "//login.example.org/device"]
     {
         let lab = Lab::new();
-        lab.answers(DEVICE, move |_| (200, device_code(uri, Value::Null)));
+        lab.answers(DEVICE, move |_| (200, device_code(uri, &Value::Null)));
         lab.issues_tokens(TOKEN, "token");
         lab.broker(device(json!({}))).login(World::NAME, Login::Usual).await.expect("a login");
         assert_eq!(lab.world.person.told(), ["code ABCD"], "{uri}");
@@ -313,7 +316,7 @@ async fn login_page_on_http_or_without_scheme_is_shown() {
 async fn device_login_with_raw_basic_asks_for_one_code() {
     let lab = Lab::new();
     lab.answers(DEVICE, |call| match basic(call).as_slice() {
-        b"me:a/b" => (200, device_code("https://login.example.org/activate", Value::Null)),
+        b"me:a/b" => (200, device_code("https://login.example.org/activate", &Value::Null)),
         _ => invalid_client(),
     });
     accepts(&lab, b"me:a/b", invalid_client());
