@@ -53,7 +53,7 @@ fn secret_works_where_basic_is_not_form_encoded() {
     assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily", "--force"]).token()));
     assert_eq!(service.count("token"), 3, "the record names the spelling that works");
     service.set_secret("another");
-    let _ = sandbox.broker(&["token", "earthdaily", "--force"]).ends(6).says("`client_auth`");
+    let _ = sandbox.broker(&["token", "earthdaily", "--force"]).ends(6).says("`client_auth = ");
 }
 
 #[test]

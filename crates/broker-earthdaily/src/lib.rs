@@ -150,11 +150,15 @@ impl EarthDaily {
         };
         let endpoint = TokenEndpoint::new(auth_url, client, DEFAULT_LIFETIME);
         let answer = endpoint.client_credentials(context, &[]).await.map_err(|error| match error.kind() {
-            ErrorKind::Refused => error.with_hint(format!(
-                "check the secret from {}: with HTTP 401 it is wrong or revoked, with HTTP 403 it belongs to another \
-                 environment than `auth_url`. Create a new one at console.earthdaily.com/account, or set `client_auth`",
-                self.account.sources.join(", ")
-            )),
+            ErrorKind::Refused => {
+                let varies = matches!(client_auth, Authentication::Basic) && BasicSpelling::varies(client_id, &secret);
+                let body = if varies { ". If it is correct, set `client_auth = \"body\"`" } else { "" };
+                error.with_hint(format!(
+                    "check the secret from {}: with HTTP 401 it is wrong or revoked, with HTTP 403 it belongs to another \
+                     environment than `auth_url`. Create a new one at console.earthdaily.com/account{body}",
+                    self.account.sources.join(", ")
+                ))
+            }
             _ => error,
         })?;
         Ok(basic.add_to(answer.into_update(scopes), record))

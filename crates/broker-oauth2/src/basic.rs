@@ -64,7 +64,8 @@ impl BasicSpelling {
     }
 
     /// Whether the spellings of these credentials differ.
-    pub(crate) fn varies(id: &str, secret: &Secret) -> bool {
+    #[must_use]
+    pub fn varies(id: &str, secret: &Secret) -> bool {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte);
         !id.bytes().chain(secret.expose().bytes()).all(is_plain)
     }
