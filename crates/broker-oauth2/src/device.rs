@@ -25,8 +25,8 @@ const DEFAULT_CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// The longest time that the broker waits for the user's approval, even if the device code lives longer.
 const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// How many characters of an address that is no web page are shown.
-const LONGEST_ADDRESS: usize = 100;
+/// How many characters of an unknown scheme an error shows.
+const LONGEST_SCHEME: usize = 30;
 
 /// How often the prompt shows the remaining time of the login.
 const TICK: Duration = Duration::from_secs(1);
@@ -105,11 +105,12 @@ impl DeviceFlow<'_> {
             Error::new(ErrorCode::BadResponse, format!("{} answered without a device code", self.url))
         })?;
         let pages = [Some(&code.verification_uri), code.verification_uri_complete.as_ref()];
-        if let Some(other) = pages.into_iter().flatten().find(|page| !is_web_page(page)) {
-            let shown: String = sanitize(other).chars().take(LONGEST_ADDRESS).collect();
-            let message = format!("{} sent a login page that is not a web page: {shown}", self.url);
-            return Err(Error::new(ErrorCode::BadResponse, message)
-                .with_hint("do not open this address; check `device_url` or `issuer` of this provider"));
+        if let Some(scheme) = pages.into_iter().flatten().find_map(|page| other_scheme(page)) {
+            // The message omits the address, because some terminals make links of it.
+            let message = format!("the login page that {} sent is no web page, but `{scheme}:`", self.url);
+            return Err(Error::new(ErrorCode::BadResponse, message).with_hint(
+                "check `device_url` or `issuer` of this provider, and report this to the service",
+            ));
         }
         context.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
@@ -128,8 +129,7 @@ impl DeviceFlow<'_> {
         let error = self.token.error(problem, "the service refused to start a login");
         if is_invalid && self.verifier.is_some() && error.hint().is_none() {
             return error.with_hint(
-                "check `scope` and `params`; if the service refuses unknown parameters such as \
-                                    `code_challenge`, set `pkce = false`",
+                "check `scope` and `params`; if the service refuses unknown parameters, set `pkce = false`",
             );
         }
         error
@@ -253,14 +253,15 @@ fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(Device
     Some((code, Secret::new(text(object, "device_code")?)))
 }
 
-/// Whether a browser opens this address as a web page: not `javascript:`, `file:`, `data:` or another program's scheme.
-/// An address without scheme is a host that the user types.
-fn is_web_page(address: &str) -> bool {
+/// Returns the scheme of an address that is no web page, such as `javascript` or `file`. An address without scheme is a
+/// host that the user types.
+fn other_scheme(address: &str) -> Option<String> {
     // Browsers ignore control characters and blanks in a scheme.
     let plain: String = address.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let plain = plain.to_ascii_lowercase();
-    let has_scheme = plain.split(['/', '?', '#']).next().is_some_and(|start| start.contains(':'));
-    !has_scheme || plain.starts_with("https://") || plain.starts_with("http://")
+    let (scheme, _) = plain.split(['/', '?', '#']).next()?.split_once(':')?;
+    let is_web = ["https://", "http://"].iter().any(|web| plain.starts_with(web));
+    (!is_web).then(|| sanitize(scheme).chars().take(LONGEST_SCHEME).collect())
 }
 
 /// Waits until the next poll, and shows the remaining time.

@@ -273,6 +273,20 @@ async fn device_login_proves_its_pkce_challenge() {
 }
 
 #[tokio::test]
+async fn hint_for_refused_pkce_can_be_followed() {
+    let lab = Lab::new();
+    lab.answers(DEVICE, |call| match call.field("code_challenge") {
+        Some(_) => (400, json!({ "error": "invalid_request", "error_description": "unknown parameter" })),
+        None => (200, device_code("https://login.example.org/activate", &Value::Null)),
+    });
+    lab.issues_tokens(TOKEN, "token");
+    let log_in = async |keys| lab.broker(device(keys)).login(World::NAME, Login::Usual).await;
+    let error = log_in(json!({})).await.expect_err("an unknown parameter");
+    assert!(error.hint().unwrap().to_string().contains("`pkce = false`"), "{error:?}");
+    log_in(json!({ "pkce": false })).await.expect("a login");
+}
+
+#[tokio::test]
 async fn login_page_that_is_no_web_page_is_refused() {
     let page = "https://login.example.org/activate";
     for other in [
