@@ -40,6 +40,23 @@ fn earthdaily_reads_url_id_and_secret_from_eds_variables() {
 }
 
 #[test]
+fn secret_works_where_basic_is_not_form_encoded() {
+    let secret = "ab/cd+ef== KANARIE%~:";
+    let service = EarthDaily::start(EarthDailyOptions {
+        secret: secret.to_owned(),
+        accept: Auth::RawBasicOnly,
+        ..EarthDailyOptions::default()
+    });
+    let sandbox = with(&service).with_env("EDS_SECRET", secret);
+    assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily"]).token()));
+    assert_eq!(service.count("token"), 2, "the form-encoded credentials were refused first");
+    assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily", "--force"]).token()));
+    assert_eq!(service.count("token"), 3, "the record names the spelling that works");
+    service.set_secret("another");
+    let _ = sandbox.broker(&["token", "earthdaily", "--force"]).ends(6).says("`client_auth = ");
+}
+
+#[test]
 fn client_auth_body_setting_sends_credentials_in_body() {
     let service =
         EarthDaily::start(EarthDailyOptions { accept: Auth::BodyOnly, ..EarthDailyOptions::default() });

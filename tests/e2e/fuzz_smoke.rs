@@ -115,6 +115,7 @@ macro_rules! smoke {
 smoke! {
     configurations: "config",
     cookies: "cookie",
+    metadata_of_issuers: "discovery",
     durations: "duration",
     commands_against_any_service: "exchange",
     claims: "jwt",

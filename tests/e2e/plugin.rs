@@ -302,6 +302,37 @@ fn login_in_a_malformed_plugin_response_is_saved() {
 }
 
 #[test]
+fn login_page_of_a_plugin_that_is_no_web_page_is_refused() {
+    let good = "https://login.example.org/activate";
+    let code = |url: &str, complete: &str| {
+        serde_json::json!({ "show_code": {
+            "verification_uri": url, "verification_uri_complete": complete, "user_code": "ABCD", "expires_in": 60,
+        } })
+    };
+    for page in [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "data:text/html,x",
+        "java\nscript:x",
+        "http://a.example",
+    ] {
+        let show_page = serde_json::json!({ "show_page": { "url": page } });
+        for message in [show_page, code(page, good), code(good, page)] {
+            let odd = Odd::new();
+            let script = format!(
+                "echo '{{\"v\":[1]}}'\nread -r request\n\
+                 echo '{{\"ok\":{{\"issuer\":\"https://login.example.org\",\"actions\":[\"login\",\"exchange\"]}}}}'\n\
+                 read -r request\ncat <<'END'\n{message}\nEND\n"
+            );
+            odd.sandbox.write(&odd.script, &script);
+            let run = odd.sandbox.broker(&["login", "odd"]);
+            assert!(run.code > 0 && run.err.contains("login page"), "{message}: {}", run.err);
+            assert!(!run.err.contains("ABCD") && !run.err.contains("To log in"), "{message}: {}", run.err);
+        }
+    }
+}
+
+#[test]
 fn plugin_does_not_get_a_stored_login_of_another_issuer() {
     let odd = Odd::new();
     let stored = odd.set_mode("good").token().token();

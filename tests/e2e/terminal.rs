@@ -98,7 +98,7 @@ fn ctrl_c_at_a_prompt_exits_with_130() {
 #[ignore = "needs script"]
 fn login_shows_qr_code_and_countdown() {
     let (service, sandbox) = earthscope(fast_polling(), "");
-    let sandbox = sandbox.with_env("TERM", "xterm");
+    let sandbox = sandbox.with_env("TERM", "xterm").with_env("LANG", "C.UTF-8");
     let mut screen = Screen::run(&sandbox, "login earthscope");
     screen.wait_for("left (Ctrl-C to stop)");
     service.approve_all();
@@ -135,6 +135,7 @@ fn width(line: &str) -> usize {
 #[ignore = "needs script"]
 fn login_instructions_fit_the_terminal() {
     let (service, sandbox) = approving();
+    let sandbox = sandbox.with_env("LANG", "C.UTF-8");
     for (columns, rows, picture) in
         [(80, 24, true), (60, 20, false), (60, 45, true), (200, 50, true), (45, 24, false)]
     {
@@ -158,13 +159,55 @@ fn login_instructions_fit_the_terminal() {
 #[ignore = "needs script"]
 fn no_color_or_dumb_terminal_gets_no_control_sequences() {
     let (_service, sandbox) = approving();
-    let sandbox = sandbox.with_env("NO_COLOR", "1");
+    let sandbox = sandbox.with_env("NO_COLOR", "1").with_env("LANG", "C.UTF-8");
     let seen = screen(&sandbox, 80, 24, "login earthscope --no-browser --quiet");
     assert!(seen.contains('█') && !seen.contains('\u{1b}'), "{seen}");
     let seen = screen(&sandbox.with_env("TERM", "dumb"), 80, 24, "login earthscope --no-browser");
     assert!(!seen.contains(['█', '\u{1b}', '╭']), "{seen}");
     let lines: Vec<_> = seen.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("To log in, open http"), "{seen}");
+}
+
+#[test]
+#[ignore = "needs script"]
+fn login_page_is_ascii_where_the_terminal_is_not_utf8() {
+    let cases: [(&[(&str, &str)], bool); 11] = [
+        (&[], true),
+        (&[("LANG", "C")], true),
+        (&[("LC_ALL", "POSIX"), ("LANG", "C.UTF-8")], true),
+        (&[("LC_CTYPE", "de_DE.ISO-8859-1"), ("LANG", "de_DE.UTF-8")], true),
+        (&[("LANG", "de_DE@euro")], true),
+        (&[("LANG", "C.UTF-8"), ("TERM", "linux")], true),
+        (&[("LANG", "C.UTF-8"), ("TERM", "vt220")], true),
+        (&[("LANG", "C.UTF-8")], false),
+        (&[("LC_ALL", ""), ("LC_CTYPE", "en_GB.utf8")], false),
+        (&[("LC_ALL", "C.UTF-8"), ("LANG", "C")], false),
+        (&[("LANG", "C.UTF-8"), ("TERM", "vte-256color")], false),
+    ];
+    for (env, ascii) in cases {
+        let (service, mut sandbox) = approving();
+        for (name, value) in [("TERM", "xterm")].iter().chain(env) {
+            sandbox = sandbox.with_env(name, value);
+        }
+        let seen = screen(&sandbox, 80, 24, "login earthscope --no-browser");
+        assert_eq!(seen.is_ascii(), ascii, "{env:?}: {seen}");
+        let code = service.user_codes().pop().expect("a code");
+        let large = code.chars().map(String::from).collect::<Vec<_>>().join(" ");
+        assert!(seen.contains(&large) && seen.contains("logged in as"), "{env:?}: {seen}");
+    }
+}
+
+#[test]
+#[ignore = "needs script"]
+fn messages_are_ascii_where_the_terminal_is_not_utf8() {
+    let (_service, sandbox) = approving();
+    let sandbox = sandbox.with_env("LANG", "C").with_env("TERM", "xterm");
+    let config = "[providers.b\u{fc}ro]\nkind = \"static\"\n";
+    sandbox.write_config(config);
+    let (code, seen) = Screen::sized(&sandbox, 80, 24, "token earthscope").ends();
+    assert!(code != Some(0) && seen.is_ascii(), "{seen}");
+    let run = sandbox.broker(&["token", "earthscope"]);
+    assert!(!run.err.is_ascii(), "a pipe gets the message as it is: {}", run.err);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod answer;
 mod config;
 mod cookie;
+mod discovery;
 mod exchange;
 mod record;
 mod scalars;
@@ -15,6 +16,7 @@ mod world;
 pub use answer::{reason, token_answer};
 pub use config::config;
 pub use cookie::cookie;
+pub use discovery::discovery;
 pub use exchange::exchange;
 pub use record::record;
 pub use scalars::{duration, jwt, retry_after, seconds};
@@ -23,9 +25,10 @@ pub use scalars::{duration, jwt, retry_after, seconds};
 pub type Target = (&'static str, fn(&[u8]), usize);
 
 /// All fuzz targets. The name is also the folder of the corpus.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("config", config, 60),
     ("cookie", cookie, 300),
+    ("discovery", discovery, 100),
     ("duration", duration, 2000),
     ("exchange", exchange, 30),
     ("jwt", jwt, 1000),

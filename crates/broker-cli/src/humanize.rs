@@ -1,5 +1,6 @@
 //! Durations, times, tables and wrapped text for users.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -44,6 +45,27 @@ pub(crate) fn is_utf8() -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
     let locale = locale.to_ascii_uppercase();
     locale.contains("UTF-8") || locale.contains("UTF8")
+}
+
+/// Returns the text as `stream` can display it: in ASCII, if `stream` is a terminal whose locale is not UTF-8.
+pub(crate) fn displayable<'a>(text: &'a str, stream: &impl IsTerminal) -> Cow<'a, str> {
+    if text.is_ascii() || is_utf8() || !stream.is_terminal() { text.into() } else { ascii(text).into() }
+}
+
+/// Replaces the characters that ASCII lacks by similar ones, or by `?`.
+fn ascii(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_ascii() => plain.push(c),
+            '…' => plain.push_str("..."),
+            '–' | '—' => plain.push('-'),
+            '‘' | '’' => plain.push('\''),
+            '“' | '”' => plain.push('"'),
+            _ => plain.push('?'),
+        }
+    }
+    plain
 }
 
 /// Returns a dash that the locale can display.

@@ -13,7 +13,9 @@ mod report;
 mod run;
 mod terminal;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
+use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::process::ExitCode;
@@ -58,7 +60,7 @@ fn parse(words: Vec<OsString>) -> Result<args::Args, ExitCode> {
 /// Prints clap's usage error and returns its exit code. If help was requested, prints the help and exits.
 fn usage_error(mut error: clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        error.exit();
+        return print_help(&error);
     }
     // Clap's tip "to pass '-x' as a value, use '-- -x'" is wrong for nearly all commands.
     error.remove(ContextKind::Suggested);
@@ -68,6 +70,19 @@ fn usage_error(mut error: clap::Error) -> ExitCode {
     let code = format!("error[{}]:", broker::ErrorCode::UsageInvalid.name());
     report::say(text.replacen("error:", &code, 1).trim_end());
     ExitCode::from(2)
+}
+
+/// Prints the help that was requested or is needed, and exits.
+fn print_help(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match (humanize::displayable(&text, &std::io::stdout()), error.use_stderr()) {
+        (Cow::Owned(ascii), false) => {
+            // Like clap, ignores a closed stdout.
+            let _ = std::io::stdout().lock().write_all(ascii.as_bytes());
+            ExitCode::SUCCESS
+        }
+        _ => error.exit(),
+    }
 }
 
 /// The names under which git, docker and cargo run this program as a credential helper, by symbolic links.

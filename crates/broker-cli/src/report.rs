@@ -86,5 +86,7 @@ fn print_wrapped(text: &str) {
 
 /// Prints a line on stderr. Failures are ignored, because there is no other stream to report them.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let stderr = std::io::stderr();
+    let line = humanize::displayable(line, &stderr);
+    let _ = writeln!(stderr.lock(), "{line}");
 }

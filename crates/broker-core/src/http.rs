@@ -157,13 +157,19 @@ impl HttpRequest {
 
     /// Adds client credentials as HTTP Basic, form-encoded first (RFC 6749 section 2.3.1).
     #[must_use]
-    pub fn with_basic(mut self, client_id: &str, client_secret: &Secret) -> Self {
+    pub fn with_basic(self, client_id: &str, client_secret: &Secret) -> Self {
         let secret = client_secret.expose();
         let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + secret.len()) + 1));
         pair.extend(form_urlencoded::byte_serialize(client_id.as_bytes()));
         pair.push(':');
         pair.extend(form_urlencoded::byte_serialize(secret.as_bytes()));
-        let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+        self.with_basic_pair(pair.as_bytes())
+    }
+
+    /// Adds the bytes `USERNAME:PASSWORD` as HTTP Basic, without form encoding (RFC 7617 section 2).
+    #[must_use]
+    pub fn with_basic_pair(mut self, pair: &[u8]) -> Self {
+        let encoded = Zeroizing::new(STANDARD.encode(pair));
         self.authorization = Some(Zeroizing::new(["Basic ", &encoded].concat()));
         self
     }

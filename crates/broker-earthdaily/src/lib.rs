@@ -14,7 +14,7 @@ use broker_core::{
     Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_lifetime,
     refuse_scopes,
 };
-use broker_oauth2::{ClientAuth, TokenEndpoint};
+use broker_oauth2::{BasicSpelling, ClientAuth, TokenEndpoint};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Account, Authentication, Config};
@@ -98,15 +98,15 @@ impl Provider for EarthDaily {
         let usual = ScopeKey::default();
         match record.usable_token(&usual, context.now()).filter(|_| wants_cookie(request)) {
             Some(access) => cookie::request_cookie(context, &self.account.api, access, request).await,
-            None if wants_cookie(request) => self.request_token(context, &usual).await,
-            None => self.request_token(context, request.scopes()).await,
+            None if wants_cookie(request) => self.request_token(context, Some(record), &usual).await,
+            None => self.request_token(context, Some(record), request.scopes()).await,
         }
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
             // The login requests a token, which proves that the client secret is valid.
-            Login::Usual => self.request_token(context, &ScopeKey::default()).await,
+            Login::Usual => self.request_token(context, None, &ScopeKey::default()).await,
             _ => Err(Error::new(
                 ErrorCode::LoginUnsupported,
                 "EarthDaily has no login with a password or refresh token",
@@ -134,23 +134,33 @@ fn secret_missing() -> Error {
 
 impl EarthDaily {
     /// Requests a token without scope or audience. The default client authentication is HTTP Basic.
-    async fn request_token(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
+    async fn request_token(
+        &self,
+        context: &Context,
+        record: Option<&Record>,
+        scopes: &ScopeKey,
+    ) -> Result<RecordUpdate> {
         let Account { auth_url, client_id, secret, client_auth, .. } = &self.account;
         let source = secret.as_ref().ok_or_else(secret_missing)?;
         let secret = source.resolve(context, "client_secret").await?;
+        let basic = record.map(BasicSpelling::stored).unwrap_or_default();
         let client = match client_auth {
-            Authentication::Basic => ClientAuth::Basic(client_id, &secret),
+            Authentication::Basic => ClientAuth::Basic(client_id, &secret, &basic),
             Authentication::Body => ClientAuth::Body(client_id, &secret),
         };
         let endpoint = TokenEndpoint::new(auth_url, client, DEFAULT_LIFETIME);
         let answer = endpoint.client_credentials(context, &[]).await.map_err(|error| match error.kind() {
-            ErrorKind::Refused => error.with_hint(format!(
-                "check the secret from {}: with HTTP 401 it is wrong or revoked, with HTTP 403 it belongs to another \
-                 environment than `auth_url`. Create a new one at console.earthdaily.com/account",
-                self.account.sources.join(", ")
-            )),
+            ErrorKind::Refused => {
+                let varies = matches!(client_auth, Authentication::Basic) && BasicSpelling::varies(client_id, &secret);
+                let body = if varies { ". If it is correct, set `client_auth = \"body\"`" } else { "" };
+                error.with_hint(format!(
+                    "check the secret from {}: with HTTP 401 it is wrong or revoked, with HTTP 403 it belongs to another \
+                     environment than `auth_url`. Create a new one at console.earthdaily.com/account{body}",
+                    self.account.sources.join(", ")
+                ))
+            }
             _ => error,
         })?;
-        Ok(answer.into_update(scopes))
+        Ok(basic.add_to(answer.into_update(scopes), record))
     }
 }

@@ -229,7 +229,8 @@ impl EarthScope {
     async fn log_in(&self, context: &Context) -> Result<RecordUpdate> {
         let fields = [("scope", self.scope.as_str()), ("audience", &self.audience)];
         let (url, token) = (self.domain.join("oauth/device/code"), self.public_client());
-        let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[] };
+        // Like EarthScope's SDK, the login uses no PKCE.
+        let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[], verifier: None };
         let approved = flow.run(context).await?;
         Ok(UserLogin { token, fields: &[], finish: &self.finish() }.approved(context, approved))
     }

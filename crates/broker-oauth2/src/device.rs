@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_core::{
     Context, DeviceCode, Error, ErrorCode, Hint, HttpFault, HttpResponse, Problem, Repeat, RequestSent,
-    Result, Secret, ServiceUrl, read_object, repeats_secret, seconds,
+    Result, Secret, ServiceUrl, read_object, repeats_secret, sanitize, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -25,6 +25,9 @@ const DEFAULT_CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// The longest time that the broker waits for the user's approval, even if the device code lives longer.
 const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
+/// How many characters of an unknown scheme an error shows.
+const LONGEST_SCHEME: usize = 30;
+
 /// How often the prompt shows the remaining time of the login.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -42,6 +45,8 @@ pub struct DeviceFlow<'a> {
     pub fields: &'a [(&'a str, &'a str)],
     /// Extra form fields of each poll.
     pub token_fields: &'a [(&'a str, &'a str)],
+    /// The PKCE code verifier (RFC 7636), whose challenge is in `fields`.
+    pub verifier: Option<&'a Secret>,
 }
 
 /// A device code that waits for the user's approval.
@@ -86,7 +91,7 @@ impl DeviceFlow<'_> {
         let response = self.token.send(context, self.url, self.fields, Repeat::Safe).await?;
         context.nothing_issued();
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
-            .map_err(|problem| self.token.error(problem, "the service refused to start a login"))?;
+            .map_err(|problem| self.refused_start(problem))?;
         let lifetime = object
             .get("expires_in")
             .and_then(seconds)
@@ -99,11 +104,18 @@ impl DeviceFlow<'_> {
         let (code, device_code) = read_code(&object, lifetime).ok_or_else(|| {
             Error::new(ErrorCode::BadResponse, format!("{} answered without a device code", self.url))
         })?;
-        let texts =
-            [&code.verification_uri, &code.user_code].into_iter().chain(&code.verification_uri_complete);
+        let pages = [Some(&code.verification_uri), code.verification_uri_complete.as_ref()];
+        let texts = pages.into_iter().flatten().chain([&code.user_code]);
         if texts.into_iter().any(|text| repeats_secret(text, self.token.client.secret().as_slice())) {
             let message = format!("{} sent a device code that repeats the client secret", self.url);
             return Err(Error::new(ErrorCode::BadResponse, message));
+        }
+        if let Some(scheme) = pages.into_iter().flatten().find_map(|page| other_scheme(page)) {
+            // The message omits the address, because some terminals make links of it.
+            let message = format!("the login page that {} sent is no web page, but `{scheme}:`", self.url);
+            return Err(Error::new(ErrorCode::BadResponse, message).with_hint(
+                "check `device_url` or `issuer` of this provider, and report this to the service",
+            ));
         }
         context.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
@@ -117,17 +129,30 @@ impl DeviceFlow<'_> {
         })
     }
 
+    fn refused_start(&self, problem: Problem) -> Error {
+        let is_invalid = matches!(&problem, Problem::Refused(refusal) if refusal.is("invalid_request"));
+        let error = self.token.error(problem, "the service refused to start a login");
+        if is_invalid && self.verifier.is_some() && error.hint().is_none() {
+            return error.with_hint(
+                "check `scope` and `params`; if the service refuses unknown parameters, set `pkce = false`",
+            );
+        }
+        error
+    }
+
     /// Sends one poll (RFC 8628 section 3.4).
     async fn poll(&self, context: &Context, pending: &mut Pending) -> Result<Poll> {
         let own = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", pending.device_code.expose()),
         ];
-        let fields = [&own, self.token_fields].concat();
+        let verifier = self.verifier.map(|verifier| ("code_verifier", verifier.expose()));
+        let fields: Vec<_> =
+            own.into_iter().chain(verifier).chain(self.token_fields.iter().copied()).collect();
         match self.token.send(context, self.token.url, &fields, Repeat::Never).await {
             Ok(response) => {
                 pending.timeouts = 0;
-                pending.read(&self.token, &response)
+                pending.read(&self.token, self.verifier, &response)
             }
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
@@ -145,19 +170,25 @@ impl DeviceFlow<'_> {
 impl Pending {
     /// Reads a poll's response. Uses the error code, because services send different HTTP statuses (Auth0 sends 403
     /// and 429).
-    fn read(&mut self, token: &TokenEndpoint<'_>, response: &HttpResponse) -> Result<Poll> {
+    fn read(
+        &mut self,
+        token: &TokenEndpoint<'_>,
+        verifier: Option<&Secret>,
+        response: &HttpResponse,
+    ) -> Result<Poll> {
         self.fault = None;
-        let read = token.read_granted(response, &[&self.device_code]);
-        let (code, reason, fault) = match read.map_err(|problem| problem.of_service(token.url)) {
+        let sent: Vec<_> = [&self.device_code].into_iter().chain(verifier).collect();
+        let read = token.read_granted(response, &sent).map_err(|problem| problem.of_service(token.url));
+        let (code, refusal, fault) = match read {
             Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
-            Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
+            Err(Problem::Refused(refusal)) => (refusal.code.clone(), Some(refusal), None),
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
             Err(Problem::Transient(fault)) => {
                 if let Some(refresh_token) = token.salvaged_refresh_token(response) {
                     return Ok(Poll::Break(Approved::OnlyRefreshToken(refresh_token, response.sent_at)));
                 }
                 let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
-                (code, String::new(), Some(fault))
+                (code, None, Some(fault))
             }
         };
         match code.as_deref() {
@@ -171,18 +202,25 @@ impl Pending {
             Some("invalid_grant") if self.lost => Err(Error::login_required(
                 "the network lost the response with the tokens, and the service sends the tokens only once",
             )),
-            _ if fault.is_some() => {
-                // A service that answers 429 or 503 has not processed the request, so no tokens were lost.
-                self.lost |= !matches!(response.status, 429 | 503);
-                tracing::info!(
-                    status = response.status,
-                    "a poll of the device login got no usable response; the login continues"
-                );
-                self.fault = fault;
-                Ok(Poll::Continue(self.interval.max(response.retry_after().unwrap_or_default())))
-            }
-            _ => Err(Error::refused(format!("the service refused the login: {reason}"))),
+            _ => match (refusal, fault) {
+                (Some(refusal), _) => {
+                    Err(token.error(Problem::Refused(refusal), "the service refused the login"))
+                }
+                (None, fault) => Ok(self.unusable(response, fault)),
+            },
         }
+    }
+
+    /// Keeps the error of an unusable response, and returns the pause before the next poll.
+    fn unusable(&mut self, response: &HttpResponse, fault: Option<Error>) -> Poll {
+        // A service that answers 429 or 503 has not processed the request, so no tokens were lost.
+        self.lost |= !matches!(response.status, 429 | 503);
+        tracing::info!(
+            status = response.status,
+            "a poll of the device login got no usable response; the login continues"
+        );
+        self.fault = fault;
+        Poll::Continue(self.interval.max(response.retry_after().unwrap_or_default()))
     }
 
     /// Returns the error for an expired code, which depends on whether the service answered the polls.
@@ -219,6 +257,17 @@ fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(Device
         expires_in: lifetime.to_std().ok()?,
     };
     Some((code, Secret::new(text(object, "device_code")?)))
+}
+
+/// Returns the scheme of an address that is no web page, such as `javascript` or `file`. An address without scheme is a
+/// host that the user types.
+fn other_scheme(address: &str) -> Option<String> {
+    // Browsers ignore control characters and blanks in a scheme.
+    let plain: String = address.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+    let plain = plain.to_ascii_lowercase();
+    let (scheme, _) = plain.split(['/', '?', '#']).next()?.split_once(':')?;
+    let is_web = ["https://", "http://"].iter().any(|web| plain.starts_with(web));
+    (!is_web).then(|| sanitize(scheme).chars().take(LONGEST_SCHEME).collect())
 }
 
 /// Waits until the next poll, and shows the remaining time.

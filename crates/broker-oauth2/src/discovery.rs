@@ -18,6 +18,10 @@ const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 /// How old stored metadata may be for a forced token request, whose first step has just requested the metadata.
 const JUST_READ: TimeDelta = TimeDelta::minutes(1);
 
+/// The longest list of authentication methods that is read, and the longest name in it in bytes.
+const MOST_NAMES: usize = 32;
+const LONGEST_NAME: usize = 64;
+
 /// The code of the error for metadata of another issuer. Discovery fails with this code for no other reason.
 pub(crate) const OTHER_ISSUER: ErrorCode = ErrorCode::ConfigInvalidValue;
 
@@ -32,6 +36,11 @@ impl TryFrom<String> for IssuerUrl {
     fn try_from(text: String) -> Result<Self, String> {
         if ServiceUrl::parse(&text)?.as_str().contains('?') {
             return Err(format!("`{text}` has a query (?…), which an issuer must not have"));
+        }
+        if let Some((issuer, _)) = text.split_once("/.well-known/") {
+            return Err(format!(
+                "`{text}` is the address of the issuer's metadata: set the issuer, such as {issuer}"
+            ));
         }
         Ok(Self(text))
     }
@@ -64,6 +73,13 @@ pub(crate) struct Metadata {
     authorization_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
     introspection_endpoint: Option<String>,
+    /// The client authentication methods of the token endpoint. Empty if the issuer publishes none.
+    #[serde(default)]
+    token_auth_methods: Vec<String>,
+    #[serde(default)]
+    revocation_auth_methods: Vec<String>,
+    #[serde(default)]
+    introspection_auth_methods: Vec<String>,
     /// Whether authorization responses contain `iss` (RFC 9207 section 3).
     pub(crate) sends_issuer: bool,
 }
@@ -94,8 +110,9 @@ impl Metadata {
     /// The record's metadata key that stores the issuer's metadata.
     pub(crate) const KEY: &str = "discovery";
 
-    /// Requests the metadata from the issuer.
-    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self> {
+    /// Requests the metadata from the issuer. `keys` are the configuration keys that replace the metadata.
+    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl, keys: &[&str]) -> Result<Self> {
+        let without = format!("set {} instead of `issuer`", list(keys));
         let urls = issuer.metadata_urls();
         let urls = urls.map_err(|why| Error::new(ErrorCode::ConfigInvalid, why))?;
         let mut causes = Vec::new();
@@ -112,7 +129,7 @@ impl Metadata {
             };
             context.nothing_issued();
             match read_object(&response, url, &[]) {
-                Ok(object) => match Self::read(&response, &object, issuer, url)? {
+                Ok(object) => match Self::read(&response, &object, issuer, url, &without)? {
                     Some(found) => return Ok(found),
                     None => causes.push(format!("{url}: the response has no `issuer`")),
                 },
@@ -129,12 +146,17 @@ impl Metadata {
             }
         }
         Err(match transient {
-            Some(error) => error.with_hint("check `issuer`; if `issuer` is correct, try again later"),
+            Some(error) if error.code() == ErrorCode::RedirectRefused => error.with_hint(format!(
+                "set `issuer` to the address that the service itself publishes, without redirect, or {without}"
+            )),
+            Some(error) => error.with_hint(format!(
+                "check that the path of `issuer` is complete, and sign in to the network if it has a sign-in page; or {without}"
+            )),
             None => Error::new(
                 ErrorCode::ConfigInvalid,
                 format!("the issuer does not publish its endpoints ({})", causes.join("; ")),
             )
-            .with_hint("correct `issuer`, or set `token_url` and the other URLs of the flow"),
+            .with_hint(format!("correct `issuer`, or {without}")),
         })
     }
 
@@ -145,17 +167,13 @@ impl Metadata {
         object: &Map<String, Value>,
         issuer: &IssuerUrl,
         url: &ServiceUrl,
+        without: &str,
     ) -> Result<Option<Self>> {
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+        let methods = |key: &str| object.get(key).map(names).unwrap_or_default();
         let Some(found) = text("issuer") else { return Ok(None) };
         if found != issuer.0 {
-            let (found, configured) = (sanitize(&found), &issuer.0);
-            let error = Error::new(
-                OTHER_ISSUER,
-                format!("{url} belongs to the issuer {found}, but `issuer` is {configured}"),
-            );
-            return Err(error
-                .with_hint(format!("the two issuers must be identical: to use the issuer of the metadata, set issuer = \"{found}\"")));
+            return Err(other_issuer(&found, issuer, url, without));
         }
         let asked_at = response.sent_at;
         Ok(Some(Self {
@@ -167,6 +185,9 @@ impl Metadata {
             authorization_endpoint: text("authorization_endpoint"),
             revocation_endpoint: text("revocation_endpoint"),
             introspection_endpoint: text("introspection_endpoint"),
+            token_auth_methods: methods("token_endpoint_auth_methods_supported"),
+            revocation_auth_methods: methods("revocation_endpoint_auth_methods_supported"),
+            introspection_auth_methods: methods("introspection_endpoint_auth_methods_supported"),
             sends_issuer: object.get("authorization_response_iss_parameter_supported")
                 == Some(&Value::Bool(true)),
         }))
@@ -199,6 +220,15 @@ impl Metadata {
         serde_json::to_value(self).unwrap_or_default()
     }
 
+    /// Returns the client authentication methods that the issuer publishes for an endpoint.
+    pub(crate) fn auth_methods(&self, endpoint: Endpoint) -> &[String] {
+        match endpoint {
+            Endpoint::Revocation => &self.revocation_auth_methods,
+            Endpoint::Introspection => &self.introspection_auth_methods,
+            Endpoint::Token | Endpoint::Device | Endpoint::Authorization => &self.token_auth_methods,
+        }
+    }
+
     /// Returns the URL of an endpoint, if the metadata contains one.
     pub(crate) fn url(&self, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
         let text = match endpoint {
@@ -215,4 +245,47 @@ impl Metadata {
             Error::new(ErrorCode::ConfigInvalid, message).with_hint(format!("set `{key}` of this provider"))
         })
     }
+}
+
+/// Returns the error for metadata of the issuer `found`. The hint names only an issuer that the user can configure.
+fn other_issuer(found: &str, issuer: &IssuerUrl, url: &ServiceUrl, without: &str) -> Error {
+    let shown = sanitize(found);
+    let message = format!("{url} belongs to the issuer {shown:?}, but `issuer` is {:?}", issuer.0);
+    let hint = match public_url(found).filter(|_| shown == found) {
+        // Microsoft publishes one document for all tenants.
+        None if found.contains(['{', '}']) => {
+            format!("set `issuer` to the address of one tenant, with the tenant's ID, or {without}")
+        }
+        Some(public) if public.host() == url.host() => format!(
+            "the two issuers must be identical: to use the issuer of the metadata, set issuer = \"{found}\"; or {without}"
+        ),
+        Some(public) if !public.is_loopback() => {
+            format!(
+                "if this is another address of the same service, set issuer = \"{found}\"; otherwise {without}"
+            )
+        }
+        _ => format!(
+            "the service does not know its public address, perhaps behind a proxy: correct its host name there, or {without}"
+        ),
+    };
+    Error::new(OTHER_ISSUER, message).with_hint(hint)
+}
+
+/// Parses an issuer that other machines can reach, or this machine. Hosts without a dot are names inside a network.
+fn public_url(issuer: &str) -> Option<ServiceUrl> {
+    let IssuerUrl(issuer) = IssuerUrl::try_from(issuer.to_owned()).ok()?;
+    let url = ServiceUrl::parse(&issuer).ok().filter(|_| !issuer.contains(['"', '\\', '{', '}']))?;
+    (url.is_loopback() || url.host().contains('.')).then_some(url)
+}
+
+/// Returns the strings of a JSON array. Drops long strings, which are no names of methods.
+fn names(value: &Value) -> Vec<String> {
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let names = items.iter().filter_map(Value::as_str).map(sanitize);
+    names.filter(|name| name.len() <= LONGEST_NAME).take(MOST_NAMES).collect()
+}
+
+/// Formats configuration keys as a list: `` `a` and `b` ``.
+fn list(keys: &[&str]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ")
 }

@@ -1,5 +1,7 @@
 //! The client's private key and the assertions that it signs: `private_key_jwt` (RFC 7523 section 2.2).
 
+mod pem;
+
 use std::fmt;
 
 use base64::Engine;
@@ -7,20 +9,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use broker_core::{Error, ErrorCode, Result, Secret, ServiceUrl};
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::rand::SystemRandom;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
-    RsaKeyPair,
-};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use ring::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::authorization::pkce::random;
 
 const ASSERTION_LIFETIME: TimeDelta = TimeDelta::seconds(60);
-
-const NEW_KEY: &str = "create a key, and register its public key at the service: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY.pem";
 
 /// The signature algorithm of an assertion (RFC 7518 section 3.1, RFC 8037 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,12 +27,41 @@ pub(crate) enum Algorithm {
     EdDSA,
 }
 
+/// The `aud` claim of the assertions. RFC 7523 section 3 permits the token endpoint, FAPI 2.0 requires the issuer, and
+/// Okta accepts only the endpoint that gets the request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Audience {
+    /// The configured issuer.
+    Issuer,
+    /// The URL of the token endpoint.
+    TokenUrl,
+    /// The URL to which the request is sent.
+    Endpoint,
+    Other(String),
+}
+
+impl TryFrom<String> for Audience {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "issuer" => Ok(Self::Issuer),
+            "token_url" => Ok(Self::TokenUrl),
+            "endpoint" => Ok(Self::Endpoint),
+            other if Url::parse(other).is_ok() => Ok(Self::Other(text)),
+            _ => Err("expected \"issuer\", \"token_url\", \"endpoint\" or a URL"),
+        }
+    }
+}
+
 /// A client's private key, which signs the client's assertions.
 pub struct ClientKey {
     pair: Pair,
     algorithm: Algorithm,
     key_id: Option<String>,
-    audience: Option<String>,
+    audience: Audience,
+    issuer: Option<String>,
 }
 
 enum Pair {
@@ -52,18 +77,10 @@ impl fmt::Debug for ClientKey {
 }
 
 impl ClientKey {
-    /// Parses a PKCS#8 key in PEM: RSA of at least 2048 bits, P-256 or Ed25519. The key type decides the default
-    /// algorithm. The default `aud` claim of the assertions is the URL of the token endpoint.
-    pub(crate) fn parse(
-        pem: &Secret,
-        algorithm: Option<Algorithm>,
-        key_id: Option<String>,
-        audience: Option<String>,
-    ) -> Result<Self> {
-        let pkcs8 = pkcs8(pem)?;
-        let pair = pair(pkcs8.secret_pkcs8_der()).ok_or_else(|| {
-            wrong("the key is neither RSA of 2048 to 4096 bits, nor P-256, nor Ed25519").with_hint(NEW_KEY)
-        })?;
+    /// Parses a private key in PEM: RSA of at least 2048 bits, P-256 or Ed25519. The key type decides the default
+    /// algorithm.
+    pub(crate) fn parse(pem: &Secret, algorithm: Option<Algorithm>, key_id: Option<String>) -> Result<Self> {
+        let pair = pem::parse(pem)?;
         let algorithm = match (&pair, algorithm) {
             (Pair::Rsa(_), None | Some(Algorithm::RS256)) => Algorithm::RS256,
             (Pair::Rsa(_), Some(Algorithm::PS256)) => Algorithm::PS256,
@@ -80,25 +97,48 @@ impl ClientKey {
                     .with_hint("remove `algorithm`, or set another `private_key`"));
             }
         };
-        Ok(Self { pair, algorithm, key_id, audience })
+        Ok(Self { pair, algorithm, key_id, audience: Audience::TokenUrl, issuer: None })
     }
 
-    /// Signs an assertion that identifies the client (RFC 7523 section 3). Each assertion is unique and expires in a
-    /// minute.
+    /// Sets the `aud` claim of the assertions. The default is the issuer, or else the URL of the token endpoint.
+    pub(crate) fn with_audience(self, audience: Option<Audience>, issuer: Option<String>) -> Self {
+        let default = if issuer.is_some() { Audience::Issuer } else { Audience::TokenUrl };
+        Self { audience: audience.unwrap_or(default), issuer, ..self }
+    }
+
+    /// Returns the value of the key `assertion_audience` that this key uses.
+    pub(crate) fn audience(&self) -> &str {
+        match &self.audience {
+            Audience::Issuer => "issuer",
+            Audience::TokenUrl => "token_url",
+            Audience::Endpoint => "endpoint",
+            Audience::Other(other) => other,
+        }
+    }
+
+    /// Signs an assertion that identifies the client (RFC 7523 section 3) in a request to `url`. Each assertion is
+    /// unique and expires in a minute.
     pub(crate) fn assertion(
         &self,
         client_id: &str,
         token_url: &ServiceUrl,
+        url: &ServiceUrl,
         now: DateTime<Utc>,
     ) -> Result<Secret> {
         let mut header = json!({ "alg": self.algorithm, "typ": "JWT" });
         if let Some(key_id) = &self.key_id {
             header["kid"] = json!(key_id);
         }
+        let audience = match &self.audience {
+            Audience::Issuer => self.issuer.as_deref().unwrap_or(token_url.as_str()),
+            Audience::TokenUrl => token_url.as_str(),
+            Audience::Endpoint => url.as_str(),
+            Audience::Other(other) => other,
+        };
         let claims = json!({
             "iss": client_id,
             "sub": client_id,
-            "aud": self.audience.as_deref().unwrap_or(token_url.as_str()),
+            "aud": audience,
             "jti": random::<16>()?.expose(),
             "iat": now.timestamp(),
             "exp": broker_core::later(now, ASSERTION_LIFETIME).timestamp(),
@@ -124,32 +164,4 @@ impl ClientKey {
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
-}
-
-fn pkcs8(pem: &Secret) -> Result<PrivatePkcs8KeyDer<'static>> {
-    if pem.expose().contains("BEGIN PUBLIC KEY") {
-        return Err(wrong("the key is a public key, but a private key is needed").with_hint(NEW_KEY));
-    }
-    match PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()) {
-        Ok(PrivateKeyDer::Pkcs8(key)) => Ok(key),
-        Ok(_) => Err(wrong("the key is not in the format PKCS#8 (`BEGIN PRIVATE KEY`)")),
-        Err(_) => Err(wrong("the text is not a PEM private key (`BEGIN PRIVATE KEY`) without passphrase")),
-    }
-}
-
-fn pair(pkcs8: &[u8]) -> Option<Pair> {
-    if let Ok(pair) = RsaKeyPair::from_pkcs8(pkcs8) {
-        return Some(Pair::Rsa(Box::new(pair)));
-    }
-    if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new())
-    {
-        return Some(Pair::Ecdsa(Box::new(pair)));
-    }
-    // OpenSSL writes Ed25519 keys without the public key, so the key file need not contain one.
-    Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok().map(|pair| Pair::Ed25519(Box::new(pair)))
-}
-
-fn wrong(problem: &str) -> Error {
-    Error::new(ErrorCode::ConfigInvalidValue, format!("invalid `private_key`: {problem}"))
-        .with_hint("convert the key: openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pem")
 }

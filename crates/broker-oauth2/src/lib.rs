@@ -8,6 +8,7 @@
 mod answer;
 #[cfg(feature = "provider")]
 mod authorization;
+mod basic;
 mod client;
 mod device;
 #[cfg(feature = "provider")]
@@ -25,6 +26,7 @@ mod token;
 pub use answer::TokenAnswer;
 #[cfg(feature = "provider")]
 pub use authorization::CodeFlow;
+pub use basic::BasicSpelling;
 pub use client::ClientAuth;
 pub use device::DeviceFlow;
 pub use key::ClientKey;

@@ -10,7 +10,17 @@ use chrono::{DateTime, Utc};
 pub struct ClientKey(Infallible);
 
 impl ClientKey {
-    pub(crate) fn assertion(&self, _: &str, _: &ServiceUrl, _: DateTime<Utc>) -> Result<Secret> {
+    pub(crate) fn audience(&self) -> &str {
+        match self.0 {}
+    }
+
+    pub(crate) fn assertion(
+        &self,
+        _: &str,
+        _: &ServiceUrl,
+        _: &ServiceUrl,
+        _: DateTime<Utc>,
+    ) -> Result<Secret> {
         match self.0 {}
     }
 }

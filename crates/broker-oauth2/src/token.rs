@@ -162,30 +162,44 @@ impl<'a> TokenEndpoint<'a> {
         let post = |assertion: Option<&Secret>| {
             let own = self.client.fields(assertion);
             let fields: Vec<_> = fields.iter().copied().chain(own).collect();
-            let mut request = HttpRequest::post_form(url.clone(), &fields, repeat);
+            let request = HttpRequest::post_form(url.clone(), &fields, repeat);
             // A request that may be repeated without harm is better repeated.
-            if repeat != Repeat::Safe {
-                request = request.with_salvage(refresh_token);
-            }
-            self.client.authorize(request)
+            if repeat == Repeat::Safe { request } else { request.with_salvage(refresh_token) }
         };
-        let ClientAuth::Key(client_id, key) = self.client else { return context.send(&post(None)).await };
-        let assertion = key.assertion(client_id, self.url, context.now())?;
-        let response = withhold(context.send(&post(Some(&assertion))).await?, &assertion);
+        let (client_id, key) = match self.client {
+            ClientAuth::Key(client_id, key) => (client_id, key),
+            ClientAuth::Basic(..) => return self.send_basic(context, &post(None)).await,
+            ClientAuth::Public(_) | ClientAuth::Body(..) => return context.send(&post(None)).await,
+        };
+        let send = async |now| {
+            let assertion = key.assertion(client_id, self.url, url, now)?;
+            Ok(withhold(context.send(&post(Some(&assertion))).await?, &assertion))
+        };
+        let response = send(context.now()).await?;
         // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
         // service's time.
         match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
-            Some(date) if self.is_client_refused(&response) => {
-                let assertion = key.assertion(client_id, self.url, date)?;
-                Ok(withhold(context.send(&post(Some(&assertion))).await?, &assertion))
-            }
+            Some(date) if refuses_client(&response, url, Repeat::Never) => send(date).await,
             _ => Ok(response),
         }
     }
 
-    fn is_client_refused(&self, response: &HttpResponse) -> bool {
-        let read = read_object(response, self.url, &[]);
-        matches!(read, Err(Problem::Refused(refusal)) if refusal.is("invalid_client"))
+    /// Sends a request with HTTP Basic. If the service refuses the client, tries the other spellings of the credentials.
+    /// The refused request spends no grant, because a service authenticates the client first (RFC 6749 section 6).
+    async fn send_basic(&self, context: &Context, request: &HttpRequest) -> Result<HttpResponse> {
+        let ClientAuth::Basic(id, secret, spelling) = self.client else { return context.send(request).await };
+        let mut first = None;
+        for (number, request) in spelling.requests(request, id, secret) {
+            let response = context.send(&request).await?;
+            if !refuses_client(&response, &request.url, request.repeat) {
+                if !response.is_transient() {
+                    spelling.remember(number);
+                }
+                return Ok(response);
+            }
+            first.get_or_insert(response);
+        }
+        first.ok_or_else(|| Error::new(ErrorCode::Internal, "HTTP Basic has no spelling of this client"))
     }
 
     /// Reads a token response. Errors withhold texts that repeat the secrets in `sent`.
@@ -258,20 +272,39 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Returns the hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
     fn hint(&self, refusal: &Refusal) -> Option<String> {
-        let key = match refusal.code.as_deref()? {
-            "invalid_client" => {
+        let code = refusal.code.as_deref()?;
+        let key = match (code, self.client) {
+            ("invalid_client" | "invalid_request", ClientAuth::Key(_, key))
+                if names_audience(&refusal.words) =>
+            {
+                return Some(format!(
+                    "set `assertion_audience` (now \"{}\") to \"issuer\", \"token_url\", \"endpoint\" or the URL that \
+                     the service expects",
+                    key.audience()
+                ));
+            }
+            ("invalid_client", client) => {
+                return Some(format!("the service does not accept this client: {}", client.keys()));
+            }
+            ("unauthorized_client", _) if refusal.status == 401 => {
                 return Some(format!("the service does not accept this client: {}", self.client.keys()));
             }
-            "unauthorized_client" => "this client may not use this `flow`: check `client_id` and `flow`",
-            "invalid_scope" => {
+            ("unauthorized_client", _) => "this client may not use this `flow`: check `client_id` and `flow`",
+            ("invalid_scope", _) => {
                 "check the requested scope and `scope` of this provider; a login has only the scopes that it started with"
             }
-            "invalid_target" => "check `audience` and `resource` of this provider",
-            "unsupported_grant_type" => "the service does not support this `flow`: set another `flow`",
+            ("invalid_target", _) => "check `audience` and `resource` of this provider",
+            ("unsupported_grant_type", _) => "the service does not support this `flow`: set another `flow`",
             _ => return None,
         };
         Some(key.to_owned())
     }
+}
+
+/// Whether a service's explanation is about the `aud` claim of an assertion.
+fn names_audience(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "aud" || word.starts_with("audience"))
 }
 
 /// The tokens that a login returned.
@@ -310,6 +343,16 @@ fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
 pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<()> {
     read_revoked(response, from, token)
         .map_err(|problem| problem.error("the service refused to revoke the token"))
+}
+
+/// Whether the service did not authenticate the client. A request that spends nothing may have any 401 response.
+fn refuses_client(response: &HttpResponse, from: &ServiceUrl, repeat: Repeat) -> bool {
+    if response.status == 401 && repeat == Repeat::Safe {
+        return true;
+    }
+    let Err(Problem::Refused(refusal)) = read_object(response, from, &[]) else { return false };
+    // Keycloak sends `unauthorized_client` for a wrong client secret.
+    refusal.is("invalid_client") || (response.status == 401 && refusal.is("unauthorized_client"))
 }
 
 fn read_revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<(), Problem> {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "oauth2/clients.rs"]
+mod clients;
 #[path = "oauth2/conformance.rs"]
 mod conformance;
 #[path = "oauth2/cut.rs"]

@@ -16,7 +16,8 @@ pub(super) fn list(context: &CommandContext<'_>, args: &List) -> CommandResult {
     }
     let mut rows = vec![["PROVIDER", "KIND", "CONFIGURED IN"].map(str::to_owned).to_vec()];
     rows.extend(providers.into_iter().map(|provider| vec![provider.name, provider.kind, provider.origin]));
-    answer(&humanize::table(&rows, &[], |_, _, cell| cell))
+    let table = humanize::table(&rows, &[], |_, _, cell| cell);
+    answer(&humanize::displayable(&table, &std::io::stdout()))
 }
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Config) -> CommandResult {

@@ -34,7 +34,8 @@ fn show(
     }
     // Only providers that the user named are shown with details.
     let blocks = statuses.iter().filter(|_| !args.providers.is_empty()).map(|status| block(broker, status));
-    answer(&(table(statuses) + &blocks.collect::<String>()))?;
+    let text = table(statuses) + &blocks.collect::<String>();
+    answer(&humanize::displayable(&text, &std::io::stdout()))?;
     for status in statuses {
         notes(context, status);
     }

@@ -21,6 +21,7 @@ use prompt::{hide, prompt};
 
 /// The frames of the spinner in the countdown.
 const SPINNER: [char; 4] = ['◐', '◓', '◑', '◒'];
+const ASCII_SPINNER: [char; 4] = ['-', '\\', '|', '/'];
 
 /// Whether output to a stream may have colours: the stream is a terminal, and `NO_COLOR` is not set.
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
@@ -31,6 +32,14 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
 /// Whether the terminal supports no control sequences (`TERM=dumb`), like the shell window of an editor.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Whether the terminal can show box-drawing and block characters. The fonts of consoles and old terminals lack them.
+fn has_pictures() -> bool {
+    const WITHOUT: [&str; 10] =
+        ["linux", "vt1", "vt2", "vt3", "vt4", "vt5", "ansi", "cons", "dumb", "unknown"];
+    let term = std::env::var("TERM").unwrap_or_default();
+    humanize::is_utf8() && !WITHOUT.iter().any(|name| term.starts_with(name))
 }
 
 /// Returns the text in a colour or style of the control sequence `SGR` (ECMA-48), such as 1 for bold.
@@ -86,7 +95,8 @@ impl Prompt for Terminal {
     async fn ask(&self, question: &str) -> Result<String> {
         let question = question.to_owned();
         let ask = move || {
-            write!(std::io::stderr().lock(), "{question}: ")?;
+            let stderr = std::io::stderr();
+            write!(stderr.lock(), "{}: ", humanize::displayable(&question, &stderr))?;
             let mut line = String::new();
             match std::io::stdin().read_line(&mut line)? {
                 0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
@@ -97,7 +107,7 @@ impl Prompt for Terminal {
     }
 
     async fn ask_hidden(&self, question: &str) -> Result<Secret> {
-        let question = format!("{question}: ");
+        let question = humanize::displayable(&format!("{question}: "), &std::io::stderr()).into_owned();
         hide();
         let answer = prompt(move || rpassword::prompt_password(question)).await;
         restore();
@@ -111,7 +121,7 @@ impl Prompt for Terminal {
         let complete = verification_uri_complete.is_some();
         let page = DeviceLogin { url: &url, code: &sanitize(user_code), complete };
         say(&match size() {
-            Some(size) => page.picture(size, colours(&std::io::stderr())),
+            Some(size) => page.picture(size, colours(&std::io::stderr()), has_pictures()),
             None => page.line(),
         });
         if self.browses() && ServiceUrl::parse(&url).is_ok() {
@@ -140,7 +150,8 @@ impl Prompt for Terminal {
     fn waiting(&self, left: Duration) {
         let Some(size) = size().filter(|_| !self.quiet) else { return };
         if let Ok(mut drawn) = self.drawn.lock() {
-            let spinner = SPINNER[*drawn % SPINNER.len()];
+            let frames = if has_pictures() { SPINNER } else { ASCII_SPINNER };
+            let spinner = frames[*drawn % frames.len()];
             *drawn += 1;
             let line = format!("{spinner} Waiting, {} left (Ctrl-C to stop)", humanize::duration(left));
             // The line is cut to the screen's width, because a wrapped line could not be erased.

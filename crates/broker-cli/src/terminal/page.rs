@@ -40,13 +40,14 @@ impl DeviceLogin<'_> {
         format!("To log in, open {} and {then} the code {}", self.url, self.code)
     }
 
-    /// Returns the login instructions for a terminal. A QR code that does not fit is left out.
-    pub(super) fn picture(&self, size: Size, colours: bool) -> String {
-        let code = self.code_in_a_box(colours);
+    /// Returns the login instructions for a terminal. A QR code that does not fit is left out, and also without
+    /// `pictures`: in ASCII, it would be wider than most terminals.
+    pub(super) fn picture(&self, size: Size, colours: bool, pictures: bool) -> String {
+        let code = self.code_in_a_box(colours, pictures);
         let url_rows = size.rows_of(self.url);
         // The first line, the URL and the countdown also need rows on the screen.
         let room = size.rows.saturating_sub(url_rows + 2);
-        let qr = qr(self.url, colours).filter(|qr| qr.width <= size.columns);
+        let qr = qr(self.url, colours).filter(|qr| pictures && qr.width <= size.columns);
         let beside = qr.as_ref().filter(|qr| {
             qr.width + GAP + code.width <= size.columns && qr.lines.len().max(code.lines.len()) <= room
         });
@@ -67,15 +68,25 @@ impl DeviceLogin<'_> {
     }
 
     /// Returns the login code in a box, without spaces if the user has to copy the code.
-    fn code_in_a_box(&self, colours: bool) -> Block {
+    fn code_in_a_box(&self, colours: bool, pictures: bool) -> Block {
         let spaced = self.complete && self.code.chars().count() <= MAX_SPACED;
         let spread = || self.code.chars().map(String::from).collect::<Vec<_>>().join(" ");
         let code = if spaced { spread() } else { self.code.to_owned() };
-        let bar = "─".repeat(code.chars().count() + 4);
+        let [line, side, corners @ ..] = if pictures {
+            ["─", "│", "╭", "╮", "╰", "╯"]
+        } else {
+            ["-", "|", "+", "+", "+", "+"]
+        };
+        let [top_left, top_right, bottom_left, bottom_right] = corners;
+        let bar = line.repeat(code.chars().count() + 4);
         let words = if self.complete { "The page must show this code:" } else { "Enter this code there:" };
         let width = words.chars().count().max(bar.chars().count() + 2);
-        let code = format!("│  {}  │", paint(colours, 1, &code));
-        let lines = vec![words.to_owned(), format!("╭{bar}╮"), code, format!("╰{bar}╯")];
+        let lines = vec![
+            words.to_owned(),
+            format!("{top_left}{bar}{top_right}"),
+            format!("{side}  {}  {side}", paint(colours, 1, &code)),
+            format!("{bottom_left}{bar}{bottom_right}"),
+        ];
         Block { lines, width }
     }
 }

@@ -1,5 +1,6 @@
 //! The loopback listener of a native app (RFC 8252 section 7.3), which receives the authorization response.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use broker_core::{Error, ErrorCode, Result, Secret, ServiceUrl};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use url::{Host, Url};
 use zeroize::Zeroizing;
@@ -25,8 +26,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the browser tab waits for the result of the login.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The limit of open connections. Browsers open extra connections that they may never use.
-const MOST_CONNECTIONS: usize = 16;
+/// The limit of open connections. Browsers open extra connections that they may never use. One more connection closes
+/// the oldest, so that idle connections do not delay the browser's redirect.
+const MOST_CONNECTIONS: usize = 64;
 
 /// The authorization code or the service's error, and the browser tab that waits for the result.
 pub(super) type Arrival = (Result<Secret>, Option<Tab>);
@@ -37,6 +39,8 @@ pub(super) struct Listener {
     pub(super) redirect_uri: String,
     callback: Arc<Callback>,
     connections: JoinSet<Option<Arrival>>,
+    /// The open connections, the oldest first.
+    oldest: VecDeque<AbortHandle>,
 }
 
 /// The values that a valid redirect has.
@@ -73,6 +77,7 @@ impl Listener {
             redirect_uri: url.into(),
             callback: Arc::new(callback),
             connections: JoinSet::new(),
+            oldest: VecDeque::new(),
         })
     }
 
@@ -89,12 +94,16 @@ impl Listener {
                         return arrival;
                     }
                 }
-                accepted = accept(&self.sockets), if self.connections.len() < MOST_CONNECTIONS => match accepted {
+                accepted = accept(&self.sockets) => match accepted {
                     Ok(stream) => {
-                        self.connections.spawn(serve(stream, self.callback.clone()));
+                        self.serve(stream);
+                        // Reads the request before more connections are accepted, which may close this one.
+                        tokio::task::yield_now().await;
                     }
                     // The browser closed the connection before it was accepted.
                     Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                    // Idle connections may use up all file descriptors of this process.
+                    Err(_) if self.close_oldest() => tokio::task::yield_now().await,
                     Err(error) => {
                         let message = format!("cannot accept connections at {}: {error}", self.redirect_uri);
                         return (Err(Error::new(ErrorCode::Internal, message).with_source(error)), None);
@@ -102,6 +111,23 @@ impl Listener {
                 }
             }
         }
+    }
+
+    fn serve(&mut self, stream: TcpStream) {
+        self.oldest.retain(|connection| !connection.is_finished());
+        if self.oldest.len() >= MOST_CONNECTIONS {
+            self.close_oldest();
+        }
+        self.oldest.push_back(self.connections.spawn(serve(stream, self.callback.clone())));
+    }
+
+    /// Closes the connection that has been open for the longest time. Returns false if no connection is open.
+    fn close_oldest(&mut self) -> bool {
+        self.oldest.retain(|connection| !connection.is_finished());
+        self.oldest.pop_front().is_some_and(|connection| {
+            connection.abort();
+            true
+        })
     }
 }
 

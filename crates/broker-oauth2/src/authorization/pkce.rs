@@ -17,7 +17,7 @@ pub(crate) fn random<const BYTES: usize>() -> Result<Secret> {
 }
 
 /// Returns the PKCE code challenge for a code verifier, by the method `S256` (RFC 7636 section 4.2).
-pub(super) fn challenge(verifier: &Secret) -> String {
+pub(crate) fn challenge(verifier: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose()))
 }
 

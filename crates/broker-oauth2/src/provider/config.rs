@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::answer::AnswerFields;
 use crate::authorization::loopback;
 use crate::discovery::{Endpoint, IssuerUrl};
-use crate::key::Algorithm;
+use crate::key::{Algorithm, Audience};
 
 /// The default redirect URI. The URI names no port, so the listener uses a free port (RFC 8252 section 7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
@@ -61,6 +61,7 @@ pub(super) struct Config {
     pub(super) private_key: Option<SecretSource>,
     pub(super) key_id: Option<String>,
     pub(super) algorithm: Option<Algorithm>,
+    pub(super) assertion_audience: Option<Audience>,
     pub(super) audience: Option<String>,
     #[serde(default)]
     pub(super) resource: Words,
@@ -72,6 +73,7 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) error_final: Words,
     redirect_uri: Option<ServiceUrl>,
+    pkce: Option<bool>,
     pub(super) username: Option<String>,
     pub(super) password: Option<SecretSource>,
     pub(super) from: Option<String>,
@@ -151,6 +153,13 @@ impl Config {
                 return Err(SettingsError::new(key, message));
             }
         }
+        if self.pkce.is_some() && flow != Flow::Device {
+            return Err(SettingsError::new("pkce", format!("{named} does not use this key: remove `pkce`")));
+        }
+        if self.assertion_audience == Some(Audience::Issuer) && self.issuer.is_none() {
+            let message = "set `issuer`, or `assertion_audience` to \"token_url\", \"endpoint\" or a URL";
+            return Err(SettingsError::new("assertion_audience", message));
+        }
         self.check_tables()?;
         Ok((flow, self.auth(flow)?))
     }
@@ -211,6 +220,11 @@ impl Config {
             }
             None => Ok(auth),
         }
+    }
+
+    /// Whether a device login uses PKCE (RFC 7636).
+    pub(super) fn uses_pkce(&self) -> bool {
+        self.pkce.unwrap_or(true)
     }
 
     /// Returns the configured URL of an endpoint.

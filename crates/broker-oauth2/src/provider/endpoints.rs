@@ -4,6 +4,7 @@ use broker_core::{Context, Error, ErrorCode, ErrorKind, Record, RecordUpdate, Re
 use chrono::{DateTime, Utc};
 
 use super::OAuth2;
+use super::config::Auth;
 use crate::discovery::{Endpoint, Metadata, OTHER_ISSUER};
 
 /// The issuer's metadata, if known. Configured URLs replace the discovered ones.
@@ -30,6 +31,18 @@ impl Endpoints {
             )
             .with_hint(format!("set `{key}` of this provider, or use another `flow`"))
         })
+    }
+
+    /// Returns how the client authenticates at `endpoint`: as configured, or with a secret as the issuer's metadata
+    /// requires.
+    pub(super) fn client_auth(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<Auth> {
+        let is_default = provider.config.client_auth.is_none() && provider.auth == Auth::Basic;
+        let Some(found) = self.0.as_ref().filter(|_| is_default) else { return Ok(provider.auth) };
+        let of_token = found.auth_methods(Endpoint::Token);
+        let own = Some(found.auth_methods(endpoint)).filter(|own| !own.is_empty());
+        by_secret(own.unwrap_or(of_token))
+            .or_else(|| by_secret(of_token))
+            .ok_or_else(|| no_secret(&provider.issuer.endpoint, of_token))
     }
 
     pub(super) fn sends_issuer(&self) -> bool {
@@ -114,13 +127,39 @@ impl OAuth2 {
             let message = "`issuer` is not set, so the endpoints cannot be discovered";
             return Err(Error::new(ErrorCode::ConfigMissingKey, message));
         };
-        let found = Metadata::discover(context, issuer).await?;
+        let urls: Vec<_> = self.flow.endpoints().iter().map(|endpoint| endpoint.key()).collect();
+        let found = Metadata::discover(context, issuer, &urls).await?;
         let endpoints = Endpoints(Some(found.clone()));
         for endpoint in needed {
             endpoints.require(self, *endpoint)?;
         }
         Ok(found)
     }
+}
+
+/// Returns how a client with a secret authenticates at an endpoint that accepts these methods.
+fn by_secret(methods: &[String]) -> Option<Auth> {
+    let accepts = |method: &str| methods.iter().any(|name| name == method);
+    // RFC 8414 section 2: without a list, the endpoint accepts `client_secret_basic`.
+    if methods.is_empty() || accepts("client_secret_basic") {
+        return Some(Auth::Basic);
+    }
+    accepts("client_secret_post").then_some(Auth::Body)
+}
+
+/// Returns the error for an issuer that does not accept a client secret in a request.
+fn no_secret(issuer: &str, methods: &[String]) -> Error {
+    let instead = match () {
+        () if methods.iter().any(|method| method == "private_key_jwt") => {
+            "set `private_key` instead of `client_secret`"
+        }
+        () if methods.iter().any(|method| method == "none") => "use a client without a secret",
+        () => "use a client with another authentication method",
+    };
+    let message = format!("{issuer} accepts no `client_secret` in requests, only: {}", methods.join(", "));
+    Error::new(ErrorCode::ConfigInvalidValue, message).with_hint(format!(
+        "{instead}; if the issuer's metadata is wrong, set `client_auth` to \"basic\" or \"body\""
+    ))
 }
 
 /// Whether the broker may use stored metadata after `error`: not if the new metadata names another issuer.

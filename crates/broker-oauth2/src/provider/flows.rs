@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::OAuth2;
 use super::config::Flow;
 use super::session::Session;
+use crate::authorization::pkce::{challenge, random};
 use crate::discovery::Endpoint;
 use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
 
@@ -153,14 +154,21 @@ impl Session<'_> {
         Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
     }
 
-    /// Logs in by the device authorization grant (RFC 8628).
+    /// Logs in by the device authorization grant (RFC 8628), with PKCE (RFC 7636) as some services require.
     pub(super) async fn device(&self) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
+        let verifier = if self.provider.config.uses_pkce() { Some(random::<32>()?) } else { None };
+        let challenge = verifier.as_ref().map(challenge);
+        let mut fields = self.provider.initial_fields(&no_scopes);
+        if let Some(challenge) = &challenge {
+            fields.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
+        }
         let flow = DeviceFlow {
             url: &self.endpoints.require(self.provider, Endpoint::Device)?,
             token: self.token(),
-            fields: &self.provider.initial_fields(&no_scopes),
+            fields: &fields,
             token_fields: &self.provider.common_fields(),
+            verifier: verifier.as_ref(),
         };
         Ok(self.approved(flow.run(self.context).await?))
     }

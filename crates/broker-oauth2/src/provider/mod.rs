@@ -17,6 +17,7 @@ use broker_core::{
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use crate::BasicSpelling;
 use crate::discovery::Endpoint;
 use config::{Auth, Config, Flow};
 use session::Session;
@@ -39,6 +40,7 @@ pub const KIND: Kind = Kind {
         "private_key",
         "key_id",
         "algorithm",
+        "assertion_audience",
         "audience",
         "resource",
         "scope",
@@ -46,6 +48,7 @@ pub const KIND: Kind = Kind {
         "fields",
         "error_final",
         "redirect_uri",
+        "pkce",
         "username",
         "password",
         "from",
@@ -169,12 +172,14 @@ impl Provider for OAuth2 {
         if self.discovers_first(record, context.now(), request.is_forced()) {
             return self.discover(context, record).await;
         }
-        let session = Session::new(self, context, self.stored_endpoints(record), None).await?;
-        match grant {
+        let basic = BasicSpelling::stored(record);
+        let session = Session::new(self, context, self.stored_endpoints(record), basic, None).await?;
+        let update = match grant {
             Some(refresh_token) => session.refresh(record, refresh_token, request.scopes()).await,
             None if has_login => session.log_in_configured(record, request).await,
             None => session.request_token(request.scopes()).await,
-        }
+        }?;
+        Ok(session.basic.add_to(update, Some(record)))
     }
 
     fn takes_refresh_token(&self) -> bool {
@@ -184,7 +189,7 @@ impl Provider for OAuth2 {
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         self.check_login(login)?;
         let endpoints = self.endpoints_for(context, self.flow.endpoints(), self.flow.endpoints()).await?;
-        let session = Session::new(self, context, endpoints, None).await?;
+        let session = Session::new(self, context, endpoints, BasicSpelling::default(), None).await?;
         let update = match (login, self.flow) {
             (Login::RefreshToken(token), _) => session.begin_with(token).await,
             (_, Flow::Device) => session.device().await,
@@ -194,7 +199,8 @@ impl Provider for OAuth2 {
             // In a flow without a user, an issued token proves that the credentials are valid.
             _ => session.request_token(&ScopeKey::default()).await,
         }?;
-        Ok(session.endpoints.add_to(self.add_login_scope(update)))
+        let update = session.basic.add_to(self.add_login_scope(update), None);
+        Ok(session.endpoints.add_to(update))
     }
 
     /// Revokes the refresh token first, because many services then also revoke the access tokens.
@@ -204,7 +210,8 @@ impl Provider for OAuth2 {
             let note = "the provider has no `revocation_url`, so the tokens stay valid until they expire";
             return Ok(Revoked { revoked: false, note: Some(note.to_owned()) });
         };
-        let session = Session::new(self, context, endpoints, Some(&url)).await?;
+        let (basic, to) = (BasicSpelling::stored(record), Some((Endpoint::Revocation, &url)));
+        let session = Session::new(self, context, endpoints, basic, to).await?;
         let endpoint = session.token();
         let mut revoked = false;
         if let Some(grant) = record.usable_grant() {
@@ -230,7 +237,8 @@ impl Provider for OAuth2 {
         let wanted = [Endpoint::Introspection, Endpoint::Token];
         let endpoints = self.endpoints_for(context, &wanted, &[Endpoint::Token]).await?;
         let Some(url) = endpoints.find(self, Endpoint::Introspection)? else { return Ok(None) };
-        let session = Session::new(self, context, endpoints, Some(&url)).await?;
+        let to = Some((Endpoint::Introspection, &url));
+        let session = Session::new(self, context, endpoints, BasicSpelling::default(), to).await?;
         session.token().introspect(context, &url, token.secret()).await.map(Some)
     }
 }

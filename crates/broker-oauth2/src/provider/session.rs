@@ -7,7 +7,7 @@ use super::OAuth2;
 use super::config::Auth;
 use super::endpoints::Endpoints;
 use crate::discovery::Endpoint;
-use crate::{ClientAuth, ClientKey, TokenEndpoint};
+use crate::{BasicSpelling, ClientAuth, ClientKey, TokenEndpoint};
 
 /// The lifetime of a token without `expires_in` that is not a JWT with `exp`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
@@ -18,6 +18,7 @@ pub(super) struct Session<'a> {
     pub(super) context: &'a Context,
     pub(super) endpoints: Endpoints,
     credential: Credential,
+    pub(super) basic: BasicSpelling,
     token_url: ServiceUrl,
 }
 
@@ -29,13 +30,14 @@ enum Credential {
 }
 
 impl<'a> Session<'a> {
-    /// Reads the configured client secret or private key. `instead` is the URL of a logout or introspection, which needs
-    /// no token URL. For the other requests, fails if the token URL is unknown.
+    /// Reads the configured client secret or private key. `instead` is the endpoint of a logout or introspection, which
+    /// needs no token URL. For the other requests, fails if the token URL is unknown.
     pub(super) async fn new(
         provider: &'a OAuth2,
         context: &'a Context,
         endpoints: Endpoints,
-        instead: Option<&ServiceUrl>,
+        basic: BasicSpelling,
+        instead: Option<(Endpoint, &ServiceUrl)>,
     ) -> Result<Self> {
         let config = &provider.config;
         let missing = |key: &str| {
@@ -45,23 +47,24 @@ impl<'a> Session<'a> {
             let source = config.client_secret.as_ref().ok_or_else(|| missing("client_secret"))?;
             source.resolve(context, "client_secret").await
         };
-        let credential = match provider.auth {
+        let endpoint = instead.map_or(Endpoint::Token, |(endpoint, _)| endpoint);
+        let credential = match endpoints.client_auth(provider, endpoint)? {
             Auth::None => Credential::None,
             Auth::Basic => Credential::Basic(secret().await?),
             Auth::Body => Credential::Body(secret().await?),
             Auth::PrivateKeyJwt => {
                 let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
                 let pem = source.resolve(context, "private_key").await?;
-                let audience = config.issuer.as_ref().map(|issuer| issuer.0.clone());
-                let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone(), audience)?;
-                Credential::Key(Box::new(key))
+                let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone())?;
+                let issuer = config.issuer.as_ref().map(|issuer| issuer.0.clone());
+                Credential::Key(Box::new(key.with_audience(config.assertion_audience.clone(), issuer)))
             }
         };
         let token_url = match instead {
             None => endpoints.require(provider, Endpoint::Token)?,
-            Some(url) => endpoints.find(provider, Endpoint::Token)?.unwrap_or_else(|| url.clone()),
+            Some((_, url)) => endpoints.find(provider, Endpoint::Token)?.unwrap_or_else(|| url.clone()),
         };
-        Ok(Self { provider, context, endpoints, credential, token_url })
+        Ok(Self { provider, context, endpoints, credential, basic, token_url })
     }
 
     /// Returns the token endpoint with the authenticated client.
@@ -70,7 +73,7 @@ impl<'a> Session<'a> {
         let id = config.client_id.as_deref().unwrap_or_default();
         let client = match &self.credential {
             Credential::None => ClientAuth::Public(id),
-            Credential::Basic(secret) => ClientAuth::Basic(id, secret),
+            Credential::Basic(secret) => ClientAuth::Basic(id, secret, &self.basic),
             Credential::Body(secret) => ClientAuth::Body(id, secret),
             Credential::Key(key) => ClientAuth::Key(id, key),
         };

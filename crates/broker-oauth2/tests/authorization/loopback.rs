@@ -104,6 +104,28 @@ async fn invalid_requests_to_the_listener_do_not_end_the_login() {
 }
 
 #[tokio::test]
+async fn idle_connections_do_not_delay_the_redirect() {
+    use tokio::io::AsyncWriteExt;
+    let mut login = start(Plan::default());
+    let request = login.request().await;
+    let began = std::time::Instant::now();
+    let mut open = Vec::new();
+    for number in 0..300 {
+        let mut stream = TcpStream::connect(request.host()).await.unwrap();
+        match number % 3 {
+            0 => stream.write_all(b"GET /callback HTTP/1.1\r\nHost: ").await.unwrap(),
+            1 => stream.write_all(b"\x16\x03\x01").await.unwrap(),
+            _ => {}
+        }
+        open.push(stream);
+    }
+    let page = request.follow("state=STATE&code=c").await;
+    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+    login.end().await.expect("a login");
+    assert!(began.elapsed().as_secs() < 4, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn callback_request_sent_byte_by_byte_is_read() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut login = start(Plan::default());

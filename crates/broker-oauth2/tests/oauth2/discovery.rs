@@ -144,6 +144,64 @@ async fn metadata_of_another_issuer_than_configured_is_refused() {
 }
 
 #[tokio::test]
+async fn hint_for_metadata_of_another_issuer_can_be_followed() {
+    for (found, is_usable) in [
+        ("https://login.example.org/realm/", true),
+        ("https://login.example.org/4f2a/v2.0", true),
+        ("https://tenant.example.org/realm", true),
+        ("https://login.example.org/{tenantid}/v2.0", false),
+        ("https://sts.example.org/{tid}/", false),
+        ("http://login.example.org/realm", false),
+        ("http://localhost:8080/realm", false),
+        ("https://keycloak:8443/realm", false),
+        ("https://login.example.org/realm?x=1", false),
+        ("https://login.example.org/\"realm", false),
+        ("https://login.example.org/\u{1b}[2J", false),
+        ("login.example.org", false),
+        ("", false),
+    ] {
+        let lab = Lab::new();
+        lab.issues_tokens(TOKEN, "token");
+        let published = json!({ "issuer": found, "token_endpoint": TOKEN });
+        for url in
+            [OIDC.to_owned(), format!("{}/.well-known/openid-configuration", found.trim_end_matches('/'))]
+        {
+            let published = published.clone();
+            lab.answers(&url, move |_| (200, published.clone()));
+        }
+        let error = token(&lab.broker(client_credentials())).await.expect_err("another issuer");
+        let hint = error.hint().unwrap().to_string();
+        let named = hint.split_once("issuer = \"").and_then(|(_, rest)| rest.split_once('"'));
+        assert_eq!(named.map(|(issuer, _)| issuer), is_usable.then_some(found), "{found}: {hint}");
+        assert!(hint.contains("set `token_url` instead of `issuer`"), "{found}: {hint}");
+        if is_usable {
+            let broker = lab.broker(with(client_credentials(), json!({ "issuer": found })));
+            assert_eq!(secret(&broker).await, "token-1", "{hint}");
+        }
+        let mut table = with(client_credentials(), json!({ "token_url": TOKEN }));
+        table.as_object_mut().unwrap().remove("issuer");
+        token(&lab.broker(table)).await.expect("the hint works");
+    }
+}
+
+#[tokio::test]
+async fn hint_names_the_urls_that_replace_discovery() {
+    let flows = [("device", "`token_url` and `device_url`"), ("authorization_code", "`authorization_url`")];
+    for (status, body) in [(200, json!("a page")), (302, json!("elsewhere")), (404, Value::Null)] {
+        for (flow, keys) in flows {
+            let lab = Lab::new();
+            for url in [OIDC, RFC8414] {
+                let body = body.clone();
+                lab.answers(url, move |_| (status, body.clone()));
+            }
+            let broker = lab.broker(json!({ "flow": flow, "issuer": ISSUER, "client_id": "me" }));
+            let error = broker.login(World::NAME, Login::Usual).await.expect_err("no metadata");
+            assert!(error.hint().unwrap().to_string().contains(keys), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn rfc8414_metadata_url_is_tried_if_openid_url_fails() {
     for response in [
         (200, json!("a page")),

@@ -13,6 +13,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 
 use crate::lab::{Call, Lab, TOKEN, secret, token, with};
+use broker_testkit::World;
 
 const RSA: &str = include_str!("rsa.pem");
 
@@ -129,23 +130,158 @@ async fn refused_assertion_is_signed_again_with_the_services_time() {
     assert_eq!(lab.calls().len(), 2);
 }
 
+/// Returns the SEC1 key (RFC 5915) inside a P-256 key in PKCS#8.
+fn sec1(pkcs8: &str) -> Vec<u8> {
+    let der =
+        STANDARD.decode(pkcs8.lines().filter(|line| !line.starts_with("--")).collect::<String>()).unwrap();
+    let at = der.windows(5).position(|five| five == [0x02, 0x01, 0x01, 0x04, 0x20]).expect("a SEC1 key");
+    der[at - 2..].to_vec()
+}
+
+fn section(label: &str, body: &str) -> String {
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+}
+
 #[tokio::test]
-async fn error_for_unusable_private_key_names_openssl_command() {
-    let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
-    let public = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n";
-    let lab = Lab::new();
-    for (key, command) in [
-        ("no key at all", "openssl pkcs8 -topk8"),
-        (sec1, "openssl pkcs8 -topk8"),
-        (public, "openssl genpkey"),
-        (&pem(b"garbage"), "openssl genpkey"),
+async fn private_key_is_read_as_variables_and_files_contain_it() {
+    let body: String = RSA.lines().filter(|line| !line.starts_with("--")).collect();
+    // The PKCS#1 key (RFC 8017) follows the PKCS#8 header of 26 bytes.
+    let pkcs1 = section("RSA PRIVATE KEY", &STANDARD.encode(&STANDARD.decode(&body).unwrap()[26..]));
+    let p256 = p256().0;
+    let sec1 = section("EC PRIVATE KEY", &STANDARD.encode(sec1(&p256)));
+    let ec_parameters = section("EC PARAMETERS", "BggqhkjOPQMBBw==");
+    let certificate = section("CERTIFICATE", "MIIB");
+    for (key, alg) in [
+        (RSA.to_owned(), "RS256"),
+        (RSA.replace('\n', "\\n"), "RS256"),
+        (RSA.replace('\n', "\\\\n"), "RS256"),
+        (RSA.replace('\n', "\\r\\n"), "RS256"),
+        (RSA.replace('\n', "\r\n"), "RS256"),
+        (RSA.replace('\n', "\r"), "RS256"),
+        (RSA.replace('\n', " "), "RS256"),
+        (RSA.replace('\n', ""), "RS256"),
+        (RSA.replace('\n', "\n    "), "RS256"),
+        (format!("\"{}\"", RSA.replace('\n', "\\n")), "RS256"),
+        (format!("'{RSA}'"), "RS256"),
+        (format!("\u{feff}\n\n{RSA}\n\n"), "RS256"),
+        (format!("friendlyName: key\n{RSA}"), "RS256"),
+        (STANDARD.encode(RSA), "RS256"),
+        (
+            STANDARD
+                .encode(RSA)
+                .as_bytes()
+                .chunks(76)
+                .map(|line| str::from_utf8(line).unwrap())
+                .collect::<Vec<_>>()
+                .join("\n"),
+            "RS256",
+        ),
+        (URL_SAFE_NO_PAD.encode(RSA), "RS256"),
+        (body.clone(), "RS256"),
+        (pkcs1.clone(), "RS256"),
+        (pkcs1.replace('\n', "\\n"), "RS256"),
+        (format!("{certificate}{RSA}"), "RS256"),
+        (format!("{RSA}{certificate}"), "RS256"),
+        (sec1.clone(), "ES256"),
+        (format!("{ec_parameters}{sec1}"), "ES256"),
+        (p256.clone(), "ES256"),
+        (ed25519().0, "EdDSA"),
     ] {
-        let error = token(&lab.broker(table(key))).await.expect_err("no private key");
+        let lab = Lab::new();
+        lab.issues_tokens(TOKEN, "token");
+        let broker = lab.broker(table(&key));
+        assert_eq!(
+            token(&broker).await.unwrap_or_else(|error| panic!("{key}: {error}")).secret().expose(),
+            "token-1"
+        );
+        let header = Claims::header(&Secret::new(lab.calls()[0].field("client_assertion").unwrap())).unwrap();
+        assert_eq!(header["alg"], json!(alg), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn error_for_unusable_private_key_says_what_it_is() {
+    let lab = Lab::new();
+    let old = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nMIIB";
+    for (key, what, hint) in [
+        ("no key at all".to_owned(), "PEM", "openssl pkcs8 -topk8"),
+        ("s3cret/with+base64==".to_owned(), "PEM", "openssl pkcs8 -topk8"),
+        (section("PRIVATE KEY", "not base64!"), "base64", "openssl pkcs8 -topk8"),
+        (section("EC PRIVATE KEY", "MHcCAQEE"), "P-256", "openssl genpkey"),
+        (pem(b"garbage"), "P-256", "openssl genpkey"),
+        (section("PUBLIC KEY", "MCow"), "public key", "openssl genpkey"),
+        (section("RSA PUBLIC KEY", "MCow"), "public key", "openssl genpkey"),
+        ("ssh-ed25519 AAAAC3Nz ada@host".to_owned(), "public key", "openssl genpkey"),
+        (section("CERTIFICATE", "MIIB"), "certificate", "`private_key`"),
+        (section("CERTIFICATE REQUEST", "MIIB"), "`CERTIFICATE REQUEST`", "openssl genpkey"),
+        (section("ENCRYPTED PRIVATE KEY", "MIIB"), "passphrase", "openssl pkcs8 -topk8 -nocrypt"),
+        (section("RSA PRIVATE KEY", old), "passphrase", "openssl pkcs8 -topk8 -nocrypt"),
+        (section("OPENSSH PRIVATE KEY", "b3Bl"), "OpenSSH", "openssl genpkey"),
+        ("{\"kty\": \"RSA\", \"n\": \"x\"}".to_owned(), "JWK", "PEM"),
+        ("~/keys/client.pem".to_owned(), "path", "{ file = "),
+        (RSA[..RSA.len() / 2].to_owned(), "-----END PRIVATE KEY-----", "whole key"),
+    ] {
+        let error = token(&lab.broker(table(&key))).await.expect_err("no private key");
         assert_eq!(error.code(), ErrorCode::ConfigInvalidValue, "{error}");
-        assert!(error.hint().unwrap().to_string().contains(command), "{error:?}");
+        assert!(error.message().contains(what), "{key}: {error}");
+        assert!(error.hint().unwrap().to_string().contains(hint), "{key}: {error:?}");
+        assert!(!format!("{error} {:?}", error.hint()).contains("MIIB"), "{error}");
     }
     let table = with(table(RSA), json!({ "algorithm": "ES256" }));
     let error = token(&lab.broker(table)).await.expect_err("another algorithm");
     assert!(lab.calls().is_empty());
     assert!(error.message().contains("RS256 or PS256"), "{error}");
+}
+
+#[tokio::test]
+async fn assertion_audience_is_configurable() {
+    const REVOKE: &str = "https://login.example.org/revoke";
+    let issuer = "https://login.example.org/";
+    for (configured, at_token, at_revoke) in [
+        (Value::Null, issuer, issuer),
+        (json!("issuer"), issuer, issuer),
+        (json!("token_url"), TOKEN, TOKEN),
+        (json!("endpoint"), TOKEN, REVOKE),
+        (json!("https://login.example.org"), "https://login.example.org", "https://login.example.org"),
+        (json!("urn:lab:login"), "urn:lab:login", "urn:lab:login"),
+    ] {
+        let lab = Lab::new();
+        lab.issues_tokens(TOKEN, "token");
+        lab.answers(REVOKE, |_| (200, json!({})));
+        let mut table = with(table(&p256().0), json!({ "issuer": issuer, "revocation_url": REVOKE }));
+        if !configured.is_null() {
+            table["assertion_audience"] = configured.clone();
+        }
+        let broker = lab.broker(table);
+        secret(&broker).await;
+        broker.logout(World::NAME, false).await.expect("a logout");
+        let calls = lab.calls();
+        let audiences: Vec<_> =
+            calls.iter().map(|call| claims(call).text("aud").unwrap().to_owned()).collect();
+        assert_eq!(audiences, [at_token, at_revoke], "{configured}");
+    }
+}
+
+#[tokio::test]
+async fn hint_for_refused_audience_names_a_key_that_works() {
+    for words in [
+        "The audience claim for client_assertion must be the endpoint invoked for the request.",
+        "Invalid token audience",
+        "AADSTS700023: Client assertion audience claim does not match Realm issuer.",
+        "bad aud",
+    ] {
+        let lab = Lab::new();
+        lab.answers(TOKEN, move |call| {
+            if claims(call).text("aud") == Some(TOKEN) {
+                return (200, json!({ "access_token": "token-1", "expires_in": 3600 }));
+            }
+            (401, json!({ "error": "invalid_client", "error_description": words }))
+        });
+        let table = with(table(&p256().0), json!({ "issuer": "https://login.example.org" }));
+        let error = token(&lab.broker(table.clone())).await.expect_err("another audience");
+        let hint = error.hint().unwrap().to_string();
+        assert!(hint.contains("`assertion_audience`") && hint.contains("\"token_url\""), "{hint}");
+        let table = with(table, json!({ "assertion_audience": "token_url" }));
+        assert_eq!(secret(&lab.broker(table)).await, "token-1");
+    }
 }

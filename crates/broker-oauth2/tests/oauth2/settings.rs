@@ -13,7 +13,7 @@ fn refresh_token() -> Value {
 #[test]
 fn settings_error_names_the_configuration_key() {
     let table = |keys| with(refresh_token(), keys);
-    let cases: [(Value, &str, &str); 21] = [
+    let cases: [(Value, &str, &str); 25] = [
         (json!({}), "flow", "`from`"),
         (table(json!({ "flow": "device" })), "flow", "`device_url`"),
         (json!({ "flow": "device", "client_id": "me" }), "flow", "`token_url`"),
@@ -24,6 +24,14 @@ fn settings_error_names_the_configuration_key() {
         (json!({ "flow": "device", "from": "base", "token_url": TOKEN }), "from", "`flow`"),
         (table(json!({ "client_auth": "basic" })), "client_auth", "`client_secret`"),
         (table(json!({ "password": "pw" })), "password", "`flow = \"password\"`"),
+        (
+            table(json!({ "issuer": "https://x.example/r/.well-known/openid-configuration" })),
+            "issuer",
+            "https://x.example/r",
+        ),
+        (table(json!({ "pkce": true })), "pkce", "remove `pkce`"),
+        (table(json!({ "assertion_audience": "issuer" })), "assertion_audience", "`issuer`"),
+        (table(json!({ "assertion_audience": "token" })), "assertion_audience", "\"token_url\""),
         (table(json!({ "params": { "grant_type": "x" } })), "params", "`grant_type`"),
         (table(json!({ "params": { "actor_token": "KANARIE" } })), "params", "`actor_token`"),
         (table(json!({ "params": { "code_challenge": "x" } })), "params", "`code_challenge`"),

@@ -19,6 +19,8 @@ pub enum Auth {
     Either,
     /// Accepts client credentials by HTTP Basic only.
     BasicOnly,
+    /// Accepts HTTP Basic only, without form encoding, as `EarthDaily`'s own client sends it.
+    RawBasicOnly,
     /// Accepts `client_id` and `client_secret` in the body only.
     BodyOnly,
 }
@@ -166,6 +168,7 @@ impl State {
             }
             (Auth::Either, basic, body) => basic.or(body),
             (Auth::BasicOnly, basic, _) => basic,
+            (Auth::RawBasicOnly, ..) => call.raw_basic(),
             (Auth::BodyOnly, _, body) => body,
         };
         found.ok_or_else(|| unauthorized("client authentication is missing"))

@@ -82,10 +82,15 @@ impl Seen {
 
     /// Returns client id and secret from HTTP Basic, in which both are form-encoded (RFC 6749 section 2.3.1).
     pub(super) fn basic(&self) -> Option<(String, String)> {
+        let (id, secret) = self.raw_basic()?;
+        Some((form_decode(&id), form_decode(&secret)))
+    }
+
+    /// Returns client id and secret from HTTP Basic as they are (RFC 7617).
+    pub(super) fn raw_basic(&self) -> Option<(String, String)> {
         let decoded = STANDARD.decode(self.authorization("basic")?).ok()?;
         let pair = String::from_utf8(decoded).ok()?;
-        let (id, secret) = pair.split_once(':')?;
-        Some((form_decode(id), form_decode(secret)))
+        pair.split_once(':').map(|(id, secret)| (id.to_owned(), secret.to_owned()))
     }
 }
 

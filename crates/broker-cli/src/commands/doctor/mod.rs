@@ -37,7 +37,8 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     answer(&if args.json {
         format!("{}\n", report.json())
     } else {
-        report.text(colours(&stdout), humanize::terminal_width(&stdout))
+        let text = report.text(colours(&stdout), humanize::terminal_width(&stdout));
+        humanize::displayable(&text, &stdout).into_owned()
     })?;
     // The printed report already contains every error.
     if report.is_clean() { Ok(()) } else { Err(ExitError::Errors(Vec::new())) }

@@ -1,0 +1,100 @@
+//! HTTP Basic: the spellings of the client ID and secret that services accept.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use broker_core::{HttpRequest, Record, RecordUpdate, Secret};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// The spellings in the order in which they are tried, with their names in the record.
+const SPELLINGS: [(Spelling, &str); 3] =
+    [(Spelling::Form, "form"), (Spelling::Latin1, "latin1"), (Spelling::Utf8, "utf8")];
+
+/// How HTTP Basic spells the client ID and secret. RFC 6749 section 2.3.1 requires form encoding, but many services
+/// read the credentials as they are (RFC 7617), for example those whose users call `requests`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    Form,
+    /// As they are, in ISO 8859-1 like `requests`.
+    Latin1,
+    /// As they are, in UTF-8 like `curl`.
+    Utf8,
+}
+
+impl Spelling {
+    /// Adds the credentials to the request, or returns `None` if this spelling lacks one of their characters.
+    fn authorize(self, request: HttpRequest, id: &str, secret: &Secret) -> Option<HttpRequest> {
+        let raw = || [id, ":", secret.expose()];
+        Some(match self {
+            Self::Form => request.with_basic(id, secret),
+            Self::Utf8 => request.with_basic_pair(Zeroizing::new(raw().concat()).as_bytes()),
+            Self::Latin1 => {
+                let mut pair = Zeroizing::new(Vec::with_capacity(raw().iter().map(|part| part.len()).sum()));
+                for c in raw().into_iter().flat_map(str::chars) {
+                    pair.push(u8::try_from(c).ok()?);
+                }
+                request.with_basic_pair(&pair)
+            }
+        })
+    }
+}
+
+/// The spelling of HTTP Basic that the service accepted last. Starts with form encoding.
+#[derive(Debug, Default)]
+pub struct BasicSpelling(AtomicUsize);
+
+impl BasicSpelling {
+    /// The record's metadata key.
+    const KEY: &str = "basic";
+
+    /// Returns the spelling that the record stores.
+    #[must_use]
+    pub fn stored(record: &Record) -> Self {
+        let stored = record.metadata(Self::KEY).and_then(Value::as_str);
+        let number = SPELLINGS.iter().position(|(_, name)| Some(*name) == stored);
+        Self(AtomicUsize::new(number.unwrap_or_default()))
+    }
+
+    /// Adds the spelling to the record update, unless it is form encoding and the record stores none.
+    pub fn add_to(&self, update: RecordUpdate, record: Option<&Record>) -> RecordUpdate {
+        let name = SPELLINGS[self.number()].1;
+        let stored = record.and_then(|record| record.metadata(Self::KEY)).and_then(Value::as_str);
+        let is_stored = stored.unwrap_or(SPELLINGS[0].1) == name;
+        if is_stored { update } else { update.and_metadata(Self::KEY, Value::from(name)) }
+    }
+
+    /// Whether the spellings of these credentials differ.
+    #[must_use]
+    pub fn varies(id: &str, secret: &Secret) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte);
+        !id.bytes().chain(secret.expose().bytes()).all(is_plain)
+    }
+
+    /// Adds the credentials to the request in each spelling that differs, the accepted one first. Returns the numbers
+    /// of the spellings with the requests.
+    pub(crate) fn requests(
+        &self,
+        request: &HttpRequest,
+        id: &str,
+        secret: &Secret,
+    ) -> Vec<(usize, HttpRequest)> {
+        let mut requests: Vec<(usize, HttpRequest)> = Vec::new();
+        for step in 0..SPELLINGS.len() {
+            let number = (self.number() + step) % SPELLINGS.len();
+            let Some(new) = SPELLINGS[number].0.authorize(request.clone(), id, secret) else { continue };
+            if requests.iter().all(|(_, request)| request.authorization() != new.authorization()) {
+                requests.push((number, new));
+            }
+        }
+        requests
+    }
+
+    /// Remembers the number of the spelling that the service accepted.
+    pub(crate) fn remember(&self, number: usize) {
+        self.0.store(number, Relaxed);
+    }
+
+    fn number(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
