@@ -15,6 +15,7 @@ mod doctor;
 mod earthdaily;
 mod earthdaily_sources;
 mod earthscope;
+mod env_urls;
 mod exec;
 mod fallback;
 mod fault_table;

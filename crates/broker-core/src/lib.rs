@@ -15,6 +15,7 @@ mod clock;
 mod context;
 mod delivery;
 mod env;
+mod env_target;
 mod error;
 mod error_code;
 mod expiry;
@@ -52,6 +53,7 @@ pub use broker::{
 pub use clock::{Clock, SystemClock};
 pub use context::Context;
 pub use env::{Env, SystemEnv};
+pub use env_target::EnvTarget;
 pub use error::{Error, ErrorKind, Result};
 pub use error_code::ErrorCode;
 pub use expiry::{ExpiresAs, Pattern, value_at};

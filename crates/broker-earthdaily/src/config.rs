@@ -1,6 +1,6 @@
 //! The configuration keys of `kind = "earthdaily"`, and their precedence over EarthDaily's own settings.
 
-use broker_core::{Env, SecretSource, ServiceUrl, Settings, SettingsError};
+use broker_core::{SecretSource, ServiceUrl, Settings, SettingsError};
 use serde::Deserialize;
 
 use crate::sources::{self, Credentials};
@@ -47,7 +47,8 @@ pub(crate) struct Account {
 
 impl Config {
     /// Merges the settings. The dotenv file that the caller named wins, then configuration keys, then other sources.
-    pub(crate) fn account(mut self, env: &dyn Env) -> Result<Account, SettingsError> {
+    pub(crate) fn account(mut self, settings: &Settings<'_>) -> Result<Account, SettingsError> {
+        let env = settings.env();
         let has_file = env.file_of(sources::SECRET).is_some();
         let in_env =
             |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == sources::SECRET);
@@ -61,6 +62,9 @@ impl Config {
             Some(_) => None,
             None => sources::find(env).map_err(|message| SettingsError::new("", message))?,
         };
+        if let Some(set) = set.as_ref().filter(|set| set.is_in_file) {
+            settings.check_secret_in(&set.place)?;
+        }
         let url = |own: Option<ServiceUrl>, variable, of: fn(&Credentials) -> Option<&String>| {
             let found = set.as_ref().and_then(|set| Some((of(set)?, &set.place)));
             match found.filter(|_| has_file || own.is_none()) {

@@ -17,6 +17,8 @@ pub(crate) const SECRET: &str = "EDS_SECRET";
 pub struct Credentials {
     /// The name of the variable or file with the secret, for messages.
     pub place: String,
+    /// Whether a file contains the secret, and not the process environment.
+    pub is_in_file: bool,
     /// The section, if the source is an INI file.
     pub section: Option<String>,
     /// The API token, or the client secret if the source also has a client ID.
@@ -35,7 +37,7 @@ impl Credentials {
         let get = |name| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let secret = Secret::new(get(SECRET)?);
         let (client_id, auth_url, api_url) = (get("EDS_CLIENT_ID"), get("EDS_AUTH_URL"), get("EDS_API_URL"));
-        Some(Self { place, section, secret, client_id, auth_url, api_url })
+        Some(Self { place, is_in_file: true, section, secret, client_id, auth_url, api_url })
     }
 
     /// Returns the credentials in the environment.
@@ -43,7 +45,8 @@ impl Credentials {
     pub fn in_environment(env: &dyn Env) -> Option<Self> {
         let file = env.file_of(SECRET).map(|path| path.display().to_string());
         let place = format!("{SECRET} ({})", file.as_deref().unwrap_or("environment"));
-        Self::of(place, None, |name| env.var(name))
+        let set = Self::of(place, None, |name| env.var(name))?;
+        Some(Self { is_in_file: file.is_some(), ..set })
     }
 
     /// Parses a file: a flat JSON object, or an INI file whose sections each contain credentials.

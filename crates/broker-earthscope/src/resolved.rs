@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use broker_core::{Issuer, Secret, SecretSource, ServiceUrl, Settings, SettingsError, fingerprint, platform};
+use broker_core::{Issuer, Secret, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, fingerprint, platform};
 
 use crate::config::{AUDIENCE, CLIENT_ID, Config, SCOPE};
 use crate::tokens_file::TokensFile;
@@ -125,16 +125,24 @@ impl ResolvedSettings {
             client_id: Some(client_id.clone()),
             audience: Some(audience.clone()),
             secret_fingerprint: self.secret_fingerprint(&token_url, settings),
+            environment: settings.bound(),
         };
+        if let Some(layer) = self.secret_layer.and_then(|index| self.layers.get(index)).filter(|it| it.is_file) {
+            settings.check_secret_in(&layer.origin)?;
+        }
         let domain_is_own = self.domain_is_own();
         let shares = self.config.share.unwrap_or(true) && issuer.flow == DEVICE_CODE;
         let file = self.tokens_file.clone().filter(|_| shares).map(|path| {
             let (issuer, domain) = (issuer.clone(), domain.clone());
+            // A login without an issuer may be of another domain than the one of the environment.
+            let domain_is_own = domain_is_own && !settings.is_from_environment("domain");
             Arc::new(TokensFile { path, issuer, domain, domain_is_own })
         });
         let mut hosts: Vec<_> = HOSTS.iter().map(|&host| host.to_owned()).collect();
-        hosts.extend(self.config.api_url.as_ref().map(ServiceUrl::host));
-        let settings_logins = self.settings_logins(issuer.flow == DEVICE_CODE);
+        // The shared login file does not say for which API URL of the environment the login is.
+        let foreign = file.is_some() && settings.is_from_environment("api_url") && api_url.host() != domain.host();
+        hosts.extend(self.config.api_url.as_ref().filter(|_| !foreign).map(ServiceUrl::host));
+        let settings_logins = self.settings_logins(issuer.flow == DEVICE_CODE, !settings.has_targets());
         Ok(EarthScope {
             sources: self.sources(file.as_deref(), &settings_logins),
             client_id,
@@ -166,16 +174,15 @@ impl ResolvedSettings {
             && let Some(secret) = secret.filter(|layer| layer.text("domain").is_none())
             && let Some(other) = self.layers.iter().find(|layer| layer.text("domain").is_some())
         {
-            return Err(tools_error(format!(
-                "{} sets a secret, but {} sets the domain: set `domain` of this provider in the configuration",
-                secret.origin, other.origin
-            )));
+            let error = tools_error(format!("{} sets a secret, but {} sets the domain", secret.origin, other.origin));
+            let hint = "set `domain` of this provider in the configuration file".to_owned();
+            return Err(SettingsError { problem: SettingsProblem::MixedSources(hint), ..error });
         }
         Ok(())
     }
 
     /// Returns the logins in the settings, in order of precedence.
-    fn settings_logins(&self, by_device_code: bool) -> Vec<SettingsLogin> {
+    fn settings_logins(&self, by_device_code: bool, from_files: bool) -> Vec<SettingsLogin> {
         if let Some(login) = &self.settings_login {
             return vec![login.clone()];
         }
@@ -185,7 +192,7 @@ impl ResolvedSettings {
             by_device_code && (self.config.domain.is_some() || domain.is_none_or(|domain| domain == index))
         };
         let layers = self.layers.iter().enumerate().filter(|(index, _)| used(*index));
-        layers.filter_map(|(_, layer)| layer.login()).collect()
+        layers.filter(|(_, layer)| from_files || !layer.is_file).filter_map(|(_, layer)| layer.login()).collect()
     }
 
     /// Fingerprints the client secret or the login's token. A new fingerprint may mean another account.

@@ -16,6 +16,8 @@ pub(crate) struct Layer {
     pub(crate) api_url: Option<String>,
     /// Whether a login in this source overrides the login in `tokens.json`.
     pub(crate) first: bool,
+    /// Whether the source is a file, and not the process environment.
+    pub(crate) is_file: bool,
     /// Whether the source is a file in the folder `~/.earthscope`.
     pub(crate) in_home: bool,
 }
@@ -48,7 +50,7 @@ impl Layer {
     fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Self {
         let table = |key: &str| tree.get(key).and_then(Value::as_object);
         let api_url = table("resources").and_then(|table| text(table, "api_url")).map(str::to_owned);
-        Self { origin, oauth2: table("oauth2").cloned().unwrap_or_default(), api_url, first, in_home: false }
+        Self { origin, oauth2: table("oauth2").cloned().unwrap_or_default(), api_url, first, is_file: false, in_home: false }
     }
 }
 
@@ -154,8 +156,10 @@ impl Tools<'_> {
             }
         }
         names.sort_unstable();
+        let file = self.env.file_of("ES_OAUTH2").map(|path| path.display().to_string());
+        let origin = format!("{} ({})", names.join(", "), file.as_deref().unwrap_or("environment"));
         (!names.is_empty())
-            .then(|| Layer::from_tree(format!("{} (environment)", names.join(", ")), &tree, true))
+            .then(|| Layer { is_file: file.is_some(), ..Layer::from_tree(origin, &tree, true) })
     }
 
     /// Reads `config.toml`. Settings of the EarthScope profile override those of the table `default`.
@@ -175,7 +179,7 @@ impl Tools<'_> {
                 merged.extend(table.clone());
             }
         }
-        Ok(Some(Layer { in_home: true, ..Layer::from_tree(path.display().to_string(), &tables, true) }))
+        Ok(Some(Layer { in_home: true, is_file: true, ..Layer::from_tree(path.display().to_string(), &tables, true) }))
     }
 
     /// Reads `sso_tokens.json`, which the first version of `es` wrote.
@@ -186,7 +190,7 @@ impl Tools<'_> {
         let path = path.join("sso_tokens.json");
         let oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
         let origin = path.display().to_string();
-        Some(Layer { origin, oauth2, api_url: None, first: false, in_home: false })
+        Some(Layer { origin, oauth2, api_url: None, first: false, is_file: true, in_home: false })
     }
 
     fn bootstrap(&self) -> Option<Layer> {

@@ -54,6 +54,7 @@ impl Plugin {
             client_id: None,
             audience: (!config.settings.0.is_empty())
                 .then(|| format!("settings {}", fingerprint("settings", &settings_text, 64))),
+            environment: settings.bound(),
             secret_fingerprint: fingerprints
                 .filter(|all| !all.is_empty())
                 .map(|all| fingerprint("secrets", &Secret::new(all.join("\n")), 64)),

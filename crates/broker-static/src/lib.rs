@@ -45,6 +45,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         endpoint: source.clone(),
         client_id: username.clone(),
         audience: None,
+        environment: settings.bound(),
         // The fingerprint shows whether the token (of a command: the command line) has changed since the broker cached it.
         secret_fingerprint: life.and_then(|_| token.fingerprint(settings.name(), settings.env())),
     };

@@ -42,7 +42,7 @@ mod suggestion;
 mod withheld;
 
 pub use broker_core::{
-    Broker, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorCode, ErrorKind, Grant,
+    Broker, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode, ErrorKind, Grant,
     Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, Loaded,
     LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method, NonInteractive, Problem, Prompt,
     Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result,
