@@ -3,6 +3,8 @@
 
 mod config;
 mod cookie;
+#[cfg(test)]
+mod differential;
 mod ini;
 mod sources;
 
