@@ -101,13 +101,11 @@ def tree(pick):
 
 
 def earthscope(folder, pick):
-    from pydantic import ValidationError
-    from earthscope_sdk.config import _compat
-    from earthscope_sdk.config.settings import SdkSettings
+    from earthscope_sdk.config import _compat, settings
 
     home = folder / "home"
     (home / ".earthscope").mkdir(parents=True)
-    variables = {"HOME": str(home)}
+    variables, changed = {"HOME": str(home)}, False
     if pick.random() < 0.7:
         config = {}
         if pick.random() < 0.8:
@@ -115,7 +113,10 @@ def earthscope(folder, pick):
         profiles = {name: tree(pick) for name in pick.sample(["default", "My Lab"], pick.randint(0, 2))}
         if profiles:
             config["profile"] = profiles
-        (home / ".earthscope/config.toml").write_text(mutated(pick, dump(config)) if pick.random() < 0.1 else dump(config))
+        text = dump(config)
+        if changed := pick.random() < 0.1:
+            text = mutated(pick, text)
+        (home / ".earthscope/config.toml").write_text(text)
     if pick.random() < 0.3:
         state = {"access_token": None, "refresh_token": pick.choice(["old1", None]), "scope": "openid", "client_secret": "x", "domain": "https://evil.example"}
         (home / ".config/earthscope-cli").mkdir(parents=True)
@@ -132,13 +133,14 @@ def earthscope(folder, pick):
         variables[pick.choice(["ES_PROFILE", "es_profile"])] = pick.choice(["default", "My Lab"])
     if pick.random() < 0.2:
         variables["ES_BOOTSTRAP_SETTINGS"] = pick.choice([json.dumps(tree(pick)), json.dumps(tree(pick)), "{"])
-    case = {"variables": variables}
+    case = {"variables": variables, "changed": changed}
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)
     _compat._LEGACY_APP_DIR = home / ".config/earthscope-cli"
+    settings._LOCAL_APP_DIR = home / ".earthscope"
     try:
-        read = SdkSettings()
+        read = settings.SdkSettings()
         secret = lambda it: it and it.get_secret_value()
         auth = read.oauth2
         case["read"] = [str(auth.domain), auth.client_id, auth.audience, auth.scope, secret(auth.client_secret),

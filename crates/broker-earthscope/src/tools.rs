@@ -1,12 +1,16 @@
 //! The settings and logins of EarthScope's SDK and command `es`: environment variables, `config.toml` and other
 //! files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use broker_core::{
-    Claims, Context, Env, Error, RecordUpdate, Result, ScopeKey, Secret, SettingsError, Token,
+    Claims, Context, Env, Error, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl, SettingsError, Token,
 };
 use serde_json::{Map, Value};
+
+use crate::DOMAIN;
+use crate::config::{API_URL, AUDIENCE, CLIENT_ID, SCOPE};
 
 /// The settings of one source, such as the environment or a file.
 pub(crate) struct Layer {
@@ -47,10 +51,55 @@ impl Layer {
         })
     }
 
-    fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Self {
+    fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Result<Self, SettingsError> {
         let table = |key: &str| tree.get(key).and_then(Value::as_object);
+        let of_wrong_type = |key: &&&str| match table("oauth2").and_then(|table| table.get(**key)) {
+            None | Some(Value::Null | Value::String(_)) => false,
+            Some(Value::Array(words)) => **key != "scope" || !words.iter().all(Value::is_string),
+            Some(_) => true,
+        };
+        if let Some(key) = TEXTS.iter().find(of_wrong_type) {
+            return Err(tools_error(format!("{origin}: the value of oauth2.{key} is not text")));
+        }
         let api_url = table("resources").and_then(|table| text(table, "api_url")).map(str::to_owned);
-        Self { origin, oauth2: table("oauth2").cloned().unwrap_or_default(), api_url, first, is_file: false, in_home: false }
+        Ok(Self {
+            origin,
+            oauth2: table("oauth2").cloned().unwrap_or_default(),
+            api_url,
+            first,
+            is_file: false,
+            in_home: false,
+        })
+    }
+}
+
+/// Whether both texts are the same URL.
+pub(crate) fn is_url(text: &str, usual: &str) -> bool {
+    let url = |text| ServiceUrl::parse(text).map(|url| url.as_str().to_owned());
+    url(text).is_ok_and(|one| url(usual).is_ok_and(|other| one == other))
+}
+
+/// The keys of the table `oauth2` that the broker reads.
+const TEXTS: [&str; 7] =
+    ["domain", "audience", "client_id", "client_secret", "scope", "access_token", "refresh_token"];
+
+/// Removes values that are the SDK's defaults. The SDK does so too before it merges the tables of `config.toml`, so a
+/// profile cannot set a default value that the table `default` changes.
+fn remove_defaults(tables: &mut Map<String, Value>) {
+    if let Some(Value::Object(oauth2)) = tables.get_mut("oauth2") {
+        oauth2.retain(|key, value| match (key.as_str(), &*value) {
+            ("domain", Value::String(text)) => !is_url(text, DOMAIN),
+            ("audience", Value::String(text)) => text != AUDIENCE,
+            ("client_id", Value::String(text)) => text != CLIENT_ID,
+            ("scope", Value::String(text)) => text != SCOPE,
+            ("scope", Value::Array(words)) => words.as_slice() != [Value::from(SCOPE)],
+            _ => true,
+        });
+    }
+    if let Some(Value::Object(resources)) = tables.get_mut("resources") {
+        resources.retain(|key, value| {
+            key != "api_url" || value.as_str().is_none_or(|text| !is_url(text, API_URL))
+        });
     }
 }
 
@@ -111,14 +160,22 @@ impl Tools<'_> {
     pub(crate) fn layers(&self) -> Result<Vec<Layer>, SettingsError> {
         let mut layers = Vec::new();
         if self.all {
-            layers.extend(self.environment());
+            layers.extend(self.environment()?);
         }
         layers.extend(self.config_file()?);
         if self.all {
             layers.extend(self.legacy_file());
-            layers.extend(self.bootstrap());
+            layers.extend(self.bootstrap()?);
         }
         Ok(layers)
+    }
+
+    /// Returns why `config.toml` exists but cannot be read, such as a wrong encoding.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let path = self.home.as_ref()?.join("config.toml");
+        let error = self.env.read_secret(&path).err()?;
+        let absent = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+        (!absent).then(|| format!("{}: {error}", path.display()))
     }
 
     /// Returns the path of the EarthScope profile's `tokens.json`.
@@ -132,16 +189,20 @@ impl Tools<'_> {
 
     /// Reads variables such as `ES_OAUTH2__REFRESH_TOKEN`, in upper or lower case. `ES_OAUTH2` may contain a JSON
     /// object.
-    fn environment(&self) -> Option<Layer> {
+    fn environment(&self) -> Result<Option<Layer>, SettingsError> {
         let mut tree = Map::new();
         let mut names = Vec::new();
         let variables = self.env.vars("");
         let upper_case = || variables.iter().map(|(name, value)| (name.to_ascii_uppercase(), value));
-        for (table, value) in upper_case().filter(|(name, _)| name == "ES_OAUTH2" || name == "ES_RESOURCES") {
-            if let Ok(Value::Object(object)) = serde_json::from_str(value) {
-                tree.insert(table["ES_".len()..].to_lowercase(), Value::Object(object));
-                names.push(table);
-            }
+        for (table, value) in upper_case()
+            .filter(|(name, _)| name == "ES_OAUTH2" || name == "ES_RESOURCES")
+            .filter(|(_, value)| !value.is_empty())
+        {
+            let Ok(Value::Object(object)) = serde_json::from_str(value) else {
+                return Err(tools_error(format!("{table} (environment) is not a JSON object")));
+            };
+            tree.insert(table["ES_".len()..].to_lowercase(), Value::Object(object));
+            names.push(table);
         }
         for (name, value) in upper_case().filter(|(_, value)| !value.is_empty()) {
             let Some((table @ ("OAUTH2" | "RESOURCES"), key)) =
@@ -158,8 +219,10 @@ impl Tools<'_> {
         names.sort_unstable();
         let file = self.env.file_of("ES_OAUTH2").map(|path| path.display().to_string());
         let origin = format!("{} ({})", names.join(", "), file.as_deref().unwrap_or("environment"));
-        (!names.is_empty())
-            .then(|| Layer { is_file: file.is_some(), ..Layer::from_tree(origin, &tree, true) })
+        if names.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Layer { is_file: file.is_some(), ..Layer::from_tree(origin, &tree, true)? }))
     }
 
     /// Reads `config.toml`. Settings of the EarthScope profile override those of the table `default`.
@@ -171,15 +234,21 @@ impl Tools<'_> {
             let line = text.expose().get(..start).unwrap_or_default().matches('\n').count() + 1;
             tools_error(format!("{}:{line}: invalid TOML (a file of EarthScope's own tools)", path.display()))
         })?;
-        let profile = || tree.get("profile")?.get(&self.profile)?.as_object();
+        let profile = || tree.get("profile")?.get(&self.profile)?.as_object().cloned();
         let mut tables = tree.get("default").and_then(Value::as_object).cloned().unwrap_or_default();
-        for (name, table) in profile().into_iter().flatten() {
+        let mut profile = profile().unwrap_or_default();
+        [&mut tables, &mut profile].into_iter().for_each(remove_defaults);
+        for (name, table) in &profile {
             let merged = tables.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
             if let (Some(merged), Some(table)) = (merged.as_object_mut(), table.as_object()) {
                 merged.extend(table.clone());
             }
         }
-        Ok(Some(Layer { in_home: true, is_file: true, ..Layer::from_tree(path.display().to_string(), &tables, true) }))
+        Ok(Some(Layer {
+            in_home: true,
+            is_file: true,
+            ..Layer::from_tree(path.display().to_string(), &tables, true)?
+        }))
     }
 
     /// Reads `sso_tokens.json`, which the first version of `es` wrote.
@@ -188,14 +257,16 @@ impl Tools<'_> {
         let base = || folder("XDG_CONFIG_HOME").or_else(|| Some(self.env.home()?.join(".config")));
         let path = folder("APP_DIRECTORY").or_else(|| Some(base()?.join("earthscope-cli")))?;
         let path = path.join("sso_tokens.json");
-        let oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
+        let mut oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
+        oauth2.retain(|key, _| key == "access_token" || key == "refresh_token");
         let origin = path.display().to_string();
         Some(Layer { origin, oauth2, api_url: None, first: false, is_file: true, in_home: false })
     }
 
-    fn bootstrap(&self) -> Option<Layer> {
-        let tree = serde_json::from_str(&self.env.var("ES_BOOTSTRAP_SETTINGS")?).ok()?;
-        Some(Layer::from_tree("ES_BOOTSTRAP_SETTINGS (environment)".to_owned(), &tree, false))
+    fn bootstrap(&self) -> Result<Option<Layer>, SettingsError> {
+        let tree = self.env.var("ES_BOOTSTRAP_SETTINGS").and_then(|text| serde_json::from_str(&text).ok());
+        let origin = "ES_BOOTSTRAP_SETTINGS (environment)".to_owned();
+        tree.map(|tree| Layer::from_tree(origin, &tree, false)).transpose()
     }
 
     fn read(&self, path: &Path) -> Option<Secret> {
