@@ -25,24 +25,33 @@ fn url_in_environment_gets_no_secret_from_a_file() {
     let evil = evil();
     let url = |path: &str| format!("{}{path}", evil.url());
     let oauth2 = |flow: &str, more: &str| {
-        format!("kind = \"oauth2\"\nflow = \"{flow}\"\nclient_id = \"c\"\ntoken_url = \"http://127.0.0.1:1/t\"\n{more}")
+        format!(
+            "kind = \"oauth2\"\nflow = \"{flow}\"\nclient_id = \"c\"\ntoken_url = \"http://127.0.0.1:1/t\"\n{more}"
+        )
     };
     let secret = "client_secret = \"KANARIE\"\n";
     let password = "username = \"ada\"\npassword = { command = [\"echo\", \"KANARIE\"] }\n";
     let request = |name: &str| {
-        format!("[providers.lab.{name}]\nurl = \"http://127.0.0.1:1/\"\njson = {{ a = \"{{{}}}\" }}\n", match name {
-            "refresh" | "revoke" => "refresh_token",
-            "mint" => "token",
-            _ => "password",
-        })
+        format!(
+            "[providers.lab.{name}]\nurl = \"http://127.0.0.1:1/\"\njson = {{ a = \"{{{}}}\" }}\n",
+            match name {
+                "refresh" | "revoke" => "refresh_token",
+                "mint" => "token",
+                _ => "password",
+            }
+        )
     };
     let login = format!(
         "kind = \"login\"\n{password}{}{}{}{}",
-        request("login"), request("refresh"), request("mint"), request("revoke")
+        request("login"),
+        request("refresh"),
+        request("mint"),
+        request("revoke")
     );
     let daily = format!("kind = \"earthdaily\"\n{secret}");
     let mapper = "kind = \"carbonmapper\"\nemail = \"a@b.example\"\npassword = { file = \"~/p\" }\n";
-    let plugin = "kind = \"exec\"\ncommand = [\"true\"]\nsecrets = { a = { env = \"A\" }, b = \"KANARIE\" }\n";
+    let plugin =
+        "kind = \"exec\"\ncommand = [\"true\"]\nsecrets = { a = { env = \"A\" }, b = \"KANARIE\" }\n";
     let command = format!("[\"curl\", \"{}\"]", evil.url());
     let cases = [
         (oauth2("client_credentials", secret), "TOKEN_URL", url("/t")),
@@ -130,13 +139,16 @@ fn url_and_secret_both_in_environment_work() {
     let in_env = with_key(in_env, "AUTH_URL", &service.auth_url());
     let _ = with_key(in_env, "CLIENT_SECRET", EarthDaily::SECRET).broker(&["token", "lab"]).token();
     // The file names only the variable; the secret itself is in the environment.
-    let named = lab("kind = \"earthdaily\"\nclient_secret = { env = \"A\" }\n").with_env("A", EarthDaily::SECRET);
+    let named =
+        lab("kind = \"earthdaily\"\nclient_secret = { env = \"A\" }\n").with_env("A", EarthDaily::SECRET);
     let _ = with_key(named, "AUTH_URL", &service.auth_url()).broker(&["token", "lab"]).token();
     let own = Sandbox::new().with_env("EDS_SECRET", EarthDaily::SECRET);
     let own = own.with_env("BROKER_PROVIDERS__EARTHDAILY__AUTH_URL", &service.auth_url());
     let _ = own.broker(&["token", "earthdaily"]).token();
     let in_file = format!(
-        "kind = \"earthdaily\"\nauth_url = \"{}\"\nclient_secret = \"{}\"\n", service.auth_url(), EarthDaily::SECRET
+        "kind = \"earthdaily\"\nauth_url = \"{}\"\nclient_secret = \"{}\"\n",
+        service.auth_url(),
+        EarthDaily::SECRET
     );
     let _ = with_key(lab(&in_file), "TIMEOUT", "20s").broker(&["token", "lab"]).token();
     assert_eq!(service.exchanges(), 4);
@@ -221,7 +233,8 @@ fn record_of_older_version_is_bound_at_its_next_save() {
 #[test]
 fn shared_login_is_not_sent_to_hosts_or_api_url_of_environment() {
     let evil = evil();
-    let (_service, sandbox) = logged_in(EarthScopeOptions { rotation: Rotation::Keep, ..Default::default() }, "");
+    let (_service, sandbox) =
+        logged_in(EarthScopeOptions { rotation: Rotation::Keep, ..Default::default() }, "");
     let sandbox = sandbox.with_env("BROKER_PROVIDERS__EARTHSCOPE__API_URL", evil.url());
     let _ = sandbox.broker(&["token", "earthscope", "--role", "r"]).ends(5).fails_with("host_not_allowed");
     let sandbox = sandbox.with_env("BROKER_PROVIDERS__EARTHSCOPE__HOSTS", "127.0.0.1");
@@ -243,7 +256,8 @@ fn token_of_another_provider_is_not_sent_to_env_url() {
     // The source's only secret is in the environment too.
     let daily = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = with_key(sandbox, "FROM", "source");
-    let source = [("KIND", "earthdaily"), ("AUTH_URL", &daily.auth_url()), ("CLIENT_SECRET", EarthDaily::SECRET)];
+    let source =
+        [("KIND", "earthdaily"), ("AUTH_URL", &daily.auth_url()), ("CLIENT_SECRET", EarthDaily::SECRET)];
     let sandbox = source.iter().fold(sandbox, |sandbox, (key, value)| {
         sandbox.with_env(&format!("BROKER_PROVIDERS__SOURCE__{key}"), value)
     });

@@ -38,6 +38,7 @@ mod secret;
 #[cfg(feature = "command")]
 mod secret_command;
 mod secret_source;
+mod secret_text;
 mod settings_error;
 mod store;
 mod token;
@@ -72,6 +73,7 @@ pub use record::{Failure, Grant, Issuer, Record, RecordUpdate};
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
+pub use secret_text::utf8;
 pub use settings_error::{SettingsError, SettingsProblem};
 #[cfg(feature = "file")]
 pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};

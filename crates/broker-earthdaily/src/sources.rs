@@ -36,7 +36,10 @@ pub struct Credentials {
 impl Credentials {
     /// Creates the credentials, if the source contains a secret.
     fn of(place: String, section: Option<String>, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let get = |name| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let get = |name| {
+            let text = Secret::cleaned_token(&get(name)?).expose().to_owned();
+            Some(text).filter(|text| !text.is_empty())
+        };
         let secret = Secret::new(get(SECRET)?);
         let (client_id, auth_url, api_url) = (get("EDS_CLIENT_ID"), get("EDS_AUTH_URL"), get("EDS_API_URL"));
         Some(Self { place, is_in_file: true, section, secret, client_id, auth_url, api_url })
@@ -80,6 +83,9 @@ impl Credentials {
 pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     if let Some(set) = Credentials::in_environment(env) {
         return Ok(Some(set));
+    }
+    if let Some(name) = env.not_utf8("EDS_").first() {
+        return Err(format!("environment variable {name} is not UTF-8 text"));
     }
     let section = profile(env);
     for (variable, form) in FILES {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_core::{
-    Issuer, Secret, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, fingerprint, platform,
+    Issuer, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, fingerprint, platform,
 };
 
 use crate::config::{API_URL, AUDIENCE, CLIENT_ID, Config, SCOPE};
@@ -75,7 +75,7 @@ impl ResolvedSettings {
             self.layers.clear();
             return;
         }
-        let secret = |layer: &Layer| layer.text("client_secret").map(Secret::new);
+        let secret = Layer::client_secret;
         self.client_secret = self.layers.iter().find_map(secret).map(SecretSource::Literal);
         self.secret_layer = self.layers.iter().position(|layer| secret(layer).is_some());
         if self.client_secret.is_none() {
@@ -113,6 +113,12 @@ impl ResolvedSettings {
 
     pub(crate) fn into_provider(self, settings: &Settings<'_>) -> Result<EarthScope, SettingsError> {
         self.check_domain()?;
+        if let (Some(layer), Some(SecretSource::Literal(secret))) =
+            (self.secret_layer.and_then(|index| self.layers.get(index)), &self.client_secret)
+        {
+            let invalid = |why| tools_error(format!("cannot use client_secret from {}: {why}", layer.origin));
+            secret.check_line().map_err(invalid)?;
+        }
         let domain = self.url(self.config.domain.as_ref(), "domain", DOMAIN)?;
         let api_url = self.url(self.config.api_url.as_ref(), "api_url", API_URL)?;
         let token_url = domain.join("oauth/token");

@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use broker_core::{
-    Claims, Context, Env, Error, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl, SettingsError, Token,
+    Claims, Context, Env, Error, ErrorCode, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl,
+    SettingsError, Token,
 };
 use serde_json::{Map, Value};
 
@@ -27,9 +28,15 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Returns the text at `key` in the table `oauth2`, unless the text is empty.
+    /// Returns the text at `key` in the table `oauth2` without blanks around it, unless the text is empty.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         text(&self.oauth2, key)
+    }
+
+    /// Returns the client secret.
+    pub(crate) fn client_secret(&self) -> Option<Secret> {
+        let secret = Secret::cleaned(self.oauth2.get("client_secret")?.as_str()?);
+        Some(secret).filter(|secret| !secret.expose().is_empty())
     }
 
     /// Returns the scope, which may be a text or a list.
@@ -42,7 +49,7 @@ impl Layer {
 
     /// Returns the access token and refresh token in these settings; `None` if the settings contain no token.
     pub(crate) fn login(&self) -> Option<SettingsLogin> {
-        let secret = |key| self.text(key).map(Secret::new);
+        let secret = |key| self.text(key).map(Secret::cleaned_token);
         let (access_token, refresh_token) = (secret("access_token"), secret("refresh_token"));
         (access_token.is_some() || refresh_token.is_some()).then(|| SettingsLogin {
             origin: self.origin.clone(),
@@ -104,7 +111,8 @@ fn remove_defaults(tables: &mut Map<String, Value>) {
 }
 
 fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    table.get(key)?.as_str().filter(|text| !text.is_empty())
+    let text = table.get(key)?.as_str()?.trim_start_matches('\u{feff}').trim();
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Creates an error about invalid settings of EarthScope's SDK or its command `es`.
@@ -123,6 +131,15 @@ pub(crate) struct SettingsLogin {
 impl SettingsLogin {
     /// Returns a record update with the login's refresh token and, if it is valid, the login's access token.
     pub(crate) fn begin(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
+        for secret in [&self.access_token, &self.refresh_token].into_iter().flatten() {
+            let invalid = |why| {
+                Error::new(
+                    ErrorCode::SecretUnreadable,
+                    format!("cannot use the login in {}: {why}", self.origin),
+                )
+            };
+            secret.check_line().map_err(invalid)?;
+        }
         let now = context.now();
         let valid = |token: &Secret| {
             let claims = Claims::read(token)?;
@@ -190,6 +207,12 @@ impl Tools<'_> {
     /// Reads variables such as `ES_OAUTH2__REFRESH_TOKEN`, in upper or lower case. `ES_OAUTH2` may contain a JSON
     /// object.
     fn environment(&self) -> Result<Option<Layer>, SettingsError> {
+        let is_setting = |name: &str| {
+            ["ES_OAUTH2", "ES_RESOURCES"].iter().any(|start| name.to_ascii_uppercase().starts_with(start))
+        };
+        if let Some(name) = self.env.not_utf8("ES_").into_iter().find(|name| is_setting(name)) {
+            return Err(tools_error(format!("environment variable {name} is not UTF-8 text")));
+        }
         let mut tree = Map::new();
         let mut names = Vec::new();
         let variables = self.env.vars("");

@@ -67,7 +67,7 @@ impl Plugin {
     async fn secrets(&self, context: &Context) -> Result<Vec<(String, Secret)>> {
         let mut secrets = Vec::new();
         for (name, source) in &self.secrets {
-            secrets.push((name.clone(), source.resolve(context, &format!("secrets.{name}")).await?));
+            secrets.push((name.clone(), source.resolve_lines(context, &format!("secrets.{name}")).await?));
         }
         Ok(secrets)
     }

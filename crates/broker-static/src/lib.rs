@@ -91,7 +91,7 @@ impl Provider for Static {
         _record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let secret = self.read(&self.token.resolve(context, "token").await?)?;
+        let secret = self.read(&self.token.resolve_lines(context, "token").await?)?;
         let now = context.now();
         let claims = Claims::read(&secret);
         let expiry = [self.expires, claims.as_ref().and_then(Claims::expires_at)].into_iter().flatten().min();
@@ -119,20 +119,20 @@ impl Provider for Static {
 }
 
 impl Static {
-    /// Returns the token without byte order mark and surrounding white space. Fails if the token has several lines.
+    /// Returns the token without blanks around it. Fails if the token has several lines.
     fn read(&self, text: &Secret) -> Result<Secret> {
-        let token = text.expose().trim_start_matches('\u{feff}').trim();
+        let token = Secret::cleaned_token(text.expose());
         let problem = |what: &str| {
             let message = format!("cannot use {source} as a token: {what}", source = self.source);
             Error::new(ErrorCode::SecretUnreadable, message)
         };
-        match token {
+        match token.expose() {
             "" => Err(problem("the token is empty")),
-            token if token.contains(['\n', '\r']) => Err(problem("the token has several lines").with_hint(
+            text if text.contains(['\n', '\r']) => Err(problem("the token has several lines").with_hint(
                 "store only the token, or set `kind = \"exec\"` and `speaks = \"text\"` to use the first line",
             )),
-            token if token.contains(char::is_control) => Err(problem("the token contains control characters")),
-            token => Ok(Secret::new(token)),
+            text if text.contains(char::is_control) => Err(problem("the token contains control characters")),
+            _ => Ok(token),
         }
     }
 

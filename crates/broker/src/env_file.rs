@@ -68,6 +68,10 @@ impl Env for EnvFile {
         beneath.chain(own.map(|(name, value)| (name.clone(), value.expose().to_owned()))).collect()
     }
 
+    fn not_utf8(&self, prefix: &str) -> Vec<String> {
+        self.beneath.not_utf8(prefix).into_iter().filter(|name| !self.has_family_of(name)).collect()
+    }
+
     fn withheld(&self) -> Vec<String> {
         self.beneath.withheld()
     }

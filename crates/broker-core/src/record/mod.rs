@@ -174,7 +174,8 @@ impl Record {
         let other = self.other_issuers.last().filter(|_| self.is_empty())?;
         let (theirs, ours) = (other.issuer.issuer.describe(), self.issuer().describe());
         Some(if theirs == ours && !other.issuer.issuer.knows_environment(self.issuer()) {
-            "the stored login was made without the URL, hosts or program that environment variables set now".to_owned()
+            "the stored login was made without the URL, hosts or program that environment variables set now"
+                .to_owned()
         } else if theirs == ours && !other.issuer.issuer.same_as(self.issuer()) {
             "the stored login belongs to an older client secret".to_owned()
         } else if theirs == ours {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker_core::{
     Claims, Context, Derived, Error, ErrorCode, Hint, Issuer, Provider, Record, RecordUpdate, RequestPart,
-    Result, Secret, Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime, refuse_scopes,
+    Result, Secret, Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime,
+    refuse_scopes,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -31,7 +31,9 @@ impl EnvKey {
     fn is_target(&self) -> bool {
         let path: Vec<_> = self.path.iter().map(String::as_str).collect();
         match path.as_slice() {
-            ["hosts" | "command" | "settings" | "from" | "domain" | "issuer" | "registry" | "url", ..] => true,
+            ["hosts" | "command" | "settings" | "from" | "domain" | "issuer" | "registry" | "url", ..] => {
+                true
+            }
             [key] => key.ends_with("_url"),
             [table, "url", ..] => !SENT.contains(table) && *table != "fields" && *table != "secrets",
             _ => false,
@@ -80,9 +82,7 @@ impl Config {
     pub(super) fn check_login_file(&self, name: &str, provider: &dyn Provider) -> Result<(), SettingsError> {
         let hosts = self.env_targets(name).into_iter().find(|target| target.key == "hosts");
         match hosts.zip(provider.login_file()) {
-            Some((hosts, file)) => {
-                Err(hosts.mixed_with("the login", &file.path().display().to_string(), ""))
-            }
+            Some((hosts, file)) => Err(hosts.mixed_with("the login", &file.path().display().to_string(), "")),
             None => Ok(()),
         }
     }

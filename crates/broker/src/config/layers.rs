@@ -47,6 +47,8 @@ pub(super) struct Merged {
     pub(super) variables: Vec<(String, String)>,
     /// The keys that environment variables set, by provider.
     pub(super) in_env: BTreeMap<String, Vec<EnvKey>>,
+    /// The environment variables of each provider that are not UTF-8.
+    pub(super) not_utf8: BTreeMap<String, String>,
     /// A warning for each key that is set under an old name.
     pub(super) renamed: Vec<ConfigWarning>,
 }
@@ -97,7 +99,8 @@ pub(super) fn merge(
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
     let (variables, mut in_env) = (env.vars(PREFIX), BTreeMap::<_, Vec<_>>::new());
-    let names = if variables.is_empty() { BTreeSet::new() } else { names(texts) };
+    let names =
+        if variables.is_empty() && env.not_utf8(PREFIX).is_empty() { BTreeSet::new() } else { names(texts) };
     for (variable, value) in &variables {
         if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
@@ -107,10 +110,15 @@ pub(super) fn merge(
             layers.push(Layer { metadata, values });
         }
     }
+    let mut not_utf8 = BTreeMap::new();
+    for variable in env.not_utf8(PREFIX) {
+        let values = of_variable(&variable, String::new(), &names).unwrap_or_default();
+        not_utf8.extend(tables(&values).map(|name| (name.to_owned(), variable.clone())));
+    }
     let renamed = rename_keys(&mut layers, kinds);
     replace_secrets_whole(&mut layers);
     let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
-    Ok(Merged { figment, variables, in_env, renamed })
+    Ok(Merged { figment, variables, in_env, not_utf8, renamed })
 }
 
 /// Replaces old key names with the new ones. If one layer has both names, the value of the new name wins.

@@ -170,6 +170,10 @@ impl Config {
     }
 
     fn build(&self, name: &str, kind: &Kind) -> Result<Entry> {
+        if let Some(variable) = self.merged.not_utf8.get(name) {
+            let why = format!("environment variable {variable} is not UTF-8 text");
+            return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
+        }
         self.check_keys(name, kind)?;
         self.check_secrets(name, kind)?;
         let (timeout, variable, hosts) = (self.timeout(name)?, self.variable(name)?, self.hosts(name)?);
