@@ -114,7 +114,10 @@ macro_rules! smoke {
 
 smoke! {
     configurations: "config",
+    credentials_of_earthdaily: "credentials",
+    dotenv_files: "dotenv",
     durations: "duration",
+    files_of_earthscope: "earthscope",
     commands_against_any_service: "exchange",
     claims: "jwt",
     record_files: "record",

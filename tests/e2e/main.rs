@@ -48,6 +48,7 @@ mod plugin;
 mod rejected;
 mod sdk;
 mod sealed;
+mod secret_sources;
 mod secrets;
 mod stage;
 mod static_kind;

@@ -7,6 +7,7 @@
 mod answer;
 mod config;
 mod exchange;
+mod files;
 mod record;
 mod scalars;
 mod world;
@@ -14,6 +15,7 @@ mod world;
 pub use answer::token_answer;
 pub use config::config;
 pub use exchange::exchange;
+pub use files::{credentials, dotenv, earthscope};
 pub use record::record;
 pub use scalars::{duration, jwt, retry_after, seconds};
 
@@ -21,9 +23,12 @@ pub use scalars::{duration, jwt, retry_after, seconds};
 pub type Target = (&'static str, fn(&[u8]), usize);
 
 /// All fuzz targets. The name is also the folder of the corpus.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 11] = [
     ("config", config, 60),
+    ("credentials", credentials, 1000),
+    ("dotenv", dotenv, 1000),
     ("duration", duration, 2000),
+    ("earthscope", earthscope, 200),
     ("exchange", exchange, 30),
     ("jwt", jwt, 1000),
     ("record", record, 150),
