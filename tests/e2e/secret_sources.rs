@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions, Rotation};
 
-use crate::stage::{carbonmapper, earthscope};
+use crate::stage::{carbonmapper, earthscope, set_mode};
 
 const SECRET: &str = EarthDaily::SECRET;
 
@@ -22,6 +22,7 @@ fn write(sandbox: &Sandbox, name: &str, bytes: &[u8]) -> String {
     let path = sandbox.home().join(name);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     std::fs::write(&path, bytes).expect("written");
+    set_mode(&path, 0o600);
     path.display().to_string()
 }
 

@@ -11,7 +11,7 @@ use broker_core::{
 use serde_json::{Map, Value};
 
 use crate::DOMAIN;
-use crate::config::{API_URL, AUDIENCE, CLIENT_ID, SCOPE};
+use crate::config::API_URL;
 
 /// The settings of one source, such as the environment or a file.
 pub(crate) struct Layer {
@@ -90,23 +90,13 @@ pub(crate) fn is_url(text: &str, usual: &str) -> bool {
 const TEXTS: [&str; 7] =
     ["domain", "audience", "client_id", "client_secret", "scope", "access_token", "refresh_token"];
 
-/// Removes values that are the SDK's defaults. The SDK does so too before it merges the tables of `config.toml`, so a
-/// profile cannot set a default value that the table `default` changes.
-fn remove_defaults(tables: &mut Map<String, Value>) {
-    if let Some(Value::Object(oauth2)) = tables.get_mut("oauth2") {
-        oauth2.retain(|key, value| match (key.as_str(), &*value) {
-            ("domain", Value::String(text)) => !is_url(text, DOMAIN),
-            ("audience", Value::String(text)) => text != AUDIENCE,
-            ("client_id", Value::String(text)) => text != CLIENT_ID,
-            ("scope", Value::String(text)) => text != SCOPE,
-            ("scope", Value::Array(words)) => words.as_slice() != [Value::from(SCOPE)],
-            _ => true,
-        });
-    }
-    if let Some(Value::Object(resources)) = tables.get_mut("resources") {
-        resources.retain(|key, value| {
-            key != "api_url" || value.as_str().is_none_or(|text| !is_url(text, API_URL))
-        });
+/// Removes URLs that are the SDK's defaults. The SDK does so too before it merges the tables of `config.toml`, so a secret
+/// of a profile goes to the URL that the table `default` sets.
+fn remove_default_urls(tables: &mut Map<String, Value>) {
+    for (table, key, usual) in [("oauth2", "domain", DOMAIN), ("resources", "api_url", API_URL)] {
+        if let Some(Value::Object(table)) = tables.get_mut(table) {
+            table.retain(|name, value| name != key || value.as_str().is_none_or(|text| !is_url(text, usual)));
+        }
     }
 }
 
@@ -260,7 +250,7 @@ impl Tools<'_> {
         let profile = || tree.get("profile")?.get(&self.profile)?.as_object().cloned();
         let mut tables = tree.get("default").and_then(Value::as_object).cloned().unwrap_or_default();
         let mut profile = profile().unwrap_or_default();
-        [&mut tables, &mut profile].into_iter().for_each(remove_defaults);
+        [&mut tables, &mut profile].into_iter().for_each(remove_default_urls);
         for (name, table) in &profile {
             let merged = tables.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
             if let (Some(merged), Some(table)) = (merged.as_object_mut(), table.as_object()) {
