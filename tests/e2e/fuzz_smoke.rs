@@ -115,8 +115,11 @@ macro_rules! smoke {
 smoke! {
     configurations: "config",
     cookies: "cookie",
+    credentials_of_earthdaily: "credentials",
     metadata_of_issuers: "discovery",
+    dotenv_files: "dotenv",
     durations: "duration",
+    files_of_earthscope: "earthscope",
     commands_against_any_service: "exchange",
     claims: "jwt",
     explanations_of_errors: "reason",

@@ -336,10 +336,8 @@ fn import_writes_password_from_environment_to_a_file() {
         .with_env("CARBONMAPPER_PASSWORD", "standin-password");
     let _ = sandbox.broker(&["import", "1", "--as", "methane"]).ends(0).says("broker token methane");
     assert_eq!(mode(&sandbox.home().join(".config/broker/secrets/methane")), 0o600);
-    let sandbox = sandbox
-        .with_env("BROKER_PROVIDERS__METHANE__BASE_URL", &service.base_url())
-        .with_env("CARBONMAPPER_EMAIL", "")
-        .with_env("CARBONMAPPER_PASSWORD", "");
+    let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "").with_env("CARBONMAPPER_PASSWORD", "");
+    sandbox.write_config(&format!("{}base_url = \"{}\"\n", sandbox.config(), service.base_url()));
     assert!(service.access_is_live(&sandbox.broker(&["token", "methane"]).token()));
 }
 

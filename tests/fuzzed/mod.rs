@@ -9,6 +9,7 @@ mod config;
 mod cookie;
 mod discovery;
 mod exchange;
+mod files;
 mod record;
 mod scalars;
 mod world;
@@ -18,6 +19,7 @@ pub use config::config;
 pub use cookie::cookie;
 pub use discovery::discovery;
 pub use exchange::exchange;
+pub use files::{credentials, dotenv, earthscope};
 pub use record::record;
 pub use scalars::{duration, jwt, retry_after, seconds};
 
@@ -25,11 +27,14 @@ pub use scalars::{duration, jwt, retry_after, seconds};
 pub type Target = (&'static str, fn(&[u8]), usize);
 
 /// All fuzz targets. The name is also the folder of the corpus.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 14] = [
     ("config", config, 60),
     ("cookie", cookie, 300),
+    ("credentials", credentials, 1000),
     ("discovery", discovery, 100),
+    ("dotenv", dotenv, 1000),
     ("duration", duration, 2000),
+    ("earthscope", earthscope, 200),
     ("exchange", exchange, 30),
     ("jwt", jwt, 1000),
     ("reason", reason, 150),

@@ -15,7 +15,7 @@ pub(crate) struct Config {
     pub(crate) token_delete_path: Option<String>,
 }
 
-const PASSWORD_VARIABLE: &str = "CARBONMAPPER_PASSWORD";
+pub(crate) const PASSWORD_VARIABLE: &str = "CARBONMAPPER_PASSWORD";
 
 pub(crate) struct Account {
     pub(crate) email: Option<String>,
@@ -44,7 +44,11 @@ impl Account {
             Some(_) => (own.0, in_env.1.or(own.1)),
         };
         let (password, password_origin) = password.unzip();
-        Self { email: email.map(|email| email.trim().to_owned()), password, password_origin }
+        Self {
+            email: email.map(|email| email.trim_start_matches('\u{feff}').trim().to_owned()),
+            password,
+            password_origin,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn is_from_env(token: &Token) -> bool {
 
 /// Reads the token from `CARBONMAPPER_TOKEN`.
 pub(crate) fn token(env: &dyn Env) -> Option<Secret> {
-    env.var(VARIABLE).map(|text| Secret::new(text.trim())).filter(|token| !token.expose().is_empty())
+    env.var(VARIABLE).map(|text| Secret::cleaned_token(&text)).filter(|token| !token.expose().is_empty())
 }
 
 /// Returns the record update that stores the token for the requested scopes, which the token may lack.

@@ -38,10 +38,25 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let account = Account::new(config.email, config.password, settings.env());
     // The environment contains the token of one account, so only the provider named `carbonmapper` uses it.
     let env_token = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
+    let own = [config::PASSWORD_VARIABLE, env_token::VARIABLE];
+    let not_text = settings.env().not_utf8("CARBONMAPPER_").into_iter();
+    if let Some(name) =
+        not_text.filter(|name| own.contains(&name.as_str()) && account.password.is_none()).next()
+    {
+        return Err(SettingsError::new("", format!("environment variable {name} is not UTF-8 text")));
+    }
+    // A dotenv file with the password or the token is a source apart from the environment.
+    let of_file = account.password.is_some() || env_token.is_some();
+    if let Some(file) = settings.env().file_of(env_token::VARIABLE).filter(|_| of_file) {
+        settings.check_secret_in(&file.display().to_string())?;
+    }
     config::check_path("token_list_path", config.token_list_path.as_deref(), false)?;
     config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
     Ok(Arc::new(CarbonMapper {
-        issuer: Issuer::new(KIND.name, "password", base_url.as_str()),
+        issuer: Issuer {
+            environment: settings.bound(),
+            ..Issuer::new(KIND.name, "password", base_url.as_str())
+        },
         base_url,
         account,
         env_token,

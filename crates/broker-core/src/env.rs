@@ -18,6 +18,11 @@ pub trait Env: Send + Sync {
     /// Returns the names and values of the environment variables whose names begin with `prefix`.
     fn vars(&self, prefix: &str) -> Vec<(String, String)>;
 
+    /// Returns the names of the variables whose names begin with `prefix`, in any case, and whose values are not UTF-8.
+    fn not_utf8(&self, _prefix: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Returns the names of the environment variables that contain the broker's own secrets. Child processes
     /// do not get these variables.
     fn withheld(&self) -> Vec<String> {
@@ -35,7 +40,7 @@ pub trait Env: Send + Sync {
     /// Returns this machine's host name.
     fn host_name(&self) -> String;
 
-    /// Reads a secret from a file, without trailing line ends. Follows symbolic links.
+    /// Reads a secret from a file, without byte order mark and trailing line ends. Follows symbolic links.
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret>;
 
     /// Runs a command without the environment variables in `without`. Returns its output without trailing line ends.
@@ -55,10 +60,17 @@ impl Env for SystemEnv {
     fn vars(&self, prefix: &str) -> Vec<(String, String)> {
         let begins =
             |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(prefix.as_bytes());
-        // Configuration values are text, so variables that are not UTF-8 are ignored.
+        // Configuration values are text: `not_utf8` returns the other variables.
         let text =
             |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         std::env::vars_os().filter(begins).filter_map(text).collect()
+    }
+
+    fn not_utf8(&self, prefix: &str) -> Vec<String> {
+        let begins =
+            |name: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let all = std::env::vars_os().filter(|(_, value)| value.to_str().is_none());
+        all.filter_map(|(name, _)| name.into_string().ok()).filter(|name| begins(name)).collect()
     }
 
     fn home(&self) -> Option<PathBuf> {
@@ -74,9 +86,9 @@ impl Env for SystemEnv {
         let file = platform::open_followed(path)?;
         // The buffer must not grow, because reallocation leaves copies of the secret in memory.
         let size = file.metadata()?.len().min(Secret::LONGEST);
-        let mut text = Zeroizing::new(String::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
-        file.take(Secret::LONGEST + 1).read_to_string(&mut text)?;
-        Secret::from_lines(&text)
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
+        file.take(Secret::LONGEST + 1).read_to_end(&mut bytes)?;
+        Secret::from_bytes(&bytes)
     }
 
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {

@@ -92,6 +92,8 @@ codes! {
     ConfigMissingKey, "config_missing_key", Configuration;
     /// A provider's `kind` is unknown.
     ConfigUnknownKind, "config_unknown_kind", Configuration;
+    /// An environment variable sets a URL, and the secret, login or token for this URL is from another source.
+    ConfigMixedSources, "config_mixed_sources", Configuration;
     /// The provider's required secret is not configured.
     SecretMissing, "secret_missing", Configuration;
     /// A secret's environment variable, file or command cannot be read.

@@ -1,12 +1,13 @@
 //! Kinds of providers. Each kind builds a [`Provider`] from a configuration table.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::settings_error::SettingsValue;
-use crate::{Env, Provider, ServiceUrl, SettingsError};
+use crate::{Env, EnvTarget, Provider, ServiceUrl, SettingsError};
 
 /// A kind of provider, which configuration tables select with `kind = "…"`.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,7 @@ pub struct Settings<'a> {
     name: &'a str,
     table: Value,
     env: &'a dyn Env,
+    targets: Vec<EnvTarget>,
 }
 
 impl<'a> Settings<'a> {
@@ -39,7 +41,41 @@ impl<'a> Settings<'a> {
     /// as `timeout`.
     #[must_use]
     pub fn new(name: &'a str, table: Value, env: &'a dyn Env) -> Self {
-        Self { name, table, env }
+        Self { name, table, env, targets: Vec::new() }
+    }
+
+    /// Sets the URLs, hosts and programs that environment variables set.
+    #[must_use]
+    pub fn with_targets(mut self, targets: Vec<EnvTarget>) -> Self {
+        self.targets = targets;
+        self
+    }
+
+    /// Whether an environment variable sets this key, which is a URL, the hosts or a program.
+    #[must_use]
+    pub fn is_from_environment(&self, key: &str) -> bool {
+        self.targets.iter().any(|target| target.key == key)
+    }
+
+    /// Whether an environment variable sets a URL, the hosts or a program of the provider.
+    #[must_use]
+    pub fn has_targets(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    /// Returns the value of [`crate::Issuer::environment`], which binds stored logins and tokens to these targets.
+    #[must_use]
+    pub fn bound(&self) -> Option<BTreeSet<String>> {
+        Some(self.targets.iter().map(|target| target.mark.clone()).collect())
+    }
+
+    /// Fails if an environment variable sets a URL, hosts or a program, because these must not get the secret in
+    /// `origin`, a file.
+    pub fn check_secret_in(&self, origin: &str) -> Result<(), SettingsError> {
+        match self.targets.first() {
+            Some(target) => Err(target.mixed_with("the secret", origin, "")),
+            None => Ok(()),
+        }
     }
 
     /// Returns the provider's name.

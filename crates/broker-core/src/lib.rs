@@ -15,6 +15,7 @@ mod clock;
 mod context;
 mod delivery;
 mod env;
+mod env_target;
 mod error;
 mod error_code;
 mod expires_as;
@@ -39,6 +40,7 @@ mod secret;
 #[cfg(feature = "command")]
 mod secret_command;
 mod secret_source;
+mod secret_text;
 mod settings_error;
 mod store;
 mod token;
@@ -58,6 +60,7 @@ pub use broker::{
 pub use clock::{Clock, SystemClock};
 pub use context::Context;
 pub use env::{Env, SystemEnv};
+pub use env_target::EnvTarget;
 pub use error::{Error, ErrorKind, Result};
 pub use error_code::ErrorCode;
 pub use expires_as::{ExpiresAs, Pattern, value_at};
@@ -77,6 +80,7 @@ pub use record::{Failure, Grant, Issuer, Record, RecordUpdate};
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
+pub use secret_text::utf8;
 pub use settings_error::{SettingsError, SettingsProblem};
 #[cfg(feature = "file")]
 pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serializer};
 
-use crate::zeroizing;
+use crate::{secret_text, zeroizing};
 
 /// A secret text. `Debug` prints `[redacted]`, and only [`Secret::expose`] returns the text. The memory is zeroized when
 /// the last clone is dropped.
@@ -23,13 +23,13 @@ impl Secret {
         Self(Arc::new(SecretString::from(zeroizing::exact(text.into()))))
     }
 
-    /// Creates a secret from a file or a command's output, without trailing line ends. Fails if the text is empty or
-    /// too long.
-    pub(crate) fn from_lines(text: &str) -> io::Result<Self> {
-        if text.len() as u64 > Self::LONGEST {
+    /// Creates a secret from a file or a command's output, without byte order mark and trailing line ends. Fails if the
+    /// text is empty, too long or not UTF-8.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
+        if bytes.len() as u64 > Self::LONGEST {
             return Err(io::Error::new(ErrorKind::InvalidData, "the secret is longer than 64 KiB"));
         }
-        let text = text.trim_end_matches(['\r', '\n']);
+        let text = secret_text::clean(secret_text::utf8(bytes)?);
         if text.is_empty() {
             return Err(io::Error::new(ErrorKind::InvalidData, "the secret is empty"));
         }

@@ -40,10 +40,7 @@ pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret
         if !status.success() {
             return Err(Error::other(status.to_string()));
         }
-        let text = std::str::from_utf8(&printed);
-        Secret::from_lines(
-            text.map_err(|_| Error::new(ErrorKind::InvalidData, "the command's output is not UTF-8 text"))?,
-        )
+        Secret::from_bytes(&printed)
     };
     let too_slow = |_| Err(Error::new(ErrorKind::TimedOut, "the command did not end within 2 minutes"));
     tokio::time::timeout(COMMAND_TIMEOUT, run).await.unwrap_or_else(too_slow)

@@ -22,17 +22,33 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    /// Reads the secret. `key` is the configuration key that error messages name.
+    /// Reads the secret, which is one line of text or a key in PEM. `key` is the configuration key that error messages
+    /// name.
     pub async fn resolve(&self, context: &Context, key: &str) -> Result<Secret> {
+        let secret = self.resolve_lines(context, key).await?;
+        let invalid = |why| {
+            let message = format!("cannot use {key} from {}: {why}", self.describe(key));
+            Error::new(ErrorCode::SecretUnreadable, message)
+                .with_hint(format!("correct {key} of this provider in the configuration, or its source"))
+        };
+        secret.check_line().map_err(invalid)?;
+        Ok(secret)
+    }
+
+    /// Reads the secret, which may have several lines.
+    pub async fn resolve_lines(&self, context: &Context, key: &str) -> Result<Secret> {
         let problem = |what: String| {
             Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}"))
                 .with_hint(format!("correct {key} of this provider in the configuration"))
         };
         let env = context.env();
         match self {
-            Self::Literal(secret) => Ok(secret.clone()),
+            Self::Literal(secret) => Ok(Secret::cleaned(secret.expose())),
             Self::Env(name) => match env.var(name) {
-                Some(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
+                Some(text) => Ok(Secret::cleaned(&text)),
+                None if env.not_utf8(name).contains(name) => {
+                    Err(problem(format!("environment variable {name} is not UTF-8 text")))
+                }
                 None => Err(problem(format!("environment variable {name} is not set")).with_hint(format!(
                     "set {name}, or correct {key} of this provider in the configuration"
                 ))),
@@ -60,12 +76,12 @@ impl SecretSource {
         }
     }
 
-    /// Returns a [`fingerprint`] of the secret. For a command, returns a fingerprint of the command line instead.
+    /// Returns a [`fingerprint`] of the secret that [`SecretSource::resolve`] reads. For a command, returns a fingerprint of the command line instead.
     #[must_use]
     pub fn fingerprint(&self, salt: &str, env: &dyn Env) -> Option<String> {
         let secret = match self {
-            Self::Literal(secret) => Some(secret.clone()),
-            Self::Env(name) => env.var(name).map(Secret::new),
+            Self::Literal(secret) => Some(Secret::cleaned(secret.expose())),
+            Self::Env(name) => env.var(name).map(|text| Secret::cleaned(&text)),
             Self::File(path) => env.read_secret(&expand(path, env)).ok(),
             Self::Command(command) => Some(Secret::new(command.join("\0"))),
         };

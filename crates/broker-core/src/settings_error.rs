@@ -35,6 +35,8 @@ pub enum SettingsProblem {
     MissingKey(String),
     /// The value does not have the expected form, which this text describes.
     Expected(String),
+    /// An environment variable sets a URL, and the secret for this URL is from another source. The text is a hint.
+    MixedSources(String),
     /// Any other problem: see [`SettingsError::message`].
     Other,
 }

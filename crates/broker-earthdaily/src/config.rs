@@ -1,9 +1,9 @@
 //! The configuration keys of `kind = "earthdaily"`, and their precedence over EarthDaily's own settings.
 
-use broker_core::{Env, SecretSource, ServiceUrl, Settings, SettingsError};
+use broker_core::{SecretSource, ServiceUrl, Settings, SettingsError};
 use serde::Deserialize;
 
-use crate::sources::{self, Credentials};
+use crate::sources::{self, Credentials, SECRET};
 
 /// The token URL for API tokens (the service's default since 2025-03-10).
 const AUTH_URL: &str = "https://api.earthdaily.com/account_management/v1/authentication/api_tokens/exchange";
@@ -47,10 +47,10 @@ pub(crate) struct Account {
 
 impl Config {
     /// Merges the settings. The dotenv file that the caller named wins, then configuration keys, then other sources.
-    pub(crate) fn account(mut self, env: &dyn Env) -> Result<Account, SettingsError> {
-        let has_file = env.file_of(sources::SECRET).is_some();
-        let in_env =
-            |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == sources::SECRET);
+    pub(crate) fn account(mut self, settings: &Settings<'_>) -> Result<Account, SettingsError> {
+        let env = settings.env();
+        let has_file = env.file_of(SECRET).is_some();
+        let in_env = |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == SECRET);
         let configured = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
         if has_file && configured {
             // Drops the configured URLs, which must not receive the secret of the dotenv file.
@@ -61,6 +61,14 @@ impl Config {
             Some(_) => None,
             None => sources::find(env).map_err(|message| SettingsError::new("", message))?,
         };
+        if let Some(set) = &set {
+            let invalid =
+                |why| SettingsError::new("", format!("cannot use {SECRET} from {}: {why}", set.place));
+            set.secret.check_line().map_err(invalid)?;
+        }
+        if let Some(set) = set.as_ref().filter(|set| set.is_in_file) {
+            settings.check_secret_in(&set.place)?;
+        }
         let url = |own: Option<ServiceUrl>, variable, of: fn(&Credentials) -> Option<&String>| {
             let found = set.as_ref().and_then(|set| Some((of(set)?, &set.place)));
             match found.filter(|_| has_file || own.is_none()) {

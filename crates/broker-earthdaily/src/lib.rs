@@ -3,6 +3,8 @@
 
 mod config;
 mod cookie;
+#[cfg(test)]
+mod differential;
 mod ini;
 mod sources;
 
@@ -43,7 +45,7 @@ struct EarthDaily {
 }
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
-    let account = settings.parse::<Config>()?.account(settings.env())?;
+    let account = settings.parse::<Config>()?.account(settings)?;
     let (endpoint, secret) = (account.auth_url.as_str(), account.secret.as_ref());
     let issuer = Issuer {
         kind: KIND.name.to_owned(),
@@ -51,6 +53,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         endpoint: endpoint.to_owned(),
         client_id: Some(account.client_id.clone()),
         audience: None,
+        environment: settings.bound(),
         secret_fingerprint: secret.and_then(|secret| secret.fingerprint(endpoint, settings.env())),
     };
     Ok(Arc::new(EarthDaily { account, issuer }))

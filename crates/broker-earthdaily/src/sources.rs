@@ -6,17 +6,21 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use broker_core::{Env, Secret};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::ini;
+use crate::ini::Ini;
 
 pub(crate) const SECRET: &str = "EDS_SECRET";
+
+const KEYS: [&str; 4] = [SECRET, "EDS_CLIENT_ID", "EDS_AUTH_URL", "EDS_API_URL"];
 
 /// A secret and its URLs, from one source of EarthDaily's own tools.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The name of the variable or file with the secret, for messages.
     pub place: String,
+    /// Whether a file contains the secret, and not the process environment.
+    pub is_in_file: bool,
     /// The section, if the source is an INI file.
     pub section: Option<String>,
     /// The API token, or the client secret if the source also has a client ID.
@@ -32,10 +36,13 @@ pub struct Credentials {
 impl Credentials {
     /// Creates the credentials, if the source contains a secret.
     fn of(place: String, section: Option<String>, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let get = |name| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let get = |name| {
+            let text = Secret::cleaned_token(&get(name)?).expose().to_owned();
+            Some(text).filter(|text| !text.is_empty())
+        };
         let secret = Secret::new(get(SECRET)?);
         let (client_id, auth_url, api_url) = (get("EDS_CLIENT_ID"), get("EDS_AUTH_URL"), get("EDS_API_URL"));
-        Some(Self { place, section, secret, client_id, auth_url, api_url })
+        Some(Self { place, is_in_file: true, section, secret, client_id, auth_url, api_url })
     }
 
     /// Returns the credentials in the environment.
@@ -43,14 +50,15 @@ impl Credentials {
     pub fn in_environment(env: &dyn Env) -> Option<Self> {
         let file = env.file_of(SECRET).map(|path| path.display().to_string());
         let place = format!("{SECRET} ({})", file.as_deref().unwrap_or("environment"));
-        Self::of(place, None, |name| env.var(name))
+        let set = Self::of(place, None, |name| env.var(name))?;
+        Some(Self { is_in_file: file.is_some(), ..set })
     }
 
-    /// Parses a file: a flat JSON object, or an INI file whose sections each contain credentials.
+    /// Parses a file of EarthDaily's clients: JSON, TOML, or an INI file whose sections each contain credentials.
     pub fn in_text(text: &Secret, path: &Path) -> Result<Vec<Self>, String> {
-        let begin = text.expose().trim_start_matches('\u{feff}').trim_start();
-        let form = if begin.starts_with('{') { Form::Json } else { Form::Ini };
-        form.sets(text, &path.display().to_string(), "")
+        let begin = text.expose().trim_start();
+        let usual = if begin.starts_with('{') { Form::Json } else { Form::Profiles };
+        Form::of(path, usual).sets(text, &path.display().to_string(), "", None)
     }
 
     /// Returns all credentials on this machine in order of precedence, and the errors of unusable files.
@@ -58,10 +66,10 @@ impl Credentials {
     pub fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
         let files = FILES.iter().filter_map(|(variable, form)| {
             let path = env.var(variable)?;
-            Some(form.file(env, variable, &path))
+            Some(form.file(env, variable, &path, None))
         });
         let mut found: Vec<_> = Self::in_environment(env).into_iter().map(Ok).collect();
-        for sets in files.chain([in_home(env)]) {
+        for sets in files.chain([in_home(env, None)]) {
             match sets {
                 Ok(sets) => found.extend(sets.into_iter().map(Ok)),
                 Err(why) => found.push(Err(why)),
@@ -76,18 +84,25 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     if let Some(set) = Credentials::in_environment(env) {
         return Ok(Some(set));
     }
+    if let Some(name) = env.not_utf8("EDS_").first() {
+        return Err(format!("environment variable {name} is not UTF-8 text"));
+    }
     let section = profile(env);
     for (variable, form) in FILES {
         let Some(path) = env.var(variable) else { continue };
-        let mut sets = form.file(env, variable, &path)?.into_iter();
-        let set = sets.find(|set| set.section.as_ref().is_none_or(|name| *name == section));
-        let missing = || format!("{path} ({variable}) has no {SECRET} in its section [{section}]");
+        let set = form.file(env, variable, &path, Some(&section))?.into_iter().next();
+        let missing = || match Form::of(Path::new(&path), form) {
+            Form::Ini | Form::Profiles => {
+                format!("{path} ({variable}) has no {SECRET} in its section [{section}]")
+            }
+            Form::Json | Form::Toml => format!("{path} ({variable}) has no {SECRET}"),
+        };
         return set.map(Some).ok_or_else(missing);
     }
     if let Some(file) = env.file_of(SECRET) {
         return Err(format!("{} sets variables of EarthDaily, but not {SECRET}", file.display()));
     }
-    Ok(in_home(env)?.into_iter().find(|set| set.section.as_ref() == Some(&section)))
+    Ok(in_home(env, Some(&section))?.into_iter().next())
 }
 
 /// Describes the searched sources, for the error of a missing secret.
@@ -108,56 +123,184 @@ fn home_file(env: &dyn Env) -> Option<PathBuf> {
     Some(env.home()?.join(".earthdaily/credentials"))
 }
 
-/// Returns the credentials in `~/.earthdaily/credentials`, which older clients write.
-fn in_home(env: &dyn Env) -> Result<Vec<Credentials>, String> {
+/// Returns the credentials in `~/.earthdaily/credentials`, which older clients write. With `profile`, only those of this
+/// profile.
+fn in_home(env: &dyn Env, profile: Option<&str>) -> Result<Vec<Credentials>, String> {
     let Some(path) = home_file(env) else { return Ok(Vec::new()) };
     let place = path.display().to_string();
     match env.read_secret(&path) {
-        Ok(text) => Form::Ini.sets(&text, &place, ""),
+        Ok(text) => Form::Profiles.sets(&text, &place, "", profile),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(vec![]),
         Err(error) => Err(format!("{place}: {error}")),
     }
 }
 
+/// The format of a credentials file.
 #[derive(Clone, Copy)]
 enum Form {
+    /// A flat JSON object.
     Json,
+    /// A flat TOML table.
     Toml,
+    /// INI as Python's `configparser` reads it.
     Ini,
+    /// TOML with a table for each profile, which clients before version 1 read. Other files are read as INI, without
+    /// the quotes around values.
+    Profiles,
 }
 
 impl Form {
-    /// Returns the credentials in a file that an environment variable names.
-    fn file(self, env: &dyn Env, variable: &str, path: &str) -> Result<Vec<Credentials>, String> {
-        let text =
-            env.read_secret(Path::new(path)).map_err(|error| format!("{path} ({variable}): {error}"))?;
-        let sets = self.sets(&text, path, &format!(" ({variable})"))?;
-        if sets.is_empty() { Err(format!("{path} ({variable}) has no {SECRET}")) } else { Ok(sets) }
+    /// Returns the format of a file by its name's ending, as EarthDaily's client does, or else the `usual` format.
+    fn of(path: &Path, usual: Self) -> Self {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        match ending.to_ascii_lowercase().as_str() {
+            "json" => Self::Json,
+            "toml" => Self::Toml,
+            "ini" => Self::Ini,
+            _ => usual,
+        }
     }
 
-    /// Parses the credentials in a file. Errors contain only line numbers, because a line may contain a secret.
-    fn sets(self, text: &Secret, path: &str, named_by: &str) -> Result<Vec<Credentials>, String> {
-        let bad = |what: &str, line: usize| format!("{path}{named_by}: line {line} is not valid {what}");
-        let text = text.expose().trim_start_matches('\u{feff}');
-        let values: BTreeMap<String, Value> = match self {
-            Self::Json => serde_json::from_str(text).map_err(|error| bad("JSON", error.line()))?,
-            Self::Toml => toml::from_str(text).map_err(|error| {
-                let start = error.span().map_or(0, |span| span.start);
-                bad("TOML", text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1)
-            })?,
-            Self::Ini => {
-                let sections = ini::read(text).map_err(|line| bad("INI", line))?;
-                let set = |section: ini::Section| {
-                    let place = format!("{path} [{}]{named_by}", section.name);
-                    Credentials::of(place, Some(section.name), |name| {
-                        let mut values = section.values.iter().rev();
-                        values.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
-                    })
-                };
-                return Ok(sections.into_iter().filter_map(set).collect());
-            }
-        };
-        let get = |name: &str| values.get(name)?.as_str().map(str::to_owned);
-        Ok(Credentials::of(format!("{path}{named_by}"), None, get).into_iter().collect())
+    /// Returns the credentials in a file that an environment variable names. With `profile`, only those of this profile.
+    fn file(
+        self,
+        env: &dyn Env,
+        variable: &str,
+        path: &str,
+        profile: Option<&str>,
+    ) -> Result<Vec<Credentials>, String> {
+        let text =
+            env.read_secret(Path::new(path)).map_err(|error| format!("{path} ({variable}): {error}"))?;
+        Self::of(Path::new(path), self).sets(&text, path, &format!(" ({variable})"), profile)
     }
+
+    /// Parses the credentials in a file. Errors contain only line numbers and keys, because a line may contain a secret.
+    fn sets(
+        self,
+        text: &Secret,
+        path: &str,
+        named_by: &str,
+        profile: Option<&str>,
+    ) -> Result<Vec<Credentials>, String> {
+        let file = File { text: text.expose(), path, named_by };
+        let is_wanted = |name: &str| profile.is_none_or(|profile| profile == name);
+        match self {
+            Self::Json => {
+                let values = serde_json::from_str(file.text);
+                file.flat(&values.map_err(|error| file.invalid("JSON", error.line()))?)
+            }
+            Self::Toml => file.flat(&file.toml()?),
+            // Quotes belong to a value, but no URL begins with a quote.
+            Self::Ini => file.sections(is_wanted, true, |key| key.ends_with("_URL")),
+            Self::Profiles => match file.toml() {
+                Ok(tables) => file.tables(&tables, is_wanted),
+                Err(_) => file.sections(is_wanted, false, |_| true),
+            },
+        }
+    }
+}
+
+/// A credentials file.
+#[derive(Clone, Copy)]
+struct File<'a> {
+    text: &'a str,
+    path: &'a str,
+    named_by: &'a str,
+}
+
+impl File<'_> {
+    fn invalid(self, what: &str, line: usize) -> String {
+        format!("{}{}: line {line} is not valid {what}", self.path, self.named_by)
+    }
+
+    fn toml(self) -> Result<Map<String, Value>, String> {
+        toml::from_str(self.text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = self.text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
+            self.invalid("TOML", line)
+        })
+    }
+
+    /// Returns the credentials of a JSON object or TOML table. Like Python's `or`, ignores empty values.
+    fn table(
+        self,
+        place: String,
+        section: Option<&str>,
+        values: &Map<String, Value>,
+    ) -> Result<Option<Credentials>, String> {
+        let mut texts = BTreeMap::new();
+        for key in KEYS {
+            match values.get(key) {
+                None | Some(Value::Null | Value::Bool(false)) => {}
+                Some(Value::Number(number)) if number.as_f64() == Some(0.0) => {}
+                Some(Value::String(text)) => drop(texts.insert(key, text.clone())),
+                Some(_) => {
+                    return Err(format!("{}{}: the value of {key} is not text", self.path, self.named_by));
+                }
+            }
+        }
+        Ok(Credentials::of(place, section.map(str::to_owned), |key| texts.get(key).cloned()))
+    }
+
+    fn flat(self, values: &Map<String, Value>) -> Result<Vec<Credentials>, String> {
+        let place = format!("{}{}", self.path, self.named_by);
+        Ok(self.table(place, None, values)?.into_iter().collect())
+    }
+
+    fn tables(
+        self,
+        tables: &Map<String, Value>,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Credentials>, String> {
+        let mut sets = Vec::new();
+        for (name, table) in tables.iter().filter(|(name, _)| is_wanted(name)) {
+            if let Value::Object(values) = table {
+                sets.extend(self.table(self.place(name), Some(name), values)?);
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Returns the credentials in the sections of an INI file. Without `strict`, values with invalid references are
+    /// literal. `has_quotes` says whose quotes are removed.
+    fn sections(
+        self,
+        is_wanted: impl Fn(&str) -> bool,
+        strict: bool,
+        has_quotes: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Credentials>, String> {
+        let ini = Ini::parse(self.text).map_err(|line| self.invalid("INI", line))?;
+        let mut sets = Vec::new();
+        for name in ini.sections().chain(["DEFAULT"]).filter(|name| is_wanted(name)) {
+            let values = match (ini.values(name), ini.raw(name)) {
+                (Some(Ok(values)), _) => values,
+                (_, Some(raw)) if !strict => {
+                    raw.into_iter().map(|(key, value)| (key.to_uppercase(), value)).collect()
+                }
+                (Some(Err(key)), _) => {
+                    let place = self.place(name);
+                    return Err(format!(
+                        "{place}: `{key}`: write `%` as `%%`, and `%(NAME)s` only for a key NAME"
+                    ));
+                }
+                (None, _) => continue,
+            };
+            let get = |key: &str| {
+                let value = values.get(key)?;
+                Some(if has_quotes(key) { unquoted(value) } else { value.clone() })
+            };
+            sets.extend(Credentials::of(self.place(name), Some(name.to_owned()), get));
+        }
+        Ok(sets)
+    }
+
+    fn place(self, section: &str) -> String {
+        format!("{} [{section}]{}", self.path, self.named_by)
+    }
+}
+
+/// Removes the quotes around a value.
+pub(crate) fn unquoted(value: &str) -> String {
+    let inside = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(value).to_owned()
 }

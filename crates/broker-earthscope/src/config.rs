@@ -33,6 +33,8 @@ fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D:
     switch.map(Some).ok_or_else(|| de::Error::invalid_value(wrong, &"true or false"))
 }
 
+pub(crate) const API_URL: &str = "https://api.earthscope.org";
+
 pub(crate) const AUDIENCE: &str = "https://api.earthscope.org";
 
 /// The client ID of EarthScope's SDK, which is a public client.

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use broker_core::{Issuer, Secret, SecretSource, ServiceUrl, Settings, SettingsError, fingerprint, platform};
+use broker_core::{
+    Issuer, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, fingerprint, platform,
+};
 
-use crate::config::{AUDIENCE, CLIENT_ID, Config, SCOPE};
+use crate::config::{API_URL, AUDIENCE, CLIENT_ID, Config, SCOPE};
 use crate::tokens_file::TokensFile;
-use crate::tools::{Layer, SettingsLogin, Tools, tools_error};
+use crate::tools::{Layer, SettingsLogin, Tools, is_url, tools_error};
 use crate::{DOMAIN, EarthScope, KIND};
-
-const API_URL: &str = "https://api.earthscope.org";
 
 /// The hosts to which programs may send the access token.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
@@ -27,6 +27,8 @@ pub(crate) struct ResolvedSettings {
     client_secret: Option<SecretSource>,
     settings_login: Option<SettingsLogin>,
     tokens_file: Option<PathBuf>,
+    /// Why `config.toml` of EarthScope's tools cannot be read.
+    problem: Option<String>,
 }
 
 impl ResolvedSettings {
@@ -51,6 +53,8 @@ impl ResolvedSettings {
             all: named,
         });
         let layers = tools.as_ref().map_or_else(|| Ok(Vec::new()), Tools::layers)?;
+        let unread = tools.as_ref().filter(|_| !layers.iter().any(|layer| layer.in_home));
+        let problem = unread.and_then(Tools::problem);
         let tokens_file = tools.and_then(|tools| tools.tokens_file());
         let mut resolved = Self {
             client_secret: config.client_secret.clone(),
@@ -59,6 +63,7 @@ impl ResolvedSettings {
             secret_layer: None,
             settings_login: None,
             tokens_file,
+            problem,
         };
         resolved.find_secret();
         Ok(resolved)
@@ -70,7 +75,7 @@ impl ResolvedSettings {
             self.layers.clear();
             return;
         }
-        let secret = |layer: &Layer| layer.text("client_secret").map(Secret::new);
+        let secret = Layer::client_secret;
         self.client_secret = self.layers.iter().find_map(secret).map(SecretSource::Literal);
         self.secret_layer = self.layers.iter().position(|layer| secret(layer).is_some());
         if self.client_secret.is_none() {
@@ -86,8 +91,9 @@ impl ResolvedSettings {
         self.layers.iter().enumerate().filter_map(used).find_map(read)
     }
 
+    /// Reads a setting that is no URL from the first source with the setting, as the SDK does.
     fn text(&self, own: Option<&String>, key: &str, usual: &str) -> String {
-        let found = || self.setting(|layer| layer.text(key).map(str::to_owned));
+        let found = || self.layers.iter().find_map(|layer| layer.text(key).map(str::to_owned));
         own.cloned().or_else(found).unwrap_or_else(|| usual.to_owned())
     }
 
@@ -107,10 +113,16 @@ impl ResolvedSettings {
 
     pub(crate) fn into_provider(self, settings: &Settings<'_>) -> Result<EarthScope, SettingsError> {
         self.check_domain()?;
+        if let (Some(layer), Some(SecretSource::Literal(secret))) =
+            (self.secret_layer.and_then(|index| self.layers.get(index)), &self.client_secret)
+        {
+            let invalid = |why| tools_error(format!("cannot use client_secret from {}: {why}", layer.origin));
+            secret.check_line().map_err(invalid)?;
+        }
         let domain = self.url(self.config.domain.as_ref(), "domain", DOMAIN)?;
         let api_url = self.url(self.config.api_url.as_ref(), "api_url", API_URL)?;
         let token_url = domain.join("oauth/token");
-        let scope = self.config.scope.clone().or_else(|| self.setting(Layer::scope));
+        let scope = self.config.scope.clone().or_else(|| self.layers.iter().find_map(Layer::scope));
         let client_id = self.text(self.config.client_id.as_ref(), "client_id", CLIENT_ID);
         let audience = self.text(self.config.audience.as_ref(), "audience", AUDIENCE);
         let flow = match (&self.client_secret, &self.settings_login) {
@@ -125,16 +137,27 @@ impl ResolvedSettings {
             client_id: Some(client_id.clone()),
             audience: Some(audience.clone()),
             secret_fingerprint: self.secret_fingerprint(&token_url, settings),
+            environment: settings.bound(),
         };
+        if let Some(layer) =
+            self.secret_layer.and_then(|index| self.layers.get(index)).filter(|it| it.is_file)
+        {
+            settings.check_secret_in(&layer.origin)?;
+        }
         let domain_is_own = self.domain_is_own();
         let shares = self.config.share.unwrap_or(true) && issuer.flow == DEVICE_CODE;
         let file = self.tokens_file.clone().filter(|_| shares).map(|path| {
             let (issuer, domain) = (issuer.clone(), domain.clone());
+            // A login without an issuer may be of another domain than the one of the environment.
+            let domain_is_own = domain_is_own && !settings.is_from_environment("domain");
             Arc::new(TokensFile { path, issuer, domain, domain_is_own })
         });
         let mut hosts: Vec<_> = HOSTS.iter().map(|&host| host.to_owned()).collect();
-        hosts.extend(self.config.api_url.as_ref().map(ServiceUrl::host));
-        let settings_logins = self.settings_logins(issuer.flow == DEVICE_CODE);
+        // The shared login file does not say for which API URL of the environment the login is.
+        let foreign =
+            file.is_some() && settings.is_from_environment("api_url") && api_url.host() != domain.host();
+        hosts.extend(self.config.api_url.as_ref().filter(|_| !foreign).map(ServiceUrl::host));
+        let settings_logins = self.settings_logins(issuer.flow == DEVICE_CODE, !settings.has_targets());
         Ok(EarthScope {
             sources: self.sources(file.as_deref(), &settings_logins),
             client_id,
@@ -143,6 +166,7 @@ impl ResolvedSettings {
             client_secret: self.client_secret,
             domain,
             domain_is_own,
+            problem: self.problem,
             token_url,
             api_url,
             issuer,
@@ -165,27 +189,35 @@ impl ResolvedSettings {
         if self.config.domain.is_none()
             && let Some(secret) = secret.filter(|layer| layer.text("domain").is_none())
             && let Some(other) = self.layers.iter().find(|layer| layer.text("domain").is_some())
+            && !other.text("domain").is_some_and(|domain| is_url(domain, DOMAIN))
         {
-            return Err(tools_error(format!(
-                "{} sets a secret, but {} sets the domain: set `domain` of this provider in the configuration",
-                secret.origin, other.origin
-            )));
+            let error =
+                tools_error(format!("{} sets a secret, but {} sets the domain", secret.origin, other.origin));
+            let hint = "set `domain` of this provider in the configuration file".to_owned();
+            return Err(SettingsError { problem: SettingsProblem::MixedSources(hint), ..error });
         }
         Ok(())
     }
 
     /// Returns the logins in the settings, in order of precedence.
-    fn settings_logins(&self, by_device_code: bool) -> Vec<SettingsLogin> {
+    fn settings_logins(&self, by_device_code: bool, from_files: bool) -> Vec<SettingsLogin> {
         if let Some(login) = &self.settings_login {
             return vec![login.clone()];
         }
         // A login is only used with a domain from its own source or the configuration, or with the default domain.
-        let domain = self.layers.iter().position(|layer| layer.text("domain").is_some());
-        let used = |index| {
-            by_device_code && (self.config.domain.is_some() || domain.is_none_or(|domain| domain == index))
+        let first =
+            self.layers.iter().enumerate().find_map(|(index, layer)| Some((index, layer.text("domain")?)));
+        let is_usual = first.is_none_or(|(_, domain)| is_url(domain, DOMAIN));
+        let used = |index: usize| {
+            let own = self.layers.get(index).is_some_and(|layer| layer.text("domain").is_some());
+            let fits = (is_usual && !own) || first.is_some_and(|(first, _)| first == index);
+            by_device_code && (self.config.domain.is_some() || fits)
         };
         let layers = self.layers.iter().enumerate().filter(|(index, _)| used(*index));
-        layers.filter_map(|(_, layer)| layer.login()).collect()
+        layers
+            .filter(|(_, layer)| from_files || !layer.is_file)
+            .filter_map(|(_, layer)| layer.login())
+            .collect()
     }
 
     /// Fingerprints the client secret or the login's token. A new fingerprint may mean another account.

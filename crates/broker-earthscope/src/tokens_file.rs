@@ -50,6 +50,9 @@ impl LoginFile for TokensFile {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<FileLogin, InvalidLoginFile> {
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return Err(InvalidLoginFile::Other("is UTF-16 text: save it as UTF-8".to_owned()));
+        }
         let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| InvalidLoginFile::Torn)?;
         let secret = |key: &str| object.get(key)?.as_str().filter(|text| !text.is_empty()).map(Secret::new);
         let [access, id_token, refresh_token] = KEYS.map(secret);

@@ -1,12 +1,17 @@
 //! The settings and logins of EarthScope's SDK and command `es`: environment variables, `config.toml` and other
 //! files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use broker_core::{
-    Claims, Context, Env, Error, RecordUpdate, Result, ScopeKey, Secret, SettingsError, Token,
+    Claims, Context, Env, Error, ErrorCode, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl,
+    SettingsError, Token,
 };
 use serde_json::{Map, Value};
+
+use crate::DOMAIN;
+use crate::config::API_URL;
 
 /// The settings of one source, such as the environment or a file.
 pub(crate) struct Layer {
@@ -16,14 +21,22 @@ pub(crate) struct Layer {
     pub(crate) api_url: Option<String>,
     /// Whether a login in this source overrides the login in `tokens.json`.
     pub(crate) first: bool,
+    /// Whether the source is a file, and not the process environment.
+    pub(crate) is_file: bool,
     /// Whether the source is a file in the folder `~/.earthscope`.
     pub(crate) in_home: bool,
 }
 
 impl Layer {
-    /// Returns the text at `key` in the table `oauth2`, unless the text is empty.
+    /// Returns the text at `key` in the table `oauth2` without blanks around it, unless the text is empty.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         text(&self.oauth2, key)
+    }
+
+    /// Returns the client secret.
+    pub(crate) fn client_secret(&self) -> Option<Secret> {
+        let secret = Secret::cleaned(self.oauth2.get("client_secret")?.as_str()?);
+        Some(secret).filter(|secret| !secret.expose().is_empty())
     }
 
     /// Returns the scope, which may be a text or a list.
@@ -36,7 +49,7 @@ impl Layer {
 
     /// Returns the access token and refresh token in these settings; `None` if the settings contain no token.
     pub(crate) fn login(&self) -> Option<SettingsLogin> {
-        let secret = |key| self.text(key).map(Secret::new);
+        let secret = |key| self.text(key).map(Secret::cleaned_token);
         let (access_token, refresh_token) = (secret("access_token"), secret("refresh_token"));
         (access_token.is_some() || refresh_token.is_some()).then(|| SettingsLogin {
             origin: self.origin.clone(),
@@ -45,15 +58,51 @@ impl Layer {
         })
     }
 
-    fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Self {
+    fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Result<Self, SettingsError> {
         let table = |key: &str| tree.get(key).and_then(Value::as_object);
+        let of_wrong_type = |key: &&&str| match table("oauth2").and_then(|table| table.get(**key)) {
+            None | Some(Value::Null | Value::String(_)) => false,
+            Some(Value::Array(words)) => **key != "scope" || !words.iter().all(Value::is_string),
+            Some(_) => true,
+        };
+        if let Some(key) = TEXTS.iter().find(of_wrong_type) {
+            return Err(tools_error(format!("{origin}: the value of oauth2.{key} is not text")));
+        }
         let api_url = table("resources").and_then(|table| text(table, "api_url")).map(str::to_owned);
-        Self { origin, oauth2: table("oauth2").cloned().unwrap_or_default(), api_url, first, in_home: false }
+        Ok(Self {
+            origin,
+            oauth2: table("oauth2").cloned().unwrap_or_default(),
+            api_url,
+            first,
+            is_file: false,
+            in_home: false,
+        })
+    }
+}
+
+/// Whether both texts are the same URL.
+pub(crate) fn is_url(text: &str, usual: &str) -> bool {
+    let url = |text| ServiceUrl::parse(text).map(|url| url.as_str().to_owned());
+    url(text).is_ok_and(|one| url(usual).is_ok_and(|other| one == other))
+}
+
+/// The keys of the table `oauth2` that the broker reads.
+const TEXTS: [&str; 7] =
+    ["domain", "audience", "client_id", "client_secret", "scope", "access_token", "refresh_token"];
+
+/// Removes URLs that are the SDK's defaults. The SDK does so too before it merges the tables of `config.toml`, so a secret
+/// of a profile goes to the URL that the table `default` sets.
+fn remove_default_urls(tables: &mut Map<String, Value>) {
+    for (table, key, usual) in [("oauth2", "domain", DOMAIN), ("resources", "api_url", API_URL)] {
+        if let Some(Value::Object(table)) = tables.get_mut(table) {
+            table.retain(|name, value| name != key || value.as_str().is_none_or(|text| !is_url(text, usual)));
+        }
     }
 }
 
 fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    table.get(key)?.as_str().filter(|text| !text.is_empty())
+    let text = table.get(key)?.as_str()?.trim_start_matches('\u{feff}').trim();
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Creates an error about invalid settings of EarthScope's SDK or its command `es`.
@@ -72,6 +121,15 @@ pub(crate) struct SettingsLogin {
 impl SettingsLogin {
     /// Returns a record update with the login's refresh token and, if it is valid, the login's access token.
     pub(crate) fn begin(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
+        for secret in [&self.access_token, &self.refresh_token].into_iter().flatten() {
+            let invalid = |why| {
+                Error::new(
+                    ErrorCode::SecretUnreadable,
+                    format!("cannot use the login in {}: {why}", self.origin),
+                )
+            };
+            secret.check_line().map_err(invalid)?;
+        }
         let now = context.now();
         let valid = |token: &Secret| {
             let claims = Claims::read(token)?;
@@ -109,14 +167,22 @@ impl Tools<'_> {
     pub(crate) fn layers(&self) -> Result<Vec<Layer>, SettingsError> {
         let mut layers = Vec::new();
         if self.all {
-            layers.extend(self.environment());
+            layers.extend(self.environment()?);
         }
         layers.extend(self.config_file()?);
         if self.all {
             layers.extend(self.legacy_file());
-            layers.extend(self.bootstrap());
+            layers.extend(self.bootstrap()?);
         }
         Ok(layers)
+    }
+
+    /// Returns why `config.toml` exists but cannot be read, such as a wrong encoding.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let path = self.home.as_ref()?.join("config.toml");
+        let error = self.env.read_secret(&path).err()?;
+        let absent = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+        (!absent).then(|| format!("{}: {error}", path.display()))
     }
 
     /// Returns the path of the EarthScope profile's `tokens.json`.
@@ -130,16 +196,26 @@ impl Tools<'_> {
 
     /// Reads variables such as `ES_OAUTH2__REFRESH_TOKEN`, in upper or lower case. `ES_OAUTH2` may contain a JSON
     /// object.
-    fn environment(&self) -> Option<Layer> {
+    fn environment(&self) -> Result<Option<Layer>, SettingsError> {
+        let is_setting = |name: &str| {
+            ["ES_OAUTH2", "ES_RESOURCES"].iter().any(|start| name.to_ascii_uppercase().starts_with(start))
+        };
+        if let Some(name) = self.env.not_utf8("ES_").into_iter().find(|name| is_setting(name)) {
+            return Err(tools_error(format!("environment variable {name} is not UTF-8 text")));
+        }
         let mut tree = Map::new();
         let mut names = Vec::new();
         let variables = self.env.vars("");
         let upper_case = || variables.iter().map(|(name, value)| (name.to_ascii_uppercase(), value));
-        for (table, value) in upper_case().filter(|(name, _)| name == "ES_OAUTH2" || name == "ES_RESOURCES") {
-            if let Ok(Value::Object(object)) = serde_json::from_str(value) {
-                tree.insert(table["ES_".len()..].to_lowercase(), Value::Object(object));
-                names.push(table);
-            }
+        for (table, value) in upper_case()
+            .filter(|(name, _)| name == "ES_OAUTH2" || name == "ES_RESOURCES")
+            .filter(|(_, value)| !value.is_empty())
+        {
+            let Ok(Value::Object(object)) = serde_json::from_str(value) else {
+                return Err(tools_error(format!("{table} (environment) is not a JSON object")));
+            };
+            tree.insert(table["ES_".len()..].to_lowercase(), Value::Object(object));
+            names.push(table);
         }
         for (name, value) in upper_case().filter(|(_, value)| !value.is_empty()) {
             let Some((table @ ("OAUTH2" | "RESOURCES"), key)) =
@@ -154,8 +230,12 @@ impl Tools<'_> {
             }
         }
         names.sort_unstable();
-        (!names.is_empty())
-            .then(|| Layer::from_tree(format!("{} (environment)", names.join(", ")), &tree, true))
+        let file = self.env.file_of("ES_OAUTH2").map(|path| path.display().to_string());
+        let origin = format!("{} ({})", names.join(", "), file.as_deref().unwrap_or("environment"));
+        if names.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Layer { is_file: file.is_some(), ..Layer::from_tree(origin, &tree, true)? }))
     }
 
     /// Reads `config.toml`. Settings of the EarthScope profile override those of the table `default`.
@@ -167,15 +247,21 @@ impl Tools<'_> {
             let line = text.expose().get(..start).unwrap_or_default().matches('\n').count() + 1;
             tools_error(format!("{}:{line}: invalid TOML (a file of EarthScope's own tools)", path.display()))
         })?;
-        let profile = || tree.get("profile")?.get(&self.profile)?.as_object();
+        let profile = || tree.get("profile")?.get(&self.profile)?.as_object().cloned();
         let mut tables = tree.get("default").and_then(Value::as_object).cloned().unwrap_or_default();
-        for (name, table) in profile().into_iter().flatten() {
+        let mut profile = profile().unwrap_or_default();
+        [&mut tables, &mut profile].into_iter().for_each(remove_default_urls);
+        for (name, table) in &profile {
             let merged = tables.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
             if let (Some(merged), Some(table)) = (merged.as_object_mut(), table.as_object()) {
                 merged.extend(table.clone());
             }
         }
-        Ok(Some(Layer { in_home: true, ..Layer::from_tree(path.display().to_string(), &tables, true) }))
+        Ok(Some(Layer {
+            in_home: true,
+            is_file: true,
+            ..Layer::from_tree(path.display().to_string(), &tables, true)?
+        }))
     }
 
     /// Reads `sso_tokens.json`, which the first version of `es` wrote.
@@ -184,14 +270,16 @@ impl Tools<'_> {
         let base = || folder("XDG_CONFIG_HOME").or_else(|| Some(self.env.home()?.join(".config")));
         let path = folder("APP_DIRECTORY").or_else(|| Some(base()?.join("earthscope-cli")))?;
         let path = path.join("sso_tokens.json");
-        let oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
+        let mut oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
+        oauth2.retain(|key, _| key == "access_token" || key == "refresh_token");
         let origin = path.display().to_string();
-        Some(Layer { origin, oauth2, api_url: None, first: false, in_home: false })
+        Some(Layer { origin, oauth2, api_url: None, first: false, is_file: true, in_home: false })
     }
 
-    fn bootstrap(&self) -> Option<Layer> {
-        let tree = serde_json::from_str(&self.env.var("ES_BOOTSTRAP_SETTINGS")?).ok()?;
-        Some(Layer::from_tree("ES_BOOTSTRAP_SETTINGS (environment)".to_owned(), &tree, false))
+    fn bootstrap(&self) -> Result<Option<Layer>, SettingsError> {
+        let tree = self.env.var("ES_BOOTSTRAP_SETTINGS").and_then(|text| serde_json::from_str(&text).ok());
+        let origin = "ES_BOOTSTRAP_SETTINGS (environment)".to_owned();
+        tree.map(|tree| Layer::from_tree(origin, &tree, false)).transpose()
     }
 
     fn read(&self, path: &Path) -> Option<Secret> {

@@ -33,6 +33,6 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     config.check()?;
     Ok(match config.protocol {
         Protocol::Broker => Arc::new(Plugin::new(settings, config)?),
-        _ => Arc::new(Source::new(config)?),
+        _ => Arc::new(Source::new(settings, config)?),
     })
 }

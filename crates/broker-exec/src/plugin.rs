@@ -54,6 +54,7 @@ impl Plugin {
             client_id: None,
             audience: (!config.settings.0.is_empty())
                 .then(|| format!("settings {}", fingerprint("settings", &settings_text, 64))),
+            environment: settings.bound(),
             secret_fingerprint: fingerprints
                 .filter(|all| !all.is_empty())
                 .map(|all| fingerprint("secrets", &Secret::new(all.join("\n")), 64)),
@@ -66,7 +67,7 @@ impl Plugin {
     async fn secrets(&self, context: &Context) -> Result<Vec<(String, Secret)>> {
         let mut secrets = Vec::new();
         for (name, source) in &self.secrets {
-            secrets.push((name.clone(), source.resolve(context, &format!("secrets.{name}")).await?));
+            secrets.push((name.clone(), source.resolve_lines(context, &format!("secrets.{name}")).await?));
         }
         Ok(secrets)
     }

@@ -14,7 +14,10 @@ pub(crate) fn read(source: &SecretSource, key: &str, env: &dyn Env) -> Result<Se
     match source {
         SecretSource::Literal(secret) => Ok(secret.clone()),
         SecretSource::Env(name) => match env.var(name) {
-            Some(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
+            Some(text) => Ok(Secret::cleaned(&text)),
+            None if env.not_utf8(name).contains(name) => {
+                Err(cannot_read(format!("environment variable {name} is not UTF-8 text")))
+            }
             None => Err(cannot_read(format!("environment variable {name} is not set"))
                 .with_hint(format!("set {name}, or correct `store` in the configuration"))),
         },

@@ -180,7 +180,7 @@ impl Vault {
                 let cached = keys.keys.iter().find(|key| key.kdf.as_ref() == Some(&kdf));
                 let key = match cached {
                     Some(cached) => cached.key.clone(),
-                    None => kdf.key(&self.read_passphrase()?)?,
+                    None => self.derived(&kdf, &envelope.key)?,
                 };
                 SealingKey::new(source, Some(kdf), key)
             }
@@ -255,6 +255,18 @@ impl Vault {
     fn cannot_lock(&self, error: std::io::Error) -> Error {
         let message = format!("cannot lock {}: {error}", self.lock_path().display());
         Error::new(ErrorCode::StoreUnwritable, message).with_source(error)
+    }
+
+    /// Derives the key from the passphrase. Older versions kept a byte order mark before the passphrase, so a key with
+    /// another `id` is derived again with such a mark.
+    fn derived(&self, kdf: &Kdf, id: &str) -> Result<DataKey> {
+        let passphrase = self.read_passphrase()?;
+        let key = kdf.key(&passphrase)?;
+        if key.id() == id {
+            return Ok(key);
+        }
+        let marked = kdf.key(&Secret::new(format!("\u{feff}{}", passphrase.expose())))?;
+        Ok(if marked.id() == id { marked } else { key })
     }
 
     fn read_passphrase(&self) -> Result<Secret> {

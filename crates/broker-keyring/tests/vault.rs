@@ -43,6 +43,29 @@ fn records_of_one_folder_share_one_encryption_key() {
 }
 
 #[test]
+fn record_sealed_with_a_marked_passphrase_still_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    // Older versions kept the byte order mark of a file as a part of the passphrase.
+    let old = with_passphrase(folder.path(), "\u{feff}horse").seal("passphrase", "a", b"one").unwrap();
+    write(folder.path(), &old);
+    let file = folder.path().join("passphrase");
+    for text in ["\u{feff}horse\r\n", "horse\n"] {
+        std::fs::write(&file, text).unwrap();
+        let source = Some(SecretSource::File(file.clone()));
+        let vault = Vault::new(
+            folder.path().to_owned(),
+            Some(KeySource::Passphrase),
+            source,
+            None,
+            Arc::new(SystemEnv),
+        );
+        assert_eq!(vault.open(&old).unwrap().unwrap().as_slice(), b"one");
+        let next = vault.seal("passphrase", "b", b"two").unwrap();
+        assert_eq!(vault.open(&next).unwrap().unwrap().as_slice(), b"two");
+    }
+}
+
+#[test]
 fn weak_argon2id_parameters_of_a_record_are_not_reused() {
     let folder = tempfile::tempdir().unwrap();
     let mut weak = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();

@@ -50,6 +50,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let issuer = Issuer {
         // If the URL of a refresh, mint or revoke request changes, stored tokens must not be sent to the new URL.
         audience: Some(others.join(" ")).filter(|others| !others.is_empty()),
+        environment: settings.bound(),
         secret_fingerprint: secret_fingerprint(&config, &requests, settings),
         ..Issuer::new(KIND.name, "login", &requests.login.endpoint())
     };

@@ -45,6 +45,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         endpoint: source.clone(),
         client_id: username.clone(),
         audience: None,
+        environment: settings.bound(),
         // The fingerprint shows whether the token (of a command: the command line) has changed since the broker cached it.
         secret_fingerprint: life.and_then(|_| token.fingerprint(settings.name(), settings.env())),
     };
@@ -90,7 +91,7 @@ impl Provider for Static {
         _record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let secret = self.read(&self.token.resolve(context, "token").await?)?;
+        let secret = self.read(&self.token.resolve_lines(context, "token").await?)?;
         let now = context.now();
         let secret = if self.username.is_some() { secret } else { Token::bare(secret) };
         let claims = Claims::read(&secret);
@@ -119,20 +120,20 @@ impl Provider for Static {
 }
 
 impl Static {
-    /// Returns the token without byte order mark and surrounding white space. Fails if the token has several lines.
+    /// Returns the token without blanks around it. Fails if the token has several lines.
     fn read(&self, text: &Secret) -> Result<Secret> {
-        let token = text.expose().trim_start_matches('\u{feff}').trim();
+        let token = Secret::cleaned_token(text.expose());
         let problem = |what: &str| {
             let message = format!("cannot use {source} as a token: {what}", source = self.source);
             Error::new(ErrorCode::SecretUnreadable, message)
         };
-        match token {
+        match token.expose() {
             "" => Err(problem("the token is empty")),
-            token if token.contains(['\n', '\r']) => Err(problem("the token has several lines").with_hint(
+            text if text.contains(['\n', '\r']) => Err(problem("the token has several lines").with_hint(
                 "store only the token, or set `kind = \"exec\"` and `speaks = \"text\"` to use the first line",
             )),
-            token if token.contains(char::is_control) => Err(problem("the token contains control characters")),
-            token => Ok(Secret::new(token)),
+            text if text.contains(char::is_control) => Err(problem("the token contains control characters")),
+            _ => Ok(token),
         }
     }
 

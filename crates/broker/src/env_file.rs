@@ -29,9 +29,8 @@ impl EnvFile {
             let why = format!("cannot read {file}: {error}");
             wrong(ErrorCode::ConfigUnreadable, why).with_source(error)
         })?;
-        let mut variables = parse(text.expose()).map_err(|line| {
-            wrong(ErrorCode::ConfigSyntax, format!("{file}:{line}: this line is not NAME=VALUE"))
-        })?;
+        let mut variables = parse(text.expose())
+            .map_err(|(line, why)| wrong(ErrorCode::ConfigSyntax, format!("{file}:{line}: {why}")))?;
         variables.retain(|name, _| family(name).is_some());
         if variables.is_empty() {
             let prefixes = FAMILIES.join(" or ");
@@ -68,6 +67,10 @@ impl Env for EnvFile {
         beneath.chain(own.map(|(name, value)| (name.clone(), value.expose().to_owned()))).collect()
     }
 
+    fn not_utf8(&self, prefix: &str) -> Vec<String> {
+        self.beneath.not_utf8(prefix).into_iter().filter(|name| !self.has_family_of(name)).collect()
+    }
+
     fn withheld(&self) -> Vec<String> {
         self.beneath.withheld()
     }
@@ -100,10 +103,10 @@ fn family(name: &str) -> Option<&'static str> {
     FAMILIES.into_iter().find(begins)
 }
 
-/// Parses lines as python-dotenv does, with `export`, quotes and comments, but expands no variables. Fails with the
-/// number of the first invalid line.
-fn parse(text: &str) -> Result<BTreeMap<String, Secret>, usize> {
-    let mut variables = BTreeMap::new();
+/// Parses lines as python-dotenv does, with `export`, quotes, comments and `${NAME}`, but only of names in the same file:
+/// a URL from the environment must not get a secret of the file. Fails with the first invalid line and the reason.
+pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Secret>, (usize, &'static str)> {
+    let (mut variables, mut size) = (BTreeMap::new(), 0);
     let mut rest = text.trim_start_matches('\u{feff}');
     loop {
         rest = rest.trim_start();
@@ -114,7 +117,19 @@ fn parse(text: &str) -> Result<BTreeMap<String, Secret>, usize> {
         rest = if rest.starts_with('#') {
             after_line(rest)
         } else {
-            let (name, value, after) = variable(rest).ok_or(line)?;
+            let (name, value, after) = variable(rest).ok_or((line, "this line is not NAME=VALUE"))?;
+            let expanded = expand(&value, &variables);
+            let unknown = (line, "`${NAME}` refers to a variable that the lines above do not set");
+            let value = match (expanded, family(name)) {
+                (Some(value), _) => value,
+                (None, Some(_)) => return Err(unknown),
+                (None, None) => value,
+            };
+            // References to references multiply.
+            size += value.len();
+            if size > MAX_SIZE {
+                return Err((line, "the values up to this line are longer than 1 MiB"));
+            }
             variables.insert(name.to_owned(), Secret::new(value));
             after
         };
@@ -134,6 +149,9 @@ fn variable(text: &str) -> Option<(&str, String, &str)> {
         return None;
     }
     let value = rest.trim_start_matches([' ', '\t']);
+    if value.len() < rest.len() && value.starts_with('#') {
+        return Some((name, String::new(), after_line(value)));
+    }
     if let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'')) {
         let (value, after) = quoted(&value[1..], quote)?;
         let line = after.lines().next().unwrap_or_default().trim_start();
@@ -162,6 +180,10 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
                     ('n', '"') => value.push('\n'),
                     ('r', '"') => value.push('\r'),
                     ('t', '"') => value.push('\t'),
+                    ('a', '"') => value.push('\x07'),
+                    ('b', '"') => value.push('\x08'),
+                    ('f', '"') => value.push('\x0c'),
+                    ('v', '"') => value.push('\x0b'),
                     (other, _) => value.extend(['\\', other]),
                 }
             }
@@ -169,6 +191,37 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
         }
     }
     None
+}
+
+/// The size limit, in bytes, of all values of a file.
+const MAX_SIZE: usize = 1024 * 1024;
+
+/// Replaces `${NAME}` and `${NAME:-DEFAULT}`. Returns `None` if a variable is unknown and has no default.
+fn expand(value: &str, variables: &BTreeMap<String, Secret>) -> Option<String> {
+    let (mut text, mut rest) = (String::new(), value);
+    while let Some((before, after)) = rest.split_once("${") {
+        text.push_str(before);
+        let Some((reference, end)) = after.split_once('}') else {
+            text.push_str("${");
+            rest = after;
+            continue;
+        };
+        let (name, default) = match reference.split_once(':') {
+            None => (reference, None),
+            Some((name, default)) if default.starts_with('-') => (name, Some(&default[1..])),
+            // Python leaves other references as they are.
+            Some(_) => {
+                text.push_str("${");
+                rest = after;
+                continue;
+            }
+        };
+        text.push_str(variables.get(name).map(Secret::expose).or(default)?);
+        rest = end;
+        (text.len() <= MAX_SIZE).then_some(())?;
+    }
+    text.push_str(rest);
+    Some(text)
 }
 
 fn after_line(text: &str) -> &str {
@@ -182,20 +235,23 @@ mod tests {
     #[test]
     fn dotenv_file_is_parsed_as_by_python_dotenv() {
         let text = "\u{feff}# words\r\nA=b\r\nexport B = \"x # \\\"y\\\"\\n\" # comment\nC='it''s'\n";
-        assert_eq!(parse(text).err(), Some(4), "text after a quote");
-        let text =
-            "A=b # c\nB=b#c\n\n  C='\\'x\\n'\nD=\nE=\"two\nlines\"\nF=$A ${B} `id`\nA=again\nG=#\nexport=x\n";
+        assert_eq!(parse(text).err().map(|error| error.0), Some(4), "text after a quote");
+        let text = "A=b # c\nB=b#c\n\n  C='\\'x\\n'\nD=\nE=\"two\nlines\"\nF=$A '${B}' ${X:-y}\nA=again\nG=#\nexport=x\n\
+             H= # c\nI='${A}/${B}'\nJ=${X}\n";
         let expected = [
             ("A", "again"),
             ("B", "b#c"),
             ("C", "'x\\n"),
             ("D", ""),
             ("E", "two\nlines"),
-            ("F", "$A ${B} `id`"),
+            ("F", "$A 'b#c' y"),
             ("G", "#"),
+            ("H", ""),
+            ("I", "again/b#c"),
+            ("J", "${X}"),
             ("export", "x"),
         ];
-        let read = parse(text).unwrap_or_else(|line| panic!("line {line}"));
+        let read = parse(text).unwrap_or_else(|(line, why)| panic!("line {line}: {why}"));
         let read: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
         assert_eq!(read, expected);
     }
@@ -210,8 +266,9 @@ mod tests {
             ("[section]\nA=b", 1),
             ("{\"A\": 1}", 1),
             ("\0\0", 1),
+            ("A=b\nEDS_AUTH_URL=${B}/t", 2),
         ] {
-            assert_eq!(parse(text).err(), Some(line), "{text}");
+            assert_eq!(parse(text).err().map(|error| error.0), Some(line), "{text}");
         }
     }
 }

@@ -42,14 +42,14 @@ mod suggestion;
 mod withheld;
 
 pub use broker_core::{
-    Broker, Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, Error, ErrorCode, ErrorKind,
-    FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind,
-    Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method, NonInteractive,
-    Problem, Prompt, Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart,
-    RequestSent, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError,
-    SettingsProblem, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest,
-    TokenStatus, is_provider_name, platform, read_object, redact, refuse_derived, refuse_lifetime,
-    refuse_scopes, repeats_secret, salvage, sanitize, seconds,
+    Broker, Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
+    ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
+    Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method,
+    NonInteractive, Problem, Prompt, Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat,
+    RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, SettingsProblem, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token,
+    TokenRequest, TokenStatus, is_provider_name, platform, read_object, redact, refuse_derived,
+    refuse_lifetime, refuse_scopes, repeats_secret, salvage, sanitize, seconds, utf8,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};

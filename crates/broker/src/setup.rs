@@ -132,6 +132,14 @@ impl Setup {
 
     /// Loads the configuration from this setup's files and environment variables.
     pub fn config(&self) -> Result<Config> {
+        let not_utf8 = self.env.not_utf8("BROKER_");
+        if let Some(name) = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"]
+            .iter()
+            .find(|name| not_utf8.iter().any(|it| it == *name))
+        {
+            let why = format!("environment variable {name} is not UTF-8 text");
+            return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
+        }
         let env: Arc<dyn Env> = match &self.env_file {
             Some(path) => Arc::new(EnvFile::read(path, self.env.clone())?),
             None => self.env.clone(),

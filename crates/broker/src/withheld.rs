@@ -22,6 +22,10 @@ impl Env for Withholding {
         self.inner.vars(prefix)
     }
 
+    fn not_utf8(&self, prefix: &str) -> Vec<String> {
+        self.inner.not_utf8(prefix)
+    }
+
     fn withheld(&self) -> Vec<String> {
         self.names.clone()
     }

@@ -8,9 +8,9 @@ use crate::run::run as run_async;
 pub(super) fn run(context: &CommandContext<'_>, args: &Login) -> CommandResult {
     let broker = context.broker(&args.provider)?;
     let method = if args.refresh_token_stdin {
-        broker::Login::RefreshToken(secret_from_stdin("--refresh-token-stdin")?)
+        broker::Login::RefreshToken(secret_from_stdin("--refresh-token-stdin", true)?)
     } else if args.password_stdin {
-        broker::Login::Password(secret_from_stdin("--password-stdin")?)
+        broker::Login::Password(secret_from_stdin("--password-stdin", false)?)
     } else {
         broker::Login::Usual
     };

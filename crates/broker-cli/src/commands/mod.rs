@@ -113,23 +113,22 @@ impl CommandContext<'_> {
     }
 }
 
-/// Reads a secret from standard input, which must contain a single line.
-fn secret_from_stdin(flag: &str) -> CommandResult<Secret> {
-    let invalid = |why: &str| Err(Error::usage(format!("{flag}: {why}")).into());
-    let mut text = Zeroizing::new(String::new());
-    let read = std::io::stdin().lock().take(MAX_SECRET + 1).read_to_string(&mut text);
+/// Reads a secret from standard input, which must contain a single line. A token also loses blanks around it.
+fn secret_from_stdin(flag: &str, is_token: bool) -> CommandResult<Secret> {
+    let invalid = |why: &str| Error::usage(format!("{flag}: {why}"));
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::io::stdin().lock().take(MAX_SECRET + 1).read_to_end(&mut bytes);
     read.map_err(|error| {
         Error::new(ErrorCode::ReadFailed, format!("{flag}: cannot read standard input: {error}"))
             .with_source(error)
     })?;
-    if text.len() as u64 > MAX_SECRET {
-        return invalid("standard input is too long for a secret");
+    if bytes.len() as u64 > MAX_SECRET {
+        return Err(invalid("standard input is too long for a secret").into());
     }
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => invalid("standard input is empty"),
-        text if text.contains(char::is_control) => invalid("the secret has a newline or control character"),
-        secret => Ok(Secret::new(secret)),
-    }
+    let text = broker::utf8(&bytes).map_err(|error| invalid(&format!("standard input: {error}")))?;
+    let secret = if is_token { Secret::cleaned_token(text) } else { Secret::cleaned(text) };
+    secret.check_line().map_err(|why| invalid(&format!("standard input: {why}")))?;
+    Ok(secret)
 }
 
 /// Separates values from errors. An error of one provider must not hide the other providers.

@@ -85,7 +85,7 @@ fn get(
 ) -> CommandResult<broker::Token> {
     let rejected = args.rejected || args.rejected_stdin;
     let result = if rejected {
-        let secret = args.rejected_stdin.then(|| secret_from_stdin("--rejected-stdin")).transpose()?;
+        let secret = args.rejected_stdin.then(|| secret_from_stdin("--rejected-stdin", true)).transpose()?;
         run_async(broker, broker.replace_rejected(&args.provider, request, secret))
     } else {
         stored_or_new(broker, &args.provider, request)

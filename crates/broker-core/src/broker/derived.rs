@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Inner, Slot};
-use crate::{Loaded, Record, RecordUpdate, Secret, fingerprint};
+use crate::{Issuer, Loaded, Record, RecordUpdate, Secret, fingerprint};
 
 /// The metadata key for a fingerprint of the login whose token was exchanged for the stored tokens.
 const OWNER: &str = "derived_from";
@@ -53,7 +53,8 @@ impl Inner {
         let (record, _) = slot.read(slot.store.peek(provider).ok()?, self.context.now());
         // Until a token is issued, the record has no account name, but the configuration may have one.
         let account = record.account().or_else(|| slot.entry.provider.account());
-        let owner = json!([record.issuer(), account, record.metadata(LOGIN)]);
+        let issuer = Issuer { environment: None, ..record.issuer().clone() };
+        let owner = json!([issuer, account, record.metadata(LOGIN)]);
         Some(Value::from(fingerprint(OWNER, &Secret::new(owner.to_string()), 64)))
     }
 }

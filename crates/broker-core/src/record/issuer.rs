@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// The issuer of grants and tokens. A grant is sent only to the issuer that issued it (RFC 9700 section 4.4).
@@ -18,6 +20,10 @@ pub struct Issuer {
     /// A [`crate::fingerprint`] of the client secret: another client secret means another account.
     #[serde(rename = "secret_mark", default, skip_serializing_if = "Option::is_none")]
     pub secret_fingerprint: Option<String>,
+    /// Fingerprints of the URLs, hosts and programs that environment variables set ([`crate::Settings::bound`]). `None`
+    /// in records of older versions.
+    #[serde(rename = "from_environment", default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<BTreeSet<String>>,
 }
 
 impl Issuer {
@@ -36,10 +42,20 @@ impl Issuer {
         format!("{} ({}{client}{audience})", self.endpoint, self.flow)
     }
 
-    /// Whether grants of `other` may be sent to this issuer. A missing fingerprint matches every client secret.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
-        let (ours, theirs) = (&self.secret_fingerprint, &other.secret_fingerprint);
-        (ours == theirs || ours.is_none() || theirs.is_none())
-            && *self == Self { secret_fingerprint: ours.clone(), ..other.clone() }
+    /// Whether grants of this stored issuer may be sent to `configured`. A missing fingerprint matches every client
+    /// secret, and a missing `environment` every URL.
+    pub(super) fn same_as(&self, configured: &Self) -> bool {
+        let (ours, theirs) = (&self.secret_fingerprint, &configured.secret_fingerprint);
+        let same_secret = ours == theirs || ours.is_none() || theirs.is_none();
+        let (secret_fingerprint, environment) = (ours.clone(), self.environment.clone());
+        same_secret
+            && self.knows_environment(configured)
+            && *self == Self { secret_fingerprint, environment, ..configured.clone() }
+    }
+
+    /// Whether this stored issuer was used with all URLs, hosts and programs that the environment sets now.
+    pub(super) fn knows_environment(&self, configured: &Self) -> bool {
+        let both = self.environment.as_ref().zip(configured.environment.as_ref());
+        both.is_none_or(|(known, set)| set.is_subset(known))
     }
 }

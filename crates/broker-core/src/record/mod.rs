@@ -199,7 +199,10 @@ impl Record {
         }
         let other = self.other_issuers.last().filter(|_| self.is_empty())?;
         let (theirs, ours) = (other.issuer.issuer.describe(), self.issuer().describe());
-        Some(if theirs == ours && !other.issuer.issuer.same_as(self.issuer()) {
+        Some(if theirs == ours && !other.issuer.issuer.knows_environment(self.issuer()) {
+            "the stored login was made without the URL, hosts or program that environment variables set now"
+                .to_owned()
+        } else if theirs == ours && !other.issuer.issuer.same_as(self.issuer()) {
             "the stored login belongs to an older client secret".to_owned()
         } else if theirs == ours {
             let account = other.account.as_deref()?;
@@ -296,10 +299,12 @@ impl Record {
     /// Makes the login of this issuer and account the current login. The previous login stays in the record.
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
         if self.current.belongs_to(issuer, account) {
-            // A record of an older broker version may contain no fingerprint of the client secret.
+            // A record of an older broker version may lack the fingerprints of the client secret and the environment.
             if issuer.secret_fingerprint.is_some() {
                 self.current.issuer.issuer.secret_fingerprint.clone_from(&issuer.secret_fingerprint);
             }
+            let bound = &mut self.current.issuer.issuer.environment;
+            *bound = bound.take().or_else(|| issuer.environment.clone());
             return self;
         }
         let found = self.other_issuers.extract_if(.., |state| state.belongs_to(issuer, account)).next();

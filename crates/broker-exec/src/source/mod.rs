@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker_core::{
     Context, Derived, Error, ErrorCode, Expiry, Hint, Issuer, Provider, Record, RecordUpdate, RequestPart,
-    Result, Secret, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime, refuse_scopes,
+    Result, Secret, Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime,
+    refuse_scopes,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,24 +51,25 @@ async fn read_output(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::
 }
 
 impl Source {
-    pub(crate) fn new(mut config: Config) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: &Settings<'_>, mut config: Config) -> Result<Self, SettingsError> {
         let mut words = std::mem::take(&mut config.command.0);
         if config.protocol == Protocol::Cargo {
             words.push("--cargo-plugin".to_owned());
         }
         let program = Program::new(words, Vec::new())?;
         // The settings that select the token in the program's output. After a change, stored tokens are not used.
-        let mut settings = vec![config.protocol.name().to_owned()];
+        let mut selection = vec![config.protocol.name().to_owned()];
         let expires_as = config.expires_as.as_ref().map(|format| format!("{format:?}"));
         let optional = [config.token.clone(), config.expires.clone(), expires_as, config.registry.clone()];
-        settings.extend(optional.into_iter().flatten());
+        selection.extend(optional.into_iter().flatten());
         let issuer = Issuer {
             kind: "exec".to_owned(),
             flow: "program".to_owned(),
             endpoint: program.endpoint(),
             client_id: None,
-            audience: Some(settings.join(" ")),
+            audience: Some(selection.join(" ")),
             secret_fingerprint: None,
+            environment: settings.bound(),
         };
         Ok(Self { program, config, issuer })
     }

@@ -88,6 +88,7 @@ fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
         secret_fingerprint: secret.and_then(|secret| secret.fingerprint(&endpoint, settings.env())),
         endpoint,
         client_id: config.client_id.clone(),
+        environment: settings.bound(),
         audience: (!audience.is_empty()).then(|| audience.join(" ")),
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
             Auth::Body => Credential::Body(secret().await?),
             Auth::PrivateKeyJwt => {
                 let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
-                let pem = source.resolve(context, "private_key").await?;
+                let pem = source.resolve_lines(context, "private_key").await?;
                 let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone())?;
                 let issuer = config.issuer.as_ref().map(|issuer| issuer.0.clone());
                 Credential::Key(Box::new(key.with_audience(config.assertion_audience.clone(), issuer)))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use broker_core::platform;
+use broker_core::{platform, utf8};
 
 /// The size limit of a configuration file in bytes.
 const MAX_SIZE: u64 = 16 * 1024 * 1024;
@@ -32,10 +32,10 @@ pub(super) fn read(path: &Path, is_named: bool) -> Result<String> {
 }
 
 fn text(file: File) -> Result<String> {
-    let mut text = String::new();
-    match file.take(MAX_SIZE + 1).read_to_string(&mut text)? as u64 {
+    let mut bytes = Vec::new();
+    match file.take(MAX_SIZE + 1).read_to_end(&mut bytes)? as u64 {
         size if size > MAX_SIZE => Err(Error::new(ErrorKind::InvalidData, "the file is longer than 16 MiB")),
-        _ => Ok(text),
+        _ => Ok(utf8(&bytes)?.trim_start_matches('\u{feff}').to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Merges the layers of the configuration: built-in providers, the system's file, the user's file, environment
 //! variables. A later layer wins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use broker_core::{Env, Error, ErrorCode, Hint, Kind, Result};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
+use super::environment::EnvKey;
 use super::parts::Parts;
 use super::source_span::{Mark, SourceSpan};
 use super::{ConfigWarning, file};
@@ -17,7 +18,7 @@ use super::{ConfigWarning, file};
 pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 
 /// Environment variables with this prefix set keys of providers: `BROKER_PROVIDERS__NAME__KEY`.
-const PREFIX: &str = "BROKER_PROVIDERS__";
+pub(super) const PREFIX: &str = "BROKER_PROVIDERS__";
 
 /// Files of up to this many bytes are parsed whole, so that errors in all tables are reported.
 const SHORT: usize = 8 * 1024;
@@ -44,8 +45,10 @@ pub(super) struct Merged {
     pub(super) figment: Figment,
     /// The environment variables that set keys of providers.
     pub(super) variables: Vec<(String, String)>,
-    /// The providers that environment variables configure.
-    pub(super) in_env: BTreeSet<String>,
+    /// The keys that environment variables set, by provider.
+    pub(super) in_env: BTreeMap<String, Vec<EnvKey>>,
+    /// The environment variables of each provider that are not UTF-8.
+    pub(super) not_utf8: BTreeMap<String, String>,
     /// A warning for each key that is set under an old name.
     pub(super) renamed: Vec<ConfigWarning>,
 }
@@ -95,19 +98,27 @@ pub(super) fn merge(
         })?;
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
-    let (variables, mut in_env) = (env.vars(PREFIX), BTreeSet::new());
-    let names = if variables.is_empty() { BTreeSet::new() } else { names(texts) };
+    let (variables, mut in_env) = (env.vars(PREFIX), BTreeMap::<_, Vec<_>>::new());
+    let names =
+        if variables.is_empty() && env.not_utf8(PREFIX).is_empty() { BTreeSet::new() } else { names(texts) };
     for (variable, value) in &variables {
         if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
-            in_env.extend(tables(&values).map(str::to_owned));
+            if let Some((name, key)) = EnvKey::read(variable, value, &values) {
+                in_env.entry(name).or_default().push(key);
+            }
             layers.push(Layer { metadata, values });
         }
+    }
+    let mut not_utf8 = BTreeMap::new();
+    for variable in env.not_utf8(PREFIX) {
+        let values = of_variable(&variable, String::new(), &names).unwrap_or_default();
+        not_utf8.extend(tables(&values).map(|name| (name.to_owned(), variable.clone())));
     }
     let renamed = rename_keys(&mut layers, kinds);
     replace_secrets_whole(&mut layers);
     let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
-    Ok(Merged { figment, variables, in_env, renamed })
+    Ok(Merged { figment, variables, in_env, not_utf8, renamed })
 }
 
 /// Replaces old key names with the new ones. If one layer has both names, the value of the new name wins.

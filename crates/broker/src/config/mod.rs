@@ -1,6 +1,7 @@
 //! The configuration: its layers, the origin of each value, and errors with file, line and column.
 
 mod common_keys;
+mod environment;
 mod file;
 mod from;
 mod layers;
@@ -67,7 +68,7 @@ impl Config {
             let before = only.len();
             only.extend(config.sources());
             // Providers that environment variables configure are parsed too: `kind` tells which variables are secrets.
-            only.extend(config.merged.in_env.iter().cloned());
+            only.extend(config.merged.in_env.keys().cloned());
             if only.len() == before {
                 break;
             }
@@ -84,7 +85,7 @@ impl Config {
     /// Returns the names of all configured providers, including those whose tables were not read.
     fn all_names(&self) -> BTreeSet<String> {
         let mut names = layers::names(&self.texts);
-        names.extend(self.merged.in_env.iter().cloned());
+        names.extend(self.merged.in_env.keys().cloned());
         names
     }
 
@@ -169,14 +170,21 @@ impl Config {
     }
 
     fn build(&self, name: &str, kind: &Kind) -> Result<Entry> {
+        if let Some(variable) = self.merged.not_utf8.get(name) {
+            let why = format!("environment variable {variable} is not UTF-8 text");
+            return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
+        }
         self.check_keys(name, kind)?;
         self.check_secrets(name, kind)?;
         let (timeout, variable, hosts) = (self.timeout(name)?, self.variable(name)?, self.hosts(name)?);
         let mut own = self.table(name)?.clone();
         own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
         let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
-        let settings = Settings::new(name, json, self.env.as_ref());
-        let provider = (kind.build)(&settings).map_err(|error| self.settings_error(name, kind, &error))?;
+        let settings = Settings::new(name, json, self.env.as_ref()).with_targets(self.env_targets(name));
+        let failed = |error| self.settings_error(name, kind, &error);
+        self.check_secret_origins(name, kind).map_err(failed)?;
+        let provider = (kind.build)(&settings).map_err(failed)?;
+        self.check_login_file(name, provider.as_ref()).map_err(failed)?;
         if let Some(from) = provider.derives_from() {
             self.check_from(name, from)?;
         }

@@ -42,6 +42,10 @@ impl Config {
 
     /// Adds the position in the file to an error from a provider kind.
     pub(super) fn settings_error(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
+        if let SettingsProblem::MixedSources(hint) = &error.problem {
+            let code = ErrorCode::ConfigMixedSources;
+            return Error::new(code, error.message.clone()).with_hint(hint.as_str());
+        }
         // An error that names no configuration key has its cause outside the configuration.
         if error.key.is_empty() {
             return Error::configuration(error.message.clone());

@@ -113,7 +113,7 @@ impl Config {
     /// Whether no file and no environment variable configures a provider.
     #[must_use]
     pub fn is_built_in(&self, name: &str) -> bool {
-        !self.merged.in_env.contains(name) && self.text_with(name).is_none()
+        !self.merged.in_env.contains_key(name) && self.text_with(name).is_none()
     }
 
     /// Returns the last file that configures the provider, or else another origin such as `built in`.

@@ -158,7 +158,7 @@ fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> Found {
     let has = ["access_token", "refresh_token"].into_iter().filter(|name| token(object, name).is_some());
     let what = match (profile_of(env, path), token(object, "refresh_token")) {
         (Some(profile), _) => What::Profile(profile),
-        (None, Some(refresh)) => What::RefreshToken(Secret::new(refresh)),
+        (None, Some(refresh)) => What::RefreshToken(Secret::cleaned_token(refresh)),
         (None, None) => What::Nothing(
             "the file has no refresh token, and its access token expires soon: run: broker login earthscope"
                 .to_owned(),
@@ -183,13 +183,13 @@ fn of_variables(env: &dyn Env) -> Vec<Found> {
         let place = format!("{name} ({})", file.as_deref().unwrap_or("environment"));
         Found { kind, place, in_env: file.is_none(), has, what }
     };
-    let refresh = env
-        .var(REFRESH_TOKEN)
-        .map(|token| found("earthscope", vec![REFRESH_TOKEN], What::RefreshToken(Secret::new(token.trim()))));
+    let refresh = env.var(REFRESH_TOKEN).map(|token| {
+        found("earthscope", vec![REFRESH_TOKEN], What::RefreshToken(Secret::cleaned_token(&token)))
+    });
     let password = env.var(PASSWORD).map(|password| {
         let email = env.var(EMAIL);
         let has = email.iter().map(|_| EMAIL).chain([PASSWORD]).collect();
-        let password = Secret::new(password.trim_end_matches(['\r', '\n']));
+        let password = Secret::cleaned(&password);
         found("carbonmapper", has, What::CarbonMapper { email, password })
     });
     let token = env.var(TOKEN).map(|_| {
