@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::{ErrorCode, Secret, bounds, zeroizing};
 
 /// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
-/// and must return within `timeout`.
+/// must return within `timeout`, and should check [`HttpRequest::may_send`] after they have connected.
 #[async_trait]
 pub trait Http: Send + Sync {
     /// Sends a request once, without retries.
@@ -69,6 +70,9 @@ pub enum Method {
     Delete,
 }
 
+/// Tells whether a refresh token is still the newest, right before it is sent.
+pub type LoginCheck = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// An HTTP request. `Debug` shows only the method and URL, because the request contains secrets.
 #[derive(Clone)]
 pub struct HttpRequest {
@@ -84,6 +88,7 @@ pub struct HttpRequest {
     pub repeat: Repeat,
     authorization: Option<Zeroizing<String>>,
     headers: Vec<(String, Zeroizing<String>)>,
+    check: Option<LoginCheck>,
 }
 
 impl HttpRequest {
@@ -91,7 +96,8 @@ impl HttpRequest {
     #[must_use]
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
         let body = Zeroizing::new(Vec::new());
-        Self { method, url, authorization: None, headers: Vec::new(), content_type: None, body, repeat }
+        let (authorization, headers, content_type, check) = (None, Vec::new(), None, None);
+        Self { method, url, authorization, headers, content_type, body, repeat, check }
     }
 
     /// Creates a POST request with form fields.
@@ -122,6 +128,24 @@ impl HttpRequest {
         let body = zeroizing::json(fields, false).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
+    }
+
+    pub(crate) fn with_check(mut self, check: LoginCheck) -> Self {
+        self.check = Some(check);
+        self
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn check(&self) -> Option<LoginCheck> {
+        self.check.clone()
+    }
+
+    /// Whether the request's refresh token is still the newest. HTTP clients call this method after they have
+    /// connected, right before the first byte. If it returns false, they send nothing and return a fault with
+    /// [`RequestSent::No`].
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        self.check.as_ref().is_none_or(|check| check())
     }
 
     /// Adds a bearer token to the request (RFC 6750 section 2.1).

@@ -11,6 +11,7 @@ use reqwest::Client;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::last_check::{checked_body, is_superseded};
 use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent};
 
 /// The time limit for connecting. A shorter limit than a request's timeout reports an unreachable host
@@ -51,7 +52,7 @@ impl ReqwestHttp {
             Method::Post => reqwest::Method::POST,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = client.request(method, request.url.as_str()).body(request.body.to_vec());
+        let mut builder = client.request(method, request.url.as_str()).body(checked_body(request));
         if !request.headers().any(|(name, _)| name == "accept") {
             builder = builder.header("accept", "application/json");
         }
@@ -144,7 +145,7 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
 
 /// Describes the innermost error, because reqwest's own message does not contain the cause.
 fn fault(error: &reqwest::Error) -> HttpFault {
-    let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
+    let sent = if error.is_connect() || is_superseded(error) { RequestSent::No } else { RequestSent::Maybe };
     let (code, what) = if error.is_timeout() {
         (ErrorCode::Timeout, "could not connect before the timeout".to_owned())
     } else {

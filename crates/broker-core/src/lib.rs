@@ -27,6 +27,8 @@ mod http_reqwest;
 mod in_flight;
 mod jwt;
 mod kind;
+#[cfg(feature = "reqwest")]
+mod last_check;
 mod login_file;
 pub mod platform;
 mod prompt;
@@ -58,7 +60,9 @@ pub use expiry::{ExpiresAs, Pattern, value_at};
 pub use fingerprint::fingerprint;
 pub use header::Header;
 pub use hint::{Hint, RequestPart};
-pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, RequestSent, ServiceUrl};
+pub use http::{
+    Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Method, Repeat, RequestSent, ServiceUrl,
+};
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::ReqwestHttp;
 pub use jwt::Claims;

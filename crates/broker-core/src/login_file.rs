@@ -17,8 +17,9 @@ pub struct FileLogin {
     pub id_token: Option<Secret>,
     /// The name of the account, if a token contains the name.
     pub account: Option<String>,
-    /// Why the issuer of the login is unknown; `None` if the login file shows the issuer. The broker uses a login of
-    /// unknown issuer only if the record already contains the same login.
+    /// Why the issuer of the login is unknown, or seems to be another one; `None` if the login file shows the configured
+    /// issuer. The broker uses an unproven login only if the record contains the same login, or a token of the same
+    /// issuer, client and audience.
     pub unproven: Option<String>,
     /// Whether the login is from another issuer than the configured one. A new login then renames the login file
     /// instead of overwriting it.
