@@ -105,7 +105,10 @@ fn refusal_after_a_later_renewal_names_the_killed_one() {
     let _ = sandbox.broker(&TOKEN).token();
     service.revoke_everything();
     let refused = sandbox.broker(&["token", "earthscope", "--force"]).ends(3);
-    assert!(refused.err.contains(&interrupted) && refused.err.contains("broker login earthscope"), "{refused:?}");
+    assert!(
+        refused.err.contains(&interrupted) && refused.err.contains("broker login earthscope"),
+        "{refused:?}"
+    );
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
     let note = status["providers"][0]["note"].as_str().expect("a note").to_owned();
     assert!(note.contains(&interrupted), "{note}");
