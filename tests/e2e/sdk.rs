@@ -1,6 +1,7 @@
 //! Tests that the broker and EarthScope's own tools share one login file. `tests/consumers` runs the tools themselves.
 
 mod concurrent;
+mod last_read;
 mod race;
 mod sources;
 
