@@ -97,7 +97,7 @@ impl HttpRequest {
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
         let body = Zeroizing::new(Vec::new());
         let (authorization, headers, content_type, check) = (None, Vec::new(), None, None);
-        Self { method, url, authorization, headers, content_type, body, repeat, check }
+        Self { method, url, content_type, body, repeat, authorization, headers, check }
     }
 
     /// Creates a POST request with form fields.

@@ -30,6 +30,18 @@ impl FileLogin {
     pub(crate) fn is_empty(&self) -> bool {
         self.refresh_token.is_none() && self.access_token.is_none()
     }
+
+    /// Whether both logins have the same tokens.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let tokens = |login: &Self| {
+            let access = login.access_token.as_ref().map(|token| token.secret().clone());
+            [login.refresh_token.clone(), access, login.id_token.clone()]
+        };
+        tokens(self).iter().zip(&tokens(other)).all(|pair| match pair {
+            (Some(ours), Some(theirs)) => ours.same_as(theirs),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        })
+    }
 }
 
 /// Why the broker cannot use a login file.

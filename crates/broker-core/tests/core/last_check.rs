@@ -158,6 +158,7 @@ impl Provider for Shared {
     }
 }
 
+type Change = fn(&JsonFile);
 type Meddle = Box<dyn Fn(usize) + Send + Sync>;
 
 /// An HTTP client that runs a closure before each request, with the number of the request.
@@ -277,7 +278,7 @@ async fn token_that_another_program_got_meanwhile_is_used() {
 
 #[tokio::test]
 async fn logout_or_half_written_login_file_stops_the_request() {
-    let changes: [(&str, fn(&JsonFile)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("removed", |file| std::fs::remove_file(&file.path).expect("removed")),
         ("empty", |file| std::fs::write(&file.path, "").expect("emptied")),
         ("half", |file| std::fs::write(&file.path, "{\"refresh_to").expect("cut")),

@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 use crate::broker::{Scripted, get, issue};
 use crate::{builder, files};
 
+/// Creates fields of the grant from the time of the last request, and an old time.
+type Fields = fn(Value, Value) -> Value;
+
 const HOUR: TimeDelta = TimeDelta::hours(1);
 
 /// Creates a provider whose first exchange returns a login and the token `0`. Later exchanges return a token and a new
@@ -41,13 +44,13 @@ async fn logged_in(provider: &Arc<Scripted>, age: TimeDelta) -> World {
 }
 
 fn seconds(durations: &[Duration]) -> u64 {
-    durations.iter().sum::<Duration>().as_secs_f64().round() as u64
+    durations.iter().sum::<Duration>().as_secs()
 }
 
 #[tokio::test]
 async fn unanswered_refresh_token_rests_up_to_10_seconds() {
     let at = |world: &World, ago: i64| json!(world.clock.now() - TimeDelta::seconds(ago));
-    let cases: [(&str, u64, fn(Value, Value) -> Value, i64, u64); 9] = [
+    let cases: [(&str, u64, Fields, i64, u64); 9] = [
         ("just sent", 20, |at, _| json!({ "sent_at": at }), 0, 10),
         ("sent 3 s ago", 20, |at, _| json!({ "sent_at": at }), 3, 7),
         ("a timeout of 4 s", 4, |at, _| json!({ "sent_at": at }), 1, 3),
@@ -139,7 +142,7 @@ impl Clock for Stopped {
 
     async fn sleep(&self, _duration: Duration) {
         self.asleep.notify_one();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -110,10 +110,13 @@ struct LockedExternalLogin {
     content: FileContent,
     /// The refresh token that the login file contained when this process last read or wrote the file.
     known: Option<Secret>,
-    /// The content of the login file (if it exists) to which the loaded or saved record belongs. `None` if the content
-    /// was unusable.
-    loaded: Option<Option<Zeroizing<Vec<u8>>>>,
+    /// The content of the login file that belongs to the loaded or saved record; `None` if the content was unusable.
+    loaded: Option<UsedContent>,
 }
+
+/// The content of a login file; `None` if the file did not exist.
+#[derive(Clone, PartialEq)]
+struct UsedContent(Option<Zeroizing<Vec<u8>>>);
 
 struct FileContent {
     found: Found,
@@ -133,7 +136,7 @@ impl Locked for LockedExternalLogin {
             self.content = self.join.read_file();
         }
         let is_usable = !matches!(self.content.found, Found::Other { .. });
-        self.loaded = is_usable.then(|| self.content.bytes.clone());
+        self.loaded = is_usable.then(|| UsedContent(self.content.bytes.clone()));
         let loaded = self.join.join(&self.provider, self.records.load().await?, &self.content.found);
         let is_foreign = match &loaded {
             Loaded::Record(record) | Loaded::FromFallback(record) => {
@@ -158,7 +161,7 @@ impl Locked for LockedExternalLogin {
     fn login_check(&self) -> Option<LoginCheck> {
         let (file, loaded) = (self.join.file.clone(), self.loaded.clone()?);
         // Compares the content, because size and times can be equal after a change.
-        Some(Arc::new(move || read_bytes(file.path()).is_ok_and(|bytes| bytes == loaded)))
+        Some(Arc::new(move || read_bytes(file.path()).is_ok_and(|bytes| UsedContent(bytes) == loaded)))
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
@@ -240,6 +243,11 @@ impl LockedExternalLogin {
             } else {
                 !record.is_external() && grant(found).is_some()
             };
+        // A refresh intent does not change the login. Writing the file anyway could undo a change of another program.
+        if !displaces && !record.new_login && matches!(found, Found::Login(stored) if stored.same_as(&login))
+        {
+            return self.save_record(record).await;
+        }
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
             // The login file's format cannot store this login. A new login still removes the old login from the file.
@@ -254,7 +262,7 @@ impl LockedExternalLogin {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
             self.login_file.replace(&bytes).map_err(hinted)?;
             self.known.clone_from(&login.refresh_token);
-            self.loaded = Some(Some(bytes.clone()));
+            self.loaded = Some(UsedContent(Some(bytes.clone())));
             // Stores no file version, so that the next save reads the login file again.
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
