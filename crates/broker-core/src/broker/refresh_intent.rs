@@ -9,7 +9,7 @@ use super::decide::Decision;
 use super::operation::{LockedRecord, Operation};
 use crate::backoff::TELL_AFTER;
 use crate::record::Intent;
-use crate::{ErrorKind, Loaded, Record, RecordUpdate, Result, Token, TokenRequest};
+use crate::{Error, ErrorCode, ErrorKind, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest};
 
 /// A request without a response may be on its way for this long, or for the timeout of requests if that is shorter.
 /// Meanwhile, its refresh token is not sent again: a service that gets it twice may end the login.
@@ -56,14 +56,15 @@ impl Operation {
         if left.is_zero() {
             return Ok(None);
         }
+        let why = "an earlier renewal was interrupted, and the service may still be processing its request";
+        if left > self.inner.wait_limit {
+            return Err(Error::new(ErrorCode::LockTimeout, why).with_hint(Hint::RetryLater));
+        }
         self.context.pause(left.min(TELL_AFTER)).await?;
         let left = left.saturating_sub(TELL_AFTER);
         if !left.is_zero() {
-            self.context.prompt().notify(&format!(
-                "{}: waiting {} s: an earlier renewal was interrupted, and its request may still be on its way",
-                self.slot.name,
-                left.as_secs() + 1,
-            ));
+            let (name, seconds) = (&self.slot.name, left.as_secs().max(1));
+            self.context.prompt().notify(&format!("{name}: waiting {seconds} s more: {why}"));
             self.context.pause(left).await?;
         }
         self.reload_login(locked_record).await?;

@@ -200,7 +200,9 @@ impl Operation {
         request: &TokenRequest,
         error: &Error,
     ) {
-        let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused);
+        // Another caller may be willing to wait longer than this one.
+        let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused)
+            && error.code() != ErrorCode::LockTimeout;
         let is_noted =
             by_service || (error.kind() == ErrorKind::LoginRequired && !locked_record.record.is_empty());
         if locked_record.unreadable.is_some() || !(is_noted || locked_record.unsaved) {

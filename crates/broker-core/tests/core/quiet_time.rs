@@ -128,6 +128,21 @@ async fn login_and_logout_do_not_wait_for_a_resting_grant() {
     }
 }
 
+#[tokio::test]
+async fn call_with_a_short_wait_limit_fails_at_once() {
+    let provider = rotating();
+    let world = logged_in(&provider, HOUR).await;
+    edit_grant(&world, &json!({ "sent_at": world.clock.now() }));
+    let limited = builder([(World::NAME, provider.clone())], Arc::new(files(&world)), world.context());
+    let limited = limited.wait_limit(Duration::from_secs(1)).build();
+    let error = limited.token(World::NAME, &TokenRequest::new()).await.expect_err("too long");
+    assert_eq!((error.code(), error.is_transient()), (ErrorCode::LockTimeout, true));
+    assert_eq!((provider.exchanges(), world.clock.slept().len()), (1, 0));
+    let record = world.record().expect("a record");
+    assert_eq!(record["failures"], Value::Null, "the failure concerns no other caller: {record}");
+    assert_eq!(get(&world.broker(provider), &TokenRequest::new()).await, "1");
+}
+
 /// A clock whose sleeps do not end.
 struct Stopped {
     clock: TestClock,
