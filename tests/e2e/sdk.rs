@@ -2,6 +2,8 @@
 
 mod concurrent;
 mod disk_faults;
+mod last_read;
+mod race;
 mod sources;
 
 use base64::Engine;

@@ -9,7 +9,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The user sees a message after the call has waited this long for the lock.
-const TELL_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const TELL_AFTER: Duration = Duration::from_secs(2);
 
 pub(crate) struct Backoff {
     limit: Duration,

@@ -216,6 +216,7 @@ impl Context {
             Ok(response) if (300..400).contains(&response.status) => Err(redirected(request, &response)),
             Ok(response) | Err(AttemptFailure::Response(response)) => Ok(response),
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
+            Err(AttemptFailure::Superseded) => Err(superseded()),
             Err(AttemptFailure::Fault(fault)) => {
                 let message = format!("cannot reach {}: {fault}", request.url);
                 let hint = fault.hint.clone().map_or_else(|| network_hint(&fault), Hint::from);
@@ -231,12 +232,20 @@ impl Context {
         }
         let sent_at = self.now();
         tracing::debug!(?request, "sending");
+        let request = &self.delivery.checked(request);
+        // Not every HTTP client checks the request itself.
+        if !request.may_send() {
+            return Err(AttemptFailure::Superseded);
+        }
         let answered = self.http.send(request, self.timeout).await.and_then(|response| match &response.cut {
             Some(fault) if !has_salvage(request, &response) => Err(fault.clone()),
             _ => Ok(response),
         });
         let mut response = match answered {
             Ok(response) => response,
+            Err(fault) if fault.sent == RequestSent::No && self.delivery.was_superseded() => {
+                return Err(AttemptFailure::Superseded);
+            }
             Err(fault) => {
                 tracing::debug!(%fault, "no response");
                 if fault.sent == RequestSent::Maybe {
@@ -251,7 +260,7 @@ impl Context {
             200..300 => self.delivery.answer(),
             // With 503, the service refused to process the request. With another 5xx status, the service may have
             // processed the request before the error.
-            500.. if response.status != 503 => self.delivery.lose_response(),
+            500.. if response.status != 503 => self.delivery.fail(),
             _ => {}
         }
         if response.is_transient() { Err(AttemptFailure::Response(response)) } else { Ok(response) }
@@ -265,9 +274,10 @@ impl Context {
         let done = work.await;
         match &done {
             Ok(_) => self.delivery.answer(),
-            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Failed) => {
+            Err(error) if error.kind() == ErrorKind::Failed || error.code() == ErrorCode::Timeout => {
                 self.delivery.lose_response();
             }
+            Err(error) if error.kind() == ErrorKind::Unavailable => self.delivery.fail(),
             Err(_) => {}
         }
         done
@@ -316,6 +326,11 @@ fn cancelled() -> Error {
     Error::new(ErrorCode::Cancelled, "the call was cancelled: the caller stopped waiting")
 }
 
+fn superseded() -> Error {
+    let message = "another program replaced the refresh token before it was sent";
+    Error::new(ErrorCode::LockTimeout, message).with_hint(Hint::RetryLater)
+}
+
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
     // Shows only the origin of the redirect's target, because the path and query may contain secrets of the
     // request.
@@ -331,6 +346,8 @@ fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
 enum AttemptFailure {
     /// The caller stopped waiting, so the request was not sent.
     Cancelled,
+    /// Another program replaced the refresh token, so the request was not sent.
+    Superseded,
     Fault(HttpFault),
     /// A response with a transient HTTP status, such as 429 or 503.
     Response(HttpResponse),
@@ -340,7 +357,7 @@ impl AttemptFailure {
     /// Whether the request may be sent again. `cuts` counts the lost connections, including this attempt's.
     fn may_repeat(&self, repeat: Repeat, cuts: usize) -> bool {
         match (repeat, self) {
-            (Repeat::Never, _) | (_, Self::Cancelled) => false,
+            (Repeat::Never, _) | (_, Self::Cancelled | Self::Superseded) => false,
             (_, Self::Fault(fault)) if fault.is_permanent() => false,
             (_, Self::Fault(fault)) if fault.sent == RequestSent::No => fault.code != ErrorCode::Timeout,
             (_, Self::Response(response)) if response.status == 429 => true,
@@ -359,7 +376,7 @@ impl AttemptFailure {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Response(response) => response.retry_after(),
-            Self::Fault(_) | Self::Cancelled => None,
+            Self::Fault(_) | Self::Cancelled | Self::Superseded => None,
         }
     }
 }

@@ -1,23 +1,58 @@
 //! Whether an exchange's request was sent, and whether a response arrived. If a sent request gets no
 //! response, the service may or may not have replaced the refresh token.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-#[derive(Debug, Default)]
+use crate::http::LoginCheck;
+use crate::{HttpRequest, Repeat};
+
+#[derive(Default)]
 pub(crate) struct DeliveryStatus {
-    lost: AtomicBool,
+    unanswered: AtomicBool,
+    failed: AtomicBool,
     answered: AtomicBool,
+    superseded: Arc<AtomicBool>,
+    check: Mutex<Option<LoginCheck>>,
 }
 
 impl DeliveryStatus {
-    pub(crate) fn begin(&self) {
-        self.lost.store(false, Ordering::SeqCst);
-        self.answered.store(false, Ordering::SeqCst);
+    /// Begins an exchange. If `check` returns false, refresh tokens are not sent.
+    pub(crate) fn begin(&self, check: Option<LoginCheck>) {
+        for status in [&self.unanswered, &self.failed, &self.answered, &*self.superseded] {
+            status.store(false, Ordering::SeqCst);
+        }
+        *self.check.lock().unwrap_or_else(PoisonError::into_inner) = check;
     }
 
-    /// Records that the response is lost, although the service may have processed the request.
+    /// Adds the check of [`Self::begin`] to a request with a refresh token.
+    pub(crate) fn checked<'r>(&self, request: &'r HttpRequest) -> Cow<'r, HttpRequest> {
+        let check = self.check.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(check) = check.filter(|_| request.repeat == Repeat::SpendsGrant) else {
+            return Cow::Borrowed(request);
+        };
+        let superseded = self.superseded.clone();
+        Cow::Owned(request.clone().with_check(Arc::new(move || {
+            let is_current = check();
+            superseded.fetch_or(!is_current, Ordering::SeqCst);
+            is_current
+        })))
+    }
+
+    /// Whether a refresh token was not sent, because another program has replaced it.
+    pub(crate) fn was_superseded(&self) -> bool {
+        self.superseded.load(Ordering::SeqCst)
+    }
+
+    /// Records that a request got no response, although the service may have processed the request.
     pub(crate) fn lose_response(&self) {
-        self.lost.store(true, Ordering::SeqCst);
+        self.unanswered.store(true, Ordering::SeqCst);
+    }
+
+    /// Records an error response, although the service may have processed the request.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::SeqCst);
     }
 
     /// Records that a response with a success status arrived. The response may be malformed.
@@ -25,8 +60,14 @@ impl DeliveryStatus {
         self.answered.store(true, Ordering::SeqCst);
     }
 
+    /// Whether a sent request got no response: the service may still be processing it.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::SeqCst)
+    }
+
+    /// Whether a response with a new refresh token may be lost.
     pub(crate) fn lost_response(&self) -> bool {
-        self.lost.load(Ordering::SeqCst)
+        self.is_unanswered() || self.failed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn was_answered(&self) -> bool {

@@ -76,7 +76,7 @@ codes! {
     TokenExpired, "token_expired", Unavailable;
     /// The service rejected a token, and the broker got no better one: the new token is the same, or was rejected too.
     TokenRejected, "token_rejected", Unavailable;
-    /// Another process has locked the record for too long.
+    /// Another process has locked the record for too long, or was killed during a renewal.
     LockTimeout, "lock_timeout", Unavailable;
     /// A setting has an invalid value, or settings contradict each other.
     ConfigInvalid, "config_invalid", Configuration;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +18,8 @@ use crate::answer::decode;
 use crate::{ErrorCode, Secret, retry_after, zeroizing};
 
 /// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
-/// and must return within `timeout`. If a body ends early, they return what arrived, with [`HttpResponse::cut`].
+/// must return within `timeout`, and should check [`HttpRequest::may_send`] after they have connected. If a body ends
+/// early, they return what arrived, with [`HttpResponse::cut`].
 #[async_trait]
 pub trait Http: Send + Sync {
     /// Sends a request once, without retries.
@@ -91,6 +93,9 @@ pub enum Method {
     Delete,
 }
 
+/// Tells whether a refresh token is still the newest, right before it is sent.
+pub type LoginCheck = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// An HTTP request. `Debug` shows only the method and URL, because the request contains secrets.
 #[derive(Clone)]
 pub struct HttpRequest {
@@ -107,6 +112,7 @@ pub struct HttpRequest {
     authorization: Option<Zeroizing<String>>,
     headers: Vec<(String, Zeroizing<String>)>,
     salvage: Option<String>,
+    check: Option<LoginCheck>,
 }
 
 impl HttpRequest {
@@ -114,8 +120,8 @@ impl HttpRequest {
     #[must_use]
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
         let body = Zeroizing::new(Vec::new());
-        let (headers, authorization, content_type, salvage) = (Vec::new(), None, None, None);
-        Self { method, url, content_type, body, repeat, authorization, headers, salvage }
+        let (headers, authorization, content_type) = (Vec::new(), None, None);
+        Self { method, url, content_type, body, repeat, authorization, headers, salvage: None, check: None }
     }
 
     /// Creates a POST request with form fields.
@@ -146,6 +152,24 @@ impl HttpRequest {
         let body = zeroizing::json(fields, false).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
+    }
+
+    pub(crate) fn with_check(mut self, check: LoginCheck) -> Self {
+        self.check = Some(check);
+        self
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn check(&self) -> Option<LoginCheck> {
+        self.check.clone()
+    }
+
+    /// Whether the request's refresh token is still the newest. HTTP clients call this method after they have
+    /// connected, right before the first byte. If it returns false, they send nothing and return a fault with
+    /// [`RequestSent::No`].
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        self.check.as_ref().is_none_or(|check| check())
     }
 
     /// Adds a bearer token to the request (RFC 6750 section 2.1).

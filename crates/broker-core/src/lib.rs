@@ -68,7 +68,9 @@ pub use expiry::Expiry;
 pub use fingerprint::fingerprint;
 pub use header::Header;
 pub use hint::{Hint, RequestPart};
-pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, RequestSent, ServiceUrl};
+pub use http::{
+    Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Method, Repeat, RequestSent, ServiceUrl,
+};
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::{Proxy, ProxySettings, ReqwestHttp};
 pub use jwt::Claims;

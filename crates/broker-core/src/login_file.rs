@@ -17,8 +17,9 @@ pub struct FileLogin {
     pub id_token: Option<Secret>,
     /// The name of the account, if a token contains the name.
     pub account: Option<String>,
-    /// Why the issuer of the login is unknown; `None` if the login file shows the issuer. The broker uses a login of
-    /// unknown issuer only if the record already contains the same login.
+    /// Why the issuer of the login is unknown, or seems to be another one; `None` if the login file shows the configured
+    /// issuer. The broker uses an unproven login only if the record contains the same login, or a token of the same
+    /// issuer, client and audience.
     pub unproven: Option<String>,
     /// Whether the login is from another issuer than the configured one. A new login then renames the login file
     /// instead of overwriting it.
@@ -28,6 +29,18 @@ pub struct FileLogin {
 impl FileLogin {
     pub(crate) fn is_empty(&self) -> bool {
         self.refresh_token.is_none() && self.access_token.is_none()
+    }
+
+    /// Whether both logins have the same tokens.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let tokens = |login: &Self| {
+            let access = login.access_token.as_ref().map(|token| token.secret().clone());
+            [login.refresh_token.clone(), access, login.id_token.clone()]
+        };
+        tokens(self).iter().zip(&tokens(other)).all(|pair| match pair {
+            (Some(ours), Some(theirs)) => ours.same_as(theirs),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        })
     }
 }
 

@@ -60,7 +60,11 @@ impl LoginFile for TokensFile {
             return Ok(FileLogin::default());
         }
         let claims = access.as_ref().and_then(Claims::read);
-        let issuer = self.file_issuer(claims.as_ref()).map_err(InvalidLoginFile::Other)?;
+        // A server may name another issuer than its domain, so the broker's own login may look like another server's.
+        let (issuer, mismatch) = match self.file_issuer(claims.as_ref()) {
+            Ok(issuer) => (issuer, None),
+            Err(why) => (FileIssuer::Other, Some(why)),
+        };
         let account = access.as_ref().and_then(|access| account(access, id_token.as_ref()));
         let access_token = access.zip(claims).and_then(|(access, claims)| {
             // An access token without an expiry is ignored, because the token may have expired.
@@ -69,10 +73,14 @@ impl LoginFile for TokensFile {
             Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(TOOLS_RENEW_AT))
         });
         let of_another = issuer == FileIssuer::Other;
-        let unproven = (issuer == FileIssuer::Unknown && !self.domain_is_own).then(|| {
+        let unknown = || {
             let domain = self.domain.as_str();
-            format!("is a login file with a token without an issuer, and `domain` of this provider is not set in the configuration ({domain})")
-        });
+            format!(
+                "is a login file with a token without an issuer, and `domain` of this provider is not set in the configuration ({domain})"
+            )
+        };
+        let is_unknown = issuer == FileIssuer::Unknown && !self.domain_is_own;
+        let unproven = mismatch.or_else(|| is_unknown.then(unknown));
         Ok(FileLogin { refresh_token, access_token, id_token, account, unproven, of_another })
     }
 

@@ -5,7 +5,7 @@ use broker_testkit::{Fault, Rotation};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{CLIENT, Edit, TOKEN, jwt, read_login, seismic, write_login};
+use super::{CLIENT, Edit, TOKEN, jwt, read_login, seismic, state, write_login};
 
 #[test]
 fn login_renames_earthscope_login_file_of_another_issuer() {
@@ -30,6 +30,65 @@ fn login_renames_earthscope_login_file_of_another_issuer() {
         let quarantined: Value = serde_json::from_slice(&std::fs::read(path).expect("kept")).expect("JSON");
         assert_eq!(quarantined, before, "{what}");
         assert!(service.access_is_live(&sandbox.broker(&TOKEN).token()));
+    }
+}
+
+/// A server behind a custom domain may name its tenant as issuer, and its own client or audience.
+#[test]
+fn login_with_other_issuer_client_or_audience_is_renewable() {
+    let others: [(&str, Edit); 5] = [
+        ("a tenant", |claims| claims["iss"] = "https://lab.us.auth0.com/".into()),
+        ("another port", |claims| claims["iss"] = "http://127.0.0.1:1/".into()),
+        ("another client", |claims| claims["azp"] = "another".into()),
+        ("another audience", |claims| claims["aud"] = json!(["https://lab.us.auth0.com/userinfo"])),
+        ("no issuer", |claims| claims["iss"] = Value::Null),
+    ];
+    for (what, edit) in others {
+        let (service, sandbox) = seismic(Rotation::RotateDetectReuse);
+        let url = service.url().to_owned();
+        let theirs = move |life| jwt(&url, TimeDelta::seconds(life), edit);
+        let issue = theirs.clone();
+        let fault = Fault::edit(move |answer| {
+            if answer["access_token"].is_string() {
+                answer["access_token"] = issue(86_400 + fastrand::i64(1..99)).into();
+            }
+        });
+        service.fault_always("token", fault);
+        let log_in = || {
+            let login = ["login", "earthscope", "--refresh-token-stdin"];
+            sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0)
+        };
+        let _ = log_in();
+        let mut last = String::new();
+        for _ in 0..2 {
+            let token = sandbox.broker(&["token", "earthscope", "--force"]).token();
+            assert!(
+                token != last && service.is_live(read_login(&sandbox)["refresh_token"].as_str().expect(what))
+            );
+            assert_eq!(state(&sandbox), "valid", "{what}");
+            last = token;
+        }
+        if what != "no issuer" {
+            // EarthScope's tools renew the same login, which changes the refresh token.
+            let renewed =
+                json!({ "access_token": theirs(90_000), "refresh_token": service.issue_refresh_token() });
+            write_login(&sandbox, &renewed);
+            assert_eq!(sandbox.broker(&TOKEN).token(), renewed["access_token"], "{what}");
+            assert_ne!(sandbox.broker(&["token", "earthscope", "--force"]).token(), renewed["access_token"]);
+        }
+        // A login of a third server is still refused, and its file is not changed.
+        let strange = jwt("http://127.0.0.1:2", TimeDelta::days(1), |_| {});
+        let foreign = json!({ "access_token": strange, "refresh_token": "KANARIE-foreign" });
+        let ours = read_login(&sandbox);
+        write_login(&sandbox, &foreign);
+        service.forget_seen();
+        let _ = sandbox.broker(&["token", "earthscope", "--force"]).ends(3).says("127.0.0.1:2");
+        assert_eq!((read_login(&sandbox), service.count("token")), (foreign, 0), "{what}");
+        write_login(&sandbox, &ours);
+        let again = log_in();
+        assert!(!again.err.contains("aside"), "{what}: {}", again.err);
+        let _ = sandbox.broker(&["logout", "earthscope"]).ends(0);
+        assert_eq!((service.revoked().len(), sandbox.tokens_path().exists()), (1, false), "{what}");
     }
 }
 

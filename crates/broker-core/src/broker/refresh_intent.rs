@@ -1,18 +1,76 @@
 //! The refresh intent: the time at which a refresh token was sent, stored until the response is saved. After a
 //! crash, the intent shows that the service may have replaced the refresh token.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
+use super::decide::Decision;
 use super::operation::{LockedRecord, Operation};
-use crate::{ErrorKind, RecordUpdate, Result, TokenRequest};
+use crate::backoff::TELL_AFTER;
+use crate::record::Intent;
+use crate::{Error, ErrorCode, ErrorKind, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest};
+
+/// A request without a response may be on its way for this long, or for the timeout of requests if that is shorter.
+/// Meanwhile, its refresh token is not sent again: a service that gets it twice may end the login.
+const QUIET_TIME: Duration = Duration::from_secs(10);
 
 /// The note in the record that an exchange is sending the refresh token.
 pub(super) struct RefreshIntent {
-    /// The time at which an earlier exchange sent the same refresh token, without getting a response.
-    before: Option<DateTime<Utc>>,
+    /// The intent of an earlier exchange, which sent the same refresh token without getting a response.
+    before: Intent,
+    noted: Intent,
 }
 
 impl Operation {
+    /// Returns how long an earlier request with the refresh token may still be on its way.
+    fn quiet_time_left(&self, record: &Record, request: &TokenRequest) -> Duration {
+        let now = self.context.now();
+        let Some(sent_at) = record.intent().unanswered_at() else { return Duration::ZERO };
+        if !self.provider().spends_grant(record, request, now) {
+            return Duration::ZERO;
+        }
+        // If the clock was set back, the time of sending is in the future.
+        let passed = (now - sent_at).to_std().unwrap_or_default();
+        self.context.timeout().min(QUIET_TIME).saturating_sub(passed)
+    }
+
+    /// Returns the stored token, if it is valid and a renewal would first have to wait: see [`Self::wait_quiet_time`].
+    pub(super) fn token_for_quiet_time(&self, record: &Record, request: &TokenRequest) -> Option<Token> {
+        // A time far in the future would delay the renewal until the token expires.
+        let is_far =
+            |at: DateTime<Utc>| (at - self.context.now()).to_std().is_ok_and(|ahead| ahead > QUIET_TIME);
+        let waits = !self.quiet_time_left(record, request).is_zero()
+            && !record.intent().unanswered_at().is_some_and(is_far);
+        self.fitting_token(record, request).filter(|_| waits).cloned()
+    }
+
+    /// Waits while an earlier request with the refresh token may be on its way. Returns the token that another program
+    /// stored in this time, if that token satisfies the request.
+    pub(super) async fn wait_quiet_time(
+        &self,
+        locked_record: &mut LockedRecord,
+        request: &TokenRequest,
+    ) -> Result<Option<Token>> {
+        let left = self.quiet_time_left(&locked_record.record, request);
+        if left.is_zero() {
+            return Ok(None);
+        }
+        let why = "an earlier renewal was interrupted, and the service may still be processing its request";
+        if left > self.inner.wait_limit {
+            return Err(Error::new(ErrorCode::LockTimeout, why).with_hint(Hint::RetryLater));
+        }
+        self.context.pause(left.min(TELL_AFTER)).await?;
+        let left = left.saturating_sub(TELL_AFTER);
+        if !left.is_zero() {
+            let (name, seconds) = (&self.slot.name, left.as_secs().max(1));
+            self.context.prompt().notify(&format!("{name}: waiting {seconds} s more: {why}"));
+            self.context.pause(left).await?;
+        }
+        self.reload_login(locked_record).await?;
+        self.token_of_changed_login(locked_record, request).await
+    }
+
     /// Prepares an exchange: checks that the store can save the response. If the exchange will send the refresh token,
     /// first saves the time of sending in the record: the refresh intent.
     pub(super) async fn open_refresh_intent(
@@ -21,7 +79,7 @@ impl Operation {
         request: &TokenRequest,
     ) -> Result<Option<RefreshIntent>> {
         self.context.check_not_cancelled().await?;
-        self.context.delivery.begin();
+        self.context.delivery.begin(None);
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
         // A provider without a login or secret sends no request, so the store need not be writable.
@@ -31,16 +89,17 @@ impl Operation {
         if !spends {
             return Ok(None);
         }
-        let before = locked_record.record.grant().and_then(|grant| grant.sent_at);
-        if let Some(at) = before {
+        let before = locked_record.record.intent();
+        if let Some(at) = before.sent_at {
             tracing::info!(%at, "an earlier renewal was interrupted; the refresh token is sent once more");
-        } else {
-            // Delays termination signals: otherwise the record might say that an unsent refresh token was sent.
-            self.context.in_flight.begin();
-            locked_record.record.set_sent(Some(now));
-            self.write(locked_record).await?;
         }
-        Ok(Some(RefreshIntent { before }))
+        // Delays termination signals: otherwise the record might say that an unsent refresh token was sent.
+        self.context.in_flight.begin();
+        let noted = before.send(now);
+        locked_record.record.set_intent(noted);
+        self.write(locked_record).await?;
+        self.context.delivery.begin(locked_record.locked.login_check());
+        Ok(Some(RefreshIntent { before, noted }))
     }
 
     /// Clears the refresh intent after an exchange, or restores the intent of an earlier exchange. Keeps the
@@ -51,20 +110,85 @@ impl Operation {
         intent: Option<&RefreshIntent>,
         exchanged: &Result<RecordUpdate>,
     ) {
-        let Some(before) = intent.map(|intent| intent.before) else { return };
-        let noted = locked_record.record.grant().and_then(|grant| grant.sent_at);
+        let Some(RefreshIntent { before, noted }) = intent else { return };
         let delivery = &self.context.delivery;
         let (lost, answered) = (delivery.lost_response(), delivery.was_answered());
-        let sent_at = match exchanged {
-            Ok(update) if update.refuses_grant() && lost => noted,
-            Ok(update) if update.refuses_grant() => before,
-            Ok(_) => None,
-            Err(_) if lost => noted,
+        let sent = Intent { answered: !delivery.is_unanswered(), ..*noted };
+        let record = &mut locked_record.record;
+        let left = match exchanged {
+            Ok(update) if update.refuses_grant() && lost => sent,
+            Ok(update) if update.refuses_grant() => *before,
+            Ok(_) => {
+                if let Some(at) = noted.sent_at.filter(|_| lost || before.sent_at.is_some()) {
+                    record.set_interrupted(at);
+                }
+                Intent::default()
+            }
+            Err(_) if lost => sent,
             // Even a malformed response may mean that the service replaced the refresh token.
-            Err(error) if answered && error.kind() == ErrorKind::Unavailable => noted,
-            Err(_) => before,
+            Err(error) if answered && error.kind() == ErrorKind::Unavailable => sent,
+            Err(_) => *before,
         };
-        locked_record.record.set_sent(sent_at);
-        locked_record.unsaved = sent_at != noted;
+        record.set_intent(left);
+        locked_record.unsaved = left != *noted;
+    }
+
+    /// Reloads the login if another program replaced it before the refresh token was sent. Returns whether it did.
+    pub(super) async fn reload_superseded(
+        &self,
+        locked_record: &mut LockedRecord,
+        intent: Option<&RefreshIntent>,
+    ) -> Result<bool> {
+        let Some(RefreshIntent { noted, .. }) = intent.filter(|_| self.context.delivery.was_superseded())
+        else {
+            return Ok(false);
+        };
+        tracing::info!("another program has changed the login; the refresh token was not sent");
+        let closed = locked_record.record.intent();
+        self.reload_login(locked_record).await?;
+        // The stored record still has the intent of this exchange.
+        if locked_record.record.intent() == *noted {
+            locked_record.record.set_intent(closed);
+        }
+        Ok(true)
+    }
+
+    /// Saves a login that another program changed, and returns its token if the token satisfies the request.
+    pub(super) async fn token_of_changed_login(
+        &self,
+        locked_record: &mut LockedRecord,
+        request: &TokenRequest,
+    ) -> Result<Option<Token>> {
+        let Decision::Use(token) = self.decide(&locked_record.record, request) else { return Ok(None) };
+        let token = token.clone();
+        self.save(locked_record, RecordUpdate::default()).await?;
+        Ok(Some(token))
+    }
+
+    async fn reload_login(&self, locked_record: &mut LockedRecord) -> Result<()> {
+        let loaded = locked_record.locked.load().await?;
+        (locked_record.record, locked_record.unreadable) = self.inner.read(&self.slot, loaded);
+        Ok(())
+    }
+
+    /// Reloads the record and returns whether the refresh token has changed. Programs that take no lock, such as the
+    /// service's own tools, may have replaced the refresh token.
+    pub(super) async fn reload_changed_grant(&self, locked_record: &mut LockedRecord) -> Result<bool> {
+        let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
+        else {
+            return Ok(false);
+        };
+        let record = self.slot.usable(*record, self.context.now());
+        let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
+            (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
+            (Some(_), None) => true,
+            // Another program has logged out, unless an unreadable login file hides the refresh token.
+            (None, Some(_)) => record.grant().is_none() && record.login_problem.is_none(),
+            (None, None) => false,
+        };
+        if changed {
+            locked_record.record = record;
+        }
+        Ok(changed)
     }
 }

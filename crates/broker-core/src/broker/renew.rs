@@ -4,9 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::decide::{Decision, decide, is_long_enough, valid_token};
 use super::operation::{Acquired, LockedRecord, Operation};
-use crate::{
-    Error, ErrorCode, ErrorKind, Failure, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest,
-};
+use crate::{Error, ErrorCode, ErrorKind, Failure, Hint, Record, RecordUpdate, Result, Token, TokenRequest};
 
 /// The limit of exchanges for one token. Three may be necessary (login, refresh, new API token), and one more after
 /// each refusal.
@@ -38,7 +36,7 @@ impl Operation {
         Ok(token)
     }
 
-    fn decide<'r>(&self, record: &'r Record, request: &TokenRequest) -> Decision<'r> {
+    pub(super) fn decide<'r>(&self, record: &'r Record, request: &TokenRequest) -> Decision<'r> {
         decide(record, request, self.context.began_at(), self.context.now())
     }
 
@@ -73,10 +71,14 @@ impl Operation {
             Acquired::Lock(locked_record) => locked_record,
             Acquired::Found(token) => return Ok(token),
         };
-        match self.decide(&locked_record.record, request) {
-            Decision::Use(token) => Ok(token.clone()),
-            Decision::Renew(_) | Decision::Need => self.renew_locked(&mut locked_record, request).await,
+        let record = &locked_record.record;
+        if let Decision::Use(token) = self.decide(record, request) {
+            return Ok(token.clone());
         }
+        if let Some(token) = self.token_for_quiet_time(record, request) {
+            return Ok(token);
+        }
+        self.renew_locked(&mut locked_record, request).await
     }
 
     /// Gets a new token, unless another caller's attempt has just failed or the service asked for a pause.
@@ -134,14 +136,24 @@ impl Operation {
     async fn exchanges(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
         let mut without_token = 0;
         for _ in 0..MOST_EXCHANGES {
+            if let Some(token) = self.wait_quiet_time(locked_record, request).await? {
+                return Ok(token);
+            }
             let source_owner = self.inner.source_owner(&self.slot);
             let intent = self.open_refresh_intent(locked_record, request).await?;
             let exchanged = self.provider().exchange(&self.context, &locked_record.record, request).await;
             self.close_refresh_intent(locked_record, intent.as_ref(), &exchanged);
-            let mut update = exchanged?;
-            if update.refuses_grant() && self.reload_changed_grant(locked_record).await? {
-                continue;
+            let changed = match &exchanged {
+                Ok(update) => update.refuses_grant() && self.reload_changed_grant(locked_record).await?,
+                Err(_) => self.reload_superseded(locked_record, intent.as_ref()).await?,
+            };
+            if changed {
+                match self.token_of_changed_login(locked_record, request).await? {
+                    Some(token) => return Ok(token),
+                    None => continue,
+                }
             }
+            let mut update = exchanged?;
             let unusable = self.take_unusable(&mut update);
             without_token +=
                 usize::from(intent.is_some() && update.has_secrets() && update.tokens.is_empty());
@@ -162,27 +174,6 @@ impl Operation {
         }
         let message = format!("the service issued no token in {MOST_EXCHANGES} exchanges");
         Err(Error::new(ErrorCode::BadResponse, message))
-    }
-
-    /// Reloads the record and returns whether the refresh token has changed. Programs that take no lock, such as the
-    /// service's own tools, may have replaced the refresh token.
-    async fn reload_changed_grant(&self, locked_record: &mut LockedRecord) -> Result<bool> {
-        let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
-        else {
-            return Ok(false);
-        };
-        let record = self.slot.usable(*record, self.context.now());
-        let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
-            (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
-            (Some(_), None) => true,
-            // Another program has logged out, unless an unreadable login file hides the refresh token.
-            (None, Some(_)) => record.grant().is_none() && record.login_problem.is_none(),
-            (None, None) => false,
-        };
-        if changed {
-            locked_record.record = record;
-        }
-        Ok(changed)
     }
 
     /// Removes invalid and expired new tokens from the update, and returns the error to report.
@@ -228,7 +219,9 @@ impl Operation {
         request: &TokenRequest,
         error: &Error,
     ) {
-        let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused);
+        // Another caller may be willing to wait longer than this one.
+        let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused)
+            && error.code() != ErrorCode::LockTimeout;
         let is_noted =
             by_service || (error.kind() == ErrorKind::LoginRequired && !locked_record.record.is_empty());
         if locked_record.unreadable.is_some() || !(is_noted || locked_record.unsaved) {
@@ -256,9 +249,9 @@ fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;
     }
-    if let Some(grant) = locked_record.record.grant()
-        && grant.sent_at.is_some()
-        && let Some(refusal_message) = grant.refusal_message()
+    let record = &locked_record.record;
+    if record.interruption().is_some()
+        && let Some(refusal_message) = record.refusal_message()
     {
         return Error::new(ErrorCode::GrantRefused, format!("the login has expired: {refusal_message}"));
     }

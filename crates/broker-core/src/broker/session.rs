@@ -111,6 +111,7 @@ impl Operation {
     async fn log_in(&self, locked_record: &mut LockedRecord, login: Login) -> Result<LoggedIn> {
         locked_record.locked.probe_login().await?;
         let source_owner = self.inner.source_owner(&self.slot);
+        self.context.delivery.begin(None);
         let mut update = self.provider().login(&self.context, &login).await?;
         let unusable = self.take_unusable(&mut update);
         locked_record.record = locked_record.record.for_new_login(self.provider().issuer());

@@ -159,5 +159,5 @@ fn grant_note(record: &Record) -> Option<String> {
             "a renewal started at {at} and is still running, or was interrupted; the next call repeats the renewal"
         ));
     }
-    grant.refusal_message()
+    record.refusal_message()
 }

@@ -6,13 +6,14 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
 
 use super::certificate::Untrusted;
+use super::last_check::is_superseded;
 use super::proxy::Proxy;
 use crate::{ErrorCode, HttpFault, RequestSent};
 
 /// Describes the innermost error, because reqwest's own message does not contain the cause. `proxy` is the proxy of the
 /// request.
 pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFault {
-    let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
+    let sent = if error.is_connect() || is_superseded(error) { RequestSent::No } else { RequestSent::Maybe };
     let first = Error::source(error);
     let causes: Vec<&(dyn Error + 'static)> =
         std::iter::successors(first, |cause| (*cause).source()).collect();

@@ -4,6 +4,7 @@ mod body;
 mod certificate;
 mod encoding;
 mod fault;
+mod last_check;
 mod proxy;
 mod tls;
 
@@ -19,6 +20,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder};
 use zeroize::Zeroizing;
 
 use self::certificate::Untrusted;
+use self::last_check::checked_body;
 pub use self::proxy::{Proxy, ProxySettings};
 use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent, ServiceUrl};
 
@@ -93,7 +95,7 @@ impl ReqwestHttp {
             Method::Post => reqwest::Method::POST,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = client.request(method, request.url.as_str()).body(request.body.to_vec());
+        let mut builder = client.request(method, request.url.as_str()).body(checked_body(request));
         for (name, default) in [("accept", "application/json"), ("accept-encoding", "identity")] {
             if !request.headers().any(|(own, _)| own == name) {
                 builder = builder.header(name, default);

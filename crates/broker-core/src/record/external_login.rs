@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Grant, IssuerState, Record};
+use super::{Grant, Intent, IssuerState, Record};
 use crate::{Claims, FileLogin, ScopeKey, Secret, Token, fingerprint, sanitize};
 
 /// The path of the login file, and a fingerprint of the grant that the file contained at the last save.
@@ -24,6 +24,13 @@ fn grant_fingerprint(refresh_token: Option<&Secret>) -> String {
 /// Returns the `sub` claim, which identifies the account.
 fn subject(token: &Token) -> Option<String> {
     Claims::read(token.secret())?.text("sub").map(str::to_owned)
+}
+
+/// Returns the claims that identify the issuer, client and audience of a JWT (RFC 9068 section 2.2).
+fn origin(token: &Token) -> Option<Vec<Option<Value>>> {
+    let claims = Claims::read(token.secret())?;
+    let origin = ["iss", "client_id", "azp", "aud"].map(|name| claims.object().get(name).cloned());
+    origin[0].is_some().then(|| origin.to_vec())
 }
 
 impl Record {
@@ -65,7 +72,9 @@ impl Record {
             grant.secret = refresh_token;
             if renewed.is_some() {
                 // A newer access token proves that the service accepted the refresh token.
-                (grant.sent_at, grant.refused_at) = (None, None);
+                self.current.interrupted_at = grant.sent_at.or(self.current.interrupted_at);
+                grant.set_intent(Intent::default());
+                grant.refused_at = None;
             }
         }
         if let Some(token) = renewed {
@@ -96,6 +105,7 @@ impl Record {
     /// Replaces the record's login with `login`, which another program wrote to the login file.
     fn adopt(&mut self, login: FileLogin, now: DateTime<Utc>) {
         let ours = self.token(&ScopeKey::default()).and_then(subject);
+        self.current.interrupted_at = self.intent().sent_at.or(self.current.interrupted_at);
         let same_account = ours.is_some() && ours == login.access_token.as_ref().and_then(subject);
         if !same_account {
             let external = self.current.external.take();
@@ -130,6 +140,14 @@ impl Record {
         let fingerprint = grant_fingerprint(login.refresh_token.as_ref());
         let known = self.current.external.as_ref();
         known.is_some_and(|known| known.path == path && known.grant_fingerprint == fingerprint)
+    }
+
+    /// Whether the record's issuer certainly issued `login`, although its access token seems to be of another issuer:
+    /// the record has the same login, or a token with the same issuer, client and audience.
+    pub(crate) fn vouches_for(&self, path: &str, login: &FileLogin) -> bool {
+        let ours = self.token(&ScopeKey::default()).and_then(origin);
+        let theirs = login.access_token.as_ref().and_then(origin);
+        self.knows(path, login) || (ours.is_some() && ours == theirs)
     }
 
     pub(crate) fn is_external(&self) -> bool {

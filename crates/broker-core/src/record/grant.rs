@@ -16,6 +16,12 @@ pub struct Grant {
     /// The refresh intent: when an exchange sent the grant. Removed when the response is saved.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<DateTime<Utc>>,
+    /// When a later exchange sent the grant again, because the request of `sent_at` got no response.
+    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
+    sent_again_at: Option<DateTime<Utc>>,
+    /// Whether the last request got a response, which was an error or malformed: no request is on its way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    answered: bool,
     /// When the service refused the grant for good (`invalid_grant`).
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(crate) refused_at: Option<DateTime<Utc>>,
@@ -25,7 +31,15 @@ pub struct Grant {
 
 impl Grant {
     pub(crate) fn new(secret: Secret, issued_at: DateTime<Utc>) -> Self {
-        Self { secret, issued_at, sent_at: None, refused_at: None, unknown: Map::new() }
+        Self {
+            secret,
+            issued_at,
+            sent_at: None,
+            sent_again_at: None,
+            answered: false,
+            refused_at: None,
+            unknown: Map::new(),
+        }
     }
 
     /// Returns the secret that is exchanged for tokens.
@@ -34,15 +48,33 @@ impl Grant {
         &self.secret
     }
 
-    /// Returns why a login is needed, if the service refused the grant.
-    pub(crate) fn refusal_message(&self) -> Option<String> {
-        let refused_at = self.refused_at?;
-        Some(match self.sent_at {
-            Some(at) => format!(
-                "a renewal was interrupted at {}, and the service had already replaced the refresh token",
-                at.format("%F %T UTC")
-            ),
-            None => format!("the service refused the refresh token at {}", refused_at.format("%F %T UTC")),
-        })
+    pub(crate) fn intent(&self) -> Intent {
+        Intent { sent_at: self.sent_at, sent_again_at: self.sent_again_at, answered: self.answered }
+    }
+
+    pub(crate) fn set_intent(&mut self, intent: Intent) {
+        let Intent { sent_at, sent_again_at, answered } = intent;
+        (self.sent_at, self.sent_again_at, self.answered) = (sent_at, sent_again_at, answered);
+    }
+}
+
+/// What the record says about requests with the grant whose response is not saved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Intent {
+    pub(crate) sent_at: Option<DateTime<Utc>>,
+    pub(crate) sent_again_at: Option<DateTime<Utc>>,
+    pub(crate) answered: bool,
+}
+
+impl Intent {
+    /// Returns the intent of another request, which is sent at `now`.
+    pub(crate) fn send(self, now: DateTime<Utc>) -> Self {
+        let sent_again_at = self.sent_at.map(|_| now);
+        Self { sent_at: self.sent_at.or(Some(now)), sent_again_at, answered: false }
+    }
+
+    /// Returns when the last request was sent, if that request got no response.
+    pub(crate) fn unanswered_at(self) -> Option<DateTime<Utc>> {
+        self.sent_again_at.or(self.sent_at).filter(|_| !self.answered)
     }
 }

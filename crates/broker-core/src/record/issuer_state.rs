@@ -18,6 +18,9 @@ pub(super) struct IssuerState {
     pub(super) account: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) grant: Option<Grant>,
+    /// When a renewal was interrupted, although a later renewal succeeded. A new login removes the time.
+    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
+    pub(super) interrupted_at: Option<DateTime<Utc>>,
     /// An ID token, stored only for the service's own tools.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "write_secret")]
     pub(super) id_token: Option<Secret>,

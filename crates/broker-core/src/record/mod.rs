@@ -7,7 +7,7 @@ mod issuer;
 mod issuer_state;
 mod update;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -16,11 +16,15 @@ use issuer_state::{IssuerState, Rejection};
 
 pub use failure::Failure;
 pub use grant::Grant;
+pub(crate) use grant::Intent;
 pub use issuer::Issuer;
 pub use update::RecordUpdate;
 
 /// The version number of unencrypted record files.
 pub(crate) const FORMAT: u64 = 1;
+
+/// A refusal names an interrupted renewal of this time before, although a later renewal succeeded.
+const INTERRUPTION_NAMED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// Everything stored for one provider: issuer, grant, and tokens by scope. A save keeps unknown fields of newer
 /// broker versions.
@@ -251,11 +255,45 @@ impl Record {
         self.grants = self.grants.saturating_add(1);
     }
 
-    /// Sets [`Grant::sent_at`], the time when the grant was sent; `None` removes that time.
-    pub(crate) fn set_sent(&mut self, at: Option<DateTime<Utc>>) {
+    /// Returns the refresh intent of the grant: see [`Grant::sent_at`].
+    pub(crate) fn intent(&self) -> Intent {
+        self.grant().map(Grant::intent).unwrap_or_default()
+    }
+
+    pub(crate) fn set_intent(&mut self, intent: Intent) {
         if let Some(grant) = &mut self.current.grant {
-            grant.sent_at = at;
+            grant.set_intent(intent);
         }
+    }
+
+    /// Stores when a renewal was interrupted, because the service may end the login later.
+    pub(crate) fn set_interrupted(&mut self, at: DateTime<Utc>) {
+        self.current.interrupted_at = Some(at);
+    }
+
+    /// Returns when a renewal was interrupted before the service refused the grant.
+    pub(crate) fn interruption(&self) -> Option<DateTime<Utc>> {
+        let grant = self.grant()?;
+        let refused_at = grant.refused_at?;
+        let is_related = |at: &DateTime<Utc>| (refused_at - *at).abs() <= INTERRUPTION_NAMED_FOR;
+        grant.sent_at.or_else(|| self.current.interrupted_at.filter(is_related))
+    }
+
+    /// Returns why a login is needed, if the service refused the grant.
+    pub(crate) fn refusal_message(&self) -> Option<String> {
+        let grant = self.grant()?;
+        let refused_at = grant.refused_at?.format("%F %T UTC");
+        let interrupted_at = self.interruption().map(|at| at.format("%F %T UTC"));
+        Some(match interrupted_at {
+            Some(at) if grant.sent_at.is_some() => format!(
+                "a renewal was interrupted at {at}, and the service had already replaced the refresh token"
+            ),
+            Some(at) => format!(
+                "the service refused the refresh token at {refused_at}, after a renewal was interrupted at {at}: \
+                 the interrupted request may have used an older refresh token once more, which ends a login"
+            ),
+            None => format!("the service refused the refresh token at {refused_at}"),
+        })
     }
 
     /// Returns the metadata that [`RecordUpdate::and_metadata`] stored under this key for the record's issuer.

@@ -5,7 +5,7 @@ mod file;
 
 use async_trait::async_trait;
 
-use crate::{Record, Result};
+use crate::{LoginCheck, Record, Result};
 
 #[cfg(feature = "file")]
 pub(crate) use file::ExternalLoginStore;
@@ -73,6 +73,12 @@ pub trait Locked: Send {
     /// method before the login.
     async fn probe_login(&mut self) -> Result<()> {
         self.probe(1).await
+    }
+
+    /// Returns a function that tells whether the login is still the one that [`Locked::load`] returned. The broker
+    /// calls it right before it sends a refresh token. Only needed if other programs change the login without the lock.
+    fn login_check(&self) -> Option<LoginCheck> {
+        None
     }
 
     /// Saves the record atomically; a saved record survives a crash. First moves an unreadable file to quarantine,

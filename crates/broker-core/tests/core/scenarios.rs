@@ -1,5 +1,5 @@
-//! Tests the table in docs/dev/renewal.md: what two callers get, by the stored token's phase and the service's
-//! response.
+//! Tests the tables in docs/dev/renewal.md: what callers get, by the stored token's phase and the service's response,
+//! and after an interrupted renewal.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,7 @@ use broker_core::{
 };
 use broker_testkit::{TestClock, World};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -219,6 +220,29 @@ async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> St
     format!("{}{warning} | {}, {how} | {stored} | {next}", describe(&first), describe(&second))
 }
 
+/// Returns a row of the table of interrupted renewals in docs/dev/renewal.md: what a call gets right after a kill, and
+/// when a call sends the next request.
+async fn play_interrupted(phase: &'static str, at: (i64, i64)) -> String {
+    let scene = Scene::new(phase, at, "a new token").await;
+    let mut record = scene.world.record().expect("a record");
+    record["grant"]["sent_at"] = json!(scene.world.clock.now());
+    std::fs::write(scene.world.record_path(), record.to_string()).expect("a record");
+    scene.service.respond.notify_one();
+    let first = scene.broker().token(World::NAME, &TokenRequest::new()).await;
+    let waited: Duration = scene.world.clock.slept().iter().sum();
+    let how = if waited.is_zero() { "at once".to_owned() } else { format!("waits {} s", waited.as_secs()) };
+    for _ in 0..20 {
+        if scene.requests() > 0 {
+            break;
+        }
+        scene.world.clock.advance(TimeDelta::seconds(1));
+        drop(scene.broker().token(World::NAME, &TokenRequest::new()).await);
+    }
+    let sent = TimeDelta::hours(12) + (scene.world.clock.now() - scene.noon);
+    let sent = DateTime::UNIX_EPOCH + sent;
+    format!("| {phase} | {}, {how} | {} |", describe(&first), sent.format("%T"))
+}
+
 async fn until(done: impl Fn() -> bool) {
     while !done() {
         tokio::task::yield_now().await;
@@ -229,11 +253,27 @@ async fn end(task: JoinHandle<Result<Token>>) -> Result<Token> {
     tokio::time::timeout(Duration::from_secs(10), task).await.expect("it does not hang").expect("a task")
 }
 
+/// Returns the rows of the first table below a heading of docs/dev/renewal.md.
+fn table(heading: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(PAGE).expect("the page");
+    let (_, section) = page.split_once(&format!("## {heading}\n")).expect("the section of the table");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    section.lines().filter(|line| line.starts_with("| ")).skip(1).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn interrupted_renewals_in_docs_match_broker_behaviour() {
+    let mut actual = Vec::new();
+    for (phase, at) in PHASES.into_iter().skip(1) {
+        actual.push(play_interrupted(phase, at).await);
+    }
+    let expected = table("After an interrupted renewal");
+    assert!(expected == actual, "docs/dev/renewal.md differs from the results:\n{}", actual.join("\n"));
+}
+
 #[tokio::test]
 async fn renewal_table_in_docs_matches_broker_behaviour() {
-    let page = std::fs::read_to_string(PAGE).expect("the page");
-    let table = page.split("## Every case").nth(1).expect("the section of the table");
-    let expected: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    let expected = table("Every case");
     let mut actual = Vec::new();
     for (phase, at) in PHASES {
         // The table has one row for consecutive entries of `RESPONSES` with equal results.

@@ -13,8 +13,8 @@ use super::filesystem::Filesystem;
 use super::lock::{Attempt, lock};
 use crate::platform::{self, Version};
 use crate::{
-    Context, Error, FileLogin, InvalidLoginFile, Loaded, Locked, Locking, LoginFile, Phase, Provider, Record,
-    Result, Secret, Store, StoreAbout, sanitize,
+    Context, Error, FileLogin, InvalidLoginFile, Loaded, Locked, Locking, LoginCheck, LoginFile, Phase,
+    Provider, Record, Result, Secret, Store, StoreAbout, sanitize,
 };
 
 /// How often an incomplete login file is read again. Some tools overwrite their login file in place.
@@ -99,6 +99,7 @@ impl Store for ExternalLoginStore {
             provider: provider.to_owned(),
             content: FileContent { found: Found::Nothing, bytes: None, version: None },
             known: None,
+            loaded: None,
         })))
     }
 
@@ -120,7 +121,13 @@ struct LockedExternalLogin {
     content: FileContent,
     /// The refresh token that the login file contained when this process last read or wrote the file.
     known: Option<Secret>,
+    /// The content of the login file that belongs to the loaded or saved record; `None` if the content was unusable.
+    loaded: Option<UsedContent>,
 }
+
+/// The content of a login file; `None` if the file did not exist.
+#[derive(Clone, PartialEq)]
+struct UsedContent(Option<Zeroizing<Vec<u8>>>);
 
 struct FileContent {
     found: Found,
@@ -139,9 +146,18 @@ impl Locked for LockedExternalLogin {
             self.join.context.pause(REREAD_PAUSE).await?;
             self.content = self.join.read_file();
         }
-        self.known = grant(&self.content.found).cloned();
         self.content.check()?;
-        Ok(self.join.join(&self.provider, self.records.load().await?, &self.content.found))
+        let is_usable = !matches!(self.content.found, Found::Other { .. });
+        self.loaded = is_usable.then(|| UsedContent(self.content.bytes.clone()));
+        let loaded = self.join.join(&self.provider, self.records.load().await?, &self.content.found);
+        let is_foreign = match &loaded {
+            Loaded::Record(record) | Loaded::FromFallback(record) => {
+                self.join.is_foreign(&self.content.found, record)
+            }
+            Loaded::Nothing | Loaded::Unreadable(_) => false,
+        };
+        self.known = grant(&self.content.found).filter(|_| !is_foreign).cloned();
+        Ok(loaded)
     }
 
     async fn probe(&mut self, saves: usize) -> Result<()> {
@@ -152,6 +168,12 @@ impl Locked for LockedExternalLogin {
     async fn probe_login(&mut self) -> Result<()> {
         self.records.probe_login().await?;
         self.probe_file(1).map_err(hinted)
+    }
+
+    fn login_check(&self) -> Option<LoginCheck> {
+        let (file, loaded) = (self.join.file.clone(), self.loaded.clone()?);
+        // Compares the content, because size and times can be equal after a change.
+        Some(Arc::new(move || read_bytes(file.path()).is_ok_and(|bytes| UsedContent(bytes) == loaded)))
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
@@ -165,13 +187,15 @@ impl Locked for LockedExternalLogin {
             return self.records.save(&record.with_login_in_record()).await;
         }
         if !record.new_login {
+            // Saves only the record if the file may contain another issuer's login.
+            if self.join.is_foreign(&self.content.found, record) {
+                return self.records.save(record).await;
+            }
             if self.is_theirs() {
                 tracing::info!("the login file is not overwritten: the service's own tools have changed it");
                 return self.save_record(record).await;
             }
-            // Saves only the record if the file may contain another issuer's login, or the record has no usable login.
-            let other = self.join.is_foreign(&self.content.found, record);
-            if other || (!record.is_external() && record.usable_grant().is_none()) {
+            if !record.is_external() && record.usable_grant().is_none() {
                 return self.records.save(record).await;
             }
         }
@@ -226,10 +250,15 @@ impl LockedExternalLogin {
         let found = &self.content.found;
         let displaces = self.join.is_foreign(found, record)
             || if record.new_login {
-                matches!(found, Found::Login(login) if login.of_another)
+                matches!(found, Found::Login(login) if login.of_another && !record.vouches_for(&self.join.path(), login))
             } else {
                 !record.is_external() && grant(found).is_some()
             };
+        // A refresh intent does not change the login. Writing the file anyway could undo a change of another program.
+        if !displaces && !record.new_login && matches!(found, Found::Login(stored) if stored.same_as(&login))
+        {
+            return self.save_record(record).await;
+        }
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
             // The login file's format cannot store this login. A new login still removes the old login from the file.
@@ -244,6 +273,7 @@ impl LockedExternalLogin {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
             self.login_file.replace(&bytes).map_err(hinted)?;
             self.known.clone_from(&login.refresh_token);
+            self.loaded = Some(UsedContent(Some(bytes.clone())));
             // Stores no file version, so that the next save reads the login file again.
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
@@ -318,7 +348,7 @@ impl Join {
         match found {
             Found::Nothing | Found::NoFolder => false,
             Found::Other { .. } | Found::Fault(_) => true,
-            Found::Login(login) => login.unproven.is_some() && !record.knows(&self.path(), login),
+            Found::Login(login) => login.unproven.is_some() && !record.vouches_for(&self.path(), login),
         }
     }
 
@@ -353,7 +383,7 @@ impl Join {
             }
             Found::Other { why, .. } => record.set_file_unusable(&path, why),
             Found::Login(login) => match &login.unproven {
-                Some(why) if !record.knows(&path, login) => record.set_file_unusable(&path, why),
+                Some(why) if !record.vouches_for(&path, login) => record.set_file_unusable(&path, why),
                 _ => record.join(&path, Some(login.clone()), now),
             },
         }
