@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds};
+use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds, sanitize};
 
 /// Longer explanations from a service are cut after this many characters.
 const LONGEST_TEXT: usize = 300;
@@ -131,16 +131,6 @@ pub(crate) fn milliseconds(value: &Value) -> Option<i64> {
     };
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     number.is_finite().then_some((number * 1000.0) as i64)
-}
-
-/// Makes text safe for a terminal by replacing control characters and text-direction characters with spaces.
-#[must_use]
-pub fn sanitize(text: &str) -> String {
-    let is_unsafe = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
 }
 
 fn error_code(object: &Map<String, Value>) -> Option<&str> {

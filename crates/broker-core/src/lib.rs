@@ -33,6 +33,7 @@ mod prompt;
 mod provider;
 mod record;
 mod request;
+mod sanitize;
 mod secret;
 #[cfg(feature = "command")]
 mod secret_command;
@@ -44,7 +45,7 @@ mod values;
 mod window;
 mod zeroizing;
 
-pub use answer::{Problem, Refusal, read_object, redact, salvage, sanitize, seconds};
+pub use answer::{Problem, Refusal, read_object, redact, salvage, seconds};
 pub use broker::{
     Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderRegistry, State, Status,
     TokenStatus, host_matches, is_provider_name,
@@ -68,6 +69,7 @@ pub use prompt::{DeviceCode, NonInteractive, Prompt};
 pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_lifetime, refuse_scopes};
 pub use record::{Failure, Grant, Issuer, Record, RecordUpdate};
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
+pub use sanitize::{is_unsafe, sanitize, without_query};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
 pub use settings_error::{SettingsError, SettingsProblem};

@@ -48,7 +48,8 @@ pub use broker_core::{
     Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result,
     Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State,
     Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name,
-    platform, read_object, refuse_derived, refuse_lifetime, refuse_scopes, salvage, sanitize, seconds,
+    is_unsafe, platform, read_object, refuse_derived, refuse_lifetime, refuse_scopes, salvage, sanitize,
+    seconds, without_query,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::without_query;
+
 /// The issuer of grants and tokens. A grant is sent only to the issuer that issued it (RFC 9700 section 4.4).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issuer {
@@ -33,7 +35,7 @@ impl Issuer {
         let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();
         let audience =
             self.audience.as_ref().map(|audience| format!(", audience {audience}")).unwrap_or_default();
-        format!("{} ({}{client}{audience})", self.endpoint, self.flow)
+        format!("{} ({}{client}{audience})", without_query(&self.endpoint), self.flow)
     }
 
     /// Whether grants of `other` may be sent to this issuer. A missing fingerprint matches every client secret.

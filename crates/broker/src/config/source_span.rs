@@ -88,7 +88,11 @@ impl SourceSpan {
         let margin = " ".repeat(number.len());
         let before = " ".repeat((column - 1).min(shown.chars().count().saturating_sub(1)));
         let carets = "^".repeat(*width);
-        let excerpt = format!("{margin} |\n{number} | {shown}\n{margin} | {before}{carets}");
-        Error::new(code, format!("{}:{line}:{column}: {why}\n{excerpt}", path.display()))
+        let error = Error::new(code, format!("{}:{line}:{column}: {why}", path.display()));
+        error.with_lines([
+            format!("{margin} |"),
+            format!("{number} | {shown}"),
+            format!("{margin} | {before}{carets}"),
+        ])
     }
 }
