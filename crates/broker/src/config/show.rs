@@ -101,7 +101,7 @@ impl Config {
 
     /// Returns the file or the environment variable that sets a value, or `built in`.
     pub(super) fn origin(&self, keys: &[&str]) -> String {
-        let Some(metadata) = self.merged.figment.find_metadata(&keys.join(".")) else {
+        let Some(metadata) = self.merged.metadata(keys) else {
             return "built in".to_owned();
         };
         match metadata.source.as_ref().and_then(|source| source.file_path()) {
@@ -123,7 +123,7 @@ impl Config {
     }
 
     fn text_with(&self, name: &str) -> Option<&Text> {
-        self.texts.iter().rev().find(|text| has_table(&text.text, name))
+        self.texts.iter().rev().find(|text| text.names().contains(name))
     }
 }
 
@@ -224,9 +224,4 @@ fn source(table: &Dict) -> (String, Redacted) {
         }
         _ => (REDACTED.to_owned(), Redacted::Yes),
     }
-}
-
-fn has_table(text: &str, name: &str) -> bool {
-    let table: Option<toml::Table> = toml::from_str(text).ok();
-    table.is_some_and(|table| table.get("providers").and_then(|providers| providers.get(name)).is_some())
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use broker_core::{Error, ErrorCode};
 use toml::de::{DeTable, DeValue};
 
+use super::layers::Text;
+
 /// The wrong part of a line, which decides how much of the line an error shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -66,8 +68,11 @@ impl SourceSpan {
     }
 
     /// Returns the position of a key (`["providers", "NAME", "KEY"]`), or of its nearest parent in the file.
-    pub(super) fn of_key(path: &Path, text: &str, keys: &[&str], mark: Mark) -> Option<Self> {
-        let root = DeTable::parse(text).ok()?;
+    pub(super) fn of_key(text: &Text, keys: &[&str], mark: Mark) -> Option<Self> {
+        // Parsing the whole file for each of many errors would take minutes.
+        let range = keys.get(1).map_or(0..text.text.len(), |name| text.range_of(name));
+        let offset = range.start;
+        let root = DeTable::parse(text.text.get(range)?).ok()?;
         let mut table = root.get_ref();
         let mut found = None;
         for key in keys {
@@ -78,7 +83,8 @@ impl SourceSpan {
                 _ => break,
             }
         }
-        Some(Self::at(path, text, found?, mark))
+        let span = found?;
+        Some(Self::at(&text.path, &text.text, span.start + offset..span.end + offset, mark))
     }
 
     /// Returns an error with the position in the file, and the line with carets under the wrong part.
