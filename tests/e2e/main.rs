@@ -19,6 +19,7 @@ mod exec;
 mod fallback;
 mod fault_table;
 mod faults;
+mod foreign_text;
 mod formats;
 mod fuzz_smoke;
 #[path = "../fuzzed/mod.rs"]

@@ -43,8 +43,10 @@ impl SourceSpan {
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let shown = match mark {
-            // A line with `@` may contain a URL with a password, so the error hides the value.
-            Mark::Value if !line.contains('@') => line.to_owned(),
+            // A URL may contain a password before `@`, or a key in its query. Then the error hides the value.
+            Mark::Value if !line.contains('@') && !(line.contains("://") && line.contains(['?', '#'])) => {
+                line.to_owned()
+            }
             _ => match line.split_once('=') {
                 // After a syntax error, text before `=` may be part of a secret, so only a plain key is shown.
                 Some((key, _)) if mark != Mark::Syntax || is_key(key, &text[..line_start]) => {
