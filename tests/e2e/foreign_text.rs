@@ -259,6 +259,11 @@ fn query_of_a_url_is_not_shown() {
         let shown = clean(&sandbox, commands);
         assert!(!shown.contains("QueryKey"), "{shown}");
     }
+    let issuer = url("QueryKey");
+    let discovered = format!("flow = \"device\"\nissuer = \"{issuer}\"");
+    sandbox.write_config(&format!("[providers.lab]\nkind = \"oauth2\"\nclient_id = \"c\"\n{discovered}\n"));
+    let shown = clean(&sandbox, "login lab --no-browser;token lab -vvv;status lab;doctor lab;config show");
+    assert!(!shown.contains("QueryKey"), "{shown}");
     for (config, more) in [
         (url("other"), more),
         ("ftp://e.example/t?key=QueryKey".to_owned(), more),
@@ -266,7 +271,8 @@ fn query_of_a_url_is_not_shown() {
         ("https://e.example/t?key=QueryKey#x".to_owned(), more),
         ("https://e.example/t#QueryKey".to_owned(), more),
         ("https://e.example:x/t?key=QueryKey".to_owned(), more),
-        (url("other"), "flow = \"refresh_token\"\nissuer = \"https://e.example/?key=QueryKey\""),
+        ("https://u:QueryKey?QueryKey@e.example/t".to_owned(), more),
+        ("http://e.example/t?mail=a@b&key=QueryKey".to_owned(), more),
     ] {
         let other = lab(&config, more);
         sandbox.write_config(&other.config());

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::{ErrorCode, Secret, bounds, zeroizing};
+use crate::{ErrorCode, Secret, bounds, without_query, zeroizing};
 
 /// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
 /// and must return within `timeout`.
@@ -258,7 +258,12 @@ pub struct ServiceUrl(Url);
 impl ServiceUrl {
     /// Parses a URL, and checks that secrets may be sent to the URL ([`ServiceUrl`]).
     pub fn parse(text: &str) -> Result<Self, String> {
-        let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
+        let shown = match text.rsplit_once('@') {
+            None => without_query(text),
+            Some((user, host)) if !user.contains(['?', '#']) => format!("…@{}", without_query(host)),
+            // The `@` is part of a password or of a query.
+            Some(_) => "…".to_owned(),
+        };
         let url = Url::parse(text)
             .map_err(|error| format!("`{shown}` is not a URL ({error}): https://HOST/PATH"))?;
         let url = Self(url);

@@ -26,7 +26,7 @@ pub fn is_unsafe(c: char) -> bool {
 #[must_use]
 pub fn without_query(url: &str) -> String {
     match url.find(['?', '#']) {
-        Some(end) => sanitize(&url[..end]) + "?…",
+        Some(end) => sanitize(&url[..=end]) + "…",
         None => sanitize(url),
     }
 }

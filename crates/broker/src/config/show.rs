@@ -1,6 +1,6 @@
 //! Displays the merged configuration: values with their origins, secrets redacted.
 
-use broker_core::{Kind, Result, SecretSource};
+use broker_core::{Kind, Result, SecretSource, without_query};
 use figment::value::{Dict, Value};
 
 use super::layers::{Text, is_source, of_variable};
@@ -188,10 +188,7 @@ fn without_literals(key: &str, value: &Value, is_sent: bool, hidden: &mut Redact
         Value::String(_, text) if is_placeholder(text) => value.clone(),
         // A string that starts with `{` may be a quoted inline table that contains secrets.
         Value::String(_, text) if is_sent || text.starts_with('{') => redact(hidden),
-        Value::String(_, text) => match text.split_once('?') {
-            Some((url, _)) if url.contains("://") => Value::from(format!("{url}?…")),
-            _ => value.clone(),
-        },
+        Value::String(_, text) if text.contains("://") => Value::from(without_query(text)),
         Value::Num(..) if is_sent => redact(hidden),
         other => other.clone(),
     }
