@@ -27,6 +27,7 @@ mod fuzzed;
 mod gallery;
 mod harden;
 mod helper;
+mod hints;
 mod hostile;
 mod http;
 mod import;
