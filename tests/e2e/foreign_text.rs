@@ -155,7 +155,7 @@ fn text_of_a_login_file_is_shown_without_control_characters() {
     let commands = "status;status earthscope -v;token earthscope -vvv;inspect earthscope;inspect earthscope --json;\
                     doctor earthscope --offline;import;import --json;logout earthscope --local";
     for tokens in [
-        json!({ "access_token": jwt(&service.url()), "id_token": jwt(&service.url()), "refresh_token": "R" }),
+        json!({ "access_token": jwt(service.url()), "id_token": jwt(service.url()), "refresh_token": "R" }),
         json!({ "access_token": jwt(&format!("https://example.org/{FOREIGN}")), "refresh_token": "R", FOREIGN: FOREIGN }),
         json!({ "access_token": FOREIGN, "refresh_token": FOREIGN }),
         json!(FOREIGN),
@@ -191,7 +191,7 @@ fn text_of_a_plugin_is_shown_without_control_characters() {
         vec![json!({ FOREIGN: FOREIGN })],
         vec![json!(FOREIGN)],
     ] {
-        let lines = answer.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let lines = answer.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
         sandbox.write(Path::new(&format!("{}.answer", script.display())), &lines);
         sandbox.write(Path::new(&format!("{}.error", script.display())), FOREIGN);
         let describe =

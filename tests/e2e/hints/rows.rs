@@ -19,6 +19,11 @@ const ADA: &str = "kind = \"oauth2\"\nflow = \"password\"\ntoken_url = \"{url}/t
 pub(super) const STATIC: &str = "kind = \"static\"\ntoken = \"a-long-token\"\n";
 const AWS: &str = "kind = \"exec\"\ncommand = [\"sh\", \"{home}/keys.sh\"]\nspeaks = \"aws\"\n";
 const PROGRAM: &str = "kind = \"exec\"\nspeaks = \"text\"\ncommand = [\"sh\", \"{home}/program.sh\"]\n";
+const EARTHSCOPE: &str = "[providers.earthscope]\ndomain = \"{earthscope}\"\n";
+const CARBONMAPPER: &str = "[providers.carbonmapper]\nbase_url = \"{carbonmapper}\"\n";
+const ADA_S: &str = "export CARBONMAPPER_EMAIL=ada@example.org";
+const CM_LOGIN: &str = "export CARBONMAPPER_EMAIL=ada@example.org CARBONMAPPER_PASSWORD=standin-password; \
+                        broker login carbonmapper";
 const LOGIN: &str = "printf right-token | broker login lab --refresh-token-stdin";
 const KUBECTL: &str = "export KUBERNETES_EXEC_INFO='{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\
                        \"spec\":{\"cluster\":{\"server\":\"https://k8s.example.org\"},\"interactive\":false}}'";
@@ -70,6 +75,26 @@ pub(super) const ROWS: &[Row] = &[
     (PROGRAM, "echo 'echo the reason >&2; exit 3' > program.sh", "broker token lab", "program_failed", By("sh program.sh || echo 'echo t' > program.sh; broker token lab"), ""),
     ("kind = \"static\"\ntoken = { file = \"/nowhere/token\" }\n", "", "broker token lab", "secret_unreadable", Set("token", "\"t\""), ""),
     ("kind = \"oauth2\"\nflow = \"token_exchange\"\nfrom = \"other\"\ntoken_url = \"{url}/token\"\nclient_id = \"c\"\n", "", "broker token lab", "config_invalid_value", Set("from", "\"lab\""), "config_invalid"),
+    // The built-in providers.
+    (EARTHSCOPE, "", "broker token earthscope", "login_required", Run, ""),
+    (EARTHSCOPE, "broker login earthscope", "broker token earthscope --expires 7d", "request_unsupported", LeaveOut, ""),
+    (EARTHSCOPE, "", "echo x | broker login earthscope --password-stdin", "login_unsupported", LeaveOut, ""),
+    (EARTHSCOPE, "echo x > .earthscope", "broker login earthscope", "store_unwritable", Set("share", "false"), ""),
+    (EARTHSCOPE, "broker login earthscope", "broker inspect earthscope --introspect", "request_unsupported", LeaveOut, ""),
+    (CARBONMAPPER, "", "broker token carbonmapper", "login_required", Run, "prompt_unavailable"),
+    (CARBONMAPPER, "", "broker login carbonmapper", "prompt_unavailable", Export("CARBONMAPPER_EMAIL", "ada@example.org"), "prompt_unavailable"),
+    (CARBONMAPPER, "", "broker login carbonmapper", "prompt_unavailable", Set("email", "\"ada@example.org\""), "prompt_unavailable"),
+    (CARBONMAPPER, ADA_S, "broker login carbonmapper", "prompt_unavailable", Export("CARBONMAPPER_PASSWORD", "standin-password"), ""),
+    (CARBONMAPPER, ADA_S, "broker login carbonmapper", "prompt_unavailable", Set("password", "\"standin-password\""), ""),
+    (CARBONMAPPER, ADA_S, "CARBONMAPPER_PASSWORD=wrong broker token carbonmapper", "password_refused", By("CARBONMAPPER_PASSWORD=standin-password broker login carbonmapper"), ""),
+    (CARBONMAPPER, "", "echo x | broker login carbonmapper --refresh-token-stdin", "login_unsupported", LeaveOut, "prompt_unavailable"),
+    (CARBONMAPPER, CM_LOGIN, "broker token carbonmapper --expires 7d", "request_unsupported", LeaveOut, ""),
+    (CARBONMAPPER, CM_LOGIN, "broker token carbonmapper --name n", "request_unsupported", LeaveOut, ""),
+    (CARBONMAPPER, CM_LOGIN, "broker token carbonmapper --scope typo", "scope_unsupported", By("broker token carbonmapper --scope stac"), ""),
+    (CARBONMAPPER, CM_LOGIN, "broker token carbonmapper --format aws", "request_unsupported", LeaveOut, ""),
+    // Discovery and other URLs.
+    ("kind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"standin-client\"\nclient_secret = \"standin-secret\"\nissuer = \"{url}\"\n", "", "broker token lab", "config_invalid", Set("token_url", "\"{url}/token\""), ""),
+    ("kind = \"oauth2\"\nflow = \"device\"\nclient_id = \"c\"\ntoken_url = \"{url}/token\"\n", "", "broker login lab", "config_invalid", Set("device_url", "\"{url}/nowhere\""), "bad_response"),
     // Configuration.
     (STATIC, "", "broker --config missing.toml list", "config_unreadable", By("broker --config .config/broker/providers.toml list"), ""),
     (STATIC, "", "BROKER_CONFIG=missing.toml broker list", "config_unreadable", By("BROKER_CONFIG=.config/broker/providers.toml broker list"), ""),

@@ -31,6 +31,7 @@ pub(crate) struct Files {
     pub(crate) is_named: bool,
 }
 
+#[expect(clippy::struct_field_names, reason = "the text of the file")]
 pub(super) struct Text {
     pub(super) path: PathBuf,
     pub(super) text: String,

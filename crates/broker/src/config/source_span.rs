@@ -36,6 +36,11 @@ fn is_key(key: &str, before: &str) -> bool {
     !open && !key.trim().is_empty() && key.trim().chars().all(plain)
 }
 
+/// Whether a line may contain a URL with a password (before `@`) or with a key in its query.
+fn may_have_url_secret(line: &str) -> bool {
+    line.contains('@') || line.contains("://") && line.contains(['?', '#'])
+}
+
 impl SourceSpan {
     /// Returns the line and column of a byte range.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, mark: Mark) -> Self {
@@ -43,10 +48,7 @@ impl SourceSpan {
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let shown = match mark {
-            // A URL may contain a password before `@`, or a key in its query. Then the error hides the value.
-            Mark::Value if !line.contains('@') && !(line.contains("://") && line.contains(['?', '#'])) => {
-                line.to_owned()
-            }
+            Mark::Value if !may_have_url_secret(line) => line.to_owned(),
             _ => match line.split_once('=') {
                 // After a syntax error, text before `=` may be part of a secret, so only a plain key is shown.
                 Some((key, _)) if mark != Mark::Syntax || is_key(key, &text[..line_start]) => {
