@@ -24,6 +24,7 @@ const CARBONMAPPER: &str = "[providers.carbonmapper]\nbase_url = \"{carbonmapper
 const ADA_S: &str = "export CARBONMAPPER_EMAIL=ada@example.org";
 const CM_LOGIN: &str = "export CARBONMAPPER_EMAIL=ada@example.org CARBONMAPPER_PASSWORD=standin-password; \
                         broker login carbonmapper";
+const PLUGIN: &str = "kind = \"exec\"\ncommand = [\"sh\", \"{home}/program.sh\"]\n";
 const LOGIN: &str = "printf right-token | broker login lab --refresh-token-stdin";
 const KUBECTL: &str = "export KUBERNETES_EXEC_INFO='{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\
                        \"spec\":{\"cluster\":{\"server\":\"https://k8s.example.org\"},\"interactive\":false}}'";
@@ -73,6 +74,7 @@ pub(super) const ROWS: &[Row] = &[
     (CLIENT, "", "LAB_SECRET=wrong broker token lab", "client_refused", Set("client_secret", "\"standin-secret\""), ""),
     ("kind = \"exec\"\nspeaks = \"text\"\ncommand = [\"no-such-program\"]\n", "", "broker token lab", "program_not_found", Set("command", "[\"sh\", \"-c\", \"echo t\"]"), ""),
     (PROGRAM, "echo 'echo the reason >&2; exit 3' > program.sh", "broker token lab", "program_failed", By("sh program.sh || echo 'echo t' > program.sh; broker token lab"), ""),
+    (PLUGIN, "echo 'echo the reason >&2; exit 3' > program.sh", "broker token lab", "program_failed", By("broker token lab -v 2>&1 | grep 'the reason'"), ""),
     ("kind = \"static\"\ntoken = { file = \"/nowhere/token\" }\n", "", "broker token lab", "secret_unreadable", Set("token", "\"t\""), ""),
     ("kind = \"oauth2\"\nflow = \"token_exchange\"\nfrom = \"other\"\ntoken_url = \"{url}/token\"\nclient_id = \"c\"\n", "", "broker token lab", "config_invalid_value", Set("from", "\"lab\""), "config_invalid"),
     // The built-in providers.

@@ -33,8 +33,11 @@ impl Issuer {
     /// Describes endpoint, flow, client and audience of the issuer for an error message.
     pub(super) fn describe(&self) -> String {
         let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();
-        let audience =
-            self.audience.as_ref().map(|audience| format!(", audience {audience}")).unwrap_or_default();
+        let audience = self
+            .audience
+            .as_ref()
+            .map(|audience| format!(", audience {}", without_query(audience)))
+            .unwrap_or_default();
         format!("{} ({}{client}{audience})", without_query(&self.endpoint), self.flow)
     }
 

@@ -188,7 +188,9 @@ fn without_literals(key: &str, value: &Value, is_sent: bool, hidden: &mut Redact
         Value::String(_, text) if is_placeholder(text) => value.clone(),
         // A string that starts with `{` may be a quoted inline table that contains secrets.
         Value::String(_, text) if is_sent || text.starts_with('{') => redact(hidden),
-        Value::String(_, text) if text.contains("://") => Value::from(without_query(text)),
+        Value::String(_, text) if text.contains("://") || key.ends_with("url") => {
+            Value::from(without_query(text))
+        }
         Value::Num(..) if is_sent => redact(hidden),
         other => other.clone(),
     }
