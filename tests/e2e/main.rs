@@ -20,6 +20,7 @@ mod exec;
 mod fallback;
 mod fault_table;
 mod faults;
+mod foreign_text;
 mod formats;
 mod fuzz_smoke;
 #[path = "../fuzzed/mod.rs"]
@@ -27,6 +28,7 @@ mod fuzzed;
 mod gallery;
 mod harden;
 mod helper;
+mod hints;
 mod hostile;
 mod http;
 mod import;

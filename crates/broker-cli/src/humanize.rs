@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use broker::sanitize;
 use chrono::{DateTime, Local, Utc};
 use rustix::termios::tcgetwinsize;
 
@@ -92,12 +93,14 @@ const MIN_WIDTH: usize = 8;
 
 /// Formats a table; the first row contains the headings. If the table is wider than [`WIDTH`], cuts its widest columns
 /// at whole words, except the columns in `fixed`. Never cuts the last cell of a row that has fewer cells than
-/// headings. `paint` colours a cell by its row and column.
+/// headings. Control characters become spaces. `paint` colours a cell by its row and column.
 pub(crate) fn table(
     rows: &[Vec<String>],
     fixed: &[usize],
     paint: impl Fn(usize, usize, String) -> String,
 ) -> String {
+    let clean = |row: &Vec<String>| row.iter().map(|cell| sanitize(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
     let columns = rows.first().map_or(0, Vec::len);
     let is_last = |row: &[String], column: usize| row.len() < columns && column + 1 == row.len();
     let cells = |column: usize| {

@@ -20,7 +20,7 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 /// Runs the command line with the arguments of this process, and returns its exit code.
@@ -64,11 +64,18 @@ fn usage_error(mut error: clap::Error) -> ExitCode {
     }
     // Clap's tip "to pass '-x' as a value, use '-- -x'" is wrong for nearly all commands.
     error.remove(ContextKind::Suggested);
+    let typed = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(typed) => Some((kind, ContextValue::String(broker::sanitize(typed)))),
+        _ => None,
+    });
+    for (kind, typed) in typed.collect::<Vec<_>>() {
+        error.insert(kind, typed);
+    }
     let text = error.render();
     let colours = terminal::colours(&std::io::stderr());
     let text = if colours { text.ansi().to_string() } else { text.to_string() };
     let code = format!("error[{}]:", broker::ErrorCode::UsageInvalid.name());
-    report::say(text.replacen("error:", &code, 1).trim_end());
+    report::draw(text.replacen("error:", &code, 1).trim_end());
     ExitCode::from(2)
 }
 

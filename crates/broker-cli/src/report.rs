@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use broker::{Error, ErrorCode, ErrorKind};
+use broker::{Error, ErrorCode, ErrorKind, sanitize};
 
 use crate::hints::hint;
 use crate::humanize;
@@ -79,14 +79,34 @@ fn print_error(error: &Error, verbose: u8) {
 /// Prints text on stderr. On a terminal, wraps the first line; other lines may be commands to copy.
 fn print_wrapped(text: &str) {
     match humanize::terminal_width(&std::io::stderr()) {
-        Some(columns) => say(&humanize::wrap(text, columns, 2)),
-        None => say(text),
+        Some(columns) => draw(&humanize::wrap(text, columns, 2)),
+        None => draw(text),
     }
 }
 
-/// Prints a line on stderr. Failures are ignored, because there is no other stream to report them.
+/// Prints text as one line on stderr, without control characters.
 pub(crate) fn say(line: &str) {
+    draw(&sanitize(line));
+}
+
+/// Prints lines on stderr that the caller made safe for a terminal. Failures are ignored, because there is no other
+/// stream to report them.
+pub(crate) fn draw(lines: &str) {
     let stderr = std::io::stderr();
-    let line = humanize::displayable(line, &stderr);
-    let _ = writeln!(stderr.lock(), "{line}");
+    let lines = humanize::displayable(lines, &stderr);
+    let _ = writeln!(stderr.lock(), "{lines}");
+}
+
+/// Writes each log message as one line, without control characters.
+pub(crate) struct LogLines;
+
+impl Write for LogLines {
+    fn write(&mut self, message: &[u8]) -> std::io::Result<usize> {
+        say(String::from_utf8_lossy(message).trim_end());
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorCode, Hint};
+use crate::{ErrorCode, Hint, sanitize};
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,6 +58,8 @@ pub struct Error(Box<Inner>);
 struct Inner {
     code: ErrorCode,
     message: String,
+    /// Where the lines below the message begin in `message`.
+    lines_at: usize,
     provider: Option<String>,
     hint: Option<Hint>,
     retry_after: Option<Duration>,
@@ -66,11 +68,14 @@ struct Inner {
 }
 
 impl Error {
-    /// Creates an error from a code and a message that says what failed and why.
+    /// Creates an error from a code and a message that says what failed and why. The message becomes one line: see
+    /// [`sanitize`].
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let message = sanitize(&message.into());
         Self(Box::new(Inner {
             code,
-            message: message.into(),
+            lines_at: message.len(),
+            message,
             provider: None,
             hint: None,
             retry_after: None,
@@ -112,7 +117,18 @@ impl Error {
     /// Adds a hint: what the user can do about the error.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Hint>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(hint.into().sanitized());
+        self
+    }
+
+    /// Adds lines below the message, such as an excerpt of a file. Each line begins with text of the caller, such as a
+    /// margin.
+    #[must_use]
+    pub fn with_lines(mut self, lines: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        for line in lines {
+            self.0.message.push('\n');
+            self.0.message.push_str(&sanitize(line.as_ref()));
+        }
         self
     }
 
@@ -140,14 +156,17 @@ impl Error {
     /// Adds the provider's name, unless the error has one already.
     #[must_use]
     pub fn for_provider(mut self, name: &str) -> Self {
-        self.0.provider.get_or_insert_with(|| name.to_owned());
+        self.0.provider.get_or_insert_with(|| sanitize(name));
         self
     }
 
-    /// Replaces the message.
+    /// Replaces the message, but not the lines below it.
     #[must_use]
     pub fn with_message(mut self, message: impl Into<String>) -> Self {
-        self.0.message = message.into();
+        let message = sanitize(&message.into());
+        let lines = self.0.message.split_off(self.0.lines_at);
+        self.0.lines_at = message.len();
+        self.0.message = message + &lines;
         self
     }
 
@@ -163,10 +182,16 @@ impl Error {
         self.0.code.kind()
     }
 
-    /// Returns what failed and why, without the provider's name.
+    /// Returns what failed and why, without the provider's name. May have more lines: see [`Error::with_lines`].
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// Returns the message without the lines below it.
+    #[must_use]
+    pub fn first_line(&self) -> &str {
+        &self.0.message[..self.0.lines_at]
     }
 
     /// Returns the provider's name, if the error concerns one provider.

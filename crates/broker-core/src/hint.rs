@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::sanitize;
+
 /// What the user can do about an [`crate::Error`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +38,22 @@ pub enum Hint {
     MigrateRecords(String),
     /// Advice for the user as text, for example to change a setting.
     Text(String),
+    /// Advice, and a command for the user to copy.
+    Command(String, String),
+}
+
+impl Hint {
+    /// Returns the hint with each text as one line that is safe for a terminal.
+    pub(crate) fn sanitized(self) -> Self {
+        match self {
+            Self::SetOrImport(text) => Self::SetOrImport(sanitize(&text)),
+            Self::SetPassword(text) => Self::SetPassword(sanitize(&text)),
+            Self::MigrateRecords(text) => Self::MigrateRecords(sanitize(&text)),
+            Self::Text(text) => Self::Text(sanitize(&text)),
+            Self::Command(text, command) => Self::Command(sanitize(&text), sanitize(&command)),
+            other => other,
+        }
+    }
 }
 
 /// A part of a token request that a provider may not support.
@@ -75,6 +93,7 @@ impl fmt::Display for Hint {
             Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records to the configured format"),
             Self::SetPassword(text) => write!(f, "{text}, or pass the password with the login"),
             Self::SetOrImport(text) | Self::Text(text) => f.write_str(text),
+            Self::Command(text, command) => write!(f, "{text}\n  {command}"),
         }
     }
 }

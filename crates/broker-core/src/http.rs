@@ -15,7 +15,7 @@ use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use crate::answer::decode;
-use crate::{ErrorCode, Secret, retry_after, zeroizing};
+use crate::{ErrorCode, Secret, retry_after, without_query, zeroizing};
 
 /// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
 /// must return within `timeout`, and should check [`HttpRequest::may_send`] after they have connected. If a body ends
@@ -324,7 +324,12 @@ pub struct ServiceUrl(Url);
 impl ServiceUrl {
     /// Parses a URL, and checks that secrets may be sent to the URL ([`ServiceUrl`]).
     pub fn parse(text: &str) -> Result<Self, String> {
-        let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
+        let shown = match text.rsplit_once('@') {
+            None => without_query(text),
+            Some((user, host)) if !user.contains(['?', '#']) => format!("…@{}", without_query(host)),
+            // The `@` is part of a password or of a query.
+            Some(_) => "…".to_owned(),
+        };
         let url = Url::parse(text)
             .map_err(|error| format!("`{shown}` is not a URL ({error}): https://HOST/PATH"))?;
         let url = Self(url);

@@ -36,6 +36,7 @@ mod provider;
 mod record;
 mod request;
 mod retry_after;
+mod sanitize;
 mod secret;
 #[cfg(feature = "command")]
 mod secret_command;
@@ -50,7 +51,7 @@ mod zeroizing;
 
 pub use answer::{
     Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage,
-    sanitize, seconds, without_token,
+    seconds, without_token,
 };
 pub use bounds::later;
 pub use broker::{
@@ -80,6 +81,7 @@ pub use prompt::{DeviceCode, NonInteractive, Prompt};
 pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_lifetime, refuse_scopes};
 pub use record::{Failure, Grant, Issuer, Record, RecordUpdate};
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
+pub use sanitize::{is_unsafe, sanitize, without_query};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
 pub use secret_text::utf8;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Error, ErrorCode, Result, Secret};
+use crate::{Error, ErrorCode, Result, Secret, sanitize};
 
 /// The data that a user needs to approve a device (RFC 8628 section 3.2).
 #[derive(Debug, Clone)]
@@ -58,7 +58,8 @@ impl Prompt for NonInteractive {
     }
 
     fn show_code(&self, code: &DeviceCode) {
-        tracing::warn!(url = code.verification_uri, code = code.user_code, "log in at the URL with the code");
+        let [url, code] = [&code.verification_uri, &code.user_code].map(|text| sanitize(text));
+        tracing::warn!(url, code, "log in at the URL with the code");
     }
 
     fn browses(&self) -> bool {
@@ -68,7 +69,7 @@ impl Prompt for NonInteractive {
     fn waiting(&self, _left: Duration) {}
 
     fn notify(&self, message: &str) {
-        tracing::warn!("{message}");
+        tracing::warn!("{}", sanitize(message));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use broker_core::{
     Context, Error, ErrorCode, HttpRequest, HttpResponse, Method, Problem, Record, Repeat, Result,
-    ServiceUrl, read_object, sanitize,
+    ServiceUrl, read_object, sanitize, without_query,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,8 @@ impl TryFrom<String> for IssuerUrl {
 
     fn try_from(text: String) -> Result<Self, String> {
         if ServiceUrl::parse(&text)?.as_str().contains('?') {
-            return Err(format!("`{text}` has a query (?…), which an issuer must not have"));
+            let text = without_query(&text);
+            return Err(format!("`{text}` has a query, which an issuer must not have"));
         }
         if let Some((issuer, _)) = text.split_once("/.well-known/") {
             return Err(format!(

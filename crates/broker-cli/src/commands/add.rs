@@ -1,4 +1,4 @@
-use broker::{Env, Error, ErrorCode, Result, SystemEnv, is_provider_name, platform, sanitize};
+use broker::{Env, Error, ErrorCode, Result, SystemEnv, is_provider_name, platform};
 use serde_json::json;
 use toml::{Table, Value};
 
@@ -13,7 +13,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     let service = Service::find(wanted).ok_or_else(|| not_found(wanted))?;
     let name = args.name.as_deref().unwrap_or(service.name);
     if !is_provider_name(name) {
-        let why = format!("`--as {}`: not a valid provider name", sanitize(name));
+        let why = format!("`--as {name}`: not a valid provider name");
         return Err(Error::usage(why).with_hint("use up to 64 letters, digits, `-` and `_`").into());
     }
     let text = service.named(name);
@@ -30,9 +30,10 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     if service.blanks().is_empty() {
         check(&new, &file, name)?;
     }
-    context.say(text.trim_end());
+    text.trim_end().lines().for_each(|line| context.say(line));
     platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
-    context.say(&format!("\n{name}: added to {}", file.display()));
+    context.say("");
+    context.say(&format!("{name}: added to {}", file.display()));
     for note in shared(service, name, &before) {
         context.say(&format!("note: {note}"));
     }
@@ -44,16 +45,15 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
 
 /// Returns the error for an unknown service, with the services that match the text.
 fn not_found(wanted: &str) -> Error {
-    let shown = sanitize(wanted);
-    let lines = Service::search(wanted).into_iter().map(|service| format!("\n  {}", service.line()));
-    let (why, hint) = match lines.collect::<String>().as_str() {
-        "" => (format!("no service matches `{shown}`"), "run: broker add, to list all services"),
-        lines => (
-            format!("no service is named `{shown}`; these match:{lines}"),
-            "run: broker add NAME, with the name of a service",
-        ),
+    let lines: Vec<_> =
+        Service::search(wanted).iter().map(|service| format!("  {}", service.line())).collect();
+    let (why, hint) = if lines.is_empty() {
+        (format!("no service matches `{wanted}`"), "run: broker add, to list all services")
+    } else {
+        let why = format!("no service is named `{wanted}`; these match:");
+        (why, "run: broker add NAME, with the name of a service")
     };
-    Error::new(ErrorCode::ProviderUnknown, why).with_hint(hint)
+    Error::new(ErrorCode::ProviderUnknown, why).with_lines(lines).with_hint(hint)
 }
 
 /// Fails if a provider with this name is configured.

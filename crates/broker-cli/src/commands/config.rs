@@ -1,6 +1,6 @@
 //! The commands `broker list` and `broker config`.
 
-use broker::{Configured, ProviderRegistry, Setting};
+use broker::{Configured, ProviderRegistry, Setting, sanitize};
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer, end};
@@ -54,11 +54,11 @@ fn check(context: &CommandContext<'_>) -> CommandResult {
 
 fn show(context: &CommandContext<'_>) -> CommandResult {
     let config = context.setup().config()?;
-    let line = |set: &Setting| format!("{} = {}  # {}\n", set.key, set.value, set.origin);
+    let line = |set: &Setting| sanitize(&format!("{} = {}  # {}", set.key, set.value, set.origin)) + "\n";
     let mut tables: Vec<_> = config.store_setting().iter().map(line).collect();
     for Configured { name, kind, origin, .. } in config.configured()? {
         let lines: String = config.settings(&name)?.iter().map(line).collect();
-        tables.push(format!("[providers.{name}]  # kind {kind}, {origin}\n{lines}"));
+        tables.push(sanitize(&format!("[providers.{name}]  # kind {kind}, {origin}")) + "\n" + &lines);
     }
     answer(&tables.join("\n"))
 }

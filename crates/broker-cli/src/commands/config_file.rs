@@ -75,8 +75,9 @@ pub(super) fn check(new: &NamedTempFile, file: &Path, name: &str) -> Result<()> 
     let entry = Setup::new().config_file(new.path()).config().and_then(|config| config.entry(name));
     entry.map(drop).map_err(|error| {
         // The error names the temporary file. The user must see the name of the configuration file instead.
-        let why = error.message().replace(&new.path().display().to_string(), &file.display().to_string());
-        Error::new(error.code(), format!("the configuration was not changed: {why}"))
+        let [new, file] = [new.path(), file].map(|path| path.display().to_string());
+        let why = error.first_line().replace(&new, &file);
+        error.with_message(format!("the configuration was not changed: {why}"))
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{CommandContext, CommandResult, answer};
 use crate::args::Inspect;
-use crate::format::rfc3339;
+use crate::format::{line, rfc3339};
 use crate::humanize;
 use crate::run::run as run_async;
 
@@ -27,7 +27,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Inspect) -> CommandResult
         if let Some(claims) = introspection {
             object["introspection"] = Value::from(claims);
         }
-        escaped(&object)
+        line(&object)?
     } else {
         let claims =
             introspection.map(|claims| format!("\nthe service says\n{}", lines(&claims, &Map::new())));
@@ -78,22 +78,13 @@ fn object(provider: &str, scopes: &str, token: &Inspected, now: DateTime<Utc>) -
     })
 }
 
-/// Returns JSON in one line. Escapes control characters, which JSON has only in strings.
-fn escaped(object: &Value) -> String {
-    let escape = |c: char| {
-        let steers = !sanitize(c.encode_utf8(&mut [0; 4])).starts_with(c);
-        if steers { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
-    };
-    object.to_string().chars().map(escape).chain(["\n".to_owned()]).collect()
-}
-
 fn text(provider: &str, token: &Inspected, now: DateTime<Utc>) -> String {
     let left = token.expires_at.map(|at| match (at - now).to_std() {
         Ok(left) => format!("expires {}, in {}", rfc3339(at), humanize::duration(left)),
         Err(_) => format!("expired {}", rfc3339(at)),
     });
     let left = left.unwrap_or_else(|| "does not expire".to_owned());
-    let title = format!("{provider}: {} token, {left}", sanitize(&token.token_type));
+    let title = sanitize(&format!("{provider}: {} token, {left}", token.token_type));
     let Some((header, claims)) = &token.jwt else {
         let why = if token.kept {
             "the token is opaque: it is not a JWT, so it has no claims to show"

@@ -27,7 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use zeroize::Zeroizing;
 
 use crate::args::{Args, Command, GlobalArgs};
-use crate::report::{ExitError, say};
+use crate::report::{ExitError, LogLines, say};
 use crate::terminal::Terminal;
 
 /// The largest secret that standard input may contain, in bytes.
@@ -148,7 +148,7 @@ fn end(errors: Vec<Error>) -> CommandResult {
     if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
 }
 
-/// Prints a command's result on stdout.
+/// Prints a command's result on stdout. The caller makes text from files and services safe for a terminal.
 fn answer(text: &str) -> CommandResult {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
@@ -165,6 +165,6 @@ fn log(verbose: u8) {
     };
     // A log target is a prefix of crate names: `broker`, `broker_core` and so on.
     let ours = Targets::new().with_target("broker", level);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| LogLines).with_ansi(false);
     tracing_subscriber::registry().with(lines).with(ours).init();
 }

@@ -122,7 +122,7 @@ fn table(statuses: &[Status]) -> String {
     let mut rows = vec![(State::None, heads.to_vec())];
     for status in statuses {
         let name = || status.name.clone();
-        let account = status.account.as_ref().map_or_else(dash, |account| sanitize(account));
+        let account = status.account.clone().unwrap_or_else(dash);
         if let Some(next) = next_command(status) {
             rows.push((status.state, vec![name(), next]));
             continue;
@@ -135,7 +135,7 @@ fn table(statuses: &[Status]) -> String {
             let bar = bar_of(token, now).filter(|_| stdout.is_terminal() && humanize::is_utf8());
             let scopes = match token.scope.as_str() {
                 "" => dash(),
-                scopes => sanitize(&humanize::asked(scopes)),
+                scopes => humanize::asked(scopes),
             };
             let state = state(token, now) + &bar.unwrap_or_default();
             let expires = token.expires_at.map_or_else(dash, minute);

@@ -1,10 +1,11 @@
 //! `broker store`: shows how records are stored, and migrates records to another format.
 
-use broker::{Config, Error, KeyringState, Migrated, ProviderRegistry, Records, StorageFormat};
+use broker::{Config, Error, KeyringState, Migrated, ProviderRegistry, Records, StorageFormat, sanitize};
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer, end, separate};
 use crate::args::Store;
+use crate::format::line;
 use crate::humanize;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
@@ -55,7 +56,7 @@ fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
             "keyring": keyring,
             "records": list.iter().map(object).collect::<Vec<_>>(),
         });
-        answer(&format!("{all}\n"))?;
+        answer(&line(&all)?)?;
         return end(errors);
     }
     let keyring_line = keyring.map(|keyring| format!("OS keyring: {keyring}\n")).unwrap_or_default();
@@ -80,7 +81,8 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
     for (name, before) in list {
         match runtime.block_on(records.migrate(&name, |line| context.say(line))) {
             Ok(Migrated::Moved) => {
-                lines.push(format!("{name}: {} -> {}\n", word(&before), records.configured()));
+                lines
+                    .push(sanitize(&format!("{name}: {} -> {}", word(&before), records.configured())) + "\n");
             }
             Ok(Migrated::Unreadable(why)) => context.say(&format!("{name}: record not migrated: {why}")),
             Ok(_) => {}

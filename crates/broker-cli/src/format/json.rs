@@ -1,9 +1,12 @@
 //! Output formats in JSON.
 
-use broker::{Error, Header, Result, Secret, Token};
+use std::io::Write;
+
+use broker::{Error, Header, Result, Secret, Token, is_unsafe};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
+use serde_json::ser::Formatter;
 
 use super::{TokenInfo, header, unsuitable};
 
@@ -141,10 +144,35 @@ pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> 
     line(&Answer { version: 1, providers, store })
 }
 
+/// Returns a value as one line of JSON.
 pub(crate) fn line(value: &impl Serialize) -> Result<String> {
-    let text = serde_json::to_string(value);
-    text.map(|text| text + "\n")
-        .map_err(|error| Error::failed("cannot write the output as JSON").with_source(error))
+    let mut text = Vec::new();
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Escaping));
+    let failed = Error::failed("cannot write the output as JSON");
+    written.map_err(|error| failed.clone().with_source(error))?;
+    text.push(b'\n');
+    String::from_utf8(text).map_err(|error| failed.with_source(error))
+}
+
+/// Writes JSON whose strings escape every character that is unsafe for a terminal.
+struct Escaping;
+
+impl Formatter for Escaping {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        text: &str,
+    ) -> std::io::Result<()> {
+        let mut rest = text;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_unsafe(*c)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
 }
 
 /// Formats a time for JSON output: `2026-11-22T12:00:00Z`.

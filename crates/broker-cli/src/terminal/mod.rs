@@ -13,7 +13,7 @@ use broker::{DeviceCode, Prompt, Result, Secret, ServiceUrl, sanitize};
 use rustix::termios::tcgetwinsize;
 
 use crate::humanize;
-use crate::report::say;
+use crate::report::{draw, say};
 pub(crate) use browser::open_page;
 use page::{BrowserLogin, DeviceLogin, Size};
 pub(crate) use prompt::restore;
@@ -93,7 +93,7 @@ impl Terminal {
 #[async_trait]
 impl Prompt for Terminal {
     async fn ask(&self, question: &str) -> Result<String> {
-        let question = question.to_owned();
+        let question = sanitize(question);
         let ask = move || {
             let stderr = std::io::stderr();
             write!(stderr.lock(), "{}: ", humanize::displayable(&question, &stderr))?;
@@ -107,7 +107,7 @@ impl Prompt for Terminal {
     }
 
     async fn ask_hidden(&self, question: &str) -> Result<Secret> {
-        let question = humanize::displayable(&format!("{question}: "), &std::io::stderr()).into_owned();
+        let question = humanize::displayable(&(sanitize(question) + ": "), &std::io::stderr()).into_owned();
         hide();
         let answer = prompt(move || rpassword::prompt_password(question)).await;
         restore();
@@ -120,7 +120,7 @@ impl Prompt for Terminal {
         let url = sanitize(verification_uri_complete.as_ref().unwrap_or(verification_uri));
         let complete = verification_uri_complete.is_some();
         let page = DeviceLogin { url: &url, code: &sanitize(user_code), complete };
-        say(&match size() {
+        draw(&match size() {
             Some(size) => page.picture(size, colours(&std::io::stderr()), has_pictures()),
             None => page.line(),
         });
@@ -134,7 +134,7 @@ impl Prompt for Terminal {
         let url = sanitize(url);
         let opens = self.browses() && ServiceUrl::parse(&url).is_ok();
         let page = BrowserLogin { url: &url, opens };
-        say(&match size() {
+        draw(&match size() {
             Some(size) => page.lines(size, colours(&std::io::stderr())),
             None => page.line(),
         });
@@ -165,7 +165,7 @@ impl Prompt for Terminal {
     fn notify(&self, message: &str) {
         if !self.quiet {
             self.clear();
-            say(&sanitize(message));
+            say(message);
         }
     }
 }

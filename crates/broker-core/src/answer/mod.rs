@@ -269,16 +269,6 @@ pub(crate) fn milliseconds(value: &Value) -> Option<i64> {
     number.is_finite().then_some((number * 1000.0) as i64)
 }
 
-/// Makes text safe for a terminal by replacing control characters and text-direction characters with spaces.
-#[must_use]
-pub fn sanitize(text: &str) -> String {
-    let is_unsafe = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
-}
-
 /// Returns the first part of a long text from a service. Only [`LONGEST_TEXT`] characters of the result are shown.
 fn bounded(text: &str) -> String {
     text.chars().take(2000).collect()

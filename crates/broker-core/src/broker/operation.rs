@@ -237,10 +237,10 @@ impl Operation {
                 .with_hint("free space on the disk, then repeat the request; if the service refuses the stored login, log in again")
                 .with_source(second)
         })?;
-        self.context.prompt().notify(&format!(
-            "WARNING: {name}: cannot save the new token: {}\n\
-             WARNING: {name}: it is stored in the fallback file {path}: keep that file; a later call restores it",
-            error.message()
+        let prompt = self.context.prompt();
+        prompt.notify(&format!("WARNING: {name}: cannot save the new token: {}", error.message()));
+        prompt.notify(&format!(
+            "WARNING: {name}: it is stored in the fallback file {path}: keep that file; a later call restores it"
         ));
         Ok(())
     }

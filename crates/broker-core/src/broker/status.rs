@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Broker, Slot};
-use crate::{Failure, Loaded, Phase, Record, Result, Token};
+use crate::{Failure, Loaded, Phase, Record, Result, Token, sanitize, without_query};
 
 /// The stored login and tokens of a provider, without secrets.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Status {
     pub can_renew: bool,
     /// Whether the provider's required secret is not configured: see [`crate::Provider::check_secret`].
     pub secret_missing: bool,
-    /// The issuer's token endpoint.
+    /// The issuer's token endpoint, without its query.
     pub issuer: String,
     /// The last failure of the login or of a stored token: see [`Record::last_failure`].
     pub last_failure: Option<Failure>,
@@ -138,12 +138,12 @@ fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>
         grant: record.usable_grant().is_some(),
         can_renew: renewable,
         secret_missing: provider.check_secret().is_err(),
-        issuer: record.issuer().endpoint.clone(),
+        issuer: without_query(&record.issuer().endpoint),
         last_failure: record.last_failure().cloned(),
         last_failed_scope: record.last_failed_request().map(|(scopes, _)| scopes.clone()),
         not_before: record.throttle(now).map(|(until, _)| until),
-        note,
-        sources: provider.sources(),
+        note: note.map(|note| sanitize(&note)),
+        sources: provider.sources().iter().map(|source| sanitize(source)).collect(),
         invalid_login_file: login_file.clone().filter(|_| record.login_problem.is_some()),
         login_file,
         hosts: slot.entry.hosts.clone(),

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorCode, ErrorKind, bounds};
+use crate::{Error, ErrorCode, ErrorKind, bounds, sanitize};
 
 /// The longest `Retry-After` that the broker obeys. One day, because some services have daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
@@ -28,6 +28,7 @@ pub struct Failure {
     #[serde(default, deserialize_with = "known_code", skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
     /// The error's message, without secrets.
+    #[serde(deserialize_with = "sanitize::shown")]
     pub message: String,
     /// Until this time, no caller repeats the failed early renewal ([`crate::Phase::Advisory`]).
     #[serde(deserialize_with = "bounds::time")]

@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::without_query;
+
 /// The issuer of grants and tokens. A grant is sent only to the issuer that issued it (RFC 9700 section 4.4).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issuer {
@@ -37,9 +39,12 @@ impl Issuer {
     /// Describes endpoint, flow, client and audience of the issuer for an error message.
     pub(super) fn describe(&self) -> String {
         let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();
-        let audience =
-            self.audience.as_ref().map(|audience| format!(", audience {audience}")).unwrap_or_default();
-        format!("{} ({}{client}{audience})", self.endpoint, self.flow)
+        let audience = self
+            .audience
+            .as_ref()
+            .map(|audience| format!(", audience {}", without_query(audience)))
+            .unwrap_or_default();
+        format!("{} ({}{client}{audience})", without_query(&self.endpoint), self.flow)
     }
 
     /// Whether grants of this stored issuer may be sent to `configured`. A missing fingerprint matches every client

@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use super::external_login::ExternalLogin;
 use super::{Failure, Grant, Issuer};
-use crate::{Phase, Secret, Token, bounds};
+use crate::{Phase, Secret, Token, bounds, sanitize};
 
 /// The grant, tokens and failures of one issuer and account.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct IssuerState {
     pub(super) issuer: StoredIssuer,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "sanitize::optional", skip_serializing_if = "Option::is_none")]
     pub(super) account: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) grant: Option<Grant>,

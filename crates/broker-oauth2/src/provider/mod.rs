@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, ErrorCode, Grant, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
+    Context, Derived, Error, ErrorCode, Grant, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate,
+    Result, Revoked, ScopeKey, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
     refuse_derived, refuse_lifetime,
 };
 use chrono::{DateTime, Utc};
@@ -168,7 +168,9 @@ impl Provider for OAuth2 {
         let has_login = self.flow.has_user_login();
         let grant = record.usable_grant().map(Grant::secret).filter(|_| has_login);
         if has_login && grant.is_none() && !self.has_password() {
-            return Err(record.login_missing());
+            let error = record.login_missing();
+            let without_own_login = self.flow == Flow::RefreshToken;
+            return Err(if without_own_login { error.with_hint(Hint::LogInWithRefreshToken) } else { error });
         }
         if self.discovers_first(record, context.now(), request.is_forced()) {
             return self.discover(context, record).await;

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use broker_core::{Env, Error, ErrorCode, Hint, Kind, Result};
 use figment::value::{Dict, Map, Value};
@@ -30,9 +32,29 @@ pub(crate) struct Files {
     pub(crate) is_named: bool,
 }
 
+#[expect(clippy::struct_field_names, reason = "the text of the file")]
 pub(super) struct Text {
     pub(super) path: PathBuf,
     pub(super) text: String,
+    names: OnceLock<BTreeSet<String>>,
+    ranges: OnceLock<BTreeMap<String, Range<usize>>>,
+}
+
+impl Text {
+    pub(super) fn new(path: PathBuf, text: String) -> Self {
+        Self { path, text, names: OnceLock::new(), ranges: OnceLock::new() }
+    }
+
+    /// Returns the names of all providers in the file.
+    pub(super) fn names(&self) -> &BTreeSet<String> {
+        self.names.get_or_init(|| names(&self.text))
+    }
+
+    /// Returns the byte range of a provider's tables, or of the whole file if only a TOML parser can find the tables.
+    pub(super) fn range_of(&self, name: &str) -> Range<usize> {
+        let ranges = || Parts::of(&self.text).map(|parts| parts.ranges()).unwrap_or_default();
+        self.ranges.get_or_init(ranges).get(name).cloned().unwrap_or(0..self.text.len())
+    }
 }
 
 struct Layer {
@@ -42,15 +64,26 @@ struct Layer {
 
 /// The built-in configuration, the configuration files and the environment variables, merged.
 pub(super) struct Merged {
-    pub(super) figment: Figment,
+    figment: Figment,
+    /// The merged values. Each has the tag of its layer.
+    pub(super) values: Dict,
     /// The environment variables that set keys of providers.
     pub(super) variables: Vec<(String, String)>,
     /// The keys that environment variables set, by provider.
     pub(super) in_env: BTreeMap<String, Vec<EnvKey>>,
     /// The environment variables of each provider that are not UTF-8.
     pub(super) not_utf8: BTreeMap<String, String>,
-    /// A warning for each key that is set under an old name.
-    pub(super) renamed: Vec<ConfigWarning>,
+    /// The warnings of each provider about keys that are set under an old name.
+    pub(super) renamed: BTreeMap<String, Vec<ConfigWarning>>,
+}
+
+impl Merged {
+    /// Returns the layer that sets a configuration key. `Figment::find_metadata` would clone all values.
+    pub(super) fn metadata(&self, keys: &[&str]) -> Option<&Metadata> {
+        let (last, tables) = keys.split_last()?;
+        let table = tables.iter().try_fold(&self.values, |table, key| table.get(*key)?.as_dict())?;
+        self.figment.get_metadata(table.get(*last)?.tag())
+    }
 }
 
 impl Provider for Layer {
@@ -69,7 +102,7 @@ pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<Text>> {
     let mut texts = Vec::new();
     for path in paths {
         match file::read(path, *is_named) {
-            Ok(text) => texts.push(Text { path: path.clone(), text }),
+            Ok(text) => texts.push(Text::new(path.clone(), text)),
             Err(error) if !*is_named && is_absent(error.kind()) => {}
             Err(error) => {
                 let why = format!("cannot read {}: {error}", path.display());
@@ -90,7 +123,7 @@ pub(super) fn merge(
 ) -> Result<Merged> {
     let built_in = values(BUILT_IN, only).map_err(|error| Error::failed(error.to_string()))?;
     let mut layers = vec![Layer { metadata: Metadata::named("built in"), values: built_in }];
-    for Text { path, text } in texts {
+    for Text { path, text, .. } in texts {
         let only = only.filter(|_| text.len() > SHORT);
         let values = values(text, only).map_err(|error| {
             let place = SourceSpan::at(path, text, error.span().unwrap_or_default(), Mark::Syntax);
@@ -99,8 +132,8 @@ pub(super) fn merge(
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
     let (variables, mut in_env) = (env.vars(PREFIX), BTreeMap::<_, Vec<_>>::new());
-    let names =
-        if variables.is_empty() && env.not_utf8(PREFIX).is_empty() { BTreeSet::new() } else { names(texts) };
+    let is_file_alone = variables.is_empty() && env.not_utf8(PREFIX).is_empty();
+    let names = if is_file_alone { BTreeSet::new() } else { all_names(texts) };
     for (variable, value) in &variables {
         if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
@@ -118,12 +151,14 @@ pub(super) fn merge(
     let renamed = rename_keys(&mut layers, kinds);
     replace_secrets_whole(&mut layers);
     let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
-    Ok(Merged { figment, variables, in_env, not_utf8, renamed })
+    // No layer fails, because each was parsed before.
+    let values = figment.data().ok().and_then(|mut data| data.remove(&Profile::Default)).unwrap_or_default();
+    Ok(Merged { figment, values, variables, in_env, not_utf8, renamed })
 }
 
 /// Replaces old key names with the new ones. If one layer has both names, the value of the new name wins.
-fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<ConfigWarning> {
-    let mut renamed = Vec::new();
+fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> BTreeMap<String, Vec<ConfigWarning>> {
+    let mut renamed: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for kind in kinds.iter().filter(|kind| !kind.renamed.is_empty()) {
         let has_old_key = |name: &str, layer: &Layer| {
             table(&layer.values, name)
@@ -150,7 +185,8 @@ fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<ConfigWarning> {
                     let Some(value) = table.remove(*old) else { continue };
                     table.entry((*new).to_owned()).or_insert(value);
                     let (origin, provider) = (origin.clone(), name.clone());
-                    renamed.push(ConfigWarning::KeyRenamed { origin, provider, old, new });
+                    let warning = ConfigWarning::KeyRenamed { origin, provider, old, new };
+                    renamed.entry(name.clone()).or_default().push(warning);
                 }
             }
         }
@@ -171,16 +207,20 @@ fn table_mut<'a>(values: &'a mut Dict, name: &str) -> Option<&'a mut Dict> {
 }
 
 /// Returns the names of all providers in the configuration files and the built-in configuration.
-pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
-    let texts = texts.iter().map(|text| text.text.as_str()).chain([BUILT_IN]);
-    texts.fold(BTreeSet::new(), |mut names, text| {
-        if let Some(parts) = Parts::of(text) {
-            names.extend(parts.names().map(str::to_owned));
-        }
-        // Only the TOML parser finds providers without a table header, such as `providers.lab.kind = "exec"`.
-        names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
-        names
-    })
+pub(super) fn all_names(texts: &[Text]) -> BTreeSet<String> {
+    let mut all = names(BUILT_IN);
+    all.extend(texts.iter().flat_map(Text::names).cloned());
+    all
+}
+
+fn names(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    if let Some(parts) = Parts::of(text) {
+        names.extend(parts.names().map(str::to_owned));
+    }
+    // Only the TOML parser finds providers without a table header, such as `providers.lab.kind = "exec"`.
+    names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
+    names
 }
 
 /// Parses a file. With `only`, parses just the tables of these providers.

@@ -58,7 +58,7 @@ impl Config {
         let texts = layers::read(files)?;
         let merged = layers::merge(&texts, env.as_ref(), &kinds, only.as_ref())?;
         // Errors show the line number of `store`, so the files are parsed again if one of them sets `store`.
-        let with_key = if merged.figment.contains("store") { texts.as_slice() } else { &[] };
+        let with_key = if merged.values.contains_key("store") { texts.as_slice() } else { &[] };
         let store = StoreConfig::read(with_key, env.as_ref())?;
         let mut config = Self { merged, providers: Dict::new(), texts, kinds, store, env };
         config.providers = config.read_tables()?;
@@ -84,16 +84,14 @@ impl Config {
 
     /// Returns the names of all configured providers, including those whose tables were not read.
     fn all_names(&self) -> BTreeSet<String> {
-        let mut names = layers::names(&self.texts);
+        let mut names = layers::all_names(&self.texts);
         names.extend(self.merged.in_env.keys().cloned());
         names
     }
 
     /// Returns the providers' tables. Fails on unknown top-level keys and values of the wrong type.
     fn read_tables(&self) -> Result<Dict> {
-        // This error does not occur, because each layer of the configuration was parsed before.
-        let all: Dict =
-            self.merged.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
+        let all = &self.merged.values;
         if let Some(other) = all.keys().find(|key| !TOP_KEYS.contains(&key.as_str())) {
             let help = match suggestion(other, TOP_KEYS) {
                 Some(key) => format!("did you mean `{key}`?"),

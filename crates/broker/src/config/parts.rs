@@ -1,7 +1,8 @@
 //! Splits a configuration file into the tables of its providers. Parsing a thousand tables takes longer than returning
 //! a stored token.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// The start of the TOML table header of a provider. A file with any other table header is parsed whole.
 const HEADER: &str = "[providers.";
@@ -41,6 +42,19 @@ impl<'a> Parts<'a> {
     /// Returns the names of the providers that have a table.
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
         self.tables.iter().map(|(name, _)| *name)
+    }
+
+    /// Returns the byte range from each provider's first table to its last one. Returns no range if the text before the
+    /// first table may configure providers too.
+    pub(super) fn ranges(&self) -> BTreeMap<String, Range<usize>> {
+        let mut ranges: BTreeMap<String, Range<usize>> = BTreeMap::new();
+        let mut start = self.head.len();
+        for (name, table) in &self.tables {
+            let end = start + table.len();
+            ranges.entry((*name).to_owned()).or_insert(start..end).end = end;
+            start = end;
+        }
+        if self.head.contains("providers") { BTreeMap::new() } else { ranges }
     }
 
     /// Returns the file's text with only the tables of these providers, and without comment lines.

@@ -89,14 +89,14 @@ impl Config {
 
     /// Returns an error about a configuration key, with the position in the last file that sets the key, if any.
     pub(super) fn wrong(&self, code: ErrorCode, keys: &[&str], mark: Mark, why: &str) -> Error {
-        let metadata = self.merged.figment.find_metadata(&keys.join("."));
+        let metadata = self.merged.metadata(keys);
         let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
         // Figment names no file for a table that is merged from several files, so all files are searched.
         let texts = self.texts.iter().rev().filter(|text| path.is_none_or(|path| text.path == path));
         let is_variable = metadata.is_some_and(|metadata| metadata.name.starts_with("environment"));
         let place = texts.filter(|_| !is_variable).find_map(|text| {
             let written = self.written_keys(keys, &text.path.display().to_string());
-            SourceSpan::of_key(&text.path, &text.text, &written, mark)
+            SourceSpan::of_key(text, &written, mark)
         });
         match place {
             Some(place) => place.error(code, why),
@@ -108,13 +108,14 @@ impl Config {
     fn written_keys<'a>(&self, keys: &[&'a str], origin: &str) -> Vec<&'a str> {
         let mut keys = keys.to_vec();
         if let ["providers", name, key, ..] = keys.as_mut_slice() {
+            let renamed = self.merged.renamed.get(*name).map(Vec::as_slice).unwrap_or_default();
             let old_name = |warning: &ConfigWarning| match warning {
-                ConfigWarning::KeyRenamed { origin: from, provider, old, new } => {
-                    (from == origin && provider == name && new == key).then_some(*old)
+                ConfigWarning::KeyRenamed { origin: from, old, new, .. } => {
+                    (from == origin && new == key).then_some(*old)
                 }
                 ConfigWarning::SecretReadable { .. } => None,
             };
-            *key = self.merged.renamed.iter().find_map(old_name).unwrap_or(key);
+            *key = renamed.iter().find_map(old_name).unwrap_or(key);
         }
         keys
     }

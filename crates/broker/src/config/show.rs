@@ -1,6 +1,6 @@
 //! Displays the merged configuration: values with their origins, secrets redacted.
 
-use broker_core::{Kind, Result, SecretSource};
+use broker_core::{Kind, Result, SecretSource, without_query};
 use figment::value::{Dict, Value};
 
 use super::layers::{Text, is_source, of_variable};
@@ -101,7 +101,7 @@ impl Config {
 
     /// Returns the file or the environment variable that sets a value, or `built in`.
     pub(super) fn origin(&self, keys: &[&str]) -> String {
-        let Some(metadata) = self.merged.figment.find_metadata(&keys.join(".")) else {
+        let Some(metadata) = self.merged.metadata(keys) else {
             return "built in".to_owned();
         };
         match metadata.source.as_ref().and_then(|source| source.file_path()) {
@@ -123,7 +123,7 @@ impl Config {
     }
 
     fn text_with(&self, name: &str) -> Option<&Text> {
-        self.texts.iter().rev().find(|text| has_table(&text.text, name))
+        self.texts.iter().rev().find(|text| text.names().contains(name))
     }
 }
 
@@ -188,10 +188,9 @@ fn without_literals(key: &str, value: &Value, is_sent: bool, hidden: &mut Redact
         Value::String(_, text) if is_placeholder(text) => value.clone(),
         // A string that starts with `{` may be a quoted inline table that contains secrets.
         Value::String(_, text) if is_sent || text.starts_with('{') => redact(hidden),
-        Value::String(_, text) => match text.split_once('?') {
-            Some((url, _)) if url.contains("://") => Value::from(format!("{url}?…")),
-            _ => value.clone(),
-        },
+        Value::String(_, text) if text.contains("://") || key.ends_with("url") => {
+            Value::from(without_query(text))
+        }
         Value::Num(..) if is_sent => redact(hidden),
         other => other.clone(),
     }
@@ -224,9 +223,4 @@ fn source(table: &Dict) -> (String, Redacted) {
         }
         _ => (REDACTED.to_owned(), Redacted::Yes),
     }
-}
-
-fn has_table(text: &str, name: &str) -> bool {
-    let table: Option<toml::Table> = toml::from_str(text).ok();
-    table.is_some_and(|table| table.get("providers").and_then(|providers| providers.get(name)).is_some())
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use broker_core::{Error, ErrorCode};
 use toml::de::{DeTable, DeValue};
 
+use super::layers::Text;
+
 /// The wrong part of a line, which decides how much of the line an error shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -34,6 +36,11 @@ fn is_key(key: &str, before: &str) -> bool {
     !open && !key.trim().is_empty() && key.trim().chars().all(plain)
 }
 
+/// Whether a line may contain a URL with a password (before `@`) or with a key in its query.
+fn may_have_url_secret(line: &str) -> bool {
+    line.contains('@') || line.contains("://") && line.contains(['?', '#'])
+}
+
 impl SourceSpan {
     /// Returns the line and column of a byte range.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, mark: Mark) -> Self {
@@ -41,8 +48,7 @@ impl SourceSpan {
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let shown = match mark {
-            // A line with `@` may contain a URL with a password, so the error hides the value.
-            Mark::Value if !line.contains('@') => line.to_owned(),
+            Mark::Value if !may_have_url_secret(line) => line.to_owned(),
             _ => match line.split_once('=') {
                 // After a syntax error, text before `=` may be part of a secret, so only a plain key is shown.
                 Some((key, _)) if mark != Mark::Syntax || is_key(key, &text[..line_start]) => {
@@ -66,8 +72,11 @@ impl SourceSpan {
     }
 
     /// Returns the position of a key (`["providers", "NAME", "KEY"]`), or of its nearest parent in the file.
-    pub(super) fn of_key(path: &Path, text: &str, keys: &[&str], mark: Mark) -> Option<Self> {
-        let root = DeTable::parse(text).ok()?;
+    pub(super) fn of_key(text: &Text, keys: &[&str], mark: Mark) -> Option<Self> {
+        // Parsing the whole file for each of many errors would take minutes.
+        let range = keys.get(1).map_or(0..text.text.len(), |name| text.range_of(name));
+        let offset = range.start;
+        let root = DeTable::parse(text.text.get(range)?).ok()?;
         let mut table = root.get_ref();
         let mut found = None;
         for key in keys {
@@ -78,7 +87,8 @@ impl SourceSpan {
                 _ => break,
             }
         }
-        Some(Self::at(path, text, found?, mark))
+        let span = found?;
+        Some(Self::at(&text.path, &text.text, span.start + offset..span.end + offset, mark))
     }
 
     /// Returns an error with the position in the file, and the line with carets under the wrong part.
@@ -88,7 +98,11 @@ impl SourceSpan {
         let margin = " ".repeat(number.len());
         let before = " ".repeat((column - 1).min(shown.chars().count().saturating_sub(1)));
         let carets = "^".repeat(*width);
-        let excerpt = format!("{margin} |\n{number} | {shown}\n{margin} | {before}{carets}");
-        Error::new(code, format!("{}:{line}:{column}: {why}\n{excerpt}", path.display()))
+        let error = Error::new(code, format!("{}:{line}:{column}: {why}", path.display()));
+        error.with_lines([
+            format!("{margin} |"),
+            format!("{number} | {shown}"),
+            format!("{margin} | {before}{carets}"),
+        ])
     }
 }

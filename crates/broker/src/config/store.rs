@@ -61,7 +61,7 @@ impl StoreConfig {
     }
 
     /// Reads the key `store` from a configuration file.
-    fn read_file(&mut self, Text { path, text }: &Text) -> Result<()> {
+    fn read_file(&mut self, Text { path, text, .. }: &Text) -> Result<()> {
         let head = Parts::of(text).map_or(text.as_str(), |parts| parts.head);
         // If the file is not valid TOML, another check reports the syntax error.
         let Ok(root) = DeTable::parse(head) else { return Ok(()) };

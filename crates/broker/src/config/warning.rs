@@ -78,7 +78,7 @@ impl Config {
             _ => false,
         };
         let readable = |key: &&str| {
-            let metadata = self.merged.figment.find_metadata(&format!("providers.{name}.{key}"))?;
+            let metadata = self.merged.metadata(&["providers", name, key])?;
             let file = metadata.source.as_ref()?.file_path().filter(|file| others_can_read(file))?;
             Some(ConfigWarning::SecretReadable {
                 file: file.to_owned(),
@@ -86,9 +86,7 @@ impl Config {
                 key: (*key).to_owned(),
             })
         };
-        let renamed = self.merged.renamed.iter().filter(
-            |warning| matches!(warning, ConfigWarning::KeyRenamed { provider, .. } if provider == name),
-        );
+        let renamed = self.merged.renamed.get(name).into_iter().flatten();
         secrets.iter().filter(is_literal).filter_map(readable).chain(renamed.cloned()).collect()
     }
 }

@@ -17,6 +17,7 @@ use broker::{Broker, Error, ErrorKind, Status};
 
 use super::{CommandContext, CommandResult, answer, separate};
 use crate::args::Doctor;
+use crate::format::line;
 use crate::humanize;
 use crate::report::ExitError;
 use crate::terminal::colours;
@@ -35,7 +36,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     tools::check(context, config.as_ref(), named, &statuses, &mut report);
     let stdout = std::io::stdout();
     answer(&if args.json {
-        format!("{}\n", report.json())
+        line(&report.json())?
     } else {
         let text = report.text(colours(&stdout), humanize::terminal_width(&stdout));
         humanize::displayable(&text, &stdout).into_owned()

@@ -1,6 +1,6 @@
 //! Explains the missing `--` in `broker exec PROVIDER COMMAND`.
 
-use broker::Error;
+use broker::{Error, Hint};
 use clap::error::ErrorKind;
 
 use crate::format::word;
@@ -11,9 +11,8 @@ const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file",
 /// Returns the error for `broker exec` without `--` before the command to run.
 pub(super) fn no_command() -> Error {
     let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
-        // Only the first line of a hint is wrapped: the second line is a command that users copy.
-        Some(corrected) => format!("put `--` before the command:\n  {corrected}"),
-        None => "put the command after `--`: broker exec PROVIDER -- COMMAND".to_owned(),
+        Some(corrected) => Hint::Command("put `--` before the command:".to_owned(), corrected),
+        None => "put the command after `--`: broker exec PROVIDER -- COMMAND".into(),
     };
     Error::usage("no command after `--`").with_hint(hint)
 }

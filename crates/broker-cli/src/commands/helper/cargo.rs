@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{provider_for, token};
 use crate::commands::{CommandContext, CommandResult, answer};
-use crate::format::plain;
+use crate::format::{line, plain};
 use crate::hints;
 use crate::report::ExitError;
 
@@ -84,5 +84,5 @@ fn fault(errors: &[Error]) -> Value {
 }
 
 fn send(message: &Value) -> CommandResult {
-    answer(&format!("{message}\n"))
+    answer(&line(message)?)
 }

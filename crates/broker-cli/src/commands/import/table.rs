@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use broker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform, sanitize};
+use broker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform, without_query};
 
 use super::insert::insert;
 use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};
@@ -70,7 +70,7 @@ impl<'a> Table<'a> {
         let new = temporary(&file, &after)?;
         check(&new, &file, self.name)?;
         for (what, url) in self.unusual_urls() {
-            context.say(&format!("{}: the {what} {}", self.name, sanitize(url)));
+            context.say(&format!("{}: the {what} {}", self.name, without_query(url)));
         }
         if let Some((_, secret)) = self.secret {
             write_secret(&secret_file, secret, false)?;
@@ -102,7 +102,7 @@ impl<'a> Table<'a> {
 
     /// Returns an error with the lines that the user has to add by hand.
     fn by_hand(&self, code: ErrorCode, why: &str, option: &str, lines: &[Line], secret_file: &Path) -> Error {
-        let lines: Vec<_> = lines.iter().map(|(key, value)| format!("\n  {key} = {value}")).collect();
+        let lines = lines.iter().map(|(key, value)| format!("  {key} = {value}"));
         let save_secret = self.secret.map_or_else(String::new, |_| {
             let folder = quoted_path(secret_file.parent().unwrap_or(Path::new("/")));
             let file = quoted_path(secret_file);
@@ -113,8 +113,8 @@ impl<'a> Table<'a> {
         });
         let add = format!("add the lines above to [providers.{}]", self.name);
         let hint = [option, &add, &save_secret].concat();
-        Error::new(code, format!("{why}; the lines to add to the configuration:{}", lines.concat()))
-            .with_hint(hint)
+        let why = format!("{why}; the lines to add to the configuration:");
+        Error::new(code, why).with_lines(lines).with_hint(hint)
     }
 
     /// Returns the URLs to which the provider would send secrets, except EarthDaily's default URL.
