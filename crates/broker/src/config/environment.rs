@@ -68,6 +68,16 @@ impl Config {
                 return Err(target.mixed_with(&format!("`{}`", key.join(".")), &origin, &variable(&key)));
             }
         }
+        // The token that a configured program prints goes to `hosts`.
+        let is_own = !self.env_keys(name).any(|key| key.path.first().is_some_and(|key| key == "command"));
+        if let Some(hosts) =
+            targets.iter().find(|target| ["hosts", "registry"].contains(&target.key.as_str()))
+            && is_own
+            && kind.keys.contains(&"command")
+        {
+            let origin = self.origin(&["providers", name, "command"]);
+            return Err(hosts.mixed_with("`command`", &origin, &variable(&["command"])));
+        }
         let from = self.table(name).ok().and_then(|table| table.get("from")?.as_str());
         match from {
             Some(from) if !self.has_only_env_secrets(from) => {
