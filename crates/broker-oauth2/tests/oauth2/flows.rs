@@ -158,7 +158,7 @@ async fn token_exchange_error_names_the_source_provider() {
     let broker = lab.broker_of(vec![("base", refresh_token()), (World::NAME, table)]);
     let error = token(&broker).await.expect_err("no login");
     assert_eq!((error.code(), error.provider()), (ErrorCode::LoginRequired, Some("base")));
-    assert_eq!(error.hint(), Some(&Hint::LogIn));
+    assert_eq!(error.hint(), Some(&Hint::LogInWithRefreshToken));
     let unknown = json!({ "from": "unknown", "token_url": DERIVED });
     let error = token(&lab.broker(unknown)).await.expect_err("no such provider");
     let expected = (ErrorCode::ConfigInvalidValue, Some(World::NAME));
