@@ -245,7 +245,7 @@ fn unusual_heads_of_responses_are_read() {
         ("HTTP/1.0", |_| "HTTP/1.0 200 OK\r\n\r\n".to_owned()),
         ("no length", |_| "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_owned()),
         ("many headers", |length| {
-            let many: String = (0..500).map(|number| format!("X-{number}: y\r\n")).collect();
+            let many = "X-A: b\r\n".repeat(500);
             format!("HTTP/1.1 200 OK\r\n{many}Content-Length: {length}\r\n\r\n")
         }),
     ];

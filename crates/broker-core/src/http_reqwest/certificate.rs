@@ -201,6 +201,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
 mod tests {
     use std::sync::Arc;
 

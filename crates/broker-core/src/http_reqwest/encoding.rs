@@ -167,6 +167,7 @@ fn buffer() -> Bytes {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -253,7 +254,7 @@ mod tests {
         assert!(problem.is_some_and(|problem| problem.contains("1 MiB")));
         let (_, problem) = decode(&[0x1f, 0x9d, 0x90, 0xff], &names("compress"));
         assert!(problem.is_some_and(|problem| problem.contains("`compress`")));
-        let many = names(&vec!["gzip"; 9].join(", "));
+        let many = names(&["gzip"; 9].join(", "));
         assert_eq!(&**decode(PLAIN, &many).0, PLAIN);
     }
 }
