@@ -35,8 +35,11 @@ pub(super) fn keyring_word(state: KeyringState) -> &'static str {
 }
 
 /// Returns the records whose format is known, and an error for each other record.
-fn list(records: &Records) -> broker::Result<(Vec<(String, StorageFormat)>, Vec<Error>)> {
-    Ok(separate(records.list()?.into_iter().map(|(name, format)| Ok((name, format?)))))
+fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
+    match records.list() {
+        Ok(list) => separate(list.into_iter().map(|(name, format)| Ok((name, format?)))),
+        Err(error) => (Vec::new(), vec![error]),
+    }
 }
 
 /// Whether the setting `store` or a record uses a key in the OS keyring. Otherwise the keyring must not be started.
@@ -45,7 +48,7 @@ pub(super) fn uses_keyring(records: &Records, list: &[(String, StorageFormat)]) 
 }
 
 fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
-    let (list, errors) = list(records)?;
+    let (list, errors) = list(records);
     let configured = records.configured();
     let keyring = uses_keyring(records, &list).then(|| keyring_word(records.keyring()));
     if as_json {
@@ -76,7 +79,7 @@ fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
 
 fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
     let runtime = crate::run::runtime()?;
-    let (list, mut errors) = list(records)?;
+    let (list, mut errors) = list(records);
     let mut lines = Vec::new();
     for (name, before) in list {
         match runtime.block_on(records.migrate(&name, |line| context.say(line))) {

@@ -20,6 +20,9 @@ const NAME: &str = "lab";
 
 type Change = Box<dyn FnOnce() + Send>;
 
+/// Replaces the folder at the first path. The second path is unused.
+type Replace = fn(&Path, &Path);
+
 /// A service that accepts each refresh token once, and a home folder with a state folder and a runtime folder.
 struct Home {
     root: tempfile::TempDir,
@@ -210,11 +213,10 @@ async fn logout_is_not_undone_by_a_copy_in_an_unseen_folder() {
     assert!(matches!(home.store().peek(NAME), Ok(Loaded::Record(_))), "the copy is of the removed record");
 }
 
-/// Replaces the state folder during a renewal. Each change gets the folder's path and an unused path.
 #[tokio::test]
 async fn renewal_survives_every_replacement_of_the_state_folder() {
     let moved = |state: &Path, away: &Path| std::fs::rename(state, away).expect("moved");
-    let changes: [(&str, fn(&Path, &Path)); 7] = [
+    let changes: [(&str, Replace); 7] = [
         ("moved away", moved),
         ("deleted", |state, _| std::fs::remove_dir_all(state).expect("removed")),
         ("a file in its place", |state, away| {
@@ -252,7 +254,9 @@ async fn renewal_survives_every_replacement_of_the_state_folder() {
             let Ok(bytes) = std::fs::read(home.root.path().join(folder).join("lab.json")) else { continue };
             assert!(serde_json::from_slice::<Value>(&bytes).is_ok(), "{what}: {folder} has no record");
         }
-        let _ = std::fs::remove_file(&home.state);
+        if home.state.is_file() {
+            std::fs::remove_file(&home.state).expect("removed");
+        }
         home.renew().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     }
 }

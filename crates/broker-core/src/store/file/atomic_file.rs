@@ -173,7 +173,7 @@ impl AtomicFile {
 }
 
 /// Makes a quarantined file private, because other users may have had permission to read it. Returns its path.
-pub(super) fn private(quarantined: PathBuf) -> String {
-    let _ = platform::make_private(&quarantined);
+pub(super) fn private(quarantined: &Path) -> String {
+    let _ = platform::make_private(quarantined);
     quarantined.display().to_string()
 }

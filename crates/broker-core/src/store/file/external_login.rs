@@ -277,7 +277,7 @@ impl LockedExternalLogin {
             // Stores no file version, so that the next save reads the login file again.
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
-        Ok(quarantined.map(private).or(self.save_record(record).await?))
+        Ok(quarantined.as_deref().map(private).or(self.save_record(record).await?))
     }
 
     /// Saves the record without the refresh token, because the login file contains the refresh token.
@@ -379,7 +379,7 @@ impl Join {
             }
             Found::Nothing | Found::NoFolder => record.join(&path, None, now),
             Found::Fault(error) => {
-                record.set_file_unusable(&path, &format!("cannot be read: {}", error.message()))
+                record.set_file_unusable(&path, &format!("cannot be read: {}", error.message()));
             }
             Found::Other { why, .. } => record.set_file_unusable(&path, why),
             Found::Login(login) => match &login.unproven {

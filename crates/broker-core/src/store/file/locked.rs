@@ -132,7 +132,7 @@ impl Locked for LockedFile {
         if let Err(error) = self.layout.fallback.clear(&self.provider, self.layout.sealer()) {
             tracing::warn!(%error, "cannot remove an older copy of the record from the runtime folder");
         }
-        Ok(quarantined.map(private))
+        Ok(quarantined.as_deref().map(private))
     }
 
     async fn save_to_fallback(&mut self, record: &Record) -> Result<String> {
@@ -149,6 +149,6 @@ impl Locked for LockedFile {
         self.clear_fallback()?;
         self.file.remove()?;
         self.unreadable = false;
-        Ok(quarantined.map(private))
+        Ok(quarantined.as_deref().map(private))
     }
 }
