@@ -51,7 +51,9 @@ impl Ini {
                 continue;
             }
             if trimmed.is_empty() {
-                value.iter_mut().for_each(|(_, lines)| lines.push(""));
+                if let Some((_, lines)) = &mut value {
+                    lines.push("");
+                }
                 continue;
             }
             let depth = line.chars().take_while(|c| is_space(*c)).count();
@@ -149,23 +151,20 @@ fn replace(
 ) -> Option<()> {
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
-        rest = match after.strip_prefix('%') {
-            Some(rest) => {
-                text.push('%');
-                rest
+        rest = if let Some(rest) = after.strip_prefix('%') {
+            text.push('%');
+            rest
+        } else {
+            let (key, rest) = after.strip_prefix('(')?.split_once(')')?;
+            let value = map.get(key.to_lowercase().as_str()).filter(|_| !key.is_empty())?;
+            *left = left.checked_sub(1)?;
+            if value.contains('%') {
+                (depth < MAX_DEPTH).then_some(())?;
+                replace(map, value, text, depth + 1, left)?;
+            } else {
+                text.push_str(value);
             }
-            None => {
-                let (key, rest) = after.strip_prefix('(')?.split_once(')')?;
-                let value = map.get(key.to_lowercase().as_str()).filter(|_| !key.is_empty())?;
-                *left = left.checked_sub(1)?;
-                if value.contains('%') {
-                    (depth < MAX_DEPTH).then_some(())?;
-                    replace(map, value, text, depth + 1, left)?;
-                } else {
-                    text.push_str(value);
-                }
-                rest.strip_prefix('s')?
-            }
+            rest.strip_prefix('s')?
         };
         (text.len() <= MAX_TEXT).then_some(())?;
     }
