@@ -217,9 +217,9 @@ mod tests {
     #[test]
     fn references_that_multiply_are_refused() {
         let ten = |key: char| format!("%({key})s").repeat(10);
-        let text: String =
-            ('a'..='h').map(|key| format!("{key} = {}\n", ten((key as u8 + 1).into()))).collect();
-        let ini = Ini::parse(&format!("[x]\n{text}i =\n")).expect("valid");
+        let lines = ('a'..='h').map(|key| format!("{key} = {}", ten((key as u8 + 1).into())));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let ini = Ini::parse(&format!("[x]\n{text}\ni =\n")).expect("valid");
         assert_eq!(ini.values("x"), Some(Err("a".to_owned())));
         let ini = Ini::parse("[x]\na = %(a)s\n").expect("valid");
         assert_eq!(ini.values("x"), Some(Err("a".to_owned())));
