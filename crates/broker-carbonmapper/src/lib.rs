@@ -39,10 +39,8 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     // The environment contains the token of one account, so only the provider named `carbonmapper` uses it.
     let env_token = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
     let own = [config::PASSWORD_VARIABLE, env_token::VARIABLE];
-    let not_text = settings.env().not_utf8("CARBONMAPPER_").into_iter();
-    if let Some(name) =
-        not_text.filter(|name| own.contains(&name.as_str()) && account.password.is_none()).next()
-    {
+    let mut not_text = settings.env().not_utf8("CARBONMAPPER_").into_iter();
+    if let Some(name) = not_text.find(|name| own.contains(&name.as_str()) && account.password.is_none()) {
         return Err(SettingsError::new("", format!("environment variable {name} is not UTF-8 text")));
     }
     // A dotenv file with the password or the token is a source apart from the environment.

@@ -65,6 +65,7 @@ pub fn utf8(bytes: &[u8]) -> Result<&str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! Compares how this crate and EarthDaily's own client read generated files.
 
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "tests")]
+
 use std::process::Command;
 
 use broker_testkit::TestEnv;

@@ -51,7 +51,9 @@ impl Ini {
                 continue;
             }
             if trimmed.is_empty() {
-                value.iter_mut().for_each(|(_, lines)| lines.push(""));
+                if let Some((_, lines)) = &mut value {
+                    lines.push("");
+                }
                 continue;
             }
             let depth = line.chars().take_while(|c| is_space(*c)).count();
@@ -149,23 +151,20 @@ fn replace(
 ) -> Option<()> {
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
-        rest = match after.strip_prefix('%') {
-            Some(rest) => {
-                text.push('%');
-                rest
+        rest = if let Some(rest) = after.strip_prefix('%') {
+            text.push('%');
+            rest
+        } else {
+            let (key, rest) = after.strip_prefix('(')?.split_once(')')?;
+            let value = map.get(key.to_lowercase().as_str()).filter(|_| !key.is_empty())?;
+            *left = left.checked_sub(1)?;
+            if value.contains('%') {
+                (depth < MAX_DEPTH).then_some(())?;
+                replace(map, value, text, depth + 1, left)?;
+            } else {
+                text.push_str(value);
             }
-            None => {
-                let (key, rest) = after.strip_prefix('(')?.split_once(')')?;
-                let value = map.get(key.to_lowercase().as_str()).filter(|_| !key.is_empty())?;
-                *left = left.checked_sub(1)?;
-                if value.contains('%') {
-                    (depth < MAX_DEPTH).then_some(())?;
-                    replace(map, value, text, depth + 1, left)?;
-                } else {
-                    text.push_str(value);
-                }
-                rest.strip_prefix('s')?
-            }
+            rest.strip_prefix('s')?
         };
         (text.len() <= MAX_TEXT).then_some(())?;
     }
@@ -174,6 +173,7 @@ fn replace(
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -217,9 +217,9 @@ mod tests {
     #[test]
     fn references_that_multiply_are_refused() {
         let ten = |key: char| format!("%({key})s").repeat(10);
-        let text: String =
-            ('a'..='h').map(|key| format!("{key} = {}\n", ten((key as u8 + 1).into()))).collect();
-        let ini = Ini::parse(&format!("[x]\n{text}i =\n")).expect("valid");
+        let lines = ('a'..='h').map(|key| format!("{key} = {}", ten((key as u8 + 1).into())));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let ini = Ini::parse(&format!("[x]\n{text}\ni =\n")).expect("valid");
         assert_eq!(ini.values("x"), Some(Err("a".to_owned())));
         let ini = Ini::parse("[x]\na = %(a)s\n").expect("valid");
         assert_eq!(ini.values("x"), Some(Err("a".to_owned())));

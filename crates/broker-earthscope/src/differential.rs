@@ -1,5 +1,7 @@
 //! Compares how this crate and EarthScope's SDK read generated settings.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
+
 use std::process::Command;
 
 use broker_core::{Secret, SecretSource, ServiceUrl, Settings, SettingsProblem};
