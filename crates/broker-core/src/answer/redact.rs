@@ -8,8 +8,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::{LONGEST_TEXT, sanitize};
-use crate::Secret;
+use super::LONGEST_TEXT;
+use crate::{Secret, sanitize};
 
 /// What is shown instead of a text that repeats a secret.
 pub const WITHHELD: &str = "[withheld: the text repeats a secret of the request]";
