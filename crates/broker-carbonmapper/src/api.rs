@@ -58,13 +58,13 @@ impl CarbonMapper {
             {
                 Ok(RecordUpdate::grant_refused())
             }
-            Err(problem) => match salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
-                Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                None => {
-                    let problem = problem.of_credential(&self.base_url);
-                    Err(problem.error("Carbon Mapper refused to refresh the login"))
-                }
-            },
+            Err(problem) => {
+                let rotated = salvage(&response, "refresh").filter(|new| !new.same_as(refresh));
+                let error = || {
+                    problem.of_credential(&self.base_url).error("Carbon Mapper refused to refresh the login")
+                };
+                rotated.map(|new| RecordUpdate::grant(new, response.sent_at)).ok_or_else(error)
+            }
         }
     }
 

@@ -107,13 +107,12 @@ impl<'a> TokenEndpoint<'a> {
             }
             // The old refresh token may be invalid now, so the new one is saved even if the response is malformed.
             Err(problem) => {
-                match self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token)) {
-                    Some(rotated) => Ok(Refreshed::OnlyRotated(rotated, response.sent_at)),
-                    None => {
-                        let problem = problem.of_credential(self.url);
-                        Err(self.error(problem, "the service refused to refresh the token"))
-                    }
-                }
+                let rotated =
+                    self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token));
+                let error = || {
+                    self.error(problem.of_credential(self.url), "the service refused to refresh the token")
+                };
+                rotated.map(|rotated| Refreshed::OnlyRotated(rotated, response.sent_at)).ok_or_else(error)
             }
         }
     }
