@@ -1,7 +1,5 @@
 //! Tests that a long configuration file works like a short one. The broker parses only parts of a long file.
 
-use std::time::{Duration, Instant};
-
 use broker::{ErrorKind, ProviderRegistry, Setup, TokenRequest};
 use broker_e2e::Sandbox;
 
@@ -106,38 +104,4 @@ fn library_refuses_provider_not_named_in_setup_providers() {
     let broker = setup.providers(["p7"]).open().expect("a broker");
     let error = broker.stored("lab", &TokenRequest::new()).expect_err("it was not read");
     assert_eq!((error.kind(), error.provider()), (ErrorKind::Usage, Some("lab")), "{error}");
-}
-
-/// Reads a configuration and all that the commands `list`, `config show`, `config check` and `doctor` show of it.
-/// Returns the shortest time of several runs.
-fn time_to_show(providers: usize, table: &str) -> Duration {
-    let config: String = (0..providers).map(|n| table.replace("NAME", &format!("p{n}"))).collect();
-    let sandbox = Sandbox::new().with_config(&config);
-    let run = || {
-        let began = Instant::now();
-        let config = Setup::new().config_file(sandbox.config_path()).config().expect("a configuration");
-        let all = config.configured().expect("the kinds");
-        assert!(all.len() >= providers);
-        for provider in all {
-            let name = provider.name.as_str();
-            let _ = (config.settings(name).expect("settings"), config.is_built_in(name));
-            let _ = (config.entry(name), config.warnings(name));
-        }
-        began.elapsed()
-    };
-    (0..4).map(|_| run()).min().unwrap_or_default()
-}
-
-#[test]
-fn time_to_show_a_config_is_linear_in_its_providers() {
-    for table in [
-        "[providers.NAME]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
-        "[providers.NAME]\nkind = \"static\"\ntoken = \"literal\"\n",
-        "[providers.NAME]\nkind = \"static\"\ntokn = 1\n",
-        "[providers.NAME]\nkind = \"earthdaily\"\nauth_style = 7\n",
-    ] {
-        let (short, long) = (time_to_show(100, table), time_to_show(1600, table));
-        // 16 times as many providers: linear time is 16 times as long, quadratic time 256 times.
-        assert!(long < short * 64, "{table}: {short:?}, {long:?}");
-    }
 }
