@@ -1,6 +1,6 @@
 //! Tests that a long configuration file works like a short one. The broker parses only parts of a long file.
 
-use broker::{ErrorKind, ProviderRegistry, Setup, TokenRequest};
+use broker::{ErrorKind, Setup, TokenRequest};
 use broker_e2e::Sandbox;
 
 /// Ways to write the provider `lab` in TOML, some with errors.

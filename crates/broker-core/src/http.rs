@@ -324,26 +324,27 @@ pub struct ServiceUrl(Url);
 impl ServiceUrl {
     /// Parses a URL, and checks that secrets may be sent to the URL ([`ServiceUrl`]).
     pub fn parse(text: &str) -> Result<Self, String> {
-        let shown = match text.rsplit_once('@') {
+        let shown = || match text.rsplit_once('@') {
             None => without_query(text),
             Some((user, host)) if !user.contains(['?', '#']) => format!("…@{}", without_query(host)),
             // The `@` is part of a password or of a query.
             Some(_) => "…".to_owned(),
         };
         let url = Url::parse(text)
-            .map_err(|error| format!("`{shown}` is not a URL ({error}): https://HOST/PATH"))?;
+            .map_err(|error| format!("`{}` is not a URL ({error}): https://HOST/PATH", shown()))?;
         let url = Self(url);
         match url.0.scheme() {
             _ if !url.0.username().is_empty() || url.0.password().is_some() => {
                 Err("the URL contains a user or password: use configuration keys for them instead".to_owned())
             }
             _ if url.0.fragment().is_some() => {
-                Err(format!("`{shown}` has a fragment (#…): remove the fragment"))
+                Err(format!("`{}` has a fragment (#…): remove the fragment", shown()))
             }
             "https" => Ok(url),
             "http" if url.is_loopback() => Ok(url),
             "http" => Err(format!(
-                "`{shown}` would send secrets unencrypted: use https (http only for this machine)"
+                "`{}` would send secrets unencrypted: use https (http only for this machine)",
+                shown()
             )),
             other => Err(format!("the scheme `{other}` is not supported: use https")),
         }

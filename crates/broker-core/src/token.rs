@@ -97,11 +97,11 @@ impl Token {
     #[must_use]
     pub fn bare(secret: Secret) -> Secret {
         let text = secret.expose().trim();
-        let header = text.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-        let text = header.map_or(text, |(_, value)| value.trim_start());
-        match text.split_once(char::is_whitespace) {
-            Some((word, token)) if word.eq_ignore_ascii_case(BEARER) => Secret::new(token.trim_start()),
-            _ => secret,
+        let value = after(text, "authorization").and_then(|rest| rest.strip_prefix(':'));
+        let token = after(value.unwrap_or(text).trim_start(), BEARER);
+        match token.filter(|token| token.starts_with(char::is_whitespace)) {
+            Some(token) => Secret::new(token.trim_start()),
+            None => secret,
         }
     }
 
@@ -302,4 +302,10 @@ impl fmt::Debug for Token {
             .field("expires_at", &self.0.expires_at)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the text after `word`, in any case, at the start of `text`.
+fn after<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(word.len())?;
+    start.eq_ignore_ascii_case(word).then_some(rest)
 }

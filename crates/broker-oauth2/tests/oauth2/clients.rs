@@ -110,7 +110,7 @@ async fn grant_is_sent_again_only_after_a_refused_client() {
     for (refusal, requests) in [
         (invalid_client(), 2),
         ((401, json!({ "error": "unauthorized_client" })), 2),
-        ((401, json!({ "error": "invalid_token" })), 1),
+        ((401, json!({ "error": "invalid_scope" })), 1),
         ((401, Value::Null), 1),
         ((400, json!({ "error": "invalid_request" })), 1),
     ] {

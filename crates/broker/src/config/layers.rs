@@ -132,8 +132,9 @@ pub(super) fn merge(
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
     let (variables, mut in_env) = (env.vars(PREFIX), BTreeMap::<_, Vec<_>>::new());
-    let is_file_alone = variables.is_empty() && env.not_utf8(PREFIX).is_empty();
-    let names = if is_file_alone { BTreeSet::new() } else { all_names(texts) };
+    let invalid = env.not_utf8(PREFIX);
+    let has_variables = !variables.is_empty() || !invalid.is_empty();
+    let names = if has_variables { all_names(texts) } else { BTreeSet::new() };
     for (variable, value) in &variables {
         if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
@@ -144,7 +145,7 @@ pub(super) fn merge(
         }
     }
     let mut not_utf8 = BTreeMap::new();
-    for variable in env.not_utf8(PREFIX) {
+    for variable in invalid {
         let values = of_variable(&variable, String::new(), &names).unwrap_or_default();
         not_utf8.extend(tables(&values).map(|name| (name.to_owned(), variable.clone())));
     }
