@@ -98,6 +98,11 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         (200, "", r#"{"refresh_token":"rt-"#),
         (200, "", r#"{"refresh_token":null,x"#),
         (200, "", r#"{"refresh_token":""#),
+        // Cut inside of a token that contains a quotation mark.
+        (200, "", r#"{"access_token":"at","refresh_token":"rt'2"#),
+        (200, "", r#"{"access_token":"at","refresh_token":"rt\"2"#),
+        (200, "", r#"{"access_token":"at","refresh_token":"rt&quot;2"#),
+        (200, "", r#"{"access_token":"at","refresh_token":"rt\u00222"#),
         (400, "", whole),
         (200, "text/html", r#"<script>var x = {"refresh_token":"/portal"}</script>"#),
         (200, "", "the refresh_token=rt-2 was sent"),
@@ -234,6 +239,12 @@ fn only_a_services_own_code_ends_a_login() {
             vec![oauth],
             vec![],
         ),
+        (
+            400,
+            json!({"error": "invalid_request", "error_description": "The refresh_token is invalid."}),
+            vec![oauth],
+            vec![],
+        ),
         (400, json!({"error": "invalid_request"}), vec![], vec![oauth, any]),
         (410, json!({"error": "ENDED"}), vec![own], vec![oauth]),
         (
@@ -254,6 +265,35 @@ fn only_a_services_own_code_ends_a_login() {
         let refusal = refusal(status, &body);
         assert!(ending.iter().all(|codes| codes.end(&refusal, Credential::RefreshToken)), "{body}");
         assert!(!not_ending.iter().any(|codes| codes.end(&refusal, Credential::RefreshToken)), "{body}");
+    }
+}
+
+#[test]
+fn only_a_services_own_code_refuses_a_password() {
+    let (oauth, any) = (FinalCodes::oauth(&[]), FinalCodes::any(&[]));
+    for (status, body, refusing, not_refusing) in [
+        (400, json!({"error": "invalid_grant"}), vec![oauth, any], vec![FinalCodes::LOGIN_API]),
+        (400, json!({"code": 400, "error_code": "invalid_credentials"}), vec![oauth, any], vec![]),
+        (
+            401,
+            json!({"detail": "x", "code": "authentication_failed"}),
+            vec![any, FinalCodes::LOGIN_API],
+            vec![oauth],
+        ),
+        (401, json!({"code": "no_active_account"}), vec![any, FinalCodes::LOGIN_API], vec![oauth]),
+        (401, json!({"code": "token_not_valid"}), vec![], vec![oauth, any, FinalCodes::LOGIN_API]),
+        (403, json!({"error": "invalid_credentials"}), vec![], vec![oauth, any]),
+        // UAA also sends it for a wrong client secret.
+        (
+            401,
+            json!({"error": "unauthorized", "error_description": "Bad credentials"}),
+            vec![],
+            vec![oauth, any],
+        ),
+    ] {
+        let refusal = refusal(status, &body);
+        assert!(refusing.iter().all(|codes| codes.end(&refusal, Credential::Password)), "{body}");
+        assert!(!not_refusing.iter().any(|codes| codes.end(&refusal, Credential::Password)), "{body}");
     }
 }
 
