@@ -121,7 +121,7 @@ pub(crate) fn is_secret(text: &str) -> bool {
 }
 
 fn in_malformed(text: &str, key: &str, is_html: bool) -> Option<String> {
-    // JSON in a JSON string, in a web page, or as a Python dict.
+    // Plain JSON; JSON in a JSON string, in a web page, or as a Python dict.
     let spellings: [&[(&str, &str)]; 5] = [
         &[],
         &[("\\\"", "\""), ("\\\\", "\\")],
@@ -133,7 +133,10 @@ fn in_malformed(text: &str, key: &str, is_html: bool) -> Option<String> {
         let text = spelling.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
         if is_html { in_web_page(&text, key) } else { in_json(&text, key) }
     };
-    spellings.iter().find_map(read).or_else(|| in_form(text, key).filter(|_| !is_html))
+    // In plain JSON, the other spellings of a quotation mark are part of a value, which may be cut after it.
+    let is_plain = !is_html && text.contains(&format!("\"{key}\""));
+    let mut usable = spellings.iter().take(if is_plain { 1 } else { spellings.len() });
+    usable.find_map(read).or_else(|| in_form(text, key).filter(|_| !is_html))
 }
 
 /// Returns the first complete string value of `key` in malformed JSON.

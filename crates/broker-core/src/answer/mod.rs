@@ -11,7 +11,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds, sanitize};
+use crate::{
+    Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds, expiry, sanitize,
+};
 
 pub use decode::salvage;
 use final_codes::FinalAnswer;
@@ -254,19 +256,7 @@ fn refusal(response: &HttpResponse, object: &Map<String, Value>, secrets: &[&Sec
 /// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to ±100 years.
 #[must_use]
 pub fn seconds(value: &Value) -> Option<TimeDelta> {
-    let milliseconds = milliseconds(value)?;
-    let longest = bounds::LONGEST.num_milliseconds();
-    TimeDelta::try_milliseconds(milliseconds.clamp(-longest, longest))
-}
-
-pub(crate) fn milliseconds(value: &Value) -> Option<i64> {
-    let number: f64 = match value {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    number.is_finite().then_some((number * 1000.0) as i64)
+    expiry::number(value).map(bounds::seconds)
 }
 
 /// Returns the first part of a long text from a service. Only [`LONGEST_TEXT`] characters of the result are shown.
