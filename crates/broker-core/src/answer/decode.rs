@@ -51,10 +51,15 @@ pub(crate) fn json(response: &HttpResponse) -> Option<Value> {
     serde_json::from_str(&text).ok().or_else(|| serde_json::from_str(&without_lone_surrogates(&text)?).ok())
 }
 
-/// Returns the response as an object: JSON, or the form fields that some token endpoints send instead.
+/// Returns the response as an object: JSON, the first object in a list of errors, or the form fields that some token
+/// endpoints send instead.
 pub(crate) fn object(response: &HttpResponse) -> Option<Map<String, Value>> {
     match json(response) {
         Some(Value::Object(object)) => Some(object),
+        Some(Value::Array(errors)) if response.status >= 400 => match errors.into_iter().next() {
+            Some(Value::Object(error)) => Some(error),
+            _ => None,
+        },
         // The last value of an incomplete form is damaged.
         None if response.cut.is_none() => form(&text(response)),
         _ => None,

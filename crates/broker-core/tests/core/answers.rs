@@ -179,6 +179,18 @@ fn the_services_reason_is_found_in_every_known_shape() {
 }
 
 #[test]
+fn list_is_read_only_as_errors() {
+    assert_eq!(
+        refusal(400, &json!([{"errorCode": "LIMIT", "message": "no"}])).words,
+        "no (LIMIT) [HTTP 400]"
+    );
+    for (status, body) in [(200, json!([{"access_token": "at"}])), (400, json!([])), (400, json!(["no"]))] {
+        let problem = read(&answer(status, "", body.to_string())).expect_err("no object");
+        assert!(matches!(problem, Problem::Transient(_)), "{status} {body}");
+    }
+}
+
+#[test]
 fn short_plain_text_is_shown_and_a_web_page_is_not() {
     let message = |kind, body: &str| {
         read(&answer(401, kind, body)).expect_err("no object").error("").message().to_owned()
@@ -206,6 +218,8 @@ fn only_a_services_own_code_ends_a_login() {
         (400, json!({"error": {"type": "invalid_grant"}}), vec![oauth, FinalCodes::STANDARD], vec![]),
         (400, json!({"errors": [{"errorType": "invalid_grant"}]}), vec![oauth, any], vec![]),
         (400, json!({"errorCode": "invalid_grant"}), vec![oauth], vec![]),
+        (400, json!([{"error": "invalid_grant"}]), vec![oauth, FinalCodes::STANDARD], vec![]),
+        (400, json!([{"errorCode": "INVALID_SESSION_ID", "message": "expired"}]), vec![], vec![oauth, any]),
         (
             401,
             json!({"error": "invalid_token", "error_description": "Invalid refresh token"}),
