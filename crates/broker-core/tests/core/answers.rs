@@ -81,6 +81,8 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         ("", in_string.clone()),
         ("", format!("{{\"body\":{in_string}}}x")),
         ("", format!("callback({whole});")),
+        ("", format!("[{whole}]")),
+        ("", format!("{{\"data\":[1,{{\"token\":{whole}}}]}}")),
         ("", format!(")]}}',\n{whole}")),
         ("", format!("{whole}{{\"next\":1}}")),
         ("", format!("{whole}\u{0}\u{0}garbage")),
@@ -106,6 +108,7 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         (400, "", whole),
         (200, "text/html", r#"<script>var x = {"refresh_token":"/portal"}</script>"#),
         (200, "", "the refresh_token=rt-2 was sent"),
+        (200, "", r#"{"request":{"refresh_token":"rt-1"}}"#),
     ] {
         assert!(salvage(&answer(status, kind, body), "refresh_token").is_none(), "{status} {body}");
     }
