@@ -154,7 +154,7 @@ pub fn read_object(
 ) -> Result<Map<String, Value>, Problem> {
     let status = response.status;
     let object = decode::object(response);
-    if let (Some(cut), None) = (&response.cut, &object) {
+    if let (Some(cut), None, false) = (&response.cut, &object, response.is_transient()) {
         let error = Error::new(cut.code, format!("the response of {from} is incomplete: {cut}"));
         return Err(Problem::Transient(error.with_hint(Hint::RetryLater)));
     }
