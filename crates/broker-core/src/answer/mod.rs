@@ -211,7 +211,7 @@ fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
     match retry_after.filter(|wait| !wait.is_zero()) {
         Some(wait) => {
             let shown = humantime::format_duration(wait.min(Duration::from_hours(24)));
-            let hint = format!("the service asked for a pause of {shown}: `broker status` shows its end");
+            let hint = Hint::AwaitPause(format!("the service asked for a pause of {shown}"));
             error.with_retry_after(Some(wait)).with_hint(hint)
         }
         None => error.with_hint(Hint::RetryLater),
