@@ -18,6 +18,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         ),
         Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
         Hint::ChooseStateFolder => "choose the state folder with --state-dir or BROKER_STATE_DIR".to_owned(),
+        Hint::AwaitPause(text) => format!("{text}: `broker status` shows its end"),
         Hint::LogIn => format!("run: broker login {provider}"),
         Hint::LogInWithRefreshToken => format!("run: broker login {provider} --refresh-token-stdin"),
         Hint::LogInWithoutBrowser => format!(

@@ -238,7 +238,8 @@ impl Context {
             return Err(AttemptFailure::Superseded);
         }
         let answered = self.http.send(request, self.timeout).await.and_then(|response| match &response.cut {
-            Some(fault) if !has_salvage(request, &response) => Err(fault.clone()),
+            // A transient status and its pause count without the body.
+            Some(fault) if !response.is_transient() && !has_salvage(request, &response) => Err(fault.clone()),
             _ => Ok(response),
         });
         let mut response = match answered {

@@ -72,11 +72,11 @@ codes! {
     BadResponse, "bad_response", Unavailable;
     /// The service answered with a redirect, which is never followed.
     RedirectRefused, "redirect_refused", Unavailable;
-    /// A new token has expired already: this machine's or the service's clock is wrong.
+    /// A new token has expired already. The service or program returned an old token, or a clock is wrong.
     TokenExpired, "token_expired", Unavailable;
     /// The service rejected a token, and the broker got no better one: the new token is the same, or was rejected too.
     TokenRejected, "token_rejected", Unavailable;
-    /// Another process has locked the record for too long, or was killed during a renewal.
+    /// Another process has locked the record for too long, was killed during a renewal, or has replaced the login.
     LockTimeout, "lock_timeout", Unavailable;
     /// A setting has an invalid value, or settings contradict each other.
     ConfigInvalid, "config_invalid", Configuration;

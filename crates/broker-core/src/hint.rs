@@ -20,6 +20,8 @@ pub enum Hint {
     LogOutLocally,
     /// Make the same request again later.
     RetryLater,
+    /// Make the same request again after the pause that the service asked for. The text says how long it is.
+    AwaitPause(String),
     /// Remove this part from the request.
     LeaveOut(RequestPart),
     /// Correct the path of the configuration file.
@@ -46,6 +48,7 @@ impl Hint {
     /// Returns the hint with each text as one line that is safe for a terminal.
     pub(crate) fn sanitized(self) -> Self {
         match self {
+            Self::AwaitPause(text) => Self::AwaitPause(sanitize(&text)),
             Self::SetOrImport(text) => Self::SetOrImport(sanitize(&text)),
             Self::SetPassword(text) => Self::SetPassword(sanitize(&text)),
             Self::MigrateRecords(text) => Self::MigrateRecords(sanitize(&text)),
@@ -85,6 +88,7 @@ impl fmt::Display for Hint {
             Self::CorrectPassword => f.write_str("correct the password, then log in again"),
             Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
             Self::RetryLater => f.write_str("try again later"),
+            Self::AwaitPause(text) => write!(f, "{text}: try again later"),
             Self::LeaveOut(part) => write!(f, "leave out {part}"),
             Self::CorrectConfigPath => f.write_str("correct the path of the configuration file"),
             Self::ChooseStateFolder => f.write_str("choose another folder for the stored records"),

@@ -42,6 +42,7 @@ mod secret;
 mod secret_command;
 mod secret_source;
 mod secret_text;
+mod service_url;
 mod settings_error;
 mod store;
 mod token;
@@ -69,9 +70,7 @@ pub use expiry::Expiry;
 pub use fingerprint::fingerprint;
 pub use header::Header;
 pub use hint::{Hint, RequestPart};
-pub use http::{
-    Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Method, Repeat, RequestSent, ServiceUrl,
-};
+pub use http::{Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Method, Repeat, RequestSent};
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::{Proxy, ProxySettings, ReqwestHttp};
 pub use jwt::Claims;
@@ -85,6 +84,7 @@ pub use sanitize::{is_unsafe, sanitize, without_query};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
 pub use secret_text::utf8;
+pub use service_url::ServiceUrl;
 pub use settings_error::{SettingsError, SettingsProblem};
 #[cfg(feature = "file")]
 pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};

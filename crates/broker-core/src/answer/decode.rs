@@ -51,10 +51,15 @@ pub(crate) fn json(response: &HttpResponse) -> Option<Value> {
     serde_json::from_str(&text).ok().or_else(|| serde_json::from_str(&without_lone_surrogates(&text)?).ok())
 }
 
-/// Returns the response as an object: JSON, or the form fields that some token endpoints send instead.
+/// Returns the response as an object: JSON, the first object in a list of errors, or the form fields that some token
+/// endpoints send instead.
 pub(crate) fn object(response: &HttpResponse) -> Option<Map<String, Value>> {
     match json(response) {
         Some(Value::Object(object)) => Some(object),
+        Some(Value::Array(errors)) if response.status >= 400 => match errors.into_iter().next() {
+            Some(Value::Object(error)) => Some(error),
+            _ => None,
+        },
         // The last value of an incomplete form is damaged.
         None if response.cut.is_none() => form(&text(response)),
         _ => None,
@@ -100,17 +105,21 @@ fn without_lone_surrogates(text: &str) -> Option<String> {
 
 /// Reads a text field of a 2xx response, even if other parts of the response are malformed or missing. The service may
 /// have replaced the refresh token, and the new one must not be lost. `path` is the path of the field in a complete
-/// response; in a malformed one, only the path's last name counts.
+/// response. Elsewhere in it, the path's last name counts beside an access token; in a malformed one, it counts anywhere.
 #[must_use]
 pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
     if !(200..300).contains(&response.status) {
         return None;
     }
+    let key = path.rsplit('.').next()?;
     let whole = json(response).filter(|value| value.is_object() || value.is_array());
     let found = match whole.or_else(|| object(response).map(Value::Object)) {
         // A JSON body is read even if its content type is HTML.
-        Some(whole) => value_at(&whole, path).or_else(|| whole.get(path))?.as_str()?.to_owned(),
-        None => in_malformed(&text(response), path.rsplit('.').next()?, response.is_html())?,
+        Some(whole) => {
+            let own = value_at(&whole, path).or_else(|| whole.get(path)).and_then(Value::as_str);
+            own.or_else(|| elsewhere(&whole, key))?.to_owned()
+        }
+        None => in_malformed(&text(response), key, response.is_html())?,
     };
     is_secret(&found).then(|| Secret::new(found))
 }
@@ -121,7 +130,7 @@ pub(crate) fn is_secret(text: &str) -> bool {
 }
 
 fn in_malformed(text: &str, key: &str, is_html: bool) -> Option<String> {
-    // JSON in a JSON string, in a web page, or as a Python dict.
+    // Plain JSON; JSON in a JSON string, in a web page, or as a Python dict.
     let spellings: [&[(&str, &str)]; 5] = [
         &[],
         &[("\\\"", "\""), ("\\\\", "\\")],
@@ -133,7 +142,10 @@ fn in_malformed(text: &str, key: &str, is_html: bool) -> Option<String> {
         let text = spelling.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
         if is_html { in_web_page(&text, key) } else { in_json(&text, key) }
     };
-    spellings.iter().find_map(read).or_else(|| in_form(text, key).filter(|_| !is_html))
+    // In plain JSON, the other spellings of a quotation mark are part of a value, which may be cut after it.
+    let is_plain = !is_html && text.contains(&format!("\"{key}\""));
+    let mut usable = spellings.iter().take(if is_plain { 1 } else { spellings.len() });
+    usable.find_map(read).or_else(|| in_form(text, key).filter(|_| !is_html))
 }
 
 /// Returns the first complete string value of `key` in malformed JSON.
@@ -152,9 +164,23 @@ fn in_web_page(text: &str, key: &str) -> Option<String> {
     text.match_indices('{').take(100).find_map(|(at, _)| {
         let objects = serde_json::Deserializer::from_str(text.get(at..)?).into_iter::<Map<String, Value>>();
         let object = objects.take(1).next()?.ok()?;
-        let has_access_token = object.keys().any(|key| key.starts_with("access"));
-        object.get(key)?.as_str().filter(|_| has_access_token).map(str::to_owned)
+        beside_access_token(&object, key).map(str::to_owned)
     })
+}
+
+/// Returns the text `key` of an object inside a JSON value, if the object also has an access token.
+fn elsewhere<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    match value {
+        Value::Array(items) => items.iter().find_map(|item| elsewhere(item, key)),
+        Value::Object(object) => beside_access_token(object, key)
+            .or_else(|| object.values().find_map(|value| elsewhere(value, key))),
+        _ => None,
+    }
+}
+
+fn beside_access_token<'v>(object: &'v Map<String, Value>, key: &str) -> Option<&'v str> {
+    let has_access_token = object.keys().any(|key| key.starts_with("access"));
+    object.get(key)?.as_str().filter(|_| has_access_token)
 }
 
 /// Returns the field `key` of form data. The value ends at `&`, because the end of the text may be cut off.

@@ -61,8 +61,8 @@ impl FinalAnswer {
         self
     }
 
+    /// Whether a response matches the row. `explanation` is in lower case.
     fn matches(&self, status: u16, codes: &[String], explanation: &str) -> bool {
-        let explanation = explanation.to_lowercase();
         (self.code.is_empty() || codes.iter().any(|code| code == self.code))
             && (self.statuses.is_empty() || self.statuses.contains(&status))
             && explanation.contains(self.saying)
@@ -70,9 +70,10 @@ impl FinalAnswer {
     }
 }
 
-/// The final answers. Each row names where it was read.
+/// The final answers. Each row names where it was read. Cloud Foundry's UAA is missing: it sends the same answer for a
+/// wrong password and for a wrong client secret (cloudfoundry/uaa#599 and #2545).
 const FINAL_ANSWERS: &[FinalAnswer] = &[
-    // RFC 6749 section 5.2. Fitbit lists it as `errorType` (dev.fitbit.com, Web API error messages).
+    // RFC 6749 section 5.2. Fitbit sends it as `errorType` in a list: lukasolson/fitbit-node#14.
     row(Family::Standard, BOTH, "invalid_grant"),
     // Spring Security OAuth, DefaultTokenServices.java; Cloud Foundry UAA (scribejava/scribejava#904). Gateways use the
     // code for access tokens (RFC 6750 section 3.1).
@@ -81,17 +82,19 @@ const FINAL_ANSWERS: &[FinalAnswer] = &[
     row(Family::OAuth, REFRESH_TOKEN, "bad_refresh_token"),
     // HubSpot, as `status`: HGData/mk-node-hubspot#64, airbytehq/airbyte#79592.
     row(Family::OAuth, REFRESH_TOKEN, "BAD_REFRESH_TOKEN"),
-    // Slack, with status 200: docs.slack.dev/reference/methods/oauth.v2.access, errors.
+    // Slack, with status 200: api.slack.com/methods/tooling.tokens.rotate, and the errors of oauth.v2.access in
+    // slack-ruby/slack-api-ref, methods/oauth/oauth.v2.access.json.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_refresh_token"),
-    // Strava, in its list of `errors`: developers.strava.com/docs/authentication.
+    // Strava, in its list of `errors`: dreeveapp/dreeve#1449.
     row(Family::OAuth, REFRESH_TOKEN, "RefreshToken.invalid").with(&[400]),
-    // Supabase Auth, as `error_code` or `code`: @supabase/auth-js 2.95.3, src/lib/error-codes.ts.
+    // Supabase Auth, as `error_code` or `code`: @supabase/auth-js 2.95.3, src/lib/error-codes.ts. The status:
+    // supabase/auth, internal/tokens/service.go.
     row(Family::OAuth, REFRESH_TOKEN, "refresh_token_not_found").with(&[400]),
     row(Family::OAuth, REFRESH_TOKEN, "refresh_token_already_used").with(&[400]),
-    // Twitch has the explanation only: dev.twitch.tv/docs/authentication/refresh-tokens.
-    row(Family::OAuth, REFRESH_TOKEN, "").with(&[400, 401]).saying("invalid refresh token"),
-    // Microsoft: "discard the refresh token and request a new authorization code" (learn.microsoft.com, multitenant
-    // applications, work with claims-based identities).
+    // Twitch has the explanation only: Teekeks/pyTwitchAPI#37, twitchdev/issues#1037.
+    row(Family::OAuth, REFRESH_TOKEN, "").with(&[400]).saying("invalid refresh token"),
+    // Microsoft, errors of the token endpoint: MicrosoftDocs/azure-docs,
+    // articles/active-directory/develop/v2-oauth2-auth-code-flow.md.
     row(Family::OAuth, REFRESH_TOKEN, "interaction_required").with(&[400]),
     // thephpleague/oauth2-server until version 8, OAuthServerException.php: invalidRefreshToken, invalidCredentials.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[401]).saying("the refresh token is invalid"),
@@ -100,12 +103,12 @@ const FINAL_ANSWERS: &[FinalAnswer] = &[
     row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
         .with(&[400])
         .saying("invalid \"refresh_token\" in request"),
-    // X: answers of api.x.com/2/oauth2/token that public clients quote.
+    // DeviantArt: wix-incubator/DeviantArt-API#58.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("the refresh_token is invalid"),
+    // X: trypostit/trypost, tests/Feature/Services/Social/XPublisherTest.php.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
         .with(&[400])
         .saying("value passed for the token was invalid"),
-    // Cloud Foundry UAA, password grant: docs.cloudfoundry.org/api/uaa.
-    row(Family::OAuth, PASSWORD, "unauthorized").with(&[401]).saying("bad credentials"),
     // djangorestframework-simplejwt and django-ninja-jwt: exceptions.py (InvalidToken, AuthenticationFailed).
     row(Family::LoginApi, REFRESH_TOKEN, "token_not_valid"),
     row(Family::LoginApi, PASSWORD, "authentication_failed"),
@@ -114,7 +117,8 @@ const FINAL_ANSWERS: &[FinalAnswer] = &[
 
 /// Returns the rows of the table that match a response.
 pub(super) fn matching(status: u16, codes: &[String], explanation: &str) -> Vec<&'static FinalAnswer> {
-    FINAL_ANSWERS.iter().filter(|row| row.matches(status, codes, explanation)).collect()
+    let explanation = explanation.to_lowercase();
+    FINAL_ANSWERS.iter().filter(|row| row.matches(status, codes, &explanation)).collect()
 }
 
 /// The error codes that end a login or refuse a password, by the type of provider.

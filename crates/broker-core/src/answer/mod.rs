@@ -11,7 +11,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds, sanitize};
+use crate::{
+    Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds, expiry, sanitize,
+};
 
 pub use decode::salvage;
 use final_codes::FinalAnswer;
@@ -152,7 +154,7 @@ pub fn read_object(
 ) -> Result<Map<String, Value>, Problem> {
     let status = response.status;
     let object = decode::object(response);
-    if let (Some(cut), None) = (&response.cut, &object) {
+    if let (Some(cut), None, false) = (&response.cut, &object, response.is_transient()) {
         let error = Error::new(cut.code, format!("the response of {from} is incomplete: {cut}"));
         return Err(Problem::Transient(error.with_hint(Hint::RetryLater)));
     }
@@ -209,7 +211,7 @@ fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
     match retry_after.filter(|wait| !wait.is_zero()) {
         Some(wait) => {
             let shown = humantime::format_duration(wait.min(Duration::from_hours(24)));
-            let hint = format!("the service asked for a pause of {shown}: `broker status` shows its end");
+            let hint = Hint::AwaitPause(format!("the service asked for a pause of {shown}"));
             error.with_retry_after(Some(wait)).with_hint(hint)
         }
         None => error.with_hint(Hint::RetryLater),
@@ -254,19 +256,7 @@ fn refusal(response: &HttpResponse, object: &Map<String, Value>, secrets: &[&Sec
 /// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to ±100 years.
 #[must_use]
 pub fn seconds(value: &Value) -> Option<TimeDelta> {
-    let milliseconds = milliseconds(value)?;
-    let longest = bounds::LONGEST.num_milliseconds();
-    TimeDelta::try_milliseconds(milliseconds.clamp(-longest, longest))
-}
-
-pub(crate) fn milliseconds(value: &Value) -> Option<i64> {
-    let number: f64 = match value {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    number.is_finite().then_some((number * 1000.0) as i64)
+    expiry::number(value).map(bounds::seconds)
 }
 
 /// Returns the first part of a long text from a service. Only [`LONGEST_TEXT`] characters of the result are shown.

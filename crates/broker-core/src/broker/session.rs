@@ -113,7 +113,11 @@ impl Operation {
         let source_owner = self.inner.source_owner(&self.slot);
         self.context.delivery.begin(None);
         let mut update = self.provider().login(&self.context, &login).await?;
-        let unusable = self.take_unusable(&mut update);
+        let unusable = match self.take_unusable(&mut update) {
+            // Nothing replaces the stored login.
+            Some(error) if !update.has_secrets() => return Err(error),
+            unusable => unusable,
+        };
         locked_record.record = locked_record.record.for_new_login(self.provider().issuer());
         let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
         self.save(locked_record, with_login_id(update)).await?;

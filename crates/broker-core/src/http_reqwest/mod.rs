@@ -126,13 +126,14 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// Returns the response. Fails with `cut` if no part of the body arrived.
+    /// Returns the response. Fails with `cut` if no part of the body arrived, unless the status alone says enough.
     fn response(self, cut: Option<HttpFault>) -> Result<HttpResponse, HttpFault> {
         let Self { status, headers, encodings, raw } = self;
         let (body, cut) = body::decoded(&raw, &encodings, cut);
-        match cut {
-            Some(fault) if body.is_empty() => Err(fault),
-            cut => Ok(HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH, cut }),
+        let response = HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH, cut };
+        match &response.cut {
+            Some(fault) if response.body.is_empty() && !response.is_transient() => Err(fault.clone()),
+            _ => Ok(response),
         }
     }
 }

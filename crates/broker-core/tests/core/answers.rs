@@ -81,6 +81,8 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         ("", in_string.clone()),
         ("", format!("{{\"body\":{in_string}}}x")),
         ("", format!("callback({whole});")),
+        ("", format!("[{whole}]")),
+        ("", format!("{{\"data\":[1,{{\"token\":{whole}}}]}}")),
         ("", format!(")]}}',\n{whole}")),
         ("", format!("{whole}{{\"next\":1}}")),
         ("", format!("{whole}\u{0}\u{0}garbage")),
@@ -98,9 +100,15 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         (200, "", r#"{"refresh_token":"rt-"#),
         (200, "", r#"{"refresh_token":null,x"#),
         (200, "", r#"{"refresh_token":""#),
+        // Cut inside of a token that contains a quotation mark.
+        (200, "", r#"{"access_token":"at","refresh_token":"rt'2"#),
+        (200, "", r#"{"access_token":"at","refresh_token":"rt\"2"#),
+        (200, "", r#"{"access_token":"at","refresh_token":"rt&quot;2"#),
+        (200, "", r#"{"access_token":"at","refresh_token":"rt\u00222"#),
         (400, "", whole),
         (200, "text/html", r#"<script>var x = {"refresh_token":"/portal"}</script>"#),
         (200, "", "the refresh_token=rt-2 was sent"),
+        (200, "", r#"{"request":{"refresh_token":"rt-1"}}"#),
     ] {
         assert!(salvage(&answer(status, kind, body), "refresh_token").is_none(), "{status} {body}");
     }
@@ -174,6 +182,18 @@ fn the_services_reason_is_found_in_every_known_shape() {
 }
 
 #[test]
+fn list_is_read_only_as_errors() {
+    assert_eq!(
+        refusal(400, &json!([{"errorCode": "LIMIT", "message": "no"}])).words,
+        "no (LIMIT) [HTTP 400]"
+    );
+    for (status, body) in [(200, json!([{"access_token": "at"}])), (400, json!([])), (400, json!(["no"]))] {
+        let problem = read(&answer(status, "", body.to_string())).expect_err("no object");
+        assert!(matches!(problem, Problem::Transient(_)), "{status} {body}");
+    }
+}
+
+#[test]
 fn short_plain_text_is_shown_and_a_web_page_is_not() {
     let message = |kind, body: &str| {
         read(&answer(401, kind, body)).expect_err("no object").error("").message().to_owned()
@@ -201,6 +221,8 @@ fn only_a_services_own_code_ends_a_login() {
         (400, json!({"error": {"type": "invalid_grant"}}), vec![oauth, FinalCodes::STANDARD], vec![]),
         (400, json!({"errors": [{"errorType": "invalid_grant"}]}), vec![oauth, any], vec![]),
         (400, json!({"errorCode": "invalid_grant"}), vec![oauth], vec![]),
+        (400, json!([{"error": "invalid_grant"}]), vec![oauth, FinalCodes::STANDARD], vec![]),
+        (400, json!([{"errorCode": "INVALID_SESSION_ID", "message": "expired"}]), vec![], vec![oauth, any]),
         (
             401,
             json!({"error": "invalid_token", "error_description": "Invalid refresh token"}),
@@ -234,6 +256,12 @@ fn only_a_services_own_code_ends_a_login() {
             vec![oauth],
             vec![],
         ),
+        (
+            400,
+            json!({"error": "invalid_request", "error_description": "The refresh_token is invalid."}),
+            vec![oauth],
+            vec![],
+        ),
         (400, json!({"error": "invalid_request"}), vec![], vec![oauth, any]),
         (410, json!({"error": "ENDED"}), vec![own], vec![oauth]),
         (
@@ -254,6 +282,35 @@ fn only_a_services_own_code_ends_a_login() {
         let refusal = refusal(status, &body);
         assert!(ending.iter().all(|codes| codes.end(&refusal, Credential::RefreshToken)), "{body}");
         assert!(!not_ending.iter().any(|codes| codes.end(&refusal, Credential::RefreshToken)), "{body}");
+    }
+}
+
+#[test]
+fn only_a_services_own_code_refuses_a_password() {
+    let (oauth, any) = (FinalCodes::oauth(&[]), FinalCodes::any(&[]));
+    for (status, body, refusing, not_refusing) in [
+        (400, json!({"error": "invalid_grant"}), vec![oauth, any], vec![FinalCodes::LOGIN_API]),
+        (400, json!({"code": 400, "error_code": "invalid_credentials"}), vec![oauth, any], vec![]),
+        (
+            401,
+            json!({"detail": "x", "code": "authentication_failed"}),
+            vec![any, FinalCodes::LOGIN_API],
+            vec![oauth],
+        ),
+        (401, json!({"code": "no_active_account"}), vec![any, FinalCodes::LOGIN_API], vec![oauth]),
+        (401, json!({"code": "token_not_valid"}), vec![], vec![oauth, any, FinalCodes::LOGIN_API]),
+        (403, json!({"error": "invalid_credentials"}), vec![], vec![oauth, any]),
+        // UAA also sends it for a wrong client secret.
+        (
+            401,
+            json!({"error": "unauthorized", "error_description": "Bad credentials"}),
+            vec![],
+            vec![oauth, any],
+        ),
+    ] {
+        let refusal = refusal(status, &body);
+        assert!(refusing.iter().all(|codes| codes.end(&refusal, Credential::Password)), "{body}");
+        assert!(!not_refusing.iter().any(|codes| codes.end(&refusal, Credential::Password)), "{body}");
     }
 }
 

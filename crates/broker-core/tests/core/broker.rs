@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Error, ErrorCode, ErrorKind, Issuer, Provider, Record, RecordUpdate, Result, ScopeKey,
-    Secret, Token, TokenRequest,
+    Broker, Context, Error, ErrorCode, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result,
+    ScopeKey, Secret, Token, TokenRequest,
 };
 use broker_testkit::World;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -162,6 +162,20 @@ async fn token_call_fails_if_token_of_another_scope_has_expired() {
     let error = world.broker(provider.clone()).token(World::NAME, &request).await.expect_err("expired");
     assert_eq!(error.code(), ErrorCode::TokenExpired, "{error}");
     assert_eq!(provider.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn login_with_only_an_expired_token_keeps_the_stored_login() {
+    let provider = Scripted::new(|number, context, _, request| match number {
+        0 => Ok(RecordUpdate::grant(Secret::new("old"), context.now())),
+        _ => Ok(issue(context, request, "expired", TimeDelta::seconds(-1))),
+    });
+    let world = World::new();
+    let broker = world.broker(provider);
+    broker.login(World::NAME, Login::Usual).await.expect("logged in");
+    let error = broker.login(World::NAME, Login::Usual).await.expect_err("expired");
+    assert_eq!(error.code(), ErrorCode::TokenExpired, "{error}");
+    assert_eq!(world.record().expect("a record")["grant"]["secret"], "old");
 }
 
 #[tokio::test]

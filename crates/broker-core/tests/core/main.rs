@@ -17,6 +17,7 @@ use serde_json::Value;
 mod answers;
 mod bounds;
 mod broker;
+mod cut_responses;
 mod expiry;
 mod hosts;
 mod last_check;
