@@ -11,7 +11,7 @@ use crate::recording_server::RecordingServer;
 use crate::{broker, token};
 
 /// A password with special characters of JSON, forms, paths, queries and headers, and with placeholders.
-const EVIL: &str = "KANARIE\"'\\\n\r&a=b;{token}{{secrets.other}} %2F+/?#é\u{1f30d}";
+const EVIL: &str = "KANARIE\"'\\&a=b;{token}{{secrets.other}} %2F+/?#é\u{1f30d}";
 
 /// Logs in with a `login` table of these keys, and returns the request that the server received.
 async fn sent(username: &str, password: &str, keys: &str) -> Result<Seen, Error> {
