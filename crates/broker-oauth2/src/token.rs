@@ -286,7 +286,7 @@ impl<'a> TokenEndpoint<'a> {
                 ));
             }
             // Keycloak sends `unauthorized_client` for a wrong client secret.
-            ("invalid_client", client) | ("unauthorized_client", client)
+            ("invalid_client" | "unauthorized_client", client)
                 if code == "invalid_client" || refusal.status == 401 =>
             {
                 return Some(format!("the service does not accept this client: {}", client.keys()));
