@@ -138,7 +138,8 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Introspects a token (RFC 7662 section 2) at the endpoint `url`.
+    /// Introspects a token (RFC 7662 section 2) at the endpoint `url`. Withholds claims that repeat the token or the client
+    /// secret, because the claims are shown.
     pub(crate) async fn introspect(
         &self,
         context: &Context,
@@ -147,8 +148,13 @@ impl<'a> TokenEndpoint<'a> {
     ) -> Result<Map<String, Value>> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
         let response = self.send(context, url, &fields, Repeat::Safe).await?;
-        read_object(&response, url, &self.secrets(&[token]))
-            .map_err(|problem| self.error(problem, "the service refused the introspection"))
+        let secrets = self.secrets(&[token]);
+        let mut claims = read_object(&response, url, &secrets)
+            .map_err(|problem| self.error(problem, "the service refused the introspection"))?;
+        for claim in claims.values_mut().filter(|claim| repeats_secret(&claim.to_string(), &secrets)) {
+            *claim = WITHHELD.into();
+        }
+        Ok(claims)
     }
 
     /// Sends an authenticated request to an endpoint of the service.
