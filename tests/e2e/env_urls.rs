@@ -107,6 +107,8 @@ fn url_in_environment_gets_no_secret_from_tools_files() {
     let mapper = file(&base, "cm.env", "CARBONMAPPER_EMAIL=a@b.example\nCARBONMAPPER_PASSWORD=KANARIE\n");
     let token = file(&base, "token.env", "CARBONMAPPER_TOKEN=KANARIE\n");
     let seismic = file(&base, "es.env", "ES_OAUTH2__CLIENT_ID=m\nES_OAUTH2__CLIENT_SECRET=KANARIE\n");
+    let bootstrap = r#"{"oauth2":{"client_id":"m","client_secret":"KANARIE"}}"#;
+    let bootstrap = file(&base, "bootstrap.env", &format!("ES_BOOTSTRAP_SETTINGS='{bootstrap}'\n"));
     let sandbox = [
         ("EARTHDAILY__AUTH_URL", evil.url()),
         ("CARBONMAPPER__BASE_URL", evil.url()),
@@ -114,12 +116,13 @@ fn url_in_environment_gets_no_secret_from_tools_files() {
     ]
     .iter()
     .fold(base, |sandbox, (key, url)| sandbox.with_env(&format!("BROKER_PROVIDERS__{key}"), url));
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["token", "earthdaily"], &credentials),
         (&["token", "earthdaily", "--env-file", &daily], &daily),
         (&["token", "carbonmapper", "--env-file", &mapper], &mapper),
         (&["token", "carbonmapper", "--env-file", &token], &token),
         (&["token", "earthscope", "--env-file", &seismic], &seismic),
+        (&["token", "earthscope", "--env-file", &bootstrap], &bootstrap),
     ];
     for (words, origin) in cases {
         let run = sandbox.broker(words).ends(5).fails_with("config_mixed_sources");

@@ -70,13 +70,8 @@ fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
 fn rotated(answer: &HttpResponse) -> Option<String> {
     let object = answer.json().filter(|_| (200..300).contains(&answer.status))?;
     let rotated = object.get("refresh_token")?.as_str()?.to_owned();
-    let refused = error_code(answer).as_deref() == Some("invalid_grant");
     let is_damaged = rotated.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
-    (!rotated.is_empty() && rotated != SENT && !refused && !is_damaged).then_some(rotated)
-}
-
-fn error_code(answer: &HttpResponse) -> Option<String> {
-    answer.json()?.get("error")?.as_str().map(str::to_owned)
+    (!rotated.is_empty() && rotated != SENT && !is_damaged).then_some(rotated)
 }
 
 fn check_error(error: &Error) {

@@ -50,20 +50,20 @@ impl CarbonMapper {
         let url = self.base_url.join("token/refresh");
         let post = HttpRequest::post_json(url, &[("refresh", refresh.expose())], Repeat::SpendsGrant);
         let response = context.send(&post.with_salvage("refresh")).await?;
-        match self.read(&response, &[refresh]) {
-            Ok(object) => self.update_from(&response, &object, Some(refresh), None, refresh),
+        let problem = match self.read(&response, &[refresh]) {
+            Ok(object) => return self.update_from(&response, &object, Some(refresh), None, refresh),
+            Err(problem) => problem,
+        };
+        if let Some(new) = salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
+            return Ok(RecordUpdate::grant(new, response.sent_at));
+        }
+        match problem {
             // The status alone is not the service's word: a gateway also answers 401.
-            Err(Problem::Refused(refusal))
-                if FinalCodes::LOGIN_API.end(&refusal, Credential::RefreshToken) =>
-            {
+            Problem::Refused(refusal) if FinalCodes::LOGIN_API.end(&refusal, Credential::RefreshToken) => {
                 Ok(RecordUpdate::grant_refused())
             }
-            Err(problem) => {
-                let rotated = salvage(&response, "refresh").filter(|new| !new.same_as(refresh));
-                let error = || {
-                    problem.of_credential(&self.base_url).error("Carbon Mapper refused to refresh the login")
-                };
-                rotated.map(|new| RecordUpdate::grant(new, response.sent_at)).ok_or_else(error)
+            problem => {
+                Err(problem.of_credential(&self.base_url).error("Carbon Mapper refused to refresh the login"))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_core::{
     Context, Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, RecordUpdate,
-    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, sanitize,
+    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, repeats_secret, sanitize,
 };
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -62,6 +62,7 @@ impl CarbonMapper {
             with_hint(Error::new(ErrorCode::BadResponse, message))
         })?;
         object.remove("token_value");
+        object.retain(|_, value| !repeats_secret(&value.to_string(), &[access.secret()]));
         // A token that is not a JWT expires when the requested UTC day begins.
         let day_begins = day.and_time(NaiveTime::MIN).and_utc();
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));

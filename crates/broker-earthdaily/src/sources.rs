@@ -20,7 +20,7 @@ pub struct Credentials {
     /// The name of the variable or file with the secret, for messages.
     pub place: String,
     /// Whether a file contains the secret, and not the process environment.
-    pub is_in_file: bool,
+    pub(crate) is_in_file: bool,
     /// The section, if the source is an INI file.
     pub section: Option<String>,
     /// The API token, or the client secret if the source also has a client ID.

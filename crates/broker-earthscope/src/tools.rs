@@ -230,12 +230,10 @@ impl Tools<'_> {
             }
         }
         names.sort_unstable();
-        let file = self.env.file_of("ES_OAUTH2").map(|path| path.display().to_string());
-        let origin = format!("{} ({})", names.join(", "), file.as_deref().unwrap_or("environment"));
         if names.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Layer { is_file: file.is_some(), ..Layer::from_tree(origin, &tree, true)? }))
+        self.of_variables(&names.join(", "), &tree, true).map(Some)
     }
 
     /// Reads `config.toml`. Settings of the EarthScope profile override those of the table `default`.
@@ -277,9 +275,21 @@ impl Tools<'_> {
     }
 
     fn bootstrap(&self) -> Result<Option<Layer>, SettingsError> {
-        let tree = self.env.var("ES_BOOTSTRAP_SETTINGS").and_then(|text| serde_json::from_str(&text).ok());
-        let origin = "ES_BOOTSTRAP_SETTINGS (environment)".to_owned();
-        tree.map(|tree| Layer::from_tree(origin, &tree, false)).transpose()
+        let name = "ES_BOOTSTRAP_SETTINGS";
+        let tree = self.env.var(name).and_then(|text| serde_json::from_str(&text).ok());
+        tree.map(|tree| self.of_variables(name, &tree, false)).transpose()
+    }
+
+    /// Creates the layer of variables, which are in the environment or in a dotenv file.
+    fn of_variables(
+        &self,
+        names: &str,
+        tree: &Map<String, Value>,
+        first: bool,
+    ) -> Result<Layer, SettingsError> {
+        let file = self.env.file_of("ES_").map(|path| path.display().to_string());
+        let origin = format!("{names} ({})", file.as_deref().unwrap_or("environment"));
+        Ok(Layer { is_file: file.is_some(), ..Layer::from_tree(origin, tree, first)? })
     }
 
     fn read(&self, path: &Path) -> Option<Secret> {

@@ -91,7 +91,7 @@ impl DeviceFlow<'_> {
         let response = self.token.send(context, self.url, self.fields, Repeat::Safe).await?;
         context.nothing_issued();
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
-            .map_err(|problem| self.refused_start(problem))?;
+            .map_err(|problem| self.refused_start(problem.of_service(self.url)))?;
         let lifetime = object
             .get("expires_in")
             .and_then(seconds)
@@ -260,14 +260,15 @@ fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(Device
 }
 
 /// Returns the scheme of an address that is no web page, such as `javascript` or `file`. An address without scheme is a
-/// host that the user types.
+/// host that the user types, perhaps with a port.
 fn other_scheme(address: &str) -> Option<String> {
     // Browsers ignore control characters and blanks in a scheme.
     let plain: String = address.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let plain = plain.to_ascii_lowercase();
-    let (scheme, _) = plain.split(['/', '?', '#']).next()?.split_once(':')?;
+    let (scheme, rest) = plain.split(['/', '?', '#']).next()?.split_once(':')?;
     let is_web = ["https://", "http://"].iter().any(|web| plain.starts_with(web));
-    (!is_web).then(|| sanitize(scheme).chars().take(LONGEST_SCHEME).collect())
+    let is_host = scheme.contains('.') && rest.parse::<u16>().is_ok();
+    (!is_web && !is_host).then(|| sanitize(scheme).chars().take(LONGEST_SCHEME).collect())
 }
 
 /// Waits until the next poll, and shows the remaining time.

@@ -99,20 +99,23 @@ impl<'a> TokenEndpoint<'a> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
         let response = self.send(context, self.url, &fields, Repeat::SpendsGrant).await?;
-        match self.read(&response, &[refresh_token]) {
-            Ok(answer) => Ok(Refreshed::Granted(Box::new(answer))),
-            Err(Problem::Refused(refusal)) if self.final_codes.end(&refusal, Credential::RefreshToken) => {
+        let problem = match self.read(&response, &[refresh_token]) {
+            Ok(answer) => return Ok(Refreshed::Granted(Box::new(answer))),
+            Err(problem) => problem,
+        };
+        // The old refresh token may be invalid now, so a new one is saved even if the response is malformed or an error.
+        if let Some(rotated) =
+            self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token))
+        {
+            return Ok(Refreshed::OnlyRotated(rotated, response.sent_at));
+        }
+        match problem {
+            Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::RefreshToken) => {
                 tracing::debug!(reason = refusal.words, "the service refused the refresh token");
                 Ok(Refreshed::Refused)
             }
-            // The old refresh token may be invalid now, so the new one is saved even if the response is malformed.
-            Err(problem) => {
-                let rotated =
-                    self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token));
-                let error = || {
-                    self.error(problem.of_credential(self.url), "the service refused to refresh the token")
-                };
-                rotated.map(|rotated| Refreshed::OnlyRotated(rotated, response.sent_at)).ok_or_else(error)
+            problem => {
+                Err(self.error(problem.of_credential(self.url), "the service refused to refresh the token"))
             }
         }
     }
@@ -135,7 +138,8 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Introspects a token (RFC 7662 section 2) at the endpoint `url`.
+    /// Introspects a token (RFC 7662 section 2) at the endpoint `url`. Withholds claims that repeat the token or the client
+    /// secret, because the claims are shown.
     pub(crate) async fn introspect(
         &self,
         context: &Context,
@@ -144,8 +148,13 @@ impl<'a> TokenEndpoint<'a> {
     ) -> Result<Map<String, Value>> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
         let response = self.send(context, url, &fields, Repeat::Safe).await?;
-        read_object(&response, url, &self.secrets(&[token]))
-            .map_err(|problem| self.error(problem, "the service refused the introspection"))
+        let secrets = self.secrets(&[token]);
+        let mut claims = read_object(&response, url, &secrets)
+            .map_err(|problem| self.error(problem, "the service refused the introspection"))?;
+        for claim in claims.values_mut().filter(|claim| repeats_secret(&claim.to_string(), &secrets)) {
+            *claim = WITHHELD.into();
+        }
+        Ok(claims)
     }
 
     /// Sends an authenticated request to an endpoint of the service.
@@ -282,11 +291,11 @@ impl<'a> TokenEndpoint<'a> {
                     key.audience()
                 ));
             }
-            ("invalid_client", client) => {
+            // Keycloak sends `unauthorized_client` for a wrong client secret.
+            ("invalid_client" | "unauthorized_client", client)
+                if code == "invalid_client" || refusal.status == 401 =>
+            {
                 return Some(format!("the service does not accept this client: {}", client.keys()));
-            }
-            ("unauthorized_client", _) if refusal.status == 401 => {
-                return Some(format!("the service does not accept this client: {}", self.client.keys()));
             }
             ("unauthorized_client", _) => "this client may not use this `flow`: check `client_id` and `flow`",
             ("invalid_scope", _) => {
@@ -326,14 +335,17 @@ pub enum Refreshed {
     Refused,
 }
 
-/// Removes the explanation from an error response that repeats the client's assertion.
+/// Removes the explanation from an error response that repeats the client's assertion. A body that is no JSON object, such
+/// as a gateway's web page, stays one: it is no refusal.
 fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
     let succeeded = (200..300).contains(&response.status);
     if !succeeded && repeats_secret(&String::from_utf8_lossy(&response.body), &[assertion]) {
-        let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
-        let code = code.filter(|code| !repeats_secret(code, &[assertion]));
-        response.body =
-            json!({ "error": code, "error_description": WITHHELD }).to_string().into_bytes().into();
+        let without_explanation = |body: Map<String, Value>| {
+            let code = text(&body, "error").filter(|code| !repeats_secret(code, &[assertion]));
+            json!({ "error": code, "error_description": WITHHELD }).to_string()
+        };
+        let body = response.json().map_or_else(|| WITHHELD.to_owned(), without_explanation);
+        response.body = body.into_bytes().into();
     }
     response
 }

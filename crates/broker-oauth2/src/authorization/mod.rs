@@ -137,6 +137,7 @@ impl CodeFlow<'_> {
             )
             .with_hint("the code was used before or has expired: log in again"),
             problem => {
+                let problem = problem.of_service(self.token.url);
                 with_used_code(self.token.error(problem, "the service refused the authorization code"))
             }
         })

@@ -122,7 +122,8 @@ async fn idle_connections_do_not_delay_the_redirect() {
     let page = request.follow("state=STATE&code=c").await;
     assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
     login.end().await.expect("a login");
-    assert!(began.elapsed().as_secs() < 4, "{:?}", began.elapsed());
+    // If each waited for its timeout of 5 s, the redirect would be read after more than 20 s.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

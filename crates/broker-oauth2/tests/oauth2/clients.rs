@@ -316,8 +316,12 @@ async fn login_page_that_is_no_web_page_is_refused() {
 
 #[tokio::test]
 async fn login_page_on_http_or_without_scheme_is_shown() {
-    for uri in ["http://intranet.example/activate", "login.example.org/device", "//login.example.org/device"]
-    {
+    for uri in [
+        "http://intranet.example/activate",
+        "login.example.org/device",
+        "login.example.org:8443/device",
+        "//login.example.org/device",
+    ] {
         let lab = Lab::new();
         lab.answers(DEVICE, move |_| (200, device_code(uri, &Value::Null)));
         lab.issues_tokens(TOKEN, "token");

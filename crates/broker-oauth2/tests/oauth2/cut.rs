@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use broker_core::{ErrorKind, Login, Provider, Secret, Settings, TokenRequest};
 use broker_oauth2::KIND;
 use broker_testkit::{Fault, Rotation, TokenService, TokenServiceOptions, World};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
+
+use crate::lab::{Lab, TOKEN, secret};
 
 /// Writes the service's response as another service would.
 type Shape = fn(&Value) -> String;
@@ -77,4 +80,20 @@ async fn no_cut_after_the_refresh_token_loses_the_login() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn refresh_token_beside_an_error_is_kept() {
+    let lab = Lab::logged_in(TOKEN, refresh_token()).await;
+    lab.world.clock.advance(TimeDelta::hours(2));
+    lab.answers(TOKEN, |call| match call.field("refresh_token") {
+        Some("refresh-2") => (200, json!({ "access_token": "a", "expires_in": 60 })),
+        _ => (200, json!({ "error": "invalid_grant", "refresh_token": "refresh-2" })),
+    });
+    assert_eq!(secret(&lab.broker(refresh_token())).await, "a");
+    assert_eq!(lab.world.record().expect("a record")["grant"]["secret"], "refresh-2");
+}
+
+fn refresh_token() -> Value {
+    json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me" })
 }

@@ -285,3 +285,25 @@ async fn hint_for_refused_audience_names_a_key_that_works() {
         assert_eq!(secret(&lab.broker(table)).await, "token-1");
     }
 }
+
+#[tokio::test]
+async fn long_answer_of_a_gateway_to_an_assertion_is_transient() {
+    for status in [401, 403, 404, 503] {
+        let lab = Lab::new();
+        lab.answers(TOKEN, move |_| (status, json!("page ".repeat(10_000))));
+        let error = token(&lab.broker(table(&p256().0))).await.expect_err("no token");
+        assert!(error.is_transient(), "{status}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn error_that_repeats_the_assertion_is_withheld() {
+    let lab = Lab::new();
+    lab.answers(TOKEN, |call| {
+        let assertion = call.field("client_assertion").unwrap();
+        (401, json!({ "error": "invalid_client", "error_description": format!("no {assertion}") }))
+    });
+    let error = token(&lab.broker(table(&p256().0))).await.expect_err("a refused client");
+    assert_eq!(error.code(), ErrorCode::ClientRefused, "{error}");
+    assert!(error.message().contains("withheld") && !error.message().contains("eyJ"), "{error}");
+}

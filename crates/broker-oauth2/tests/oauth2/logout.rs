@@ -1,6 +1,6 @@
 //! Tests of revocation (RFC 7009) and introspection (RFC 7662).
 
-use broker_core::{ErrorCode, ScopeKey};
+use broker_core::{ErrorCode, ScopeKey, WITHHELD};
 use broker_testkit::World;
 use serde_json::{Value, json};
 
@@ -67,6 +67,20 @@ async fn introspection_returns_the_services_response() {
     without.as_object_mut().unwrap().remove("introspection_url");
     let response = lab.broker(without).introspect(World::NAME, &ScopeKey::default()).await.expect("no error");
     assert!(response.is_none());
+}
+
+#[tokio::test]
+async fn introspection_withholds_claims_that_repeat_the_token() {
+    let lab = Lab::logged_in(TOKEN, table()).await;
+    lab.answers(INTROSPECT, |call| {
+        let token = call.field("token").unwrap();
+        (200, json!({ "active": true, "token": token, "all": [format!("x%20{token}")], "sub": "ada" }))
+    });
+    let broker = lab.broker(table());
+    secret(&broker).await;
+    let claims = broker.introspect(World::NAME, &ScopeKey::default()).await.expect("a response");
+    let expected = json!({ "active": true, "token": WITHHELD, "all": WITHHELD, "sub": "ada" });
+    assert_eq!(json!(claims), expected);
 }
 
 #[tokio::test]
