@@ -66,7 +66,9 @@ impl Credentials {
     pub fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
         let files = FILES.iter().filter_map(|(variable, form)| {
             let path = env.var(variable)?;
-            Some(form.file(env, variable, &path, None))
+            let sets = form.file(env, variable, &path, None);
+            let missing = || format!("{path} ({variable}) has no {SECRET}");
+            Some(sets.and_then(|sets| if sets.is_empty() { Err(missing()) } else { Ok(sets) }))
         });
         let mut found: Vec<_> = Self::in_environment(env).into_iter().map(Ok).collect();
         for sets in files.chain([in_home(env, None)]) {
