@@ -22,6 +22,11 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Replaces the file at `path` with a temporary file from the same folder. The new file survives a crash.
 pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
+    // `Path::file_name` ignores a `/` at the end, which means a folder.
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if path.file_name().is_some_and(|name| !bytes.ends_with(name.as_encoded_bytes())) {
+        return Err(ErrorKind::NotADirectory.into());
+    }
     file.as_file().sync_all()?;
     let id = FileId::of(file.as_file())?;
     replace_in(&Folder::open(folder_of(path))?, file, id, path)

@@ -322,7 +322,8 @@ impl Join {
         let version = Version::of(self.file.path());
         let bytes = read_bytes(self.file.path());
         let found = match &bytes {
-            Ok(None) if self.file.path().parent().is_some_and(is_missing) => Found::NoFolder,
+            // Also if a file has the name of one of the folders.
+            Ok(None) | Err(_) if self.file.path().parent().is_some_and(is_missing) => Found::NoFolder,
             Ok(None) => Found::Nothing,
             Ok(Some(bytes)) => match self.file.read(bytes) {
                 Ok(login) if login.is_empty() => Found::Nothing,
