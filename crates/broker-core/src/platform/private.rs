@@ -38,9 +38,6 @@ pub(crate) fn replace_in(folder: &Folder, file: NamedTempFile, id: FileId, path:
     let (Some(from), Some(to)) = (file.path().file_name(), path.file_name()) else {
         return Err(ErrorKind::InvalidInput.into());
     };
-    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err(ErrorKind::NotADirectory.into());
-    }
     if !folder.contains(from, id)? {
         return Err(ErrorKind::NotFound.into());
     }
