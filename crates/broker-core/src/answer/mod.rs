@@ -214,7 +214,13 @@ pub fn without_token(
 fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
     match retry_after.filter(|wait| !wait.is_zero()) {
         Some(wait) => {
-            let shown = humantime::format_duration(wait.min(Duration::from_hours(24)));
+            // The broker obeys a longer pause only if the service repeats it.
+            let is_long = wait > Duration::from_hours(1);
+            let shown = if is_long {
+                "more than an hour".to_owned()
+            } else {
+                humantime::format_duration(wait).to_string()
+            };
             let hint = Hint::AwaitPause(format!("the service asked for a pause of {shown}"));
             error.with_retry_after(Some(wait)).with_hint(hint)
         }
