@@ -84,11 +84,12 @@ pub(crate) fn json(response: &HttpResponse) -> Option<Value> {
     serde_json::from_str(&text).or_else(|_| serde_json::from_str(&lenient::rewritten(&text))).ok()
 }
 
-/// Returns the response as an object: JSON, the first object in a list of errors, a list of texts as `errors`, or the
+/// Returns the response as an object: JSON, JSON in a JSON string, the first object in a list of errors, a list of texts as `errors`, or the
 /// form fields that some token endpoints send instead.
 pub(crate) fn object(response: &HttpResponse) -> Option<Map<String, Value>> {
     match json(response) {
         Some(Value::Object(object)) => Some(object),
+        Some(Value::String(inner)) => serde_json::from_str(&inner).ok(),
         Some(Value::Array(errors)) if response.status >= 400 => match errors.first()? {
             Value::Object(error) => Some(error.clone()),
             Value::String(_) => Some(Map::from_iter([("errors".to_owned(), Value::Array(errors))])),

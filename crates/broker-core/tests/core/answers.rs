@@ -83,6 +83,8 @@ fn error_in_any_encoding_keeps_its_code() {
     for (kind, body) in [
         (LATIN_1, b"{\"error\":\"invalid_grant\",\"error_description\":\"expir\xe9\"}".to_vec()),
         ("", b"{\"error\":\"invalid_grant\",\"error_description\":\"expir\xe9\"}".to_vec()),
+        ("", br#""{\"error\":\"invalid_grant\"}""#.to_vec()),
+        ("", br#"{"error":"invalid_grant","time":NaN}"#.to_vec()),
         ("", b"error=invalid_grant&error_description=expired".to_vec()),
         ("", utf_16(r#"{"error":"invalid_grant"}"#, u16::to_le_bytes, true)),
     ] {
