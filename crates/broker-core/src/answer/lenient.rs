@@ -41,41 +41,33 @@ pub(super) fn rewritten(text: &str) -> String {
 fn string(text: &str) -> (String, usize) {
     let mut written = "\"".to_owned();
     let mut at = 1;
-    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
-        let escape = if c == '\\' { text.get(at + 1..).and_then(|rest| rest.chars().next()) } else { None };
-        let length = match (escape, code_unit(text, at), code_unit(text, at + 6)) {
-            (_, Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => 12,
-            (_, Some(0..0xd800 | 0xe000..), _) => 6,
-            (_, Some(_), _) => {
-                written.push(char::REPLACEMENT_CHARACTER);
-                at += 6;
-                continue;
-            }
-            (Some('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't'), ..) => 2,
-            (Some('\''), ..) => {
-                written.push('\'');
-                at += 2;
-                continue;
-            }
-            _ if c == '\\' => {
-                written.push(char::REPLACEMENT_CHARACTER);
-                at += 1;
-                continue;
-            }
-            _ if c < ' ' => {
-                written += &format!("\\u{:04x}", u32::from(c));
-                at += 1;
-                continue;
-            }
-            _ => c.len_utf8(),
+    let damaged = || Some(char::REPLACEMENT_CHARACTER.to_string());
+    while let Some((c, after)) = text.get(at..).and_then(first_two) {
+        let (length, replacement) = match (c, after) {
+            ('\\', Some('u')) => match (code_unit(text, at), code_unit(text, at + 6)) {
+                (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => (12, None),
+                (Some(0xd800..0xe000), _) => (6, damaged()),
+                (Some(_), _) => (6, None),
+                (None, _) => (1, damaged()),
+            },
+            ('\\', Some('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't')) => (2, None),
+            ('\\', Some('\'')) => (2, Some("'".to_owned())),
+            ('\\', _) => (1, damaged()),
+            ('\0'..' ', _) => (1, Some(format!("\\u{:04x}", u32::from(c)))),
+            _ => (c.len_utf8(), None),
         };
-        written += text.get(at..at + length).unwrap_or_default();
+        written += replacement.as_deref().or(text.get(at..at + length)).unwrap_or_default();
         at += length;
         if c == '"' {
             break;
         }
     }
     (written, at)
+}
+
+fn first_two(text: &str) -> Option<(char, Option<char>)> {
+    let mut chars = text.chars();
+    Some((chars.next()?, chars.next()))
 }
 
 /// Returns the UTF-16 code unit of the escape `\uXXXX` at a byte of `text`.
