@@ -88,6 +88,7 @@ impl CarbonMapper {
     ) -> Result<RecordUpdate> {
         let access = text(object, "access").map(Secret::new);
         let refresh = text(object, "refresh").map(Secret::new);
+        let refresh = if access.is_none() { salvage(response, "refresh") } else { refresh };
         let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if access.is_none() && !rotated {
             let message = format!("the response of {} has no access token", self.base_url);

@@ -6,11 +6,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::bounds;
 
-/// Numbers from here on are seconds since 1970: 2001-09-09.
-const EPOCH_SECONDS: f64 = 1e9;
-
-/// Numbers from here on are milliseconds since 1970: 2001-09-09.
-const EPOCH_MILLISECONDS: f64 = 1e12;
+/// Numbers from the first one on are times since 1970, from 2001-09-09 on. The second one is their unit in seconds.
+const EPOCH_UNITS: [(f64, f64); 4] = [(1e18, 1e-9), (1e15, 1e-6), (1e12, 1e-3), (1e9, 1.0)];
 
 const HOUR: f64 = 3600.0;
 
@@ -21,8 +18,9 @@ pub(crate) fn read(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim().trim_matches('"').trim();
     let seconds = match number(value) {
         Some((number, "ms" | "milliseconds")) => number / 1000.0,
-        Some((number, "")) if number >= EPOCH_MILLISECONDS => number / 1000.0 - epoch(now),
-        Some((number, "")) if number >= EPOCH_SECONDS => number - epoch(now),
+        Some((number, "")) if let Some((_, unit)) = EPOCH_UNITS.iter().find(|(from, _)| number >= *from) => {
+            number * unit - epoch(now)
+        }
         Some((number, "")) if are_milliseconds(number) => number / 1000.0,
         Some((number, "" | "s" | "sec" | "seconds")) => number,
         _ => return (date(value)? - now).to_std().ok(),
@@ -52,11 +50,12 @@ fn epoch(at: DateTime<Utc>) -> f64 {
     milliseconds / 1000.0
 }
 
-/// Parses an HTTP date in each form of RFC 9110 section 5.6.7, or an RFC 3339 time.
+/// Parses an HTTP date in each form of RFC 9110 section 5.6.7, also with another zone than GMT, or an RFC 3339 time.
 pub(crate) fn date(text: &str) -> Option<DateTime<Utc>> {
-    let text = text.trim();
+    let text = &text.trim().replace("UTC", "GMT");
     let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
     let date = forms.iter().find_map(|form| Some(NaiveDateTime::parse_from_str(text, form).ok()?.and_utc()));
+    let date = date.or_else(|| Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc()));
     let date = date.or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()));
     // chrono accepts years of more than four digits.
     date.map(bounds::limit)

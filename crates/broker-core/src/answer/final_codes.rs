@@ -61,9 +61,9 @@ impl FinalAnswer {
         self
     }
 
-    /// Whether a response matches the row. `explanation` is in lower case.
+    /// Whether a response matches the row. Codes are compared without case. `explanation` is in lower case.
     fn matches(&self, status: u16, codes: &[String], explanation: &str) -> bool {
-        (self.code.is_empty() || codes.iter().any(|code| code == self.code))
+        (self.code.is_empty() || codes.iter().any(|code| code.eq_ignore_ascii_case(self.code)))
             && (self.statuses.is_empty() || self.statuses.contains(&status))
             && explanation.contains(self.saying)
             && (self.not_saying.is_empty() || !explanation.contains(self.not_saying))
@@ -75,16 +75,33 @@ impl FinalAnswer {
 const FINAL_ANSWERS: &[FinalAnswer] = &[
     // RFC 6749 section 5.2. Fitbit sends it as `errorType` in a list: lukasolson/fitbit-node#14.
     row(Family::Standard, BOTH, "invalid_grant"),
-    // Spring Security OAuth, DefaultTokenServices.java; Cloud Foundry UAA (scribejava/scribejava#904). Gateways use the
-    // code for access tokens (RFC 6750 section 3.1).
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_token").with(&[401]).not_saying("access token"),
-    // GitHub, with status 200: langchain-ai/open-swe#1491, interlink-hq/interLink#262.
+    // Spring Security OAuth, DefaultTokenServices.java: "Invalid refresh token (expired)"; Cloud Foundry UAA
+    // (scribejava/scribejava#904): "The token expired, was revoked, …". Gateways use the code for access tokens (RFC 6750
+    // section 3.1), so the words count.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token").with(&[401]).saying("refresh token"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token")
+        .with(&[401])
+        .saying("expired")
+        .not_saying("access token"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token")
+        .with(&[401])
+        .saying("revoked")
+        .not_saying("access token"),
+    // Spring Security OAuth with JWTs, also of a refresh token: RADAR-base/ManagementPortal#313.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token")
+        .with(&[401])
+        .saying("cannot convert access token to json"),
+    // GitHub, with status 200: langchain-ai/open-swe#1491, interlink-hq/interLink#262. HubSpot, as `status` in upper case:
+    // HGData/mk-node-hubspot#64, airbytehq/airbyte#79592.
     row(Family::OAuth, REFRESH_TOKEN, "bad_refresh_token"),
-    // HubSpot, as `status`: HGData/mk-node-hubspot#64, airbytehq/airbyte#79592.
-    row(Family::OAuth, REFRESH_TOKEN, "BAD_REFRESH_TOKEN"),
     // Slack, with status 200: api.slack.com/methods/tooling.tokens.rotate, and the errors of oauth.v2.access in
-    // slack-ruby/slack-api-ref, methods/oauth/oauth.v2.access.json.
+    // slack-ruby/slack-api-ref, methods/oauth/oauth.v2.access.json. Firebase, as `error.message` in upper case:
+    // firebase.google.com/docs/reference/rest/auth#section-refresh-token.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_refresh_token"),
+    // Firebase, as `error.message`: awinogrodzki/next-firebase-auth-edge#21.
+    row(Family::OAuth, REFRESH_TOKEN, "TOKEN_EXPIRED").with(&[400]),
+    // IBM Cloud IAM: watson-developer-cloud/node-sdk#934, IBM-Cloud/bluemix-go#129.
+    row(Family::OAuth, REFRESH_TOKEN, "BXNIM0408E").with(&[400]),
     // Strava, in its list of `errors`: dreeveapp/dreeve#1449.
     row(Family::OAuth, REFRESH_TOKEN, "RefreshToken.invalid").with(&[400]),
     // Supabase Auth, as `error_code` or `code`: @supabase/auth-js 2.95.3, src/lib/error-codes.ts. The status:
@@ -105,6 +122,10 @@ const FINAL_ANSWERS: &[FinalAnswer] = &[
         .saying("invalid \"refresh_token\" in request"),
     // DeviantArt: wix-incubator/DeviantArt-API#58.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("the refresh_token is invalid"),
+    // LinkedIn: learn.microsoft.com/linkedin/shared/authentication/programmatic-refresh-tokens.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
+        .with(&[400])
+        .saying("authorization grant or refresh token is invalid, expired or revoked"),
     // X: trypostit/trypost, tests/Feature/Services/Social/XPublisherTest.php.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
         .with(&[400])

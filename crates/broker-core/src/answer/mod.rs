@@ -2,8 +2,10 @@
 
 pub(crate) mod decode;
 mod final_codes;
+mod lenient;
 mod reason;
 pub(crate) mod redact;
+mod salvage;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,10 +17,10 @@ use crate::{
     Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds, expiry, sanitize,
 };
 
-pub use decode::salvage;
 use final_codes::FinalAnswer;
 pub use final_codes::{Credential, FinalCodes};
 pub use redact::{WITHHELD, redact, repeats_secret};
+pub use salvage::salvage;
 
 /// Longer explanations from a service are cut after this many characters.
 const LONGEST_TEXT: usize = 300;
@@ -69,10 +71,10 @@ const STANDARD_CODES: [&str; 14] = [
 ];
 
 impl Refusal {
-    /// Whether the refusal has the error code `code`.
+    /// Whether the refusal has the error code `code`, in upper or lower case.
     #[must_use]
     pub fn is(&self, code: &str) -> bool {
-        self.codes.iter().any(|own| own == code)
+        self.codes.iter().any(|own| own.eq_ignore_ascii_case(code))
     }
 
     /// Whether the error code is one of OAuth, so that the authorization server itself refused the request.
@@ -160,6 +162,7 @@ pub fn read_object(
     }
     let is_empty = response.body.trim_ascii().is_empty();
     let is_transient = response.is_transient() || object.as_ref().is_some_and(is_trouble);
+    let is_object = object.is_some();
     let words = match object {
         Some(object) if !is_transient => {
             if (200..300).contains(&status) && reason::standard_code(&object).is_none() {
@@ -175,6 +178,7 @@ pub fn read_object(
     };
     let body = match words {
         Some(words) => format!("the message: {}", redact(&words, secrets)),
+        None if is_object => "a JSON object that gives no reason".to_owned(),
         None if response.is_html() => "a web page".to_owned(),
         None if is_empty => "no content".to_owned(),
         None => format!("a body of {} bytes that is not a JSON object", response.body.len()),
@@ -210,7 +214,13 @@ pub fn without_token(
 fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
     match retry_after.filter(|wait| !wait.is_zero()) {
         Some(wait) => {
-            let shown = humantime::format_duration(wait.min(Duration::from_hours(24)));
+            // The broker obeys a longer pause only if the service repeats it.
+            let is_long = wait > Duration::from_hours(1);
+            let shown = if is_long {
+                "more than an hour".to_owned()
+            } else {
+                humantime::format_duration(wait).to_string()
+            };
             let hint = Hint::AwaitPause(format!("the service asked for a pause of {shown}"));
             error.with_retry_after(Some(wait)).with_hint(hint)
         }
@@ -218,13 +228,30 @@ fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
     }
 }
 
-/// Returns a body that is one short line of plain text, such as a gateway's message.
+/// Returns a body that is short plain text, such as a gateway's message, or the texts of a short XML document.
 fn plain_text(response: &HttpResponse) -> Option<String> {
     let text = decode::text(response);
-    let text = text.trim();
-    let is_line = !text.is_empty() && text.len() <= 200 && !text.contains(['\n', '{', '<', '\0']);
-    let is_text = !text.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
-    (is_line && is_text && !response.is_html()).then(|| text.to_owned())
+    let kind = response.header("content-type").unwrap_or_default();
+    let is_xml = (text.starts_with("<?xml") || kind.contains("xml")) && !kind.contains("html");
+    let text = match is_xml && !text.to_ascii_lowercase().contains("<html") {
+        true => text
+            .split('<')
+            .map(|part| part.split_once('>').map_or(part, |(_, text)| text))
+            .collect::<Vec<_>>()
+            .join(" "),
+        false if response.is_html() => return None,
+        false => text.into_owned(),
+    };
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_short = !line.is_empty() && line.len() <= 200 && !line.contains(['{', '<', '\0']);
+    let is_text = !line.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
+    (is_short && is_text).then_some(line)
+}
+
+/// Returns the reason in the header `WWW-Authenticate` (RFC 6750 section 3). A gateway may have sent it.
+fn challenge(response: &HttpResponse) -> Option<String> {
+    let (_, text) = response.header("www-authenticate")?.split_once("error_description=\"")?;
+    text.split('"').next().filter(|text| !text.is_empty()).map(bounded)
 }
 
 /// Whether the error code reports a temporary problem of the service, even with status 400 (RFC 6749 section
@@ -235,17 +262,21 @@ fn is_trouble(object: &Map<String, Value>) -> bool {
 
 fn refusal(response: &HttpResponse, object: &Map<String, Value>, secrets: &[&Secret]) -> Refusal {
     let status = response.status;
-    let codes = reason::codes(object);
+    let mut codes = reason::codes(object);
+    let code = codes.first().cloned();
     let words = reason::words(object, &codes);
     let is_silent = words.is_none();
+    let words = words.or_else(|| challenge(response));
     let mut words = redact(words.as_deref().unwrap_or("the service gave no reason"), secrets);
-    if let Some(code) = codes.first().filter(|code| words == WITHHELD && !repeats_secret(code, secrets)) {
+    if let Some(code) = code.as_ref().filter(|code| words == WITHHELD && !repeats_secret(code, secrets)) {
         words = format!("{words} ({})", sanitize(code));
     }
+    reason::add_codes(&mut codes, object);
+    let explanation = reason::explanation_anywhere(object).unwrap_or_default();
     Refusal {
         status,
-        code: codes.first().cloned(),
-        rows: final_codes::matching(status, &codes, &reason::explanation(object).unwrap_or_default()),
+        code,
+        rows: final_codes::matching(status, &codes, &explanation),
         codes,
         words: format!("{} [HTTP {status}]", redact::shorten(words, LONGEST_TEXT - " [HTTP 400]".len())),
         is_silent,

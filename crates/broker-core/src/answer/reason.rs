@@ -20,13 +20,15 @@ const CODES: [&str; 11] = [
 ];
 
 /// The names of fields with an explanation, best first: RFC 6749, Okta, Google, Apigee, RFC 9457 and others.
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 18] = [
     "error_description",
     "errorSummary",
     "errorMessage",
     "error_message",
     "faultstring",
     "message",
+    "ExceptionMessage",
+    "MessageDetail",
     "Message",
     "detail",
     "details",
@@ -39,8 +41,19 @@ const TEXTS: [&str; 16] = [
     "Error",
 ];
 
+/// Parts of the names of fields with an explanation, in lower case. Other names are shown, as those of invalid fields.
+const REASONS: [&str; 9] =
+    ["error", "message", "msg", "detail", "reason", "description", "text", "string", "title"];
+
 /// The names of fields that contain the error as an object or as a list.
 const NESTED: [&str; 4] = ["error", "errors", "fault", "Error"];
+
+/// The names of other fields that may contain an error code, in lower case.
+const CODES_ELSEWHERE: [&str; 9] =
+    ["error", "errors", "error_type", "detail", "message", "messages", "title", "name", "cause"];
+
+/// Error codes and sentences are searched in so many levels of a response.
+const DEEPEST: usize = 5;
 
 /// At most this many errors of a list are read.
 const MOST_ERRORS: usize = 5;
@@ -67,9 +80,41 @@ pub(super) fn codes(object: &Map<String, Value>) -> Vec<String> {
     codes
 }
 
+/// Adds the error codes anywhere in a response: in objects, lists, texts such as `invalid_grant: expired`, and JSON in
+/// texts.
+pub(super) fn add_codes(codes: &mut Vec<String>, object: &Map<String, Value>) {
+    add_codes_of(codes, object, DEEPEST);
+}
+
+fn add_codes_of(codes: &mut Vec<String>, object: &Map<String, Value>, levels: usize) {
+    for (key, value) in object {
+        let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        let is_code_field =
+            CODES.contains(&key.as_str()) || CODES_ELSEWHERE.iter().any(|own| key.eq_ignore_ascii_case(own));
+        for item in items.iter().take(MOST_ERRORS) {
+            match item {
+                Value::Object(inner) if levels > 0 => add_codes_of(codes, inner, levels - 1),
+                Value::String(text) if is_code_field => match serde_json::from_str(text) {
+                    Ok(Value::Object(inner)) if levels > 0 => add_codes_of(codes, &inner, levels - 1),
+                    _ => codes.extend(code_of(text)),
+                },
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Returns a text that is a code, or the code before a colon.
+fn code_of(text: &str) -> Option<String> {
+    let code = text.split(": ").next()?.trim();
+    is_code(code).then(|| code.to_owned())
+}
+
 /// Whether a response with a 2xx status contains an error object or list, or says that it failed.
 pub(super) fn has_error(object: &Map<String, Value>) -> bool {
+    let is_list = |value: &&Value| value.as_array().is_some_and(|items| !items.is_empty());
     nested(object).next().is_some()
+        || NESTED.iter().filter_map(|key| object.get(*key)).any(|value| is_list(&value))
         || ["success", "ok"].iter().any(|key| object.get(*key) == Some(&Value::Bool(false)))
 }
 
@@ -100,7 +145,7 @@ fn nested(object: &Map<String, Value>) -> impl Iterator<Item = &Map<String, Valu
 /// Returns the service's explanation and the error code, without the text's control characters.
 pub(super) fn words(object: &Map<String, Value>, codes: &[String]) -> Option<String> {
     let code = codes.first().filter(|_| standard_code(object).is_none_or(is_code));
-    match (explanation(object), code) {
+    match (explanation_anywhere(object), code) {
         (Some(text), Some(code)) if text.contains(code.as_str()) => Some(text),
         (Some(text), Some(code)) => Some(format!("{text} ({code})")),
         (Some(text), None) => Some(text),
@@ -108,7 +153,47 @@ pub(super) fn words(object: &Map<String, Value>, codes: &[String]) -> Option<Str
     }
 }
 
-/// Returns the service's explanation.
+/// Returns the service's explanation from the usual fields, else the sentences in all other fields.
+pub(super) fn explanation_anywhere(object: &Map<String, Value>) -> Option<String> {
+    let found = explanation(object);
+    if found.as_ref().is_some_and(|text| text.contains(char::is_whitespace)) {
+        return found;
+    }
+    let mut sentences = Vec::new();
+    add_sentences(&mut sentences, object, DEEPEST);
+    let texts: Vec<_> =
+        found.into_iter().chain((!sentences.is_empty()).then(|| sentences.join("; "))).collect();
+    (!texts.is_empty()).then(|| bounded(&texts.join(": ")))
+}
+
+fn add_sentences(sentences: &mut Vec<String>, object: &Map<String, Value>, levels: usize) {
+    for (key, value) in object.iter().filter(|(key, _)| !matches!(key.as_str(), "scope" | "scopes")) {
+        let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for item in items.iter().take(MOST_ERRORS) {
+            match item {
+                Value::Object(inner) if levels > 0 => add_sentences(sentences, inner, levels - 1),
+                Value::String(text) if sentences.len() < MOST_ERRORS && is_sentence(text) => {
+                    let key_says_so = REASONS.iter().any(|own| key.to_ascii_lowercase().contains(own));
+                    let text = if key_says_so { text.clone() } else { format!("{key}: {text}") };
+                    if !sentences.contains(&text) {
+                        sentences.push(text);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether a text is not a code, name or time.
+fn is_sentence(text: &str) -> bool {
+    let count = |is: fn(char) -> bool| text.chars().filter(|c| is(*c)).count();
+    let is_foreign = text.contains(|c: char| c.is_alphabetic() && !c.is_ascii());
+    let words = text.split_whitespace().count();
+    (words > 1 || is_foreign) && count(char::is_alphabetic) > count(|c| c.is_ascii_digit())
+}
+
+/// Returns the service's explanation from the usual fields.
 pub(super) fn explanation(object: &Map<String, Value>) -> Option<String> {
     let own = |key: &&str| object.get(*key).map(text).filter(|text| !text.is_empty());
     let problem = || {

@@ -220,7 +220,7 @@ fn binary(text: &str) -> Vec<String> {
     found.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
 }
 
-fn from_base64(digits: &str) -> Option<Vec<u8>> {
+pub(super) fn from_base64(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.replace('-', "+").replace('_', "/");
     // One digit alone has too few bits for a byte.
     let end = digits.len() - usize::from(digits.len() % 4 == 1);

@@ -24,7 +24,8 @@ pub(super) fn decode(raw: &[u8], encodings: &[String]) -> (Bytes, Option<String>
             continue;
         }
         let decoded = match name.as_str() {
-            "gzip" | "x-gzip" => gunzip(&body),
+            // Some servers name zlib gzip.
+            "gzip" | "x-gzip" => gunzip(&body).or_else(|| inflated(&body, DataFormat::ZLibIgnoreChecksum)),
             "deflate" | "x-deflate" => deflated(&body),
             "br" => pulled(brotli_decompressor::Decompressor::new(&body[..], 4096)),
             "zstd" => zstd(&body),
@@ -108,11 +109,13 @@ fn after_gzip_header(body: &[u8]) -> Option<&[u8]> {
 
 /// Decodes `deflate`, which is zlib (RFC 1950), or without its header (RFC 1951) from some servers.
 fn deflated(body: &[u8]) -> Option<(Bytes, bool)> {
-    [DataFormat::ZLibIgnoreChecksum, DataFormat::Raw].into_iter().find_map(|format| {
-        let mut decoded = buffer();
-        let (_, ended) = inflate_into(body, format, &mut decoded);
-        (!decoded.is_empty()).then_some((decoded, ended))
-    })
+    inflated(body, DataFormat::ZLibIgnoreChecksum).or_else(|| inflated(body, DataFormat::Raw))
+}
+
+fn inflated(body: &[u8], format: DataFormat) -> Option<(Bytes, bool)> {
+    let mut decoded = buffer();
+    let (_, ended) = inflate_into(body, format, &mut decoded);
+    (!decoded.is_empty()).then_some((decoded, ended))
 }
 
 /// Appends the decoded bytes to `out`. Returns the number of bytes read, and whether the stream ended.
@@ -214,6 +217,7 @@ mod tests {
             ("gzip, gzip", twice.clone()),
             // The header is wrong or missing.
             ("gzip", PLAIN.to_vec()),
+            ("gzip", bytes(ZLIB)),
             ("deflate", PLAIN.to_vec()),
             ("br", PLAIN.to_vec()),
             ("zstd", PLAIN.to_vec()),

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 const LATIN_1: &str = "application/json; charset=ISO-8859-1";
 
+const SHIFT_JIS: &str = "application/json; charset=Shift_JIS";
+
 fn answer(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> HttpResponse {
     let body: Vec<u8> = body.into();
     let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind)] };
@@ -32,9 +34,16 @@ fn utf_16(text: &str, unit: fn(u16) -> [u8; 2], mark: bool) -> Vec<u8> {
     mark.into_iter().chain(text.encode_utf16()).flat_map(unit).collect()
 }
 
+fn utf_32(text: &str, unit: fn(u32) -> [u8; 4], mark: bool) -> Vec<u8> {
+    let mark = mark.then_some('\u{feff}');
+    mark.into_iter().chain(text.chars()).flat_map(|c| unit(c.into())).collect()
+}
+
 #[test]
 fn answers_are_read_in_the_encodings_that_servers_use() {
     let text = r#"{"access_token":"tok","name":"José"}"#;
+    let deep =
+        format!(r#"{{"y":{}"]"{},"access_token":"tok","name":"x"}}"#, "[".repeat(200), "]".repeat(200));
     let latin_1: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin-1")).collect();
     for (what, kind, body, name) in [
         ("UTF-8", "", text.as_bytes().to_vec(), "José"),
@@ -49,6 +58,19 @@ fn answers_are_read_in_the_encodings_that_servers_use() {
         ("half a surrogate", "", br#"{"access_token":"tok","name":"Jos\ud83d"}"#.to_vec(), "Jos\u{fffd}"),
         ("escaped emoji", "", br#"{"access_token":"tok","name":"\ud83d\ude00"}"#.to_vec(), "😀"),
         ("JSON as a web page", "text/html", text.as_bytes().to_vec(), "José"),
+        ("UTF-32LE", "", utf_32(text, u32::to_le_bytes, true), "José"),
+        ("UTF-32BE without a mark", "", utf_32(text, u32::to_be_bytes, false), "José"),
+        ("two marks, zeros", "", "\u{feff}\u{feff}{\"access_token\":\"tok\",\"name\":\"x\"}\0\0".into(), "x"),
+        ("Shift JIS", SHIFT_JIS, b"{\"access_token\":\"tok\",\"name\":\"\x95\x5c\"}".to_vec(), "\u{fffd}"),
+        ("NaN", "", br#"{"access_token":"tok","name":"x","y":[NaN,-Infinity,1e999]}"#.to_vec(), "x"),
+        ("line end in a text", "", b"{\"access_token\":\"tok\",\"name\":\"a\nb\"}".to_vec(), "a\nb"),
+        (
+            "unknown escapes",
+            "",
+            br#"{"access_token":"tok","name":"O\'Neil\x\\"}"#.to_vec(),
+            "O'Neil\u{fffd}x\\",
+        ),
+        ("deep", "", deep.clone().into(), "x"),
         ("form", "", b"access_token=tok&name=Jos%C3%A9&token_type=bearer".to_vec(), "José"),
     ] {
         let read = read(&answer(200, kind, body)).unwrap_or_else(|problem| panic!("{what}: {problem:?}"));
@@ -61,6 +83,8 @@ fn error_in_any_encoding_keeps_its_code() {
     for (kind, body) in [
         (LATIN_1, b"{\"error\":\"invalid_grant\",\"error_description\":\"expir\xe9\"}".to_vec()),
         ("", b"{\"error\":\"invalid_grant\",\"error_description\":\"expir\xe9\"}".to_vec()),
+        ("", br#""{\"error\":\"invalid_grant\"}""#.to_vec()),
+        ("", br#"{"error":"invalid_grant","time":NaN}"#.to_vec()),
         ("", b"error=invalid_grant&error_description=expired".to_vec()),
         ("", utf_16(r#"{"error":"invalid_grant"}"#, u16::to_le_bytes, true)),
     ] {
@@ -74,6 +98,7 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
     let whole = r#"{"access_token":"at","refresh_token":"rt-2","expires_in":60}"#;
     let in_string = Value::from(whole).to_string();
     let in_page = whole.replace('"', "&quot;");
+    let in_lambda = json!({"statusCode": 200, "body": whole});
     for (kind, body) in [
         ("text/html", whole.to_owned()),
         ("text/html", format!("<html><pre>{whole}</pre></html>")),
@@ -82,6 +107,15 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         ("", format!("{{\"body\":{in_string}}}x")),
         ("", format!("callback({whole});")),
         ("", format!("[{whole}]")),
+        ("", in_lambda.to_string()),
+        ("", r#"{"accessToken":"at","refreshToken":"rt-2"}"#.to_owned()),
+        ("", r#"{"data":{"ACCESS_TOKEN":"at","REFRESH_TOKEN":"rt-2"}}"#.to_owned()),
+        ("", r#"{"data":{"token":"at","refreshToken":"rt-2"}}"#.to_owned()),
+        ("", r#"{accessToken: "at", refreshToken: "rt-2",}"#.to_owned()),
+        ("", "<r><access_token>at</access_token><refresh_token>rt-2</refresh_token></r>".to_owned()),
+        ("", "<r><o:accessToken>at</o:accessToken><o:refreshToken a='b'>rt-2</o:refreshToken>".to_owned()),
+        ("", "access_token: at\nrefresh_token: rt-2\n".to_owned()),
+        ("", STANDARD.encode(whole)),
         ("", format!("{{\"data\":[1,{{\"token\":{whole}}}]}}")),
         ("", format!(")]}}',\n{whole}")),
         ("", format!("{whole}{{\"next\":1}}")),
@@ -109,6 +143,8 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         (200, "text/html", r#"<script>var x = {"refresh_token":"/portal"}</script>"#),
         (200, "", "the refresh_token=rt-2 was sent"),
         (200, "", r#"{"request":{"refresh_token":"rt-1"}}"#),
+        (200, "", r#"{"access_token":"at","old_refresh_token":"rt-1", x"#),
+        (200, "", "<html><access/><a>refresh_token>x</a></html>"),
     ] {
         assert!(salvage(&answer(status, kind, body), "refresh_token").is_none(), "{status} {body}");
     }
@@ -175,6 +211,22 @@ fn the_services_reason_is_found_in_every_known_shape() {
             "Client identifier is required (invalid_request)",
         ),
         (json!({"statusCode": 401, "reason": "no subscription"}), "no subscription"),
+        (
+            json!({"errors": {"email": ["is not valid", "is too long"]}}),
+            "email: is not valid; email: is too long",
+        ),
+        (json!({"non_field_errors": ["no such user"]}), "no such user"),
+        (json!({"error": "x", "errorDescription": "it is locked"}), "it is locked (x)"),
+        (json!({"error": {"code": 403, "errors": [{"message": "it is locked"}]}}), "it is locked"),
+        (
+            json!({"error": {"code": 498, "message": "Invalid", "details": ["it is locked"]}}),
+            "Invalid: it is locked",
+        ),
+        (
+            json!({"data": {"message": "it is locked"}, "time": "Mon Nov 30 17:19:55 UTC 2026"}),
+            "it is locked",
+        ),
+        (json!(["it is locked"]), "it is locked"),
         (json!({}), "the service gave no reason"),
     ] {
         assert_eq!(refusal(400, &body).words, format!("{words} [HTTP 400]"), "{body}");
@@ -187,7 +239,7 @@ fn list_is_read_only_as_errors() {
         refusal(400, &json!([{"errorCode": "LIMIT", "message": "no"}])).words,
         "no (LIMIT) [HTTP 400]"
     );
-    for (status, body) in [(200, json!([{"access_token": "at"}])), (400, json!([])), (400, json!(["no"]))] {
+    for (status, body) in [(200, json!([{"access_token": "at"}])), (400, json!([])), (400, json!([1]))] {
         let problem = read(&answer(status, "", body.to_string())).expect_err("no object");
         assert!(matches!(problem, Problem::Transient(_)), "{status} {body}");
     }
@@ -202,6 +254,12 @@ fn short_plain_text_is_shown_and_a_web_page_is_not() {
     assert!(!message("text/html", "Jwt is missing").contains("Jwt"));
     assert!(!message("", "<html>Jwt is missing</html>").contains("Jwt"));
     assert!(!message("text/plain", &"Jwt ".repeat(100)).contains("Jwt"));
+    assert!(message("text/plain", "Jwt is\r\nmissing").contains("Jwt is missing"));
+    let xml = "<?xml version='1.0'?><e><code>4</code><message>Jwt is missing</message></e>";
+    assert!(message("application/xml", xml).contains("4 Jwt is missing"));
+    let headers = [("www-authenticate", "Bearer error=\"x\", error_description=\"Jwt is missing\"")];
+    let problem = read(&crate::response(401, &headers, "", DateTime::UNIX_EPOCH)).expect_err("a refusal");
+    assert!(problem.error("").message().contains("Jwt is missing"));
 }
 
 #[test]
@@ -222,6 +280,29 @@ fn only_a_services_own_code_ends_a_login() {
         (400, json!({"errors": [{"errorType": "invalid_grant"}]}), vec![oauth, any], vec![]),
         (400, json!({"errorCode": "invalid_grant"}), vec![oauth], vec![]),
         (400, json!([{"error": "invalid_grant"}]), vec![oauth, FinalCodes::STANDARD], vec![]),
+        (400, json!({"errors": ["invalid_grant"]}), vec![oauth, any], vec![]),
+        (400, json!({"errors": [{"extensions": {"code": "invalid_grant"}}]}), vec![oauth, any], vec![]),
+        (400, json!({"detail": {"error": "invalid_grant"}}), vec![oauth, any], vec![]),
+        (400, json!({"Error": "INVALID_GRANT"}), vec![oauth, any], vec![]),
+        (400, json!({"error": "invalid_grant: expired"}), vec![oauth, any], vec![]),
+        (400, json!({"error": "{\"error\":\"invalid_grant\"}"}), vec![oauth, any], vec![]),
+        (400, json!({"message": "no invalid_grant", "scope": "invalid_grant"}), vec![], vec![oauth, any]),
+        (401, json!([{"code": "token_not_valid"}]), vec![any], vec![oauth]),
+        (
+            400,
+            json!({"error": {"message": "TOKEN_EXPIRED", "status": "INVALID_ARGUMENT"}}),
+            vec![oauth],
+            vec![],
+        ),
+        (400, json!({"errorCode": "BXNIM0408E"}), vec![oauth], vec![FinalCodes::STANDARD]),
+        (
+            401,
+            json!({"error": "invalid_token", "error_description": "Cannot convert access token to JSON"}),
+            vec![oauth],
+            vec![],
+        ),
+        (401, json!({"error": "invalid_token"}), vec![], vec![oauth, any]),
+        (401, json!({"error": "invalid_token", "error_description": "no such key"}), vec![], vec![oauth]),
         (400, json!([{"errorCode": "INVALID_SESSION_ID", "message": "expired"}]), vec![], vec![oauth, any]),
         (
             401,

@@ -45,6 +45,8 @@ fn retry_after_in_milliseconds_or_since_1970_is_recognized() {
         ("86400000".to_owned(), 86_400_000),
         ((now + 30).to_string(), 30_000),
         ((milliseconds + 30_000).to_string(), 30_000),
+        (((now + 30) * 1_000_000).to_string(), 30_000),
+        (((now + 30) * 1_000_000_000).to_string(), 30_000),
         (format!("{}.5", now + 30), 30_500),
     ] {
         assert_eq!(wait(&value), Some(expected), "{value}");
@@ -58,6 +60,9 @@ fn retry_after_accepts_all_forms_of_http_dates() {
         "Sun, 22 Nov 2026 12:01:30 GMT",
         "Sunday, 22-Nov-26 12:01:30 GMT",
         "Sun Nov 22 12:01:30 2026",
+        "Sun, 22 Nov 2026 12:01:30 -0000",
+        "Sun, 22 Nov 2026 13:01:30 +0100",
+        "Sun, 22 Nov 2026 12:01:30 UTC",
         "2026-11-22T12:01:30Z",
         "2026-11-22T13:01:30+01:00",
     ] {
