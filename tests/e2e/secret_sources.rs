@@ -174,7 +174,7 @@ fn unreadable_settings_of_earthscope_stop_its_provider() {
                 let _ = sandbox.broker(words).ends(5).says(path).says("UTF-");
             }
         }
-        fs::remove_file(sandbox.home().join(path)).expect("the file");
+        std::fs::remove_file(sandbox.home().join(path)).expect("the file");
         // As for the SDK, a folder is no file.
         write(&sandbox, &format!("{path}/x"), b"");
         let _ = sandbox.broker(&["token", "earthscope"]).token();
