@@ -159,6 +159,9 @@ fn utf16_file_is_named_as_such() {
     for (run, path) in runs {
         let _ = run.ends(5).says("UTF-16").says(path);
     }
+    let tokens = Sandbox::new();
+    write(&tokens, ".earthscope/default/tokens.json", &utf16("{}")[2..]);
+    let _ = tokens.broker(&["token", "earthscope"]).ends(3).says("UTF-16").says("tokens.json");
 }
 
 /// Without these settings, the broker would use another issuer.
