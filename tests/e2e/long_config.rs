@@ -53,6 +53,15 @@ fn long_config_file_is_parsed_like_a_short_one() {
 }
 
 #[test]
+fn thousand_variables_change_a_thousand_providers() {
+    let mut sandbox = Sandbox::new().with_config(&thousand()).with_env("LAB", "lab-KANARIE");
+    for number in 0..1000 {
+        sandbox = sandbox.with_env(&format!("BROKER_PROVIDERS__P{number}__TOKEN__ENV"), "LAB");
+    }
+    assert_eq!(sandbox.broker(&["token", "p999"]).token(), "lab-KANARIE");
+}
+
+#[test]
 fn only_requested_table_of_a_long_config_file_is_checked() {
     let broken = format!("{}{}[providers.broken]\nkind = = 1\n", SPELLINGS[0], thousand());
     let sandbox = Sandbox::new().with_config(&broken).with_env("LAB", "lab-KANARIE");

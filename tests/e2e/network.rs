@@ -183,9 +183,26 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
     ));
     run(&format!("req -x509 {key} -keyout root.key -out root.pem -subj /CN=own -days 2 {name}"));
     run(&format!("req {key} -keyout host.key -out host.csr -subj /CN=localhost"));
-    std::fs::write(home.home().join("names"), "subjectAltName=DNS:localhost\n").expect("a file");
+    run(&format!("req -x509 {key} -keyout old.key -out old.pem -subj /CN=Firm -days 2"));
+    let utf16: Vec<_> = "-----BEGIN".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let names = "subjectAltName=DNS:localhost\n";
+    for (file, content) in [
+        ("names", names.as_bytes()),
+        ("bare", b"basicConstraints=CA:FALSE\n"),
+        ("client", format!("{names}extendedKeyUsage=clientAuth\n").as_bytes()),
+        ("utf16.pem", &utf16),
+    ] {
+        std::fs::write(home.home().join(file), content).expect("a file");
+    }
     let authority = "-CA ca.pem -CAkey ca.key -CAcreateserial";
-    run(&format!("x509 -req -in host.csr {authority} -out host.pem -days 2 -extfile names"));
+    for (name, more) in [
+        ("host", "-extfile names"),
+        ("bare", "-extfile bare"),
+        ("client", "-extfile client"),
+        ("sha1", "-extfile names -sha1"),
+    ] {
+        run(&format!("x509 -req -in host.csr {authority} -out {name}.pem -days 2 {more}"));
+    }
     let path = |name: &str| home.home().join(name).display().to_string();
     for (certificate, issuer, trusted, words, advice) in [
         ("own", "CN=own", None, "self-signed", "set SSL_CERT_FILE"),
@@ -196,9 +213,16 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
         ("host", "CN=Firm", None, "untrusted authority", "set SSL_CERT_FILE"),
         ("host", "CN=Firm", Some(""), "untrusted authority", "set SSL_CERT_FILE"),
         ("host", "CN=Firm", Some("own"), "untrusted authority", "lacks the certificate of CN=Firm"),
+        ("host", "CN=Firm", Some("old"), "untrusted authority", "another certificate of CN=Firm"),
+        ("own", "CN=own", Some("root"), "self-signed", "another certificate of CN=own"),
+        ("bare", "CN=Firm", Some("ca"), "subjectAltName", "subjectAltName"),
+        ("client", "CN=Firm", Some("ca"), "serverAuth", "serverAuth"),
+        ("sha1", "CN=Firm", Some("ca"), "SHA-1", "replace"),
+        ("host", "", Some("utf16"), "UTF-16", "correct SSL_CERT_FILE"),
     ] {
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
-        let files = format!("-key {certificate}.key -cert {certificate}.pem");
+        let key = if issuer == "CN=own" { certificate } else { "host" };
+        let files = format!("-key {key}.key -cert {certificate}.pem -cipher DEFAULT:@SECLEVEL=0");
         let _server = TlsServer::start(openssl(&format!("s_server -accept 127.0.0.1:{port} {files} -www")));
         let sandbox = sandbox_for(&format!("localhost:{port}"));
         let sandbox = match trusted {

@@ -159,20 +159,29 @@ fn utf16_file_is_named_as_such() {
     for (run, path) in runs {
         let _ = run.ends(5).says("UTF-16").says(path);
     }
+    let tokens = Sandbox::new();
+    write(&tokens, ".earthscope/default/tokens.json", &utf16("{}")[2..]);
+    let _ = tokens.broker(&["token", "earthscope"]).ends(3).says("UTF-16").says("tokens.json");
 }
 
+/// Without these settings, the broker would use another issuer.
 #[test]
-fn unreadable_settings_of_earthscope_are_named_without_login() {
+fn unreadable_settings_of_earthscope_stop_its_provider() {
     let (service, sandbox) = earthscope(EarthScopeOptions::default(), "");
-    for bytes in [&utf16("[default.oauth2]\nrefresh_token = \"KANARIE\"\n")[..], b"[default]\n\xff\n"] {
-        write(&sandbox, ".earthscope/config.toml", bytes);
-        let run = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
-        let _ = run.says("config.toml").says("UTF-");
-    }
-    // A login in the shared file is used nevertheless.
     let login = ["login", "earthscope", "--refresh-token-stdin"];
     let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
-    let _ = sandbox.broker(&["token", "earthscope"]).token();
+    for path in [".earthscope/config.toml", ".config/earthscope-cli/sso_tokens.json"] {
+        for bytes in [&utf16("[default.oauth2]\nrefresh_token = \"KANARIE\"\n")[..], b"[default]\n\xff\n"] {
+            write(&sandbox, path, bytes);
+            for words in [&["token", "earthscope"][..], &["status", "earthscope"]] {
+                let _ = sandbox.broker(words).ends(5).says(path).says("UTF-");
+            }
+        }
+        std::fs::remove_file(sandbox.home().join(path)).expect("the file");
+        // As for the SDK, a folder is no file.
+        write(&sandbox, &format!("{path}/x"), b"");
+        let _ = sandbox.broker(&["token", "earthscope"]).token();
+    }
 }
 
 #[test]
@@ -189,8 +198,17 @@ fn variable_that_is_not_utf8_is_named_as_such() {
         ("ES_OAUTH2__REFRESH_TOKEN", ["token", "earthscope"]),
         ("es_oauth2", ["token", "earthscope"]),
         ("CARBONMAPPER_PASSWORD", ["token", "carbonmapper"]),
+        ("EDS_AUTH_URL", ["token", "earthdaily"]),
+        ("EDS_CLIENT_ID", ["token", "earthdaily"]),
+        ("EDS_API_URL", ["status", "earthdaily"]),
+        ("es_profile", ["token", "earthscope"]),
+        ("ES_BOOTSTRAP_SETTINGS", ["token", "earthscope"]),
+        ("CARBONMAPPER_EMAIL", ["token", "carbonmapper"]),
     ] {
         let mut command = sandbox.command(&words);
+        if variable.ends_with("_URL") || variable.ends_with("_ID") || variable.ends_with("_EMAIL") {
+            command.env("EDS_SECRET", "KANARIE").env("CARBONMAPPER_PASSWORD", "KANARIE");
+        }
         command.env(variable, bytes);
         let _ = finish(spawn(command, &words)).ends(5).says(variable).says("not UTF-8");
     }

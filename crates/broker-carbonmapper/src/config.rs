@@ -15,6 +15,7 @@ pub(crate) struct Config {
     pub(crate) token_delete_path: Option<String>,
 }
 
+pub(crate) const EMAIL_VARIABLE: &str = "CARBONMAPPER_EMAIL";
 pub(crate) const PASSWORD_VARIABLE: &str = "CARBONMAPPER_PASSWORD";
 
 pub(crate) struct Account {
@@ -34,7 +35,7 @@ impl Account {
         let origin = file.map_or_else(|| "environment".to_owned(), |path| path.display().to_string());
         let in_env = env.var(PASSWORD_VARIABLE).map(|_| SecretSource::Env(PASSWORD_VARIABLE.to_owned()));
         let in_env = (
-            env.var("CARBONMAPPER_EMAIL"),
+            env.var(EMAIL_VARIABLE),
             in_env.map(|source| (source, format!("{PASSWORD_VARIABLE} ({origin})"))),
         );
         let (email, password) = match file {

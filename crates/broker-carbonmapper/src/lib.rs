@@ -38,9 +38,13 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let account = Account::new(config.email, config.password, settings.env());
     // The environment contains the token of one account, so only the provider named `carbonmapper` uses it.
     let env_token = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
-    let own = [config::PASSWORD_VARIABLE, env_token::VARIABLE];
     let mut not_text = settings.env().not_utf8("CARBONMAPPER_").into_iter();
-    if let Some(name) = not_text.find(|name| own.contains(&name.as_str()) && account.password.is_none()) {
+    let is_read = |name: &String| match name.as_str() {
+        config::PASSWORD_VARIABLE | env_token::VARIABLE => account.password.is_none(),
+        config::EMAIL_VARIABLE => account.email.is_none() && account.password.is_some(),
+        _ => false,
+    };
+    if let Some(name) = not_text.find(is_read) {
         return Err(SettingsError::new("", format!("environment variable {name} is not UTF-8 text")));
     }
     // A dotenv file with the password or the token is a source apart from the environment.

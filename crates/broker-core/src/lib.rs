@@ -83,7 +83,7 @@ pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use sanitize::{is_unsafe, sanitize, without_query};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
-pub use secret_text::utf8;
+pub use secret_text::{is_utf16, utf8};
 pub use service_url::ServiceUrl;
 pub use settings_error::{SettingsError, SettingsProblem};
 #[cfg(feature = "file")]

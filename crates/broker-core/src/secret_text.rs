@@ -44,14 +44,19 @@ pub(crate) fn clean(text: &str) -> &str {
     text.strip_prefix(MARK).unwrap_or(text).trim_end_matches(['\r', '\n'])
 }
 
-/// Returns the text of a file or of a program's output. Fails if the text is not UTF-8, with the name of UTF-16, which
-/// PowerShell writes.
-pub fn utf8(bytes: &[u8]) -> Result<&str> {
-    let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidData, what));
+/// Whether these bytes are UTF-16 text, which PowerShell writes.
+#[must_use]
+pub fn is_utf16(bytes: &[u8]) -> bool {
     // ASCII characters in UTF-16 without a byte order mark have a zero in every second byte.
     let is_zero = |at: usize| bytes.get(at) == Some(&0);
     let is_half_zero = bytes.len() >= 4 && ((is_zero(0) && is_zero(2)) || (is_zero(1) && is_zero(3)));
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || is_half_zero {
+    bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || is_half_zero
+}
+
+/// Returns the text of a file or of a program's output. Fails if the text is not UTF-8, with the name of UTF-16.
+pub fn utf8(bytes: &[u8]) -> Result<&str> {
+    let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidData, what));
+    if is_utf16(bytes) {
         return wrong("the text is UTF-16: save it as UTF-8");
     }
     match std::str::from_utf8(bytes) {

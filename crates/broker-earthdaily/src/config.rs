@@ -58,9 +58,10 @@ impl Config {
         }
         let set = match &self.client_secret {
             Some(source) if in_env(source) => Credentials::in_environment(env),
-            Some(_) => None,
-            None => sources::find(env).map_err(|message| SettingsError::new("", message))?,
+            Some(_) => Ok(None),
+            None => sources::find(env),
         };
+        let set = set.map_err(|message| SettingsError::new("", message))?;
         if let Some(set) = &set {
             let invalid =
                 |why| SettingsError::new("", format!("cannot use {SECRET} from {}: {why}", set.place));

@@ -45,13 +45,14 @@ impl Credentials {
         Some(Self { place, is_in_file: true, section, secret, client_id, auth_url, api_url })
     }
 
-    /// Returns the credentials in the environment.
-    #[must_use]
-    pub fn in_environment(env: &dyn Env) -> Option<Self> {
+    /// Returns the credentials in the environment. Fails if one of their variables is not UTF-8: without its URL, the
+    /// secret would go to another host.
+    pub fn in_environment(env: &dyn Env) -> Result<Option<Self>, String> {
+        check_text(env, |name| KEYS.contains(&name))?;
         let file = env.file_of(SECRET).map(|path| path.display().to_string());
         let place = format!("{SECRET} ({})", file.as_deref().unwrap_or("environment"));
-        let set = Self::of(place, None, |name| env.var(name))?;
-        Some(Self { is_in_file: file.is_some(), ..set })
+        let set = Self::of(place, None, |name| env.var(name));
+        Ok(set.map(|set| Self { is_in_file: file.is_some(), ..set }))
     }
 
     /// Parses a file of EarthDaily's clients: JSON, TOML, or an INI file whose sections each contain credentials.
@@ -70,7 +71,7 @@ impl Credentials {
             let missing = || format!("{path} ({variable}) has no {SECRET}");
             Some(sets.and_then(|sets| if sets.is_empty() { Err(missing()) } else { Ok(sets) }))
         });
-        let mut found: Vec<_> = Self::in_environment(env).into_iter().map(Ok).collect();
+        let mut found: Vec<_> = Self::in_environment(env).transpose().into_iter().collect();
         for sets in files.chain([in_home(env, None)]) {
             match sets {
                 Ok(sets) => found.extend(sets.into_iter().map(Ok)),
@@ -83,12 +84,10 @@ impl Credentials {
 
 /// Returns the credentials from the environment, a file that a variable names, or `~/.earthdaily/credentials`.
 pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
-    if let Some(set) = Credentials::in_environment(env) {
+    if let Some(set) = Credentials::in_environment(env)? {
         return Ok(Some(set));
     }
-    if let Some(name) = env.not_utf8("EDS_").first() {
-        return Err(format!("environment variable {name} is not UTF-8 text"));
-    }
+    check_text(env, |_| true)?;
     let section = profile(env);
     for (variable, form) in FILES {
         let Some(path) = env.var(variable) else { continue };
@@ -105,6 +104,14 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
         return Err(format!("{} sets variables of EarthDaily, but not {SECRET}", file.display()));
     }
     Ok(in_home(env, Some(&section))?.into_iter().next())
+}
+
+/// Fails if one of these variables is not UTF-8.
+fn check_text(env: &dyn Env, is_read: impl Fn(&str) -> bool) -> Result<(), String> {
+    match env.not_utf8("EDS_").into_iter().find(|name| is_read(&name.to_ascii_uppercase())) {
+        Some(name) => Err(format!("environment variable {name} is not UTF-8 text")),
+        None => Ok(()),
+    }
 }
 
 /// Describes the searched sources, for the error of a missing secret.

@@ -61,8 +61,6 @@ struct EarthScope {
     domain: ServiceUrl,
     /// Whether the domain is the default, or is set in the configuration or in `~/.earthscope/config.toml`. Imported refresh tokens are sent only to such a domain.
     domain_is_own: bool,
-    /// Why `config.toml` of EarthScope's tools, which may contain a login, cannot be read.
-    problem: Option<String>,
     token_url: ServiceUrl,
     api_url: ServiceUrl,
     client_id: String,
@@ -142,7 +140,7 @@ impl Provider for EarthScope {
         if let Some(grant) = record.usable_grant() {
             return self.refresh(context, record, grant.secret(), scopes).await;
         }
-        let login = self.next_settings_login(record).ok_or_else(|| self.login_missing(record))?;
+        let login = self.next_settings_login(record).ok_or_else(|| record.login_missing())?;
         login.begin(context, scopes)
     }
 
@@ -186,17 +184,6 @@ impl EarthScope {
             login.refresh_token.as_ref().is_some_and(|token| !token.same_as(refused))
         };
         self.settings_logins.iter().find(|login| refused.is_none_or(|refused| differs(login, refused)))
-    }
-
-    fn login_missing(&self, record: &Record) -> Error {
-        let error = record.login_missing();
-        match &self.problem {
-            Some(problem) => {
-                let message = format!("{}; cannot read {problem}", error.message());
-                error.with_message(message)
-            }
-            None => error,
-        }
     }
 
     fn public_client(&self) -> TokenEndpoint<'_> {

@@ -9,7 +9,7 @@ use broker_core::{
 
 use crate::config::{API_URL, AUDIENCE, CLIENT_ID, Config, SCOPE};
 use crate::tokens_file::TokensFile;
-use crate::tools::{Layer, SettingsLogin, Tools, is_url, tools_error};
+use crate::tools::{Layer, SettingsLogin, Tools, check_text, is_url, tools_error};
 use crate::{DOMAIN, EarthScope, KIND};
 
 /// The hosts to which programs may send the access token.
@@ -27,8 +27,6 @@ pub(crate) struct ResolvedSettings {
     client_secret: Option<SecretSource>,
     settings_login: Option<SettingsLogin>,
     tokens_file: Option<PathBuf>,
-    /// Why `config.toml` of EarthScope's tools cannot be read.
-    problem: Option<String>,
 }
 
 impl ResolvedSettings {
@@ -36,11 +34,13 @@ impl ResolvedSettings {
         let env = settings.env();
         // The environment contains the login of one user, so only the provider named `earthscope` uses it.
         let named = settings.name() == KIND.name;
-        let profile = config.profile.clone().or_else(|| {
-            let variables = if named { env.vars("") } else { Vec::new() };
-            let variable = variables.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"));
-            variable.map(|(_, value)| value).filter(|value| !value.is_empty())
-        });
+        let mut profile = config.profile.clone();
+        if named && profile.is_none() {
+            check_text(env, |name| name == "ES_PROFILE")?;
+            let mut variables = env.vars("").into_iter();
+            let variable = variables.find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"));
+            profile = variable.map(|(_, value)| value).filter(|value| !value.is_empty());
+        }
         let home = match &config.sdk_home {
             Some(path) => Some(platform::expand(path, env)),
             None => env.home().map(|home| home.join(".earthscope")),
@@ -53,8 +53,6 @@ impl ResolvedSettings {
             all: named,
         });
         let layers = tools.as_ref().map_or_else(|| Ok(Vec::new()), Tools::layers)?;
-        let unread = tools.as_ref().filter(|_| !layers.iter().any(|layer| layer.in_home));
-        let problem = unread.and_then(Tools::problem);
         let tokens_file = tools.and_then(|tools| tools.tokens_file());
         let mut resolved = Self {
             client_secret: config.client_secret.clone(),
@@ -63,7 +61,6 @@ impl ResolvedSettings {
             secret_layer: None,
             settings_login: None,
             tokens_file,
-            problem,
         };
         resolved.find_secret();
         Ok(resolved)
@@ -166,7 +163,6 @@ impl ResolvedSettings {
             client_secret: self.client_secret,
             domain,
             domain_is_own,
-            problem: self.problem,
             token_url,
             api_url,
             issuer,

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use broker_core::{Claims, FileLogin, InvalidLoginFile, Issuer, LoginFile, Secret, ServiceUrl, Token, later};
+use broker_core::{
+    Claims, FileLogin, InvalidLoginFile, Issuer, LoginFile, Secret, ServiceUrl, Token, is_utf16, later,
+};
 use broker_oauth2::account;
 use chrono::TimeDelta;
 use serde::Serializer;
@@ -50,7 +52,7 @@ impl LoginFile for TokensFile {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<FileLogin, InvalidLoginFile> {
-        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        if is_utf16(bytes) {
             return Err(InvalidLoginFile::Other("is UTF-16 text: save it as UTF-8".to_owned()));
         }
         let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| InvalidLoginFile::Torn)?;

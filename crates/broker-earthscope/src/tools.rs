@@ -152,6 +152,17 @@ impl SettingsLogin {
     }
 }
 
+/// The variable with settings that all other sources override.
+const BOOTSTRAP: &str = "ES_BOOTSTRAP_SETTINGS";
+
+/// Fails if one of these variables is not UTF-8. `is_read` gets the names in upper case.
+pub(crate) fn check_text(env: &dyn Env, is_read: impl Fn(&str) -> bool) -> Result<(), SettingsError> {
+    match env.not_utf8("ES_").into_iter().find(|name| is_read(&name.to_ascii_uppercase())) {
+        Some(name) => Err(tools_error(format!("environment variable {name} is not UTF-8 text"))),
+        None => Ok(()),
+    }
+}
+
 /// The sources of the settings of EarthScope's SDK and its command `es`.
 pub(crate) struct Tools<'a> {
     pub(crate) env: &'a dyn Env,
@@ -171,18 +182,10 @@ impl Tools<'_> {
         }
         layers.extend(self.config_file()?);
         if self.all {
-            layers.extend(self.legacy_file());
+            layers.extend(self.legacy_file()?);
             layers.extend(self.bootstrap()?);
         }
         Ok(layers)
-    }
-
-    /// Returns why `config.toml` exists but cannot be read, such as a wrong encoding.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let path = self.home.as_ref()?.join("config.toml");
-        let error = self.env.read_secret(&path).err()?;
-        let absent = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-        (!absent).then(|| format!("{}: {error}", path.display()))
     }
 
     /// Returns the path of the EarthScope profile's `tokens.json`.
@@ -197,12 +200,8 @@ impl Tools<'_> {
     /// Reads variables such as `ES_OAUTH2__REFRESH_TOKEN`, in upper or lower case. `ES_OAUTH2` may contain a JSON
     /// object.
     fn environment(&self) -> Result<Option<Layer>, SettingsError> {
-        let is_setting = |name: &str| {
-            ["ES_OAUTH2", "ES_RESOURCES"].iter().any(|start| name.to_ascii_uppercase().starts_with(start))
-        };
-        if let Some(name) = self.env.not_utf8("ES_").into_iter().find(|name| is_setting(name)) {
-            return Err(tools_error(format!("environment variable {name} is not UTF-8 text")));
-        }
+        let starts = ["ES_OAUTH2", "ES_RESOURCES", BOOTSTRAP];
+        check_text(self.env, |name| starts.iter().any(|start| name.starts_with(start)))?;
         let mut tree = Map::new();
         let mut names = Vec::new();
         let variables = self.env.vars("");
@@ -239,7 +238,7 @@ impl Tools<'_> {
     /// Reads `config.toml`. Settings of the EarthScope profile override those of the table `default`.
     fn config_file(&self) -> Result<Option<Layer>, SettingsError> {
         let Some(path) = self.home.as_ref().map(|home| home.join("config.toml")) else { return Ok(None) };
-        let Some(text) = self.read(&path) else { return Ok(None) };
+        let Some(text) = self.read(&path)? else { return Ok(None) };
         let tree: Map<String, Value> = toml::from_str(text.expose()).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             let line = text.expose().get(..start).unwrap_or_default().matches('\n').count() + 1;
@@ -263,21 +262,23 @@ impl Tools<'_> {
     }
 
     /// Reads `sso_tokens.json`, which the first version of `es` wrote.
-    fn legacy_file(&self) -> Option<Layer> {
+    fn legacy_file(&self) -> Result<Option<Layer>, SettingsError> {
         let folder = |name| self.env.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let base = || folder("XDG_CONFIG_HOME").or_else(|| Some(self.env.home()?.join(".config")));
-        let path = folder("APP_DIRECTORY").or_else(|| Some(base()?.join("earthscope-cli")))?;
-        let path = path.join("sso_tokens.json");
-        let mut oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
+        let folder = folder("APP_DIRECTORY").or_else(|| Some(base()?.join("earthscope-cli")));
+        let Some(path) = folder.map(|folder| folder.join("sso_tokens.json")) else { return Ok(None) };
+        let Some(text) = self.read(&path)? else { return Ok(None) };
+        let Ok(mut oauth2) = serde_json::from_str::<Map<String, Value>>(text.expose()) else {
+            return Ok(None);
+        };
         oauth2.retain(|key, _| key == "access_token" || key == "refresh_token");
         let origin = path.display().to_string();
-        Some(Layer { origin, oauth2, api_url: None, first: false, is_file: true, in_home: false })
+        Ok(Some(Layer { origin, oauth2, api_url: None, first: false, is_file: true, in_home: false }))
     }
 
     fn bootstrap(&self) -> Result<Option<Layer>, SettingsError> {
-        let name = "ES_BOOTSTRAP_SETTINGS";
-        let tree = self.env.var(name).and_then(|text| serde_json::from_str(&text).ok());
-        tree.map(|tree| self.of_variables(name, &tree, false)).transpose()
+        let tree = self.env.var(BOOTSTRAP).and_then(|text| serde_json::from_str(&text).ok());
+        tree.map(|tree| self.of_variables(BOOTSTRAP, &tree, false)).transpose()
     }
 
     /// Creates the layer of variables, which are in the environment or in a dotenv file.
@@ -292,7 +293,13 @@ impl Tools<'_> {
         Ok(Layer { is_file: file.is_some(), ..Layer::from_tree(origin, tree, first)? })
     }
 
-    fn read(&self, path: &Path) -> Option<Secret> {
-        self.env.read_secret(path).ok()
+    /// Reads a file. Like the SDK, ignores only what is absent or not a file: other settings would select another issuer.
+    fn read(&self, path: &Path) -> Result<Option<Secret>, SettingsError> {
+        use ErrorKind::{InvalidInput, NotADirectory, NotFound};
+        match self.env.read_secret(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory | InvalidInput) => Ok(None),
+            Err(error) => Err(tools_error(format!("cannot read {}: {error}", path.display()))),
+        }
     }
 }

@@ -44,6 +44,20 @@ fn first_line_of_plugin_text_output_is_the_token() {
 }
 
 #[test]
+fn output_that_is_not_utf8_is_named_as_such() {
+    for keys in ["speaks = \"text\"", "speaks = \"json\"", "speaks = \"aws\""] {
+        for (bytes, words) in [(&b"{\0\"\0a\0"[..], "UTF-16"), (b"\xff\xfea\0", "UTF-16"), (b"\xe9", "UTF-8")]
+        {
+            let sandbox = printing("", keys);
+            std::fs::write(sandbox.home().join("printed"), bytes).expect("a file");
+            let more: &[&str] = if keys.contains("aws") { &["--format", "aws"] } else { &[] };
+            let run = token(&sandbox, more);
+            let _ = run.ends(1).fails_with("program_failed").says(words);
+        }
+    }
+}
+
+#[test]
 fn token_is_read_from_json_of_az_gcloud_and_vault() {
     let json = "speaks = \"json\"";
     // `expiresOn` has no time zone, so the broker must use `expires_on`.

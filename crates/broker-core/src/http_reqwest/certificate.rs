@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, OtherError};
 
-use crate::{ErrorCode, HttpFault, RequestSent, sanitize};
+use crate::{ErrorCode, HttpFault, RequestSent, is_utf16, sanitize};
 
 /// Why a server's certificate is not trusted.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,21 +31,40 @@ impl Untrusted {
                 format!("is not valid before {}; this machine's clock says {}", day(*not_before), day(*time)),
                 "correct this machine's clock; if it is right, the service has to replace its certificate".to_owned(),
             ),
+            CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
+                "names no host, because it has no subjectAltName (the common name does not count)".to_owned(),
+                "the service has to replace its certificate by one with a subjectAltName".to_owned(),
+            ),
             CertificateError::NotValidForNameContext { presented, .. } => (
                 format!("is not for this host, but for {}", presented_names(presented)),
                 "correct the host of the URL; if it is right, another server answered, such as a network's sign-in page"
                     .to_owned(),
             ),
-            CertificateError::UnknownIssuer if names.is_self_signed() => {
-                let advice = "if you trust it, save it as a PEM file and set SSL_CERT_FILE to that file";
-                ("is self-signed".to_owned(), trust("this certificate", advice))
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                let (why, missing, advice) = if names.is_self_signed() {
+                    let advice = "if you trust it, save it as a PEM file and set SSL_CERT_FILE to that file";
+                    ("is self-signed", "this certificate".to_owned(), advice.to_owned())
+                } else {
+                    let advice = format!(
+                        "if {issuer} is your organization's authority or TLS proxy, set SSL_CERT_FILE to its PEM file"
+                    );
+                    ("is from an untrusted authority", format!("the certificate of {issuer}"), advice)
+                };
+                // A trusted certificate has the name of the issuer, but did not sign this one.
+                if matches!(reason, CertificateError::BadSignature) {
+                    let problem = format!("has another certificate of {issuer}: replace it with the current one");
+                    (format!("{why} (the trusted one of this name has another or a weak key)"), trust(&problem, &advice))
+                } else {
+                    (why.to_owned(), trust(&format!("lacks {missing}: add it to that file"), &advice))
+                }
             }
-            CertificateError::UnknownIssuer => {
-                let advice = format!(
-                    "if {issuer} is your organization's authority or TLS proxy, set SSL_CERT_FILE to its PEM file"
-                );
-                ("is from an untrusted authority".to_owned(), trust(&format!("the certificate of {issuer}"), &advice))
-            }
+            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+                "is signed with SHA-1 or another algorithm that is not accepted".to_owned(),
+                REPLACE.to_owned(),
+            ),
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => not_for_servers(),
+            other if format!("{other:?}").contains("EkuError") => not_for_servers(),
             other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
                 "is the certificate of an authority (CA:TRUE), not of a server".to_owned(),
                 "the service needs a server certificate (CA:FALSE); settings of this machine cannot replace it".to_owned(),
@@ -55,7 +74,7 @@ impl Untrusted {
                     CertificateError::Other(OtherError(inner)) => format!("{inner:?}"),
                     other => other.to_string(),
                 };
-                (format!("cannot be used: {}", sanitize(&why)), "the service has to replace its certificate".to_owned())
+                (format!("cannot be used: {}", sanitize(&why)), REPLACE.to_owned())
             }
         };
         Self { what: format!("{shown} {why}"), hint }
@@ -86,14 +105,21 @@ impl From<Untrusted> for HttpFault {
 
 const CORRECT: &str = "correct SSL_CERT_FILE, or run: unset SSL_CERT_FILE";
 
-/// Returns the advice to trust `what`: `advice`, unless `SSL_CERT_FILE` is set already.
-fn trust(what: &str, advice: &str) -> String {
+const REPLACE: &str = "the service has to replace its certificate";
+
+fn not_for_servers() -> (String, String) {
+    let why = "is not for servers (its extended key usage lacks serverAuth)".to_owned();
+    (why, "the service needs a certificate with the extended key usage serverAuth".to_owned())
+}
+
+/// Returns the advice to trust a certificate: `advice`, unless `SSL_CERT_FILE` is set already. `problem` says what is
+/// wrong with the certificates in that file.
+fn trust(problem: &str, advice: &str) -> String {
     match cert_file() {
         None => advice.to_owned(),
-        Some((path, Ok(()))) => format!(
-            "SSL_CERT_FILE ({}) lacks {what}: add it to that file, or run: unset SSL_CERT_FILE",
-            path.display()
-        ),
+        Some((path, Ok(()))) => {
+            format!("SSL_CERT_FILE ({}) {problem}, or run: unset SSL_CERT_FILE", path.display())
+        }
         Some((path, Err(why))) => format!("SSL_CERT_FILE ({}) {why}: {CORRECT}", path.display()),
     }
 }
@@ -103,6 +129,7 @@ fn cert_file() -> Option<(PathBuf, Result<(), String>)> {
     let path = PathBuf::from(std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())?);
     let has_certificate = match std::fs::read(&path) {
         Ok(text) if CertificateDer::pem_slice_iter(&text).any(|found| found.is_ok()) => Ok(()),
+        Ok(text) if is_utf16(&text) => Err("is UTF-16 text: save it as UTF-8".to_owned()),
         Ok(_) => Err("has no certificate (PEM)".to_owned()),
         Err(error) => Err(format!("cannot be read: {error}")),
     };
@@ -222,6 +249,10 @@ mod tests {
     #[error("")]
     struct CaUsedAsEndEntity;
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("")]
+    struct EkuError;
+
     fn leaf() -> Vec<u8> {
         STANDARD.decode(LEAF).expect("base64")
     }
@@ -247,6 +278,23 @@ mod tests {
                 "for b.example",
             ),
             (CertificateError::Other(OtherError(Arc::new(CaUsedAsEndEntity))), "CA:TRUE"),
+            (
+                CertificateError::NotValidForNameContext {
+                    expected: ServerName::try_from("a.example").expect("a name"),
+                    presented: Vec::new(),
+                },
+                "subjectAltName",
+            ),
+            (CertificateError::BadSignature, "set SSL_CERT_FILE"),
+            (
+                CertificateError::UnsupportedSignatureAlgorithmContext {
+                    signature_algorithm_id: vec![6, 9],
+                    supported_algorithms: Vec::new(),
+                },
+                "SHA-1",
+            ),
+            (CertificateError::Other(OtherError(Arc::new(EkuError))), "serverAuth"),
+            (CertificateError::InvalidPurpose, "serverAuth"),
             (CertificateError::BadEncoding, "cannot be used"),
         ] {
             let text = explained(&reason);

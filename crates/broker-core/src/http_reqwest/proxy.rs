@@ -50,14 +50,15 @@ impl ProxySettings {
             }
             .map_err(|why| invalid(variable, why))
         });
-        Self {
-            proxy: proxy.unwrap_or(Ok(None)),
+        let exceptions = match exceptions {
+            // As with curl and requests, `*` in a list matches no host.
+            "*" => vec![Exception::Every],
             // curl and requests accept commas and blanks.
-            exceptions: exceptions
-                .split(|c: char| c == ',' || c.is_whitespace())
-                .filter_map(Exception::parse)
-                .collect(),
-        }
+            list => {
+                list.split(|c: char| c == ',' || c.is_whitespace()).filter_map(Exception::parse).collect()
+            }
+        };
+        Self { proxy: proxy.unwrap_or(Ok(None)), exceptions }
     }
 
     /// Returns the configured proxy. Fails if its variable cannot be used.
@@ -112,7 +113,8 @@ impl Proxy {
         let (user, host) = rest.rsplit_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
         let host = host.split(['/', '?', '#']).next().unwrap_or_default();
         let is_plain = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '\\');
-        let url = Url::parse(&format!("{scheme}://{host}")).ok().filter(|url| is_plain && url.has_host());
+        let url =
+            Url::parse(&format!("{scheme}://{host}")).ok().filter(|url| is_plain && has_plain_host(url));
         let url = url.ok_or("its host or port is invalid")?;
         if matches!(url.host_str(), Some("http" | "https")) {
             return Err("its scheme is misspelt");
@@ -175,6 +177,15 @@ impl std::fmt::Debug for Proxy {
     }
 }
 
+/// Whether the host is an IP address or a DNS name. reqwest silently ignores a proxy with another host, such as `{proxy}`.
+fn has_plain_host(url: &Url) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    url.host().is_some_and(|host| match host {
+        Host::Domain(name) => (1..=253).contains(&name.len()) && name.bytes().all(is_plain),
+        Host::Ipv4(_) | Host::Ipv6(_) => true,
+    })
+}
+
 /// Decodes `%XX`. Other percent signs stay, as with curl.
 fn percent_decoded(text: &str) -> Zeroizing<Vec<u8>> {
     let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
@@ -202,9 +213,6 @@ enum Exception {
 impl Exception {
     /// Parses an entry. An entry that is empty or a URL matches no host.
     fn parse(entry: &str) -> Option<Self> {
-        if entry == "*" {
-            return Some(Self::Every);
-        }
         if let Some((address, bits)) = entry.split_once('/') {
             let address: IpAddr = address.trim_matches(['[', ']']).parse().ok()?;
             let bits = bits.parse().ok().filter(|bits| *bits <= width(address))?;

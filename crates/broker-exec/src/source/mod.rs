@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker_core::{
     Context, Derived, Error, ErrorCode, Expiry, Hint, Issuer, Provider, Record, RecordUpdate, RequestPart,
-    Result, Secret, Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime,
+    Result, Secret, Settings, SettingsError, Token, TokenRequest, is_utf16, refuse_derived, refuse_lifetime,
     refuse_scopes,
 };
 use chrono::{DateTime, Utc};
@@ -133,7 +133,11 @@ impl Source {
     }
 
     fn parse(&self, output: &[u8], now: DateTime<Utc>) -> Result<PrintedToken> {
-        let text = std::str::from_utf8(output).unwrap_or_default().trim_start_matches('\u{feff}');
+        if is_utf16(output) {
+            return Err(self.failed("the output is UTF-16 text: make the program print UTF-8"));
+        }
+        let text = std::str::from_utf8(output).map_err(|_| self.failed("the output is not UTF-8 text"))?;
+        let text = text.trim_start_matches('\u{feff}');
         let printed = match self.config.protocol {
             Protocol::Json => json::parse(text, &self.config, &self.program.name(), now)?,
             Protocol::Aws => aws::parse(text, now),

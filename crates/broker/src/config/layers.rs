@@ -134,7 +134,7 @@ pub(super) fn merge(
     let (variables, mut in_env) = (env.vars(PREFIX), BTreeMap::<_, Vec<_>>::new());
     let invalid = env.not_utf8(PREFIX);
     let has_variables = !variables.is_empty() || !invalid.is_empty();
-    let names = if has_variables { all_names(texts) } else { BTreeSet::new() };
+    let names = VariableNames::of(if has_variables { all_names(texts) } else { BTreeSet::new() });
     for (variable, value) in &variables {
         if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
@@ -151,10 +151,22 @@ pub(super) fn merge(
     }
     let renamed = rename_keys(&mut layers, kinds);
     replace_secrets_whole(&mut layers);
-    let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
+    let figment = merged(&layers);
     // No layer fails, because each was parsed before.
     let values = figment.data().ok().and_then(|mut data| data.remove(&Profile::Default)).unwrap_or_default();
     Ok(Merged { figment, values, variables, in_env, not_utf8, renamed })
+}
+
+/// Merges layers in pairs, because the time of each merge grows with the sizes of both.
+fn merged(layers: &[Layer]) -> Figment {
+    match layers {
+        [] => Figment::new(),
+        [layer] => Figment::from(layer),
+        _ => {
+            let (lower, upper) = layers.split_at(layers.len() / 2);
+            merged(lower).merge(merged(upper))
+        }
+    }
 }
 
 /// Replaces old key names with the new ones. If one layer has both names, the value of the new name wins.
@@ -244,13 +256,27 @@ fn tables(values: &Dict) -> impl Iterator<Item = &str> {
 /// key, which is reported as unknown.
 const MAX_DEPTH: usize = 16;
 
+/// The names of configured providers as environment variables spell them: in any case, and with `_` for `-`, which
+/// variable names cannot contain.
+pub(super) struct VariableNames(BTreeMap<String, String>);
+
+impl VariableNames {
+    pub(super) fn of(names: BTreeSet<String>) -> Self {
+        // The first of several names that differ only in this way wins.
+        Self(names.into_iter().rev().map(|name| (Self::spelled(&name), name)).collect())
+    }
+
+    fn spelled(name: &str) -> String {
+        name.to_lowercase().replace('-', "_")
+    }
+}
+
 /// Reads `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. A number stays text, because it may be a password.
-/// Provider names match in any case, and `_` matches `-`, which variable names cannot contain.
-pub(super) fn of_variable(variable: &str, value: String, names: &BTreeSet<String>) -> Option<Dict> {
+pub(super) fn of_variable(variable: &str, value: String, names: &VariableNames) -> Option<Dict> {
     let rest = variable.strip_prefix(PREFIX)?;
     let (name, keys) = rest.split_once("__").map_or((rest, None), |(name, keys)| (name, Some(keys)));
     let name = Some(name).filter(|name| !name.is_empty())?.to_lowercase();
-    let known = names.iter().find(|known| known.to_lowercase().replace('-', "_") == name.replace('-', "_"));
+    let known = names.0.get(&VariableNames::spelled(&name));
     let keys: Vec<_> = keys.into_iter().flat_map(|keys| keys.splitn(MAX_DEPTH, "__")).collect();
     let within = |value, key: &&str| Value::from(Dict::from([(key.to_lowercase(), value)]));
     let nested = keys.iter().rev().fold(Value::from(value), within);
@@ -272,17 +298,17 @@ fn replace_secrets_whole(layers: &mut [Layer]) {
 
 /// Removes secrets from the `lower` layer that the `upper` layer replaces.
 fn remove_replaced(lower: &mut Dict, upper: &Dict) {
-    lower.retain(|key, below| match (below, upper.get(key)) {
-        (_, None) => true,
-        (Value::Dict(_, below), Some(Value::Dict(_, above))) => {
-            let replaced = is_secret_table(below) && is_secret_table(above);
-            if !replaced {
+    for (key, above) in upper {
+        match (lower.get_mut(key), above) {
+            (None, _) => {}
+            (Some(Value::Dict(_, below)), Value::Dict(_, above))
+                if !(is_secret_table(below) && is_secret_table(above)) =>
+            {
                 remove_replaced(below, above);
             }
-            !replaced
+            _ => drop(lower.remove(key)),
         }
-        _ => false,
-    });
+    }
 }
 
 /// Whether a table says where to read a secret, such as `{ env = "NAME" }`.

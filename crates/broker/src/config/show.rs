@@ -3,7 +3,7 @@
 use broker_core::{Kind, Result, SecretSource, without_query};
 use figment::value::{Dict, Value};
 
-use super::layers::{Text, is_source, of_variable};
+use super::layers::{Text, VariableNames, is_source, of_variable};
 use super::{COMMON_KEYS, Config};
 
 /// A configured provider.
@@ -84,7 +84,7 @@ impl Config {
         if variables.is_empty() {
             return Vec::new();
         }
-        let names = self.all_names();
+        let names = VariableNames::of(self.all_names());
         let is_secret = |(variable, value): &&(String, String)| {
             let values = of_variable(variable, value.clone(), &names);
             let providers = values.as_ref().and_then(|values| values.get("providers")?.as_dict());

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use broker::{Broker, Env, Error, Obstacle, Probed, Proxy, ProxySettings, Status, SystemEnv};
+use broker::{Broker, Env, Error, Obstacle, Probed, Proxy, ProxySettings, Status, SystemEnv, is_utf16};
 use chrono::TimeDelta;
 use tokio::task::{JoinSet, spawn_blocking};
 use url::Url;
@@ -143,6 +143,7 @@ fn certificates(report: &mut Report) {
     if let Some(file) = SystemEnv.var("SSL_CERT_FILE") {
         let why = match std::fs::read(&file) {
             Err(error) => Some(error.to_string()),
+            Ok(text) if is_utf16(&text) => Some("the file is UTF-16 text: save it as UTF-8".to_owned()),
             Ok(text) => (!text.windows(27).any(|part| part == b"-----BEGIN CERTIFICATE-----"))
                 .then(|| "the file has no certificate (PEM)".to_owned()),
         };

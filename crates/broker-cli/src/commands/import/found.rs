@@ -82,7 +82,8 @@ pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     } else {
         let file = EnvFile::read(path, env.clone())?;
         let has_own = |name: &str| file.file_of(name).is_some();
-        let set = EarthDailyCredentials::in_environment(&file).filter(|_| has_own("EDS_SECRET"));
+        let set = EarthDailyCredentials::in_environment(&file);
+        let set = set.map_err(|why| wrong(ErrorCode::ConfigInvalid, why))?.filter(|_| has_own("EDS_SECRET"));
         let others = of_variables(&file).into_iter();
         let others = others.filter(|found| found.has.iter().any(|name| has_own(name)));
         set.map(earthdaily).into_iter().chain(others).collect()

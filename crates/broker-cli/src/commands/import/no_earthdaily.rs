@@ -15,8 +15,8 @@ pub(super) struct EarthDailyCredentials {
 }
 
 impl EarthDailyCredentials {
-    pub(super) fn in_environment(_: &dyn Env) -> Option<Self> {
-        None
+    pub(super) fn in_environment(env: &dyn Env) -> Result<Option<Self>, String> {
+        Self::everywhere(env).pop().transpose()
     }
 
     pub(super) fn in_text(_: &Secret, path: &Path) -> Result<Vec<Self>, String> {

@@ -68,6 +68,25 @@ fn unusable_proxy_is_an_error_without_its_value() {
         "http://hush:80\n80",
         "http://[::1",
         "http://ada:hush@",
+        "${hush}",
+        "{hush}:3128",
+        "http://${hush}:3128",
+        "http://hush}:9",
+        "http://$hush:9",
+        "\"http://hush:9",
+        "http://hush:9'",
+        "\"http://hush:9'",
+        "`http://hush:9`",
+        "http://\"hush\":9",
+        "http://ada:pw@hu\"sh:9",
+        "http://hu`sh",
+        "http://hu%22sh",
+        "http://hu%7bsh",
+        "http://(hush)",
+        "http://*:9",
+        "http://hush;9",
+        "http://hu~sh!",
+        &format!("http://{}hush", "a.".repeat(200)),
     ] {
         let fault = settings(&[("ALL_PROXY", value)]).proxy().expect_err(value);
         let text = format!("{fault} {}", fault.hint.clone().unwrap_or_default());
@@ -114,7 +133,7 @@ fn no_proxy_lists_names_ports_and_networks() {
         ("a.example:8443", "https://a.example:8443"),
         ("a.example:443", "https://a.example"),
         ("*", "https://a.example"),
-        ("x,*", "https://10.0.0.1"),
+        (" '*' ", "https://10.0.0.1"),
         ("10.1.2.3", "https://10.1.2.3"),
         ("10.1.2.3:8443", "https://10.1.2.3:8443"),
         ("10.1.0.0/16", "https://10.1.2.3"),
@@ -138,6 +157,9 @@ fn no_proxy_lists_names_ports_and_networks() {
         ("::/0", "https://10.1.2.3"),
         (".", "https://a.example"),
         (",,", "https://a.example"),
+        ("x,*", "https://a.example"),
+        ("*,x", "https://10.0.0.1"),
+        ("*.", "https://a.example"),
     ] {
         assert!(!direct(no_proxy, url), "{no_proxy:?} {url}");
     }
