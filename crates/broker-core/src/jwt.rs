@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::{Expiry, Secret, expiry};
+use crate::{Secret, expiry};
 
 /// Accepts base64 with and without padding. RFC 7515 forbids padding, but some servers send it.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -62,12 +62,11 @@ impl Claims {
         value.and_then(Value::as_str).into_iter().chain(list)
     }
 
-    /// Returns a claim that is a time, unless [`Expiry::is_unstated`]. A `NumericDate` may have a fraction (RFC 7519 section 2); some
+    /// Returns a claim that is a time other than 0. A `NumericDate` may have a fraction (RFC 7519 section 2); some
     /// issuers send milliseconds, or text. Times outside the years 0000 to 9999 become the nearest of these.
     #[must_use]
     pub fn time(&self, claim: &str) -> Option<DateTime<Utc>> {
-        let value = self.0.get(claim).filter(|value| !Expiry::is_unstated(value));
-        expiry::number(value?).map(expiry::epoch)
+        expiry::number(self.0.get(claim)?).filter(|number| *number != 0.0).map(expiry::epoch)
     }
 }
 
