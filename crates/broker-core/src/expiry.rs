@@ -124,14 +124,18 @@ impl Expiry {
         known.filter_map(|(name, value)| Self::read(name, value, now)).collect()
     }
 
-    /// Whether a value states no expiry: null, empty, or a zero time, such as Go's `0001-01-01T00:00:00Z` or its number
+    /// Whether a value states no expiry: null, empty, 0, -1, or a zero time, such as Go's `0001-01-01T00:00:00Z` or its number
     /// of seconds since 1970. Zero times are in 1970 or earlier, in any time zone.
     #[must_use]
     pub fn is_unstated(value: &Value) -> bool {
         match value {
             Value::Null => true,
             Value::String(text) if text.trim().is_empty() => true,
-            _ if number(value).is_some_and(|number| number == 0.0 || number <= -FIRST_EPOCH) => true,
+            _ if number(value)
+                .is_some_and(|number| (-1.0..=0.0).contains(&number) || number <= -FIRST_EPOCH) =>
+            {
+                true
+            }
             Value::String(text) => {
                 time(text.trim(), DateTime::UNIX_EPOCH).is_some_and(|at| at.timestamp() < LAST_ZERO)
             }
