@@ -16,7 +16,7 @@ pub enum Expiry {
 
 /// Field names for an expiry, in lower case and without separators: `expires_in`, `expiresIn`, `expires-in`. The words
 /// `access` and `token` may precede them.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 27] = [
     "expiresin",
     "expiresinsec",
     "expiresinsecs",
@@ -29,6 +29,7 @@ const NAMES: [&str; 25] = [
     "expireat",
     "expireon",
     "expiretime",
+    "expire",
     "expiry",
     "expirydate",
     "expirytime",
@@ -39,6 +40,7 @@ const NAMES: [&str; 25] = [
     "exp",
     "validto",
     "validuntil",
+    "validfor",
     "leaseduration",
     "ttl",
     "lifetime",
@@ -223,8 +225,10 @@ fn time(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     zoned().map(|at| at.to_utc()).or_else(|| unzoned().or_else(day).map(|at| at.and_utc()))
 }
 
-/// Removes the zone's name after its offset, which Go prints: `2026-11-22 11:30:00 +0000 UTC`.
+/// Removes the zone's name after its offset, which Go and Java print: `2026-11-22 11:30:00 +0000 UTC`, and
+/// `2026-11-22T11:30:00Z[UTC]` (RFC 9557).
 fn without_zone_name(text: &str) -> String {
+    let text = text.split_once('[').map_or(text, |(text, _)| text);
     let words: Vec<_> = text.split_whitespace().collect();
     match words[..] {
         [day, time, offset, _, ..] if day.contains('-') && offset.starts_with(['+', '-']) => {

@@ -86,6 +86,8 @@ fn expiry_format_is_recognized_by_plausibility() {
         ("expires_time", json!("2026-11-22 11:30:00 +0000 UTC"), end),
         ("expireAt", json!("2026-11-22 12:30:00.0 +0100 CET m=+3600.1"), end),
         ("access_token_expiration", json!("Sun Nov 22 11:30:00 UTC 2026"), end),
+        ("expire", json!("2026-11-22T12:30:00+01:00[Europe/Oslo]"), end),
+        ("valid_for", json!(3600), hour),
         ("access_expiration", json!("Nov 22, 2026 11:30:00 AM"), end),
         ("expire_on", json!("2026-11-22T11:30:00,000Z"), end),
         ("expires_on", json!("11/22/2026 11:30:00"), end),
