@@ -49,7 +49,7 @@ const NAMES: [&str; 27] = [
 /// Ends of field names whose number is a lifetime unless it is a time near now.
 const LIFETIMES: [&str; 7] = ["in", "seconds", "secs", "sec", "ttl", "lifetime", "duration"];
 
-/// The keys of objects that contain a time, as gcloud, protobuf, Firestore and MongoDB print it.
+/// The keys of objects that contain a time, as gcloud, protobuf, Firestore and Mongo print it.
 const INNER: [&str; 4] = ["datetime", "seconds", "_seconds", "$date"];
 
 /// A smaller number is a lifetime: as a time, it would be before March 1973.
