@@ -87,13 +87,15 @@ fn status_shows_details_of_a_named_provider() {
 
 #[test]
 fn status_of_provider_without_token_suggests_a_command() {
-    let sandbox = Sandbox::new().with_env("LANG", "C");
+    let lab = "kind = 'oauth2'\nflow = 'refresh_token'\ntoken_url = 'https://lab.example/t'\nclient_id = 'c'";
+    let sandbox = Sandbox::new().with_config(&format!("[providers.lab]\n{lab}")).with_env("LANG", "C");
     let row = |sandbox: &Sandbox, name: &str| {
         let out = sandbox.broker(&["status"]).ends(0).out;
         let line = out.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).map(str::to_owned);
         line.unwrap_or_else(|| panic!("{name}: {out}"))
     };
     assert_eq!(row(&sandbox, "earthscope"), "not logged in - run: broker login earthscope");
+    assert!(row(&sandbox, "lab").ends_with("run: broker login lab --refresh-token-stdin"));
     assert!(row(&sandbox, "earthdaily").ends_with("run: broker doctor earthdaily"));
     let sandbox = sandbox.with_env("EDS_SECRET", "x-KANARIE").with_env("LANG", "de_DE.UTF-8");
     assert_eq!(row(&sandbox, "earthscope"), "not logged in – run: broker login earthscope");

@@ -48,6 +48,7 @@ fn word_bearer_before_a_pasted_token_is_removed() {
         let sandbox = with("").with_env("LAB_TOKEN", pasted);
         assert_eq!(format(&sandbox, "header"), "Authorization: Bearer glpat-KANARIE\n", "{pasted:?}");
     }
+    let _ = with("").with_env("LAB_TOKEN", "bearer ").broker(&["token", "lab"]).ends(5);
 }
 
 #[test]

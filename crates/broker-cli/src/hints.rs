@@ -19,8 +19,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
         Hint::ChooseStateFolder => "choose the state folder with --state-dir or BROKER_STATE_DIR".to_owned(),
         Hint::AwaitPause(text) => format!("{text}: `broker status` shows its end"),
-        Hint::LogIn => format!("run: broker login {provider}"),
-        Hint::LogInWithRefreshToken => format!("run: broker login {provider} --refresh-token-stdin"),
+        login @ (Hint::LogIn | Hint::LogInWithRefreshToken) => {
+            format!("run: {}", login_command(login, provider))
+        }
         Hint::LogInWithoutBrowser => format!(
             "run: broker login {provider}; with a browser on another machine: broker login {provider} --no-browser"
         ),
@@ -35,6 +36,12 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Hint::LeaveOut(part) => leave_out(*part).to_owned(),
         other => other.to_string(),
     })
+}
+
+/// Returns the command that logs in to the provider.
+pub(crate) fn login_command(login: &Hint, provider: &str) -> String {
+    let flag = if *login == Hint::LogInWithRefreshToken { " --refresh-token-stdin" } else { "" };
+    format!("broker login {provider}{flag}")
 }
 
 /// Returns the hint to leave out a command-line flag that the provider does not support.

@@ -63,6 +63,7 @@ fn ascii(text: &str) -> String {
             '–' | '—' => plain.push('-'),
             '‘' | '’' => plain.push('\''),
             '“' | '”' => plain.push('"'),
+            'é' => plain.push('e'),
             _ => plain.push('?'),
         }
     }

@@ -10,9 +10,6 @@ pub(crate) const LONGEST: TimeDelta = TimeDelta::days(36_500);
 const FIRST_TIME: i64 = -62_167_219_200;
 const LAST_TIME: i64 = 253_402_300_799;
 
-/// `0001-01-01T00:00:00Z`, the zero time of Go and .NET.
-pub(crate) const YEAR_1: i64 = -62_135_596_800;
-
 /// The deepest nesting of JSON values that a record stores. Parsers reject a depth of 128.
 const MAX_DEPTH: usize = 64;
 

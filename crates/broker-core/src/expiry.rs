@@ -14,12 +14,22 @@ pub enum Expiry {
     At(DateTime<Utc>),
 }
 
-/// Field names for an expiry, in lower case and without separators: `expires_in`, `expiresIn`, `expires-in`.
-const NAMES: [&str; 24] = [
+/// Field names for an expiry, in lower case and without separators: `expires_in`, `expiresIn`, `expires-in`. The words
+/// `access` and `token` may precede them.
+const NAMES: [&str; 27] = [
     "expiresin",
+    "expiresinsec",
+    "expiresinsecs",
+    "expiresinseconds",
     "expiresat",
     "expireson",
     "expires",
+    "expirestime",
+    "expirein",
+    "expireat",
+    "expireon",
+    "expiretime",
+    "expire",
     "expiry",
     "expirydate",
     "expirytime",
@@ -27,40 +37,55 @@ const NAMES: [&str; 24] = [
     "expirationtime",
     "expirationtimestamp",
     "expirationdate",
-    "expiretime",
     "exp",
-    "tokenexpiry",
-    "tokenexpiration",
-    "tokenexpirationtime",
-    "tokenexpiresin",
-    "tokenexpiresat",
-    "accesstokenexpiresin",
-    "accesstokenexpiresat",
     "validto",
     "validuntil",
+    "validfor",
     "leaseduration",
     "ttl",
+    "lifetime",
 ];
 
 /// Ends of field names whose number is a lifetime unless it is a time near now.
-const LIFETIMES: [&str; 6] = ["in", "seconds", "secs", "ttl", "lifetime", "duration"];
+const LIFETIMES: [&str; 7] = ["in", "seconds", "secs", "sec", "ttl", "lifetime", "duration"];
+
+/// The keys of objects that contain a time, as gcloud, protobuf, Firestore and Mongo print it.
+const INNER: [&str; 4] = ["datetime", "seconds", "_seconds", "$date"];
 
 /// A smaller number is a lifetime: as a time, it would be before March 1973.
 const FIRST_EPOCH: f64 = 1e8;
 
-/// Formats with a time zone: RFC 3339 and its variants, two of Azure's managed identities, and an old HTTP date. `T`
-/// replaces the first space.
-const ZONED: [&str; 6] = [
+/// Local times of 1970-01-01 are earlier than this.
+const LAST_ZERO: i64 = 24 * 60 * 60;
+
+/// No token expired before 2010, because OAuth 2.0 is younger.
+const FIRST_EXPIRY: f64 = 1_262_304_000.0;
+
+/// Formats with a time zone: RFC 3339 and its variants, two of Azure's managed identities, an old HTTP date, and that of
+/// `date`. `T` replaces the first space.
+const ZONED: [&str; 8] = [
     "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%dT%H:%M:%S,%f%#z",
     "%Y-%m-%dT%H:%M%#z",
     "%Y%m%dT%H%M%S%#z",
     "%m/%d/%YT%H:%M:%S%#z",
     "%m/%d/%YT%I:%M:%S %p%#z",
     "%A,T%d-%b-%y %H:%M:%S%#z",
+    "%aT%b %e %H:%M:%S%#z %Y",
 ];
 
-/// Formats without a time zone, which means UTC.
-const UNZONED: [&str; 3] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%aT%b %e %H:%M:%S %Y"];
+/// Formats without a time zone, which means UTC. If several fit, the time nearest to now is the most plausible.
+const UNZONED: [&str; 9] = [
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S,%f",
+    "%Y-%m-%dT%H:%M",
+    "%aT%b %e %H:%M:%S %Y",
+    "%bT%e, %Y %I:%M:%S %p",
+    "%m/%d/%YT%H:%M:%S",
+    "%m/%d/%YT%I:%M:%S %p",
+    "%d/%m/%YT%H:%M:%S",
+    "%d/%m/%YT%I:%M:%S %p",
+];
 
 impl Expiry {
     /// Reads an expiry from the field `name`; `None` if its format is unknown, or if it states no expiry
@@ -75,9 +100,11 @@ impl Expiry {
         if let Some(number) = number(value) {
             return Some(Self::of_number(&plain(name), number, now));
         }
-        // gcloud prints a time as an object.
-        let text = value.as_str().or_else(|| value.get("datetime")?.as_str())?.trim();
-        time(text).map(bounds::limit).map(Self::At).or_else(|| duration(text).map(Self::In))
+        if value.is_object() {
+            return INNER.iter().find_map(|key| Self::read(name, value.get(key)?, now));
+        }
+        let text = value.as_str()?.trim();
+        time(text, now).map(bounds::limit).map(Self::At).or_else(|| duration(text).map(Self::In))
     }
 
     /// Reads all expiries of the JSON object that contains the token at the path `token`, such as `data.token`. If that
@@ -93,19 +120,27 @@ impl Expiry {
     /// Reads the expiries in all usual fields of a JSON object, such as `expires_in`.
     #[must_use]
     pub fn all(object: &Map<String, Value>, now: DateTime<Utc>) -> Vec<Self> {
-        let known = object.iter().filter(|(name, _)| NAMES.contains(&plain(name).as_str()));
+        let base =
+            |name: &str| plain(name).trim_start_matches("access").trim_start_matches("token").to_owned();
+        let known = object.iter().filter(|(name, _)| NAMES.contains(&base(name).as_str()));
         known.filter_map(|(name, value)| Self::read(name, value, now)).collect()
     }
 
-    /// Whether a value states no expiry: null, empty, or a zero time, such as Go's `0001-01-01T00:00:00Z`.
+    /// Whether a value states no expiry: null, empty, 0, -1, or a zero time, such as Go's `0001-01-01T00:00:00Z` or its number
+    /// of seconds since 1970. Zero times are in 1970 or earlier, in any time zone.
     #[must_use]
     pub fn is_unstated(value: &Value) -> bool {
-        let is_zero = |at: DateTime<Utc>| at == DateTime::UNIX_EPOCH || at.timestamp() == bounds::YEAR_1;
         match value {
             Value::Null => true,
             Value::String(text) if text.trim().is_empty() => true,
-            _ if number(value).is_some_and(|number| number == 0.0) => true,
-            Value::String(text) => time(text.trim()).is_some_and(is_zero),
+            _ if number(value)
+                .is_some_and(|number| (-1.0..=0.0).contains(&number) || number <= -FIRST_EPOCH) =>
+            {
+                true
+            }
+            Value::String(text) => {
+                time(text.trim(), DateTime::UNIX_EPOCH).is_some_and(|at| at.timestamp() < LAST_ZERO)
+            }
             _ => false,
         }
     }
@@ -134,17 +169,22 @@ impl From<TimeDelta> for Expiry {
     }
 }
 
-/// Converts seconds, milliseconds, microseconds or nanoseconds since 1970, whichever gives a time before the year 5138.
+/// Converts nanoseconds, microseconds, milliseconds or seconds since 1970: the first of these that gives a time after
+/// 2010, else seconds.
 pub(crate) fn epoch(number: f64) -> DateTime<Utc> {
-    let unit = [1.0, 1e3, 1e6].into_iter().find(|unit| number / unit < 1e11).unwrap_or(1e9);
+    let unit = [1e9, 1e6, 1e3].into_iter().find(|unit| number / unit >= FIRST_EXPIRY).unwrap_or(1.0);
     bounds::epoch(number / unit)
 }
 
-/// Reads a finite number, which may also be text.
+/// Reads a finite number, which may also be text, such as .NET's `/Date(1795000000000)/`.
 pub(crate) fn number(value: &Value) -> Option<f64> {
     let number: f64 = match value {
         Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse().ok()?,
+        Value::String(text) => {
+            let text = text.trim();
+            let date = text.strip_prefix("/Date(").and_then(|text| text.strip_suffix(")/"));
+            date.unwrap_or(text).parse().ok()?
+        }
         _ => return None,
     };
     number.is_finite().then_some(number)
@@ -155,9 +195,13 @@ fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Reads `3600s`, `3600.5s`, `1h 30m` or `PT1H30M` (ISO 8601).
+/// Reads `3600s`, `3600.5s`, `1h 30m` or `P1DT1H30M` (ISO 8601).
 fn duration(text: &str) -> Option<TimeDelta> {
-    let iso = text.strip_prefix("PT").map(str::to_ascii_lowercase);
+    let iso = text.strip_prefix('P').map(|text| {
+        let (days, time) = text.split_once('T').unwrap_or((text, ""));
+        // `M` means months before `T`, and minutes after it.
+        days.replace('Y', "y").replace('W', "w").replace('D', "d") + &time.to_ascii_lowercase()
+    });
     let text = iso.as_deref().unwrap_or(text);
     let seconds = text.strip_suffix('s').and_then(|number| number.trim().parse().ok());
     let number = seconds.filter(|number: &f64| number.is_finite());
@@ -166,14 +210,30 @@ fn duration(text: &str) -> Option<TimeDelta> {
 }
 
 /// Reads a time, a date, or an HTTP date (RFC 9110 section 5.6.7).
-fn time(text: &str) -> Option<DateTime<Utc>> {
-    let spaces = [(" UTC", "Z"), (" GMT", "Z"), ("UTC", "Z"), (" +", "+"), (" -", "-")];
+fn time(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let http_date = DateTime::parse_from_rfc2822(text).ok();
-    let text = spaces.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    let spaces = [(" UTC", "Z"), (" GMT", "Z"), ("UTC", "Z"), (" +", "+"), (" -", "-")];
+    let text = spaces.iter().fold(without_zone_name(text), |text, (from, to)| text.replace(from, to));
     let text = text.replacen(' ', "T", 1);
     let zoned =
         || http_date.or_else(|| ZONED.iter().find_map(|form| DateTime::parse_from_str(&text, form).ok()));
-    let unzoned = || UNZONED.iter().find_map(|form| NaiveDateTime::parse_from_str(&text, form).ok());
+    let unzoned = || {
+        let times = UNZONED.iter().filter_map(|form| NaiveDateTime::parse_from_str(&text, form).ok());
+        times.min_by_key(|at| (at.and_utc() - now).abs())
+    };
     let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN));
     zoned().map(|at| at.to_utc()).or_else(|| unzoned().or_else(day).map(|at| at.and_utc()))
+}
+
+/// Removes the zone's name after its offset, which Go and Java print: `2026-11-22 11:30:00 +0000 UTC`, and
+/// `2026-11-22T11:30:00Z[UTC]` (RFC 9557).
+fn without_zone_name(text: &str) -> String {
+    let text = text.split_once('[').map_or(text, |(text, _)| text);
+    let words: Vec<_> = text.split_whitespace().collect();
+    match words[..] {
+        [day, time, offset, _, ..] if day.contains('-') && offset.starts_with(['+', '-']) => {
+            [day, time, offset].join(" ")
+        }
+        _ => text.to_owned(),
+    }
 }

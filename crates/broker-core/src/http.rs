@@ -179,14 +179,17 @@ impl HttpRequest {
         self
     }
 
-    /// Adds client credentials as HTTP Basic, form-encoded first (RFC 6749 section 2.3.1).
+    /// Adds client credentials as HTTP Basic, form-encoded first (RFC 6749 section 2.3.1). A blank becomes `%20`, which
+    /// services with any decoder understand, unlike `+`.
     #[must_use]
     pub fn with_basic(self, client_id: &str, client_secret: &Secret) -> Self {
         let secret = client_secret.expose();
         let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + secret.len()) + 1));
-        pair.extend(form_urlencoded::byte_serialize(client_id.as_bytes()));
-        pair.push(':');
-        pair.extend(form_urlencoded::byte_serialize(secret.as_bytes()));
+        for (separator, text) in [("", client_id), (":", secret)] {
+            pair.push_str(separator);
+            let encoded = form_urlencoded::byte_serialize(text.as_bytes());
+            pair.extend(encoded.map(|part| if part == "+" { "%20" } else { part }));
+        }
         self.with_basic_pair(pair.as_bytes())
     }
 

@@ -129,6 +129,11 @@ pub trait Provider: Send + Sync {
         request: &TokenRequest,
     ) -> Result<RecordUpdate>;
 
+    /// Returns how the user logs in if no login is stored.
+    fn login_hint(&self) -> Hint {
+        Hint::LogIn
+    }
+
     /// Whether [`Provider::login`] accepts [`Login::RefreshToken`]. If not, the broker exports no refresh tokens.
     fn takes_refresh_token(&self) -> bool {
         false

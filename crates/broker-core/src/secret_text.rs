@@ -1,7 +1,7 @@
 //! How the text of a secret is read: one rule for files, environment variables, standard input, commands and the files
 //! of the services' own tools.
 //!
-//! - The text is UTF-8. A byte order mark at the start and line ends at the end are not part of the secret.
+//! - The text is UTF-8. Byte order marks at the start and line ends at the end are not part of the secret.
 //! - A token has no blanks around it. A password or client secret may begin or end with a blank, so it keeps them.
 //! - A secret has no line end or other control character inside, except a key in PEM and a plugin's secrets.
 
@@ -39,9 +39,9 @@ impl Secret {
     }
 }
 
-/// Removes a byte order mark at the start and line ends at the end.
+/// Removes byte order marks at the start and line ends at the end.
 pub(crate) fn clean(text: &str) -> &str {
-    text.strip_prefix(MARK).unwrap_or(text).trim_end_matches(['\r', '\n'])
+    text.trim_start_matches(MARK).trim_end_matches(['\r', '\n'])
 }
 
 /// Whether these bytes are UTF-16 text, which PowerShell writes.
@@ -80,6 +80,7 @@ mod tests {
             ("\u{feff}a b\r\n", "a b", "a b"),
             (" a \n\n", " a ", "a"),
             ("\u{feff} a\t", " a\t", "a"),
+            ("\u{feff}\u{feff}a", "a", "a"),
             ("a\u{feff}", "a\u{feff}", "a\u{feff}"),
             ("\r\n", "", ""),
         ] {

@@ -15,7 +15,9 @@ const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 const BEARER: &str = "Bearer";
 
 /// Token types of services that are no schemes of HTTP headers, in lower case and without separators.
-const NO_SCHEMES: [&str; 13] = [
+const NO_SCHEMES: [&str; 15] = [
+    "access",
+    "tokentype",
     "bearertoken",
     "accesstoken",
     "idtoken",
@@ -163,11 +165,13 @@ impl Token {
     }
 
     /// Sets the token type that a service returned (RFC 6749 section 7.1). A type that is no scheme of HTTP headers
-    /// becomes `Bearer`: see [`Token::with_scheme`]. So does the name of a token format, such as `JWT`.
+    /// becomes `Bearer`: see [`Token::with_scheme`]. So does the name of a token format, such as `JWT` or `api_key`.
     #[must_use]
     pub fn with_type(self, token_type: &str) -> Self {
         let plain = token_type.trim().to_ascii_lowercase().replace(['_', '-', ' '], "");
-        self.with_scheme(if NO_SCHEMES.contains(&plain.as_str()) { BEARER } else { token_type })
+        // No registered scheme contains `_`.
+        let is_format = token_type.contains('_') || NO_SCHEMES.contains(&plain.as_str());
+        self.with_scheme(if is_format { BEARER } else { token_type })
     }
 
     /// Sets the token type to a scheme of HTTP headers (RFC 9110 section 11.1). `bearer` in any letter case, and a type

@@ -279,10 +279,11 @@ fn public_url(issuer: &str) -> Option<ServiceUrl> {
     (url.is_loopback() || url.host().contains('.')).then_some(url)
 }
 
-/// Returns the strings of a JSON array. Drops long strings, which are no names of methods.
+/// Returns the strings of a JSON array, or the words of a string. Drops long ones, which are no names of methods.
 fn names(value: &Value) -> Vec<String> {
-    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    let names = items.iter().filter_map(Value::as_str).map(sanitize);
+    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let words = items.iter().filter_map(Value::as_str).flat_map(|text| text.split([' ', ',']));
+    let names = words.filter(|word| !word.is_empty()).map(sanitize);
     names.filter(|name| name.len() <= LONGEST_NAME).take(MOST_NAMES).collect()
 }
 

@@ -282,9 +282,14 @@ impl<'a> TokenEndpoint<'a> {
     fn hint(&self, refusal: &Refusal) -> Option<String> {
         let code = refusal.code.as_deref()?;
         let key = match (code, self.client) {
-            ("invalid_client" | "invalid_request", ClientAuth::Key(_, key))
-                if names_audience(&refusal.words) =>
-            {
+            (
+                "invalid_client"
+                | "invalid_client_assertion"
+                | "invalid_request"
+                | "invalid_grant"
+                | "access_denied",
+                ClientAuth::Key(_, key),
+            ) if names_audience(&refusal.words) => {
                 return Some(format!(
                     "set `assertion_audience` (now \"{}\") to \"issuer\", \"token_url\", \"endpoint\" or the URL that \
                      the service expects",
@@ -292,8 +297,8 @@ impl<'a> TokenEndpoint<'a> {
                 ));
             }
             // Keycloak sends `unauthorized_client` for a wrong client secret.
-            ("invalid_client" | "unauthorized_client", client)
-                if code == "invalid_client" || refusal.status == 401 =>
+            ("invalid_client" | "invalid_client_assertion" | "unauthorized_client", client)
+                if code != "unauthorized_client" || refusal.status == 401 =>
             {
                 return Some(format!("the service does not accept this client: {}", client.keys()));
             }

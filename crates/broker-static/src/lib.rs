@@ -129,6 +129,9 @@ impl Static {
         };
         match token.expose() {
             "" => Err(problem("the token is empty")),
+            text if self.username.is_none() && text.eq_ignore_ascii_case("Bearer") => {
+                Err(problem("it has no token after the word `Bearer`"))
+            }
             text if text.contains(['\n', '\r']) => Err(problem("the token has several lines").with_hint(
                 "store only the token, or set `kind = \"exec\"` and `speaks = \"text\"` to use the first line",
             )),

@@ -7,6 +7,7 @@ use super::{CommandContext, CommandResult, answer};
 use crate::args::Add;
 use crate::format::line;
 use crate::gallery::{GALLERY, Service, variables};
+use crate::humanize;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     let Some(wanted) = &args.service else { return list(args.json) };
@@ -101,5 +102,6 @@ fn list(as_json: bool) -> CommandResult {
         let services: Vec<_> = GALLERY.iter().map(object).collect();
         return answer(&line(&json!({ "version": 1, "services": services }))?);
     }
-    answer(&GALLERY.iter().map(|service| service.line() + "\n").collect::<String>())
+    let lines: String = GALLERY.iter().map(|service| service.line() + "\n").collect();
+    answer(&humanize::displayable(&lines, &std::io::stdout()))
 }

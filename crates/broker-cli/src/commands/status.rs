@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{CommandContext, CommandResult, answer, end, separate};
 use crate::args;
 use crate::format::{json_of_providers, rfc3339};
+use crate::hints::login_command;
 use crate::humanize::{self, FOLDER_EACH};
 use crate::terminal::{colours, paint};
 
@@ -162,7 +163,11 @@ fn next_command(status: &Status) -> Option<String> {
         State::None => ("not logged in", "login"),
         _ => return None,
     };
-    Some(format!("{why} {} run: broker {command} {}", humanize::dash(), status.name))
+    let command = match command {
+        "login" => login_command(&status.login_hint, &status.name),
+        _ => format!("broker {command} {}", status.name),
+    };
+    Some(format!("{why} {} run: {command}", humanize::dash()))
 }
 
 fn state(token: &TokenStatus, now: DateTime<Utc>) -> String {

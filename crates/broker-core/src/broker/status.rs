@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Broker, Slot};
-use crate::{Failure, Loaded, Phase, Record, Result, Token, sanitize, without_query};
+use crate::{Failure, Hint, Loaded, Phase, Record, Result, Token, sanitize, without_query};
 
 /// The stored login and tokens of a provider, without secrets.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct Status {
     pub grant: bool,
     /// Whether the broker can get a new token without a login.
     pub can_renew: bool,
+    /// How the user logs in: see [`crate::Provider::login_hint`].
+    pub login_hint: Hint,
     /// Whether the provider's required secret is not configured: see [`crate::Provider::check_secret`].
     pub secret_missing: bool,
     /// The issuer's token endpoint, without its query.
@@ -137,6 +139,7 @@ fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>
             .collect(),
         grant: record.usable_grant().is_some(),
         can_renew: renewable,
+        login_hint: provider.login_hint(),
         secret_missing: provider.check_secret().is_err(),
         issuer: without_query(&record.issuer().endpoint),
         last_failure: record.last_failure().cloned(),

@@ -84,6 +84,8 @@ fn answer(mut connection: TcpStream, nth: usize) -> String {
 struct JsonFile {
     path: PathBuf,
     now: DateTime<Utc>,
+    /// What another program stores while the broker saves a login.
+    theirs: Mutex<Option<Value>>,
 }
 
 impl JsonFile {
@@ -114,6 +116,9 @@ impl LoginFile for JsonFile {
     }
 
     fn write(&self, login: &FileLogin, _before: Option<&[u8]>) -> Option<Zeroizing<Vec<u8>>> {
+        if let Some(theirs) = self.theirs.lock().expect("no panic").take() {
+            self.put(&theirs);
+        }
         let token = login.refresh_token.as_ref()?.expose();
         Some(Zeroizing::new(json!({ "refresh_token": token }).to_string().into_bytes()))
     }
@@ -191,7 +196,7 @@ impl Scene {
     fn new() -> Self {
         let world = World::new();
         let path = world.record_path().with_file_name("tools").join("tokens.json");
-        let file = Arc::new(JsonFile { path, now: world.clock.now() });
+        let file = Arc::new(JsonFile { path, now: world.clock.now(), theirs: Mutex::default() });
         file.put(&json!({ "refresh_token": "old" }));
         Self { world, server: RawServer::start(), file }
     }
@@ -351,4 +356,18 @@ async fn broker_checks_login_file_for_clients_that_do_not() {
     let context = scene.context(Arc::new(Careless));
     let broker = builder([(World::NAME, provider)], Arc::new(files(&scene.world)), context).build();
     assert_eq!(get(&broker).await.expect("a token"), "after new");
+}
+
+#[tokio::test]
+async fn login_stored_during_a_save_is_not_overwritten() {
+    // Each row: what another program stores, and the refresh token in the login file after the save.
+    for (theirs, kept) in [
+        (json!({ "refresh_token": "new" }), "new"),
+        (json!({ "refresh_token": "old", "access_token": "theirs" }), "issued 0"),
+    ] {
+        let scene = Scene::new();
+        *scene.file.theirs.lock().expect("no panic") = Some(theirs);
+        assert_eq!(get(&scene.broker(|_, _| {})).await.expect("a token"), "issued 0");
+        assert_eq!(scene.file.login()["refresh_token"], kept);
+    }
 }

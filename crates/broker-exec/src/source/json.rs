@@ -22,7 +22,21 @@ const TOKENS: [&str; 9] = [
 ];
 
 /// The JSON paths where programs usually print why they failed, in order of precedence.
-const REASONS: [&str; 5] = ["message", "error_description", "error.message", "errorMessage", "error"];
+const REASONS: [&str; 13] = [
+    "message",
+    "error_description",
+    "error.message",
+    "errorMessage",
+    "error",
+    "errors.0.message",
+    "errors.0.detail",
+    "errors.0",
+    "Message",
+    "Error.Message",
+    "Error",
+    "detail",
+    "msg",
+];
 
 pub(super) fn parse(
     text: &str,
@@ -30,9 +44,7 @@ pub(super) fn parse(
     name: &str,
     now: DateTime<Utc>,
 ) -> Result<Result<PrintedToken, &'static str>> {
-    let Ok(mut object) = serde_json::from_str::<Value>(text) else {
-        return Ok(Err("the output is not JSON"));
-    };
+    let Some(mut object) = read(text.as_bytes()) else { return Ok(Err("the output is not JSON")) };
     if has_failed(&object) {
         return Err(failure(&object, name));
     }
@@ -73,7 +85,15 @@ pub(super) fn parse(
 
 /// Whether the output of a program that failed is a JSON object with the reason.
 pub(super) fn is_error(output: &[u8]) -> bool {
-    serde_json::from_slice(output).is_ok_and(|object| has_failed(&object) || reason(&object).is_some())
+    read(output).is_some_and(|object| has_failed(&object) || reason(&object).is_some())
+}
+
+/// Reads JSON; a list with one item counts as that item.
+fn read(output: &[u8]) -> Option<Value> {
+    match serde_json::from_slice(output).ok()? {
+        Value::Array(mut list) if list.len() == 1 => list.pop(),
+        value => Some(value),
+    }
 }
 
 fn has_failed(object: &Value) -> bool {

@@ -168,9 +168,7 @@ impl Provider for OAuth2 {
         let has_login = self.flow.has_user_login();
         let grant = record.usable_grant().map(Grant::secret).filter(|_| has_login);
         if has_login && grant.is_none() && !self.has_password() {
-            let error = record.login_missing();
-            let without_own_login = self.flow == Flow::RefreshToken;
-            return Err(if without_own_login { error.with_hint(Hint::LogInWithRefreshToken) } else { error });
+            return Err(record.login_missing().with_hint(self.login_hint()));
         }
         if self.discovers_first(record, context.now(), request.is_forced()) {
             return self.discover(context, record).await;
@@ -183,6 +181,13 @@ impl Provider for OAuth2 {
             None => session.request_token(request.scopes()).await,
         }?;
         Ok(session.basic.add_to(update, Some(record)))
+    }
+
+    fn login_hint(&self) -> Hint {
+        match self.flow {
+            Flow::RefreshToken => Hint::LogInWithRefreshToken,
+            _ => Hint::LogIn,
+        }
     }
 
     fn takes_refresh_token(&self) -> bool {

@@ -264,18 +264,23 @@ async fn assertion_audience_is_configurable() {
 
 #[tokio::test]
 async fn hint_for_refused_audience_names_a_key_that_works() {
-    for words in [
-        "The audience claim for client_assertion must be the endpoint invoked for the request.",
-        "Invalid token audience",
-        "AADSTS700023: Client assertion audience claim does not match Realm issuer.",
-        "bad aud",
+    for (code, words) in [
+        (
+            "invalid_client",
+            "The audience claim for client_assertion must be the endpoint invoked for the request.",
+        ),
+        ("invalid_client", "Invalid token audience"),
+        ("invalid_client", "AADSTS700023: Client assertion audience claim does not match Realm issuer."),
+        ("invalid_grant", "Invalid audience"),
+        ("access_denied", "Invalid audience"),
+        ("invalid_client_assertion", "bad aud"),
     ] {
         let lab = Lab::new();
         lab.answers(TOKEN, move |call| {
             if claims(call).text("aud") == Some(TOKEN) {
                 return (200, json!({ "access_token": "token-1", "expires_in": 3600 }));
             }
-            (401, json!({ "error": "invalid_client", "error_description": words }))
+            (401, json!({ "error": code, "error_description": words }))
         });
         let table = with(table(&p256().0), json!({ "issuer": "https://login.example.org" }));
         let error = token(&lab.broker(table.clone())).await.expect_err("another audience");

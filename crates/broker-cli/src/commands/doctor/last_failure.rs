@@ -5,6 +5,7 @@ use url::form_urlencoded::parse;
 
 use super::report::Report;
 use crate::format::word;
+use crate::hints::login_command;
 use crate::humanize;
 
 /// Reports a provider's last failure. `login_needed` means that the report already asks for a login.
@@ -20,13 +21,11 @@ pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     }
     let scope = status.last_failed_scope.as_deref().unwrap_or_default();
     let is_valid = matches!(status.state, State::Valid | State::Expiring);
-    let retry = retry(status, scope);
+    let (retry, login) = (retry(status, scope), login_command(&status.login_hint, name));
     let fix = match failure.kind {
         _ if is_valid => format!("to see whether the request still fails, run: {retry}"),
-        ErrorKind::LoginRequired => format!("run: broker login {name}"),
-        ErrorKind::Refused => {
-            format!("correct the secret or password of {name}, then run: broker login {name}")
-        }
+        ErrorKind::LoginRequired => format!("run: {login}"),
+        ErrorKind::Refused => format!("correct the secret or password of {name}, then run: {login}"),
         ErrorKind::Configuration => {
             "run: broker config show, correct the file, then run: broker config check".to_owned()
         }

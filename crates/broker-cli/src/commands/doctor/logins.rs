@@ -43,7 +43,7 @@ fn login(status: &Status, report: &mut Report) {
     match (status.state, &status.note) {
         (_, note) if needs_login(status) => {
             let why = note.as_deref().unwrap_or("the stored login has expired");
-            let fix = format!("run: broker login {}", status.name);
+            let fix = format!("run: {}", hints::login_command(&status.login_hint, &status.name));
             report.error("login.required", name, &format!("a login is needed: {why}"), &fix);
         }
         (_, Some(note)) => {

@@ -68,17 +68,20 @@ impl AtomicFile {
 
     /// Replaces the file's content. The new content survives a crash.
     pub(super) fn replace(&mut self, bytes: &[u8]) -> Result<()> {
+        self.replace_if(bytes, || true).map(drop)
+    }
+
+    /// Like [`AtomicFile::replace`], but returns false without a change if `is_current` is false right before the rename.
+    pub(super) fn replace_if(&mut self, bytes: &[u8], is_current: impl Fn() -> bool) -> Result<bool> {
         self.probe(1)?;
-        if let Err(error) = self.put(bytes) {
-            if !platform::is_gone(&error) {
-                return Err(cannot_write("replace", &self.path, error));
-            }
+        let mut replaced = self.put(bytes, &is_current);
+        if replaced.as_ref().is_err_and(platform::is_gone) {
             // The reserved temporary files are gone: another host or a cleanup program may have removed them.
             self.reserved.clear();
             self.probe(1)?;
-            self.put(bytes).map_err(|error| cannot_write("replace", &self.path, error))?;
+            replaced = self.put(bytes, &is_current);
         }
-        Ok(())
+        replaced.map_err(|error| cannot_write("replace", &self.path, error))
     }
 
     pub(super) fn remove(&self) -> Result<()> {
@@ -134,14 +137,17 @@ impl AtomicFile {
     }
 
     /// Writes the content to a reserved temporary file, then renames the temporary file to the file's path.
-    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    fn put(&mut self, bytes: &[u8], is_current: &impl Fn() -> bool) -> std::io::Result<bool> {
         let (mut file, id) = self.reserved.pop().ok_or_else(|| IoError::other("no space is reserved"))?;
         let folder = self.opened.as_ref().ok_or_else(|| IoError::other("no folder is open"))?;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(bytes)?;
         file.as_file().set_len(bytes.len() as u64)?;
         file.as_file().sync_all()?;
-        platform::replace_in(folder, file, id, &self.path)
+        if !is_current() {
+            return Ok(false);
+        }
+        platform::replace_in(folder, file, id, &self.path).map(|()| true)
     }
 
     fn reserve(&self) -> std::io::Result<(NamedTempFile, FileId)> {

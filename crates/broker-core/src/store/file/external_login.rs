@@ -271,7 +271,10 @@ impl LockedExternalLogin {
         let mut quarantined = None;
         if self.content.bytes.as_ref() != Some(&bytes) {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
-            self.login_file.replace(&bytes).map_err(hinted)?;
+            if !self.replace_file(&bytes)? {
+                self.content = self.join.read_file();
+                return self.save(record).await;
+            }
             self.known.clone_from(&login.refresh_token);
             self.loaded = Some(UsedContent(Some(bytes.clone())));
             // Stores no file version, so that the next save reads the login file again.
@@ -295,10 +298,17 @@ impl LockedExternalLogin {
             return Ok(());
         }
         match self.join.file.without_login(bytes) {
-            Some(rest) => self.login_file.replace(&rest),
-            None => self.login_file.remove(),
+            Some(rest) => self.replace_file(&rest).map(drop),
+            None => self.login_file.remove().map_err(hinted),
         }
-        .map_err(hinted)
+    }
+
+    /// Replaces the login file's content, or returns false if another program has just changed the file. Compares the
+    /// content, because size and times can be equal after a change.
+    fn replace_file(&mut self, bytes: &[u8]) -> Result<bool> {
+        let (file, before) = (&self.join.file, &self.content.bytes);
+        let is_current = || read_bytes(file.path()).ok().flatten() == *before;
+        self.login_file.replace_if(bytes, is_current).map_err(hinted)
     }
 }
 
