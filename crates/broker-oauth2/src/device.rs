@@ -265,7 +265,7 @@ fn no_web_page(address: &str) -> Option<String> {
     // Browsers ignore control characters and blanks in a scheme.
     let plain: String = address.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let plain = plain.to_ascii_lowercase();
-    let web = ["https://", "http://"].iter().find_map(|web| plain.strip_prefix(web));
+    let web = ["https://", "http://", "//"].iter().find_map(|web| plain.strip_prefix(web));
     let host = web.unwrap_or(&plain).split(['/', '\\', '?', '#']).next()?;
     if let (None, Some((scheme, port))) = (web, host.split_once(':'))
         && !(scheme.contains('.') && port.parse::<u16>().is_ok())
@@ -273,11 +273,8 @@ fn no_web_page(address: &str) -> Option<String> {
         let scheme: String = sanitize(scheme).chars().take(LONGEST_SCHEME).collect();
         return Some(format!("`{scheme}:`"));
     }
-    if host.contains('@') {
-        return Some("a URL with a user".to_owned());
-    }
-    (!url::Url::parse(&format!("https://{host}/")).is_ok_and(|url| url.has_host() && !host.is_empty()))
-        .then(|| "an address without host".to_owned())
+    let is_host = ServiceUrl::parse(&format!("https://{host}/")).is_ok();
+    (!is_host).then(|| "an address without host or with a user".to_owned())
 }
 
 /// Waits until the next poll, and shows the remaining time.

@@ -8,8 +8,8 @@ mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use broker::sanitize;
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
 
 use crate::candidates::{gallery, providers};

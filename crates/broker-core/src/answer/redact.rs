@@ -127,8 +127,10 @@ fn has_run(text: &str, secret: &str) -> bool {
     }
     let runs: HashSet<&[u8]> = text.as_bytes().windows(RUN).collect();
     let has_ends = |secret: &str| {
-        let ends = secret.get(..ENDS).zip(secret.len().checked_sub(ENDS).and_then(|start| secret.get(start..)));
-        secret.len() > 2 * ENDS && ends.is_some_and(|(first, last)| text.contains(first) && text.contains(last))
+        let ends =
+            secret.get(..ENDS).zip(secret.len().checked_sub(ENDS).and_then(|start| secret.get(start..)));
+        secret.len() > 2 * ENDS
+            && ends.is_some_and(|(first, last)| text.contains(first) && text.contains(last))
     };
     let has_any = |secret: &str| secret.as_bytes().windows(RUN).any(|run| runs.contains(run));
     [secret, &backwards].iter().any(|secret| has_any(secret) || has_ends(secret))
