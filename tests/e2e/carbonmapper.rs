@@ -1,8 +1,9 @@
 //! Tests Carbon Mapper: password login and scoped tokens.
 
 use broker_e2e::Sandbox;
-use broker_testkit::CarbonMapper;
+use broker_testkit::{CarbonMapper, Fault};
 use chrono::TimeDelta;
+use serde_json::json;
 
 use crate::stage::carbonmapper;
 
@@ -85,6 +86,17 @@ fn wrong_password_is_sent_only_once() {
     assert_eq!(service.count("pair"), 2, "an automatic attempt is made once");
     let fingerprint = sandbox.record("carbonmapper")["failures"][""]["secret_mark"].clone();
     assert_eq!(fingerprint.as_str().map(str::len), Some(4), "16 bits confirm no guess: {fingerprint}");
+}
+
+#[test]
+fn status_422_refuses_only_a_malformed_email() {
+    for (code, field) in [(4, json!(["body"])), (4, json!([])), (6, json!(["body", "email"]))] {
+        let (service, sandbox) = with_email();
+        let sandbox = sandbox.with_env("CARBONMAPPER_PASSWORD", PASSWORD);
+        let body = json!({ "detail": [{ "loc": field, "msg": "field required" }] }).to_string();
+        service.fault("pair", Fault::Answer { status: 422, headers: vec![], body });
+        let _ = sandbox.broker(&["token", "carbonmapper"]).ends(code);
+    }
 }
 
 #[test]

@@ -99,14 +99,20 @@ fn environment_variables_add_and_replace_config_keys() {
         )
         .with_env("BROKER_PROVIDERS__MY_LAB__LOGIN__TOKEN", "here")
         .with_env("BROKER_PROVIDERS__MY_LAB__LOGIN__REFUSED", "400")
+        .with_env("BROKER_PROVIDERS__MY_LAB__REVOKE", r#"{ "url": "https://lab.example.org/out" }"#)
         .with_env("BROKER_PROVIDERS__MY_LAB__LOGIN__JSON__DEEP__C", "more")
         .with_env("BROKER_PROVIDERS__MY_LAB__SECRETS__A__ENV", "A")
         .with_env("BROKER_PROVIDERS__MY_LAB__SECRETS__D", "KANARIE");
     let _ = sandbox.broker(&["config", "check"]).ends(0);
     let shown = sandbox.broker(&["config", "show"]).ends(0).out;
-    for kept in
-        ["https://lab.example.org/in", "token = \"here\"", "refused = \"400\"", ", c = ", "{secrets.b}"]
-    {
+    for kept in [
+        "https://lab.example.org/in",
+        "https://lab.example.org/out",
+        "token = \"here\"",
+        "refused = \"400\"",
+        ", c = ",
+        "{secrets.b}",
+    ] {
         assert!(shown.contains(kept), "{kept}: {shown}");
     }
     assert!(shown.contains("env = \"A\"") && shown.contains("env = \"B\""), "{shown}");

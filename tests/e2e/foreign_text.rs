@@ -235,6 +235,9 @@ fn text_of_a_config_file_is_shown_without_control_characters() {
         &["token", FOREIGN][..],
         &["--config", FOREIGN, "list"],
         &["token", "x", "--format", FOREIGN],
+        &["token", "x", "--min-ttl", FOREIGN],
+        &["token", "x", "--expires", FOREIGN],
+        &["token", "x", "--role", "r", "--param", FOREIGN],
         &[FOREIGN],
     ] {
         let words: Vec<_> = words.iter().map(|word| word.replace('\0', "")).collect();
@@ -273,6 +276,15 @@ fn query_of_a_url_is_not_shown() {
         ("https://e.example:x/t?key=QueryKey".to_owned(), more),
         ("https://u:QueryKey?QueryKey@e.example/t".to_owned(), more),
         ("http://e.example/t?mail=a@b&key=QueryKey".to_owned(), more),
+        ("e.example/t?key=QueryKey".to_owned(), more),
+        ("//e.example/t?key=QueryKey".to_owned(), more),
+        ("https//e.example/t?key=QueryKey".to_owned(), more),
+        ("e.example/t#QueryKey".to_owned(), more),
+        ("/t?key=QueryKey".to_owned(), more),
+        ("u:QueryKey@e.example".to_owned(), more),
+        ("https:u:QueryKey@e.example".to_owned(), more),
+        (url("QueryKey"), "flow = \"refresh_token\"\nhosts = [\"e.example/?key=QueryKey\"]"),
+        (url("QueryKey"), "flow = \"refresh_token\"\nhosts = [\"u:QueryKey@e.example\"]"),
     ] {
         let other = lab(&config, more);
         sandbox.write_config(&other.config());

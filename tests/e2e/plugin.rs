@@ -299,6 +299,9 @@ fn login_in_a_malformed_plugin_response_is_saved() {
     let _ = odd.set_mode("only-grant").token().ends(4);
     assert_eq!(odd.sandbox.record("odd")["grant"]["secret"], "KANARIE-grant-new");
     let _ = odd.set_mode("good").token().token();
+    let login = odd.set_mode("logs-in-malformed").sandbox.broker(&["login", "odd"]).ends(0);
+    let _ = login.says("warning: plugin `odd.sh` sent a malformed response");
+    assert_eq!(odd.sandbox.record("odd")["grant"]["secret"], "KANARIE-grant-of-login");
 }
 
 #[test]

@@ -35,8 +35,10 @@ impl CarbonMapper {
                 Error::new(ErrorCode::PasswordRefused, error.message())
                     .with_secret_fingerprint(self.fingerprint(email, password))
             }
-            // The service's word on a malformed email address.
-            Problem::Refused(refusal) if refusal.status == 422 || refusal.is("invalid") => {
+            // The service's word on a malformed email address. A gateway can also send 422.
+            Problem::Refused(refusal)
+                if refusal.is("invalid") || refusal.status == 422 && refusal.words.contains("email") =>
+            {
                 refusal.error("Carbon Mapper refused the login request")
             }
             problem => problem.of_credential(&self.base_url).error("Carbon Mapper refused the login request"),

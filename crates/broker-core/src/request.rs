@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+use crate::sanitize;
+
 /// A request for a token: scopes, lifetime, and whether the stored token may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use]
@@ -178,9 +180,10 @@ impl std::str::FromStr for Lifetime {
         if let Ok(day) = text.parse::<NaiveDate>() {
             return Ok(Self::Until(day));
         }
-        humantime::parse_duration(text)
-            .map(Self::For)
-            .map_err(|_| format!("`{text}` is neither a duration (7d, 36h, 2w, 90m) nor a date (2026-12-31)"))
+        humantime::parse_duration(text).map(Self::For).map_err(|_| {
+            let text = sanitize(text);
+            format!("`{text}` is neither a duration (7d, 36h, 2w, 90m) nor a date (2026-12-31)")
+        })
     }
 }
 

@@ -274,7 +274,16 @@ impl Plugin {
             };
             return Err(Error::new(code, "the service refused the login"));
         }
-        context.exchange(async { self.update(session, response, &record, &scopes, received_at) }).await
+        let is_malformed = response.is_err();
+        let update =
+            context.exchange(async { self.update(session, response, &record, &scopes, received_at) }).await?;
+        if is_malformed {
+            let name = self.program.name();
+            context.notify_after_save(format!(
+                "warning: plugin `{name}` sent a malformed response, of which only the login was saved"
+            ));
+        }
+        Ok(update)
     }
 }
 

@@ -110,9 +110,9 @@ impl DeviceFlow<'_> {
             let message = format!("{} sent a device code that repeats the client secret", self.url);
             return Err(Error::new(ErrorCode::BadResponse, message));
         }
-        if let Some(scheme) = pages.into_iter().flatten().find_map(|page| other_scheme(page)) {
+        if let Some(why) = pages.into_iter().flatten().find_map(|page| no_web_page(page)) {
             // The message omits the address, because some terminals make links of it.
-            let message = format!("the login page that {} sent is no web page, but `{scheme}:`", self.url);
+            let message = format!("the login page that {} sent is no web page, but {why}", self.url);
             return Err(Error::new(ErrorCode::BadResponse, message).with_hint(
                 "check `device_url` or `issuer` of this provider, and report this to the service",
             ));
@@ -259,16 +259,22 @@ fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(Device
     Some((code, Secret::new(text(object, "device_code")?)))
 }
 
-/// Returns the scheme of an address that is no web page, such as `javascript` or `file`. An address without scheme is a
-/// host that the user types, perhaps with a port.
-fn other_scheme(address: &str) -> Option<String> {
+/// Returns why an address is no web page: another scheme, such as `javascript` or `file`, no host, or a user. An address
+/// without scheme is a host that the user types, perhaps with a port.
+fn no_web_page(address: &str) -> Option<String> {
     // Browsers ignore control characters and blanks in a scheme.
     let plain: String = address.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let plain = plain.to_ascii_lowercase();
-    let (scheme, rest) = plain.split(['/', '?', '#']).next()?.split_once(':')?;
-    let is_web = ["https://", "http://"].iter().any(|web| plain.starts_with(web));
-    let is_host = scheme.contains('.') && rest.parse::<u16>().is_ok();
-    (!is_web && !is_host).then(|| sanitize(scheme).chars().take(LONGEST_SCHEME).collect())
+    let web = ["https://", "http://", "//"].iter().find_map(|web| plain.strip_prefix(web));
+    let host = web.unwrap_or(&plain).split(['/', '\\', '?', '#']).next()?;
+    if let (None, Some((scheme, port))) = (web, host.split_once(':'))
+        && !(scheme.contains('.') && port.parse::<u16>().is_ok())
+    {
+        let scheme: String = sanitize(scheme).chars().take(LONGEST_SCHEME).collect();
+        return Some(format!("`{scheme}:`"));
+    }
+    let is_host = ServiceUrl::parse(&format!("https://{host}/")).is_ok();
+    (!is_host).then(|| "an address without host or with a user".to_owned())
 }
 
 /// Waits until the next poll, and shows the remaining time.

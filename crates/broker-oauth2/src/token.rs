@@ -268,6 +268,8 @@ impl<'a> TokenEndpoint<'a> {
     /// Converts a refused or failed request to an error. The hint names the configuration key to check.
     pub(crate) fn error(&self, problem: Problem, what: &str) -> Error {
         let hint = match &problem {
+            // The code of a poll (RFC 8628 section 3.5), which also limiters of other requests send.
+            Problem::Refused(refusal) if refusal.is("slow_down") => return refusal.transient(self.url),
             Problem::Refused(refusal) => self.hint(refusal),
             Problem::Transient(_) => None,
         };

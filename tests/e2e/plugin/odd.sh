@@ -46,5 +46,6 @@ control-scope) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["a\u001bb"
 other-scope) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["other"],"expires_in":3600}]}}' ;;
 number) echo '{"err":{"kind":"unavailable","message":503,"retry_after":"90"}}' ;;
 only-grant) echo '{"ok":{"tokens":[{"secret":7}],"grant":"KANARIE-grant-new"}}' ;;
+logs-in-malformed) echo '{"ok":{"account":7,"grant":"KANARIE-grant-of-login"}}' ;;
 *) echo "{\"err\":$mode}" ;;
 esac

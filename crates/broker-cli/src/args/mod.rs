@@ -8,6 +8,7 @@ mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use broker::sanitize;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
 
@@ -270,13 +271,13 @@ pub(crate) struct Man {
 /// Parses a duration such as `10m`.
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
-        .map_err(|_| format!("`{text}` is not a duration: write 90s, 10m, 2h or 7d"))
+        .map_err(|_| format!("`{}` is not a duration: write 90s, 10m, 2h or 7d", sanitize(text)))
 }
 
 /// Parses a parameter of a role, `NAME=VALUE`.
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("`{text}` is not a parameter: write NAME=VALUE")),
+        _ => Err(format!("`{}` is not a parameter: write NAME=VALUE", sanitize(text))),
     }
 }

@@ -17,6 +17,9 @@ pub const WITHHELD: &str = "[withheld: the text repeats a secret of the request]
 /// A text is withheld if it contains this many consecutive characters of a secret, or a whole shorter secret.
 const RUN: usize = 8;
 
+/// A text is withheld if it contains so many of the first and of the last characters of a secret.
+const ENDS: usize = 6;
+
 /// Encodings inside encodings are decoded this many times.
 const LAYERS: usize = 4;
 
@@ -27,8 +30,8 @@ const SEARCHED: usize = 4096;
 const MOST_FORMS: usize = 100;
 
 /// Makes the text of a service or program safe for a terminal, and cuts it after 300 characters. Replaces the whole
-/// text if it repeats a part of a secret: plain, or in JSON escapes, percent encoding, HTML entities, base64 or hex, in
-/// upper or lower case, reversed, or with other characters in between.
+/// text if it repeats a part of a secret: plain, or in JSON escapes, percent encoding, HTML entities, base64, base32,
+/// hex or lists of numbers, in upper or lower case, reversed, or with other characters in between.
 #[must_use]
 pub fn redact(text: &str, secrets: &[&Secret]) -> String {
     let text: Zeroizing<String> = Zeroizing::new(text.chars().take(SEARCHED).collect());
@@ -76,12 +79,11 @@ impl Searched {
 
     fn repeats(&self, secret: &str) -> bool {
         let (letters, packed) = (letters(secret), packed(secret));
-        match letters.chars().count() {
-            // Of a secret of symbols, the symbols count.
-            0..4 if packed.chars().count() < 4 => self.has_word(secret.trim()),
-            0..4 => has_run(&self.packed, &packed),
-            _ => has_run(&self.letters, &letters),
+        if packed.chars().count() < 4 {
+            return self.has_word(secret.trim());
         }
+        let has_letters = letters.chars().count() >= 4 && has_run(&self.letters, &letters);
+        has_letters || has_run(&self.packed, &packed)
     }
 
     /// Whether the text contains the very short `secret` as a word of its own.
@@ -97,30 +99,47 @@ impl Searched {
 
 /// Returns the letters and digits of a text in lower case.
 fn letters(text: &str) -> Zeroizing<String> {
-    let kept = text.chars().filter(|c| c.is_alphanumeric());
+    let kept = text.chars().map(narrow).filter(|c| c.is_alphanumeric());
     Zeroizing::new(kept.flat_map(char::to_lowercase).collect())
 }
 
 /// Returns a text in lower case without blanks, quotes and backslashes.
 fn packed(text: &str) -> Zeroizing<String> {
-    let kept =
-        text.chars().filter(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\'));
+    let is_kept = |c: &char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\');
+    let kept = text.chars().map(narrow).filter(is_kept);
     Zeroizing::new(kept.flat_map(char::to_lowercase).collect())
 }
 
-/// Whether `text` contains a run of [`RUN`] bytes of `secret`, or all of a shorter secret, forwards or backwards.
+/// Returns the ASCII character of a fullwidth one.
+fn narrow(c: char) -> char {
+    match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        _ => c,
+    }
+}
+
+/// Whether `text` contains a run of [`RUN`] bytes of `secret`, all of a shorter secret, or both ends of a long one
+/// (a secret with a masked middle), forwards or backwards.
 fn has_run(text: &str, secret: &str) -> bool {
     let backwards: Zeroizing<String> = Zeroizing::new(secret.chars().rev().collect());
     if secret.len() <= RUN {
         return text.contains(secret) || text.contains(backwards.as_str());
     }
     let runs: HashSet<&[u8]> = text.as_bytes().windows(RUN).collect();
-    [secret, &backwards].iter().any(|secret| secret.as_bytes().windows(RUN).any(|run| runs.contains(run)))
+    let has_ends = |secret: &str| {
+        let ends =
+            secret.get(..ENDS).zip(secret.len().checked_sub(ENDS).and_then(|start| secret.get(start..)));
+        secret.len() > 2 * ENDS
+            && ends.is_some_and(|(first, last)| text.contains(first) && text.contains(last))
+    };
+    let has_any = |secret: &str| secret.as_bytes().windows(RUN).any(|run| runs.contains(run));
+    [secret, &backwards].iter().any(|secret| has_any(secret) || has_ends(secret))
 }
 
 /// Returns a text and all its decoded forms.
 fn decoded(text: &str) -> Vec<Zeroizing<String>> {
-    let mut forms = vec![Zeroizing::new(text.to_owned())];
+    let backwards = Zeroizing::new(text.chars().rev().collect());
+    let mut forms = vec![Zeroizing::new(text.to_owned()), backwards];
     let mut noise = Vec::new();
     let mut newest = 0;
     for _ in 0..LAYERS {
@@ -129,7 +148,8 @@ fn decoded(text: &str) -> Vec<Zeroizing<String>> {
             let Some(form) = forms.get(at).cloned() else { continue };
             // Quoted-printable is percent encoding with another sign.
             let plain = [percent(&form), percent(&form.replace('=', "%")), entities(&form), escapes(&form)];
-            for form in plain.into_iter().chain(binary(&form)).map(Zeroizing::new) {
+            let listed = [2, 8, 10, 16].map(|radix| numbers(&form, radix));
+            for form in plain.into_iter().chain(listed).chain(binary(&form)).map(Zeroizing::new) {
                 let known = if is_text(&form) { &mut forms } else { &mut noise };
                 if !known.contains(&form) && known.len() < MOST_FORMS {
                     known.push(form);
@@ -148,16 +168,19 @@ fn percent(text: &str) -> String {
     pairs.map(|(name, value)| [name, value].concat()).collect::<Vec<_>>().join("&")
 }
 
-/// Decodes HTML entities: numbers, and the names of the characters that HTML escapes.
+/// Decodes HTML entities: numbers, also without semicolon, and the names of the characters that HTML escapes.
 fn entities(text: &str) -> String {
     let mut pieces = text.split('&');
     let mut decoded = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
+        let number = match piece.strip_prefix('#') {
+            Some(number) => match number.strip_prefix(['x', 'X']) {
+                Some(number) => number_before(number, 16, ';'),
+                None => number_before(number, 10, ';'),
+            },
+            None => None,
+        };
         let (name, rest) = piece.split_once(';').unwrap_or(("", piece));
-        let number = name.strip_prefix('#').and_then(|number| {
-            let hex = number.strip_prefix(['x', 'X']).map(|hex| u32::from_str_radix(hex, 16));
-            hex.unwrap_or_else(|| number.parse()).ok().and_then(char::from_u32)
-        });
         let named = match name {
             "amp" => Some('&'),
             "lt" => Some('<'),
@@ -166,8 +189,8 @@ fn entities(text: &str) -> String {
             "apos" => Some('\''),
             _ => None,
         };
-        match number.or(named) {
-            Some(c) => decoded.extend([c].into_iter().chain(rest.chars())),
+        match number.or(named.map(|c| (c, rest))) {
+            Some((c, rest)) => decoded.extend([c].into_iter().chain(rest.chars())),
             // Other names are of punctuation, which is left out of the comparison.
             None if !name.is_empty() && name.len() < 10 && name.chars().all(char::is_alphanumeric) => {
                 decoded += rest;
@@ -178,7 +201,22 @@ fn entities(text: &str) -> String {
     decoded
 }
 
-/// Decodes the escapes of JSON, Python, C and JavaScript: `\u0026`, `\x26`, `\/`, `\n`, `\046`, `%u0026`.
+/// Returns the character with the number at the start of a text, and the text after it and after `end`, if present.
+fn number_before(text: &str, radix: u32, end: char) -> Option<(char, &str)> {
+    let (number, rest) = text.split_at(text.find(|c: char| !c.is_digit(radix)).unwrap_or(text.len()));
+    let c = char::from_u32(u32::from_str_radix(number, radix).ok()?)?;
+    Some((c, rest.strip_prefix(end).unwrap_or(rest)))
+}
+
+/// Decodes a list of the numbers of characters, such as `[115, 51]`, `0x73 0x33`, `U+0073` or `01110011 00110011`.
+fn numbers(text: &str, radix: u32) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let digits = words.map(|word| word.trim_start_matches(['0', 'x', 'X', 'u', 'U']));
+    digits.filter_map(|digits| char::from_u32(u32::from_str_radix(digits, radix).ok()?)).collect()
+}
+
+/// Decodes the escapes of JSON, Python, C and JavaScript: `\u0026`, `\x26`, `\/`, `\n`, `\046`, `%u0026`,
+/// `\u{26}`.
 fn escapes(text: &str) -> String {
     let text = text.replace("%u", "\\u");
     let mut pieces = text.split('\\');
@@ -189,6 +227,9 @@ fn escapes(text: &str) -> String {
             Some((char::from_u32(number)?, piece.get(skip + digits..)?))
         };
         let found = match piece.as_bytes().first() {
+            Some(b'u' | b'x') if piece.get(1..2) == Some("{") => {
+                piece.get(2..).and_then(|number| number_before(number, 16, '}'))
+            }
             Some(b'u' | b'U') => code(1, 4, 16).or_else(|| code(1, 8, 16)),
             Some(b'x') => code(1, 2, 16),
             Some(b'0'..=b'3') => code(0, 3, 8),
@@ -203,7 +244,7 @@ fn escapes(text: &str) -> String {
     decoded
 }
 
-/// Decodes the parts of a text that are base64 (both alphabets) or hex, from each possible first character.
+/// Decodes the parts of a text that are base64 (both alphabets), hex or base32, from each possible first character.
 fn binary(text: &str) -> Vec<String> {
     let is_digit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
     let packed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
@@ -212,6 +253,7 @@ fn binary(text: &str) -> Vec<String> {
     for text in [text, &packed, &bare] {
         for part in text.split(|c| !is_digit(c)).filter(|part| part.len() >= RUN) {
             found.extend((0..4).filter_map(|start| from_base64(part.get(start..)?)));
+            found.extend((0..8).filter_map(|start| from_base32(part.get(start..)?)));
         }
         for part in text.split(|c: char| !c.is_ascii_hexdigit()).filter(|part| part.len() >= RUN) {
             found.extend((0..2).filter_map(|start| Some(from_hex(part.get(start..)?))));
@@ -225,6 +267,25 @@ pub(super) fn from_base64(digits: &str) -> Option<Vec<u8>> {
     // One digit alone has too few bits for a byte.
     let end = digits.len() - usize::from(digits.len() % 4 == 1);
     BASE64.decode(digits.get(..end)?).ok()
+}
+
+/// Decodes base32 (RFC 4648) in either case. Returns only text, because ordinary words decode to noise.
+fn from_base32(digits: &str) -> Option<Vec<u8>> {
+    let mut bits = 0_u64;
+    let (mut count, mut bytes) = (0, Vec::new());
+    for digit in digits.bytes() {
+        let value = match digit.to_ascii_lowercase() {
+            letter @ b'a'..=b'z' => letter - b'a',
+            number @ b'2'..=b'7' => number - b'2' + 26,
+            _ => break,
+        };
+        (bits, count) = (bits << 5 | u64::from(value), count + 5);
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    is_text(&String::from_utf8_lossy(&bytes)).then_some(bytes)
 }
 
 fn from_hex(digits: &str) -> Vec<u8> {

@@ -20,6 +20,16 @@ fn percent(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect()
 }
 
+fn base32(text: &str) -> String {
+    let bits = each(text, |all, c| write!(all, "{:08b}", u32::from(c)).expect("bits"));
+    let digit = |bits: &[u8]| {
+        let bits = std::str::from_utf8(bits).expect("ASCII");
+        let value = usize::from_str_radix(&format!("{bits:0<5}"), 2).expect("bits");
+        char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[value])
+    };
+    bits.as_bytes().chunks(5).map(digit).collect()
+}
+
 fn spellings(text: &str) -> Vec<(&'static str, String)> {
     let json = serde_json::to_string(text).expect("JSON");
     let hex = each(text, |all, c| write!(all, "{:02x}", u32::from(c)).expect("hex"));
@@ -59,6 +69,20 @@ fn spellings(text: &str) -> Vec<(&'static str, String)> {
                 .collect::<Vec<_>>()
                 .join(":"),
         ),
+        ("hex of C", each(text, |all, c| write!(all, "0x{:02x}, ", u32::from(c)).expect("hex"))),
+        ("code points", each(text, |all, c| write!(all, "U+{:04X} ", u32::from(c)).expect("hex"))),
+        ("bits", each(text, |all, c| write!(all, "{:08b} ", u32::from(c)).expect("bits"))),
+        ("list of numbers", format!("{:?}", text.as_bytes())),
+        ("Rust's escapes", each(text, |all, c| write!(all, "\\u{{{:x}}}", u32::from(c)).expect("hex"))),
+        ("Rust's escapes of symbols", text[..11].replace('+', "\\u{2b}").replace('/', "\\u{2f}")),
+        ("open entities", each(text, |all, c| write!(all, "&#{} ", u32::from(c)).expect("a number"))),
+        ("open entities of symbols", text[..11].replace('+', "&#43").replace('/', "&#47")),
+        ("base32", base32(text)),
+        ("base32, lower case", base32(text).to_lowercase()),
+        ("base64, reversed", STANDARD.encode(text).chars().rev().collect()),
+        ("fullwidth", each(text, |all, c| all.extend(char::from_u32(u32::from(c) + 0xfee0)))),
+        ("masked", format!("{}****{}", &text[..7], &text[text.len() - 7..])),
+        ("start with symbols", text[..9].to_owned()),
         ("upper case", text.to_uppercase()),
         ("line break inside", format!("{}\n{}", &text[..10], &text[10..])),
         ("blanks between", each(text, |all, c| write!(all, "{c} ").expect("text"))),

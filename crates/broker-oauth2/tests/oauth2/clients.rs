@@ -303,6 +303,14 @@ async fn login_page_that_is_no_web_page_is_refused() {
         "https:host.example",
         "mailto:a@b.example",
         "x-app://open",
+        "/activate",
+        "///activate",
+        "//user@host.example/activate",
+        "https:///activate",
+        "https://?code",
+        "https://user:word@host.example/",
+        "user@host.example/activate",
+        "http://[host/",
     ] {
         for (uri, complete) in [(other, Value::Null), (page, json!(other)), (other, json!(page))] {
             let lab = Lab::new();

@@ -206,6 +206,11 @@ async fn refused_password_is_not_sent_again() {
     }
     lab.issues_tokens(TOKEN, "token");
     lab.broker(password()).login(World::NAME, Login::Usual).await.expect("an explicit login");
+    // The service wants to be asked later.
+    let lab = Lab::new();
+    lab.answers(TOKEN, |_| (401, json!({ "error": "slow_down" })));
+    let error = token(&lab.broker(password())).await.expect_err("asked too often");
+    assert_eq!(error.code(), ErrorCode::ServiceUnavailable, "{error}");
     // `invalid_client` refuses the client, not the password, so the next call sends the password again.
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (401, json!({ "error": "invalid_client" })));

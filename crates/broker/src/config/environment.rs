@@ -4,7 +4,7 @@ use broker_core::{EnvTarget, Kind, Provider, SecretSource, SettingsError};
 use figment::value::{Dict, Value};
 
 use super::Config;
-use super::layers::{PREFIX, is_source};
+use super::layers::{PREFIX, REQUESTS, is_source};
 use super::show::SENT;
 
 /// A configuration key that an environment variable sets.
@@ -20,7 +20,10 @@ impl EnvKey {
     pub(super) fn read(variable: &str, value: &str, values: &Dict) -> Option<(String, Self)> {
         let (name, mut nested) = values.get("providers")?.as_dict()?.first_key_value()?;
         let mut path = Vec::new();
-        while let Some((key, inner)) = nested.as_dict().and_then(|table| table.first_key_value()) {
+        // JSON may set several keys of a table.
+        while let Some((key, inner)) =
+            nested.as_dict().filter(|table| table.len() == 1).and_then(|table| table.first_key_value())
+        {
             path.push(key.clone());
             nested = inner;
         }
@@ -34,7 +37,7 @@ impl EnvKey {
             ["hosts" | "command" | "settings" | "from" | "domain" | "issuer" | "registry" | "url", ..] => {
                 true
             }
-            [key] => key.ends_with("_url"),
+            [key] => key.ends_with("_url") || REQUESTS.contains(key),
             [table, "url", ..] => !SENT.contains(table) && *table != "fields" && *table != "secrets",
             _ => false,
         }

@@ -22,6 +22,9 @@ pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 /// Environment variables with this prefix set keys of providers: `BROKER_PROVIDERS__NAME__KEY`.
 pub(super) const PREFIX: &str = "BROKER_PROVIDERS__";
 
+/// The tables of the requests of a provider.
+pub(super) const REQUESTS: [&str; 4] = ["login", "refresh", "revoke", "mint"];
+
 /// Files of up to this many bytes are parsed whole, so that errors in all tables are reported.
 const SHORT: usize = 8 * 1024;
 
@@ -279,9 +282,17 @@ pub(super) fn of_variable(variable: &str, value: String, names: &VariableNames) 
     let known = names.0.get(&VariableNames::spelled(&name));
     let keys: Vec<_> = keys.into_iter().flat_map(|keys| keys.splitn(MAX_DEPTH, "__")).collect();
     let within = |value, key: &&str| Value::from(Dict::from([(key.to_lowercase(), value)]));
-    let nested = keys.iter().rev().fold(Value::from(value), within);
+    let value = json_table(&keys, &value).unwrap_or_else(|| Value::from(value));
+    let nested = keys.iter().rev().fold(value, within);
     let table = Dict::from([(known.cloned().unwrap_or(name), nested)]);
     Some(Dict::from([("providers".to_owned(), Value::from(table))]))
+}
+
+/// Reads the tables of requests from JSON. Kinds read other tables from text; a secret that looks like JSON stays text.
+fn json_table(keys: &[&str], value: &str) -> Option<Value> {
+    let [key] = keys else { return None };
+    REQUESTS.iter().find(|request| key.eq_ignore_ascii_case(request))?;
+    Value::serialize(serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(value).ok()?).ok()
 }
 
 /// Removes secrets that a later layer sets again. Otherwise `{ env = … }` and `{ file = … }` would be merged into one

@@ -31,6 +31,9 @@ pub struct Setting {
 /// Tables whose values are sent to a service or a program. Literal values may be secrets.
 pub(super) const SENT: [&str; 6] = ["headers", "json", "form", "query", "params", "settings"];
 
+/// Keys of hosts and URLs, beside `…url`.
+const HOSTS: [&str; 4] = ["hosts", "issuer", "domain", "registry"];
+
 /// The text that replaces a value which may be a secret.
 const REDACTED: &str = "\"[redacted]\"";
 
@@ -156,8 +159,6 @@ fn display(kind: &Kind, key: &str, value: &Value) -> (String, Redacted) {
             let all = several.iter().map(one).collect::<Vec<_>>().join(", ");
             (format!("{{ {all} }}"), hidden)
         }
-        // A URL with `@` may contain a password.
-        Value::String(_, text) if text.contains("://") && text.contains('@') => redacted(),
         _ if is_known && !kind.secrets.contains(&key) => {
             let mut hidden = Redacted::No;
             let value = without_literals(key, value, false, &mut hidden);
@@ -182,14 +183,15 @@ fn without_literals(key: &str, value: &Value, is_sent: bool, hidden: &mut Redact
             Value::from(words.first().cloned().into_iter().chain(more).collect::<Vec<_>>())
         }
         Value::Array(tag, list) => {
-            let entry = |value| without_literals("", value, is_sent, hidden);
+            let entry = |value| without_literals(key, value, is_sent, hidden);
             Value::Array(*tag, list.iter().map(entry).collect())
         }
         Value::String(_, text) if is_placeholder(text) => value.clone(),
         // A string that starts with `{` may be a quoted inline table that contains secrets.
         Value::String(_, text) if is_sent || text.starts_with('{') => redact(hidden),
-        Value::String(_, text) if text.contains("://") || key.ends_with("url") => {
-            Value::from(without_query(text))
+        Value::String(_, text) if text.contains("://") || key.ends_with("url") || HOSTS.contains(&key) => {
+            // A URL with `@` may contain a password.
+            if text.contains('@') { redact(hidden) } else { Value::from(without_query(text)) }
         }
         Value::Num(..) if is_sent => redact(hidden),
         other => other.clone(),

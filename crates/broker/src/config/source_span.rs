@@ -36,9 +36,9 @@ fn is_key(key: &str, before: &str) -> bool {
     !open && !key.trim().is_empty() && key.trim().chars().all(plain)
 }
 
-/// Whether a line may contain a URL with a password (before `@`) or with a key in its query.
+/// Whether a line may contain a URL, also a mistyped one, with a password (before `@`) or with a key in its query.
 fn may_have_url_secret(line: &str) -> bool {
-    line.contains('@') || line.contains("://") && line.contains(['?', '#'])
+    line.contains(['@', '?']) || line.contains('/') && line.contains('#')
 }
 
 impl SourceSpan {
