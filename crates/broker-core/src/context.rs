@@ -213,7 +213,9 @@ impl Context {
             })
             .await;
         match outcome {
-            Ok(response) if (300..400).contains(&response.status) => Err(redirected(request, &response)),
+            Ok(response) if (300..400).contains(&response.status) && !has_salvage(request, &response) => {
+                Err(redirected(request, &response))
+            }
             Ok(response) | Err(AttemptFailure::Response(response)) => Ok(response),
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
             Err(AttemptFailure::Superseded) => Err(superseded()),
@@ -257,14 +259,19 @@ impl Context {
         };
         response.sent_at = sent_at;
         tracing::debug!(status = response.status, "answered");
+        let is_salvaged = !response.is_success() && has_salvage(request, &response);
         match response.status {
+            _ if is_salvaged => self.delivery.answer(),
             200..300 => self.delivery.answer(),
             // With 503, the service refused to process the request. With another 5xx status, the service may have
             // processed the request before the error.
             500.. if response.status != 503 => self.delivery.fail(),
             _ => {}
         }
-        if response.is_transient() { Err(AttemptFailure::Response(response)) } else { Ok(response) }
+        if response.is_transient() && !is_salvaged {
+            return Err(AttemptFailure::Response(response));
+        }
+        Ok(response)
     }
 
     /// Gets a token with `work`, which uses something other than HTTP, such as a program. After an error that is no

@@ -306,6 +306,11 @@ impl HttpResponse {
         retry_after::read(self.header("retry-after")?, self.date().unwrap_or(self.sent_at))
     }
 
+    /// Whether the status is a success: 2xx.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
     /// Whether the status is transient: 5xx, 408 (timeout), 421 (misdirected), 425 (too early), 429, or 499 (a proxy:
     /// client closed the connection).
     #[must_use]

@@ -6,18 +6,21 @@ use url::form_urlencoded;
 use super::{decode, redact};
 use crate::{HttpResponse, Secret, value_at};
 
-/// Reads a text field of a 2xx response, even if other parts of the response are malformed or missing. The service may
+/// Reads a text field of a response, even if other parts of the response are malformed or missing. The service may
 /// have replaced the refresh token, and the new one must not be lost. `path` is the path of the field in a complete
 /// response. Elsewhere in it, the path's last name counts beside an access token; in a malformed one, it counts
-/// anywhere. Names are compared without case and underscores.
+/// anywhere. Names are compared without case and underscores. A response with another status than 2xx counts only if it
+/// is complete, has an access token, and names no error.
 #[must_use]
 pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
-    if !(200..300).contains(&response.status) {
-        return None;
-    }
     let key = path.rsplit('.').next()?;
     let whole = decode::json(response).filter(|value| value.is_object() || value.is_array());
     let found = match whole.or_else(|| decode::object(response).map(Value::Object)) {
+        Some(Value::Object(whole)) if !response.is_success() => {
+            let names_error = whole.keys().any(|key| same_name(key, "error") || same_name(key, "errors"));
+            beside_access_token(&whole, key).filter(|_| !names_error)?.to_owned()
+        }
+        _ if !response.is_success() => return None,
         // A JSON body is read even if its content type is HTML.
         Some(whole) => {
             let own = value_at(&whole, path).or_else(|| whole.get(path));
@@ -87,12 +90,16 @@ fn in_json(text: &str, key: &str) -> Option<String> {
 }
 
 /// Returns `key` of a JSON object inside a web page, if the object also has an access token. Sign-in pages of networks
-/// have scripts with all kinds of names.
+/// have scripts with all kinds of names. The object may be cut.
 fn in_web_page(text: &str, key: &str) -> Option<String> {
-    text.match_indices('{').take(100).find_map(|(at, _)| {
+    let whole = text.match_indices('{').take(100).find_map(|(at, _)| {
         let objects = serde_json::Deserializer::from_str(text.get(at..)?).into_iter::<Map<String, Value>>();
         let object = objects.take(1).next()?.ok()?;
         beside_access_token(&object, key).map(str::to_owned)
+    });
+    whole.or_else(|| {
+        ["access_token", "access"].iter().find_map(|name| in_json(text, name))?;
+        in_json(text, key)
     })
 }
 

@@ -139,7 +139,9 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         (200, "", r#"{"access_token":"at","refresh_token":"rt\"2"#),
         (200, "", r#"{"access_token":"at","refresh_token":"rt&quot;2"#),
         (200, "", r#"{"access_token":"at","refresh_token":"rt\u00222"#),
-        (400, "", whole),
+        (400, "", r#"{"error":"invalid_request","access_token":"at","refresh_token":"rt-1"}"#),
+        (503, "", r#"{"refresh_token":"rt-1"}"#),
+        (503, "", r#"{"access_token":"at","refresh_token":"rt-2","#),
         (200, "text/html", r#"<script>var x = {"refresh_token":"/portal"}</script>"#),
         (200, "", "the refresh_token=rt-2 was sent"),
         (200, "", r#"{"request":{"refresh_token":"rt-1"}}"#),
@@ -147,6 +149,10 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         (200, "", "<html><access/><a>refresh_token>x</a></html>"),
     ] {
         assert!(salvage(&answer(status, kind, body), "refresh_token").is_none(), "{status} {body}");
+    }
+    for status in [302, 401, 429, 500, 503] {
+        let whole = answer(status, "text/html", r#"{"access_token":"at","refresh_token":"rt-2"}"#);
+        assert!(salvage(&whole, "refresh_token").is_some(), "{status}");
     }
     let damaged = b"{\"refresh_token\":\"rt\xff\"}";
     assert!(salvage(&answer(200, "", *damaged), "refresh_token").is_none(), "a damaged token");
