@@ -289,7 +289,8 @@ fn configured_paths_must_stay_below_the_base_url() {
 
 #[tokio::test]
 async fn rotated_refresh_token_in_malformed_response_is_saved() {
-    let edits: [(&str, fn(&mut Value)); 3] = [
+    type Edit = fn(&mut Value);
+    let edits: [(&str, Edit); 3] = [
         ("no token", |answer| answer["access"] = json!(null)),
         ("an error", |answer| answer["error"] = json!("unknown_error")),
         ("nested", |answer| *answer = json!({"data": answer.take()})),
