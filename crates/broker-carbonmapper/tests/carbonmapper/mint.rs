@@ -5,7 +5,7 @@ use std::time::Duration;
 use broker_core::{Claims, Clock, ErrorCode, ErrorKind, Lifetime, TokenRequest};
 use broker_testkit::{CarbonMapperOptions, Fault, World};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Account, EMAIL, PASSWORD};
 
@@ -289,15 +289,20 @@ fn configured_paths_must_stay_below_the_base_url() {
 
 #[tokio::test]
 async fn rotated_refresh_token_in_malformed_response_is_saved() {
-    for (key, value) in [("access", json!(null)), ("error", json!("unknown_error"))] {
+    type Edit = fn(&mut Value);
+    let edits: [(&str, Edit); 3] = [
+        ("no token", |answer| answer["access"] = json!(null)),
+        ("an error", |answer| answer["error"] = json!("unknown_error")),
+        ("nested", |answer| *answer = json!({"data": answer.take()})),
+    ];
+    for (what, edit) in edits {
         for account in Account::logged_in(&rotated()).await {
             account.world.clock.advance(TimeDelta::hours(1));
-            let value = value.clone();
-            account.service.fault("refresh", Fault::edit(move |answer| answer[key] = value.clone()));
+            account.service.fault("refresh", Fault::edit(edit));
             // After the rotation, only the new refresh token is valid.
             account.token(&stac()).await;
             let requests = (account.service.pairs(), account.service.count("refresh"));
-            assert_eq!(requests, (1, 2), "{}: {key}", account.kind.name);
+            assert_eq!(requests, (1, 2), "{}: {what}", account.kind.name);
         }
     }
 }
