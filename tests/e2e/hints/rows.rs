@@ -114,7 +114,7 @@ pub(super) const ROWS: &[Row] = &[
     (REFRESH, SEALED, "broker token lab", "store_sealed", By( "printf 'store = { key = { file = \"key\" } }\\n' | cat - .config/broker/providers.toml > new; sed -i \"s|\\\"key\\\"|\\\"$HOME/key\\\"|\" new; mv new .config/broker/providers.toml; broker token lab", ), ""),
     // The state folder.
     (REFRESH, "mkdir -p .local/state/broker; chmod 777 .local/state/broker", LOGIN, "store_unwritable", Run, ""),
-    (REFRESH, "touch blocked", "BROKER_STATE_DIR=blocked broker token lab", "store_unwritable", By("BROKER_STATE_DIR=free broker token lab"), "login_required"),
+    (REFRESH, "touch blocked", "BROKER_STATE_DIR=blocked broker token lab", "store_unreadable", By("BROKER_STATE_DIR=free broker token lab"), "login_required"),
     // Other commands.
     (STATIC, "", "broker exec lab true", "usage_invalid", Run, ""),
     (STATIC, "", "broker exec lab, -- true", "usage_invalid", Run, ""),

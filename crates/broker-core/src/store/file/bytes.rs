@@ -42,7 +42,7 @@ fn is_absence(error: &std::io::Error) -> bool {
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match platform::open(path) {
         Ok(file) => file,
-        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot_read(path, error)),
     };
     let meta = file.metadata().map_err(|error| cannot_read(path, error))?;
