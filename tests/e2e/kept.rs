@@ -132,7 +132,7 @@ fn refresh_keeps_record_fields_of_a_newer_broker_version() {
 
 #[test]
 fn refresh_token_in_a_malformed_response_is_saved() {
-    let malformed = [r#""expires_in":1e400"#, "\"scope\":\"\\x\"", r#""a":[[[[["#];
+    let malformed = [r#""expires_in":}"#, r#""scope" "x""#, r#""a":[[[[["#];
     for part in malformed {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
         let next = service.issue_refresh_token();
@@ -144,7 +144,7 @@ fn refresh_token_in_a_malformed_response_is_saved() {
     }
     // The broker ignores a refresh token in an error response, because the service may repeat the token of the request.
     let (service, sandbox) = expired(Rotation::Rotate, 0);
-    let body = r#"{"refresh_token":"KANARIE-b","error":1e400}"#.to_owned();
+    let body = r#"{"refresh_token":"KANARIE-b","error":}"#.to_owned();
     service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
