@@ -9,7 +9,7 @@ use broker_core::{
 
 use crate::config::{API_URL, AUDIENCE, CLIENT_ID, Config, SCOPE};
 use crate::tokens_file::TokensFile;
-use crate::tools::{Layer, SettingsLogin, Tools, check_text, is_url, tools_error};
+use crate::tools::{Layer, SettingsLogin, Tools, is_url, tools_error, variables};
 use crate::{DOMAIN, EarthScope, KIND};
 
 /// The hosts to which programs may send the access token.
@@ -34,13 +34,11 @@ impl ResolvedSettings {
         let env = settings.env();
         // The environment contains the login of one user, so only the provider named `earthscope` uses it.
         let named = settings.name() == KIND.name;
-        let mut profile = config.profile.clone();
-        if named && profile.is_none() {
-            check_text(env, |name| name == "ES_PROFILE")?;
-            let mut variables = env.vars("").into_iter();
-            let variable = variables.find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"));
-            profile = variable.map(|(_, value)| value).filter(|value| !value.is_empty());
-        }
+        let variables = if named { variables(env, config.profile.is_some())? } else { Vec::new() };
+        let profile = config.profile.clone().or_else(|| {
+            let (_, value) = variables.iter().find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"))?;
+            Some(value.clone()).filter(|value| !value.is_empty())
+        });
         let home = match &config.sdk_home {
             Some(path) => Some(platform::expand(path, env)),
             None => env.home().map(|home| home.join(".earthscope")),
@@ -51,6 +49,7 @@ impl ResolvedSettings {
             home: home.filter(|home| home.is_absolute()),
             profile: profile.unwrap_or_else(|| "default".to_owned()),
             all: named,
+            variables,
         });
         let layers = tools.as_ref().map_or_else(|| Ok(Vec::new()), Tools::layers)?;
         let tokens_file = tools.and_then(|tools| tools.tokens_file());

@@ -155,11 +155,17 @@ impl SettingsLogin {
 /// The variable with settings that all other sources override.
 const BOOTSTRAP: &str = "ES_BOOTSTRAP_SETTINGS";
 
-/// Fails if one of these variables is not UTF-8. `is_read` gets the names in upper case.
-pub(crate) fn check_text(env: &dyn Env, is_read: impl Fn(&str) -> bool) -> Result<(), SettingsError> {
-    match env.not_utf8("ES_").into_iter().find(|name| is_read(&name.to_ascii_uppercase())) {
+/// Returns all environment variables. Fails if a variable of EarthScope's tools is not UTF-8. `ES_PROFILE` is not checked
+/// if the configuration has a `profile`.
+pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<Vec<(String, String)>, SettingsError> {
+    let is_read = |name: &String| {
+        let name = name.to_ascii_uppercase();
+        let starts = ["ES_OAUTH2", "ES_RESOURCES", BOOTSTRAP];
+        (name == "ES_PROFILE" && !has_profile) || starts.iter().any(|start| name.starts_with(start))
+    };
+    match env.not_utf8("ES_").into_iter().find(is_read) {
         Some(name) => Err(tools_error(format!("environment variable {name} is not UTF-8 text"))),
-        None => Ok(()),
+        None => Ok(env.vars("")),
     }
 }
 
@@ -171,6 +177,8 @@ pub(crate) struct Tools<'a> {
     pub(crate) profile: String,
     /// Whether to read environment variables and `sso_tokens.json` too, not only the EarthScope profile's files.
     pub(crate) all: bool,
+    /// All environment variables.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Tools<'_> {
@@ -200,12 +208,9 @@ impl Tools<'_> {
     /// Reads variables such as `ES_OAUTH2__REFRESH_TOKEN`, in upper or lower case. `ES_OAUTH2` may contain a JSON
     /// object.
     fn environment(&self) -> Result<Option<Layer>, SettingsError> {
-        let starts = ["ES_OAUTH2", "ES_RESOURCES", BOOTSTRAP];
-        check_text(self.env, |name| starts.iter().any(|start| name.starts_with(start)))?;
         let mut tree = Map::new();
         let mut names = Vec::new();
-        let variables = self.env.vars("");
-        let upper_case = || variables.iter().map(|(name, value)| (name.to_ascii_uppercase(), value));
+        let upper_case = || self.variables.iter().map(|(name, value)| (name.to_ascii_uppercase(), value));
         for (table, value) in upper_case()
             .filter(|(name, _)| name == "ES_OAUTH2" || name == "ES_RESOURCES")
             .filter(|(_, value)| !value.is_empty())
