@@ -1,4 +1,4 @@
-//! Tests what stands between the broker and a service: proxies, TLS, and unusual HTTP.
+//! Tests proxies, TLS, and unusual HTTP between the broker and a service.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

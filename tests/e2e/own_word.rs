@@ -9,7 +9,7 @@ use crate::stage::{carbonmapper, logged_in};
 
 const PASSWORD: &str = "standin-password";
 
-/// What stands before a service answers: gateways, proxies, firewalls, and the sign-in pages of networks.
+/// Answers of gateways, proxies, firewalls, and the sign-in pages of networks.
 const NOT_THE_SERVICE: [(u16, &str, &str); 18] = [
     (401, "", ""),
     (403, "", ""),

@@ -2,9 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
-use std::process::Command;
-
-use broker_testkit::TestEnv;
+use broker_testkit::{TestEnv, official_readings};
 use serde_json::Value;
 
 use crate::sources::{find, unquoted};
@@ -16,19 +14,7 @@ const FILES: usize = 3000;
 #[ignore = "needs python3 with earthdaily (BROKER_TOOLS_PYTHON)"]
 fn generated_files_are_read_as_by_earthdailys_client() {
     let folder = tempfile::tempdir().expect("a folder");
-    let python = std::env::var("BROKER_TOOLS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/consumers/official.py");
-    let mut command = Command::new(python);
-    let seed = std::env::var("BROKER_TOOLS_SEED").unwrap_or_else(|_| "1".to_owned());
-    command.args(["-B", script, "earthdaily"]).arg(folder.path()).args([&FILES.to_string(), &seed]);
-    let output = command.output().expect("python3");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let cases: Vec<Value> = output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect();
-    assert_eq!(cases.len(), FILES);
+    let cases = official_readings("earthdaily", folder.path(), FILES);
     let (mut differences, mut secrets) = (Vec::new(), 0);
     for case in &cases {
         secrets += usize::from(case["read"][0].is_string());

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
-use std::process::Command;
-
 use broker_core::{Secret, SecretSource, ServiceUrl, Settings, SettingsProblem};
-use broker_testkit::TestEnv;
+use broker_testkit::{TestEnv, official_readings};
 use serde_json::{Value, json};
 
 use crate::config::{AUDIENCE, CLIENT_ID, SCOPE};
@@ -19,19 +17,7 @@ const HOMES: usize = 2000;
 #[ignore = "needs python3 with earthscope-sdk (BROKER_TOOLS_PYTHON)"]
 fn generated_settings_are_read_as_by_earthscopes_sdk() {
     let folder = tempfile::tempdir().expect("a folder");
-    let python = std::env::var("BROKER_TOOLS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let seed = std::env::var("BROKER_TOOLS_SEED").unwrap_or_else(|_| "1".to_owned());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/consumers/official.py");
-    let mut command = Command::new(python);
-    command.args(["-B", script, "earthscope"]).arg(folder.path()).args([&HOMES.to_string(), &seed]);
-    let output = command.output().expect("python3");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let cases: Vec<Value> = output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect();
-    assert_eq!(cases.len(), HOMES);
+    let cases = official_readings("earthscope", folder.path(), HOMES);
     let (mut differences, mut kept_apart) = (Vec::new(), 0);
     for case in &cases {
         match difference(case) {

@@ -298,7 +298,7 @@ impl Tools<'_> {
         Ok(Layer { is_file: file.is_some(), ..Layer::from_tree(origin, tree, first)? })
     }
 
-    /// Reads a file. Like the SDK, ignores only what is absent or not a file: other settings would select another issuer.
+    /// Reads a file. Like the SDK, ignores only an absent file and a path that is not a file: other settings would select another issuer.
     fn read(&self, path: &Path) -> Result<Option<Secret>, SettingsError> {
         use ErrorKind::{InvalidInput, NotADirectory, NotFound};
         match self.env.read_secret(path) {

@@ -15,9 +15,11 @@ mod clock;
 pub mod conformance;
 pub mod fake;
 mod http;
+mod official;
 mod world;
 
 pub use clock::TestClock;
+pub use official::official_readings;
 pub use world::{TestEnv, TestPrompt, World};
 
 pub use fake::{

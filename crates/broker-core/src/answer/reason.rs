@@ -52,7 +52,7 @@ const NESTED: [&str; 4] = ["error", "errors", "fault", "Error"];
 const CODES_ELSEWHERE: [&str; 9] =
     ["error", "errors", "error_type", "detail", "message", "messages", "title", "name", "cause"];
 
-/// Error codes and sentences are searched in so many levels of a response.
+/// The number of nested levels of a response that are searched for error codes and sentences.
 const DEEPEST: usize = 5;
 
 /// At most this many errors of a list are read.

@@ -17,7 +17,7 @@ pub const WITHHELD: &str = "[withheld: the text repeats a secret of the request]
 /// A text is withheld if it contains this many consecutive characters of a secret, or a whole shorter secret.
 const RUN: usize = 8;
 
-/// A text is withheld if it contains so many of the first and of the last characters of a secret.
+/// A text is withheld if it contains this many of the first and of the last characters of a secret.
 const ENDS: usize = 6;
 
 /// Encodings inside encodings are decoded this many times.
@@ -41,7 +41,7 @@ pub fn redact(text: &str, secrets: &[&Secret]) -> String {
     shorten(sanitize(&text), LONGEST_TEXT)
 }
 
-/// Cuts a text after so many characters.
+/// Cuts a text after this many characters.
 pub(super) fn shorten(text: String, longest: usize) -> String {
     if text.chars().count() <= longest {
         return text;

@@ -12,7 +12,7 @@ use crate::record::Intent;
 use crate::{Error, ErrorCode, ErrorKind, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest};
 
 /// A request without a response may be on its way for this long, or for the timeout of requests if that is shorter.
-/// Meanwhile, its refresh token is not sent again: a service that gets it twice may end the login.
+/// During this time, its refresh token is not sent again: a service that gets it twice may end the login.
 const QUIET_TIME: Duration = Duration::from_secs(10);
 
 /// The note in the record that an exchange is sending the refresh token.

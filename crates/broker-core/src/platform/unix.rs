@@ -56,7 +56,7 @@ impl Folder {
     /// Fails unless the path still leads to this folder.
     pub(crate) fn check_at(&self, path: &Path) -> std::io::Result<()> {
         let is_same = FileId::new(&rustix::fs::stat(path)?) == self.id;
-        if is_same { Ok(()) } else { Err(Error::other("the folder was moved or replaced meanwhile")) }
+        if is_same { Ok(()) } else { Err(Error::other("another process moved or replaced the folder")) }
     }
 
     /// Whether a file has this name in the folder, and was not deleted or replaced.

@@ -352,7 +352,7 @@ async fn unreadable_record_is_quarantined_once_and_never_missing() {
     let mut locked = lock(&store).await;
     assert!(matches!(locked.load().await, Ok(Loaded::Unreadable(_))));
     let quarantine = path.with_extension("json.aside-1");
-    // An earlier save was interrupted after it gave the content a second name.
+    // An earlier save was interrupted after it had linked the content to a second name.
     std::fs::hard_link(&path, &quarantine).expect("a link");
     let saved = locked.save(&record(&json!({}))).await.expect("saved");
     assert_eq!(saved, Some(quarantine.display().to_string()));

@@ -40,7 +40,7 @@ async fn logged_in(fields: &Value, shape: Shape) -> (World, TokenService, Arc<dy
     (world, service, provider)
 }
 
-/// Returns a fault that cuts the response so many bytes after the refresh token. The flag tells whether bytes were cut.
+/// Returns a fault that cuts the response this many bytes after the refresh token. The flag tells whether bytes were cut.
 fn response(shape: Shape, cut_after: Option<usize>) -> (Fault, Arc<AtomicBool>) {
     let cut = Arc::new(AtomicBool::default());
     let is_cut = cut.clone();
