@@ -31,7 +31,7 @@ impl Secret {
         }
         let text = secret_text::clean(secret_text::utf8(bytes)?);
         if text.is_empty() {
-            return Err(io::Error::new(ErrorKind::InvalidData, "the secret is empty"));
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the secret is empty"));
         }
         Ok(Self::new(text))
     }

@@ -298,12 +298,15 @@ impl Tools<'_> {
         Ok(Layer { is_file: file.is_some(), ..Layer::from_tree(origin, tree, first)? })
     }
 
-    /// Reads a file. Like the SDK, ignores only an absent file and a path that is not a file: other settings would select another issuer.
+    /// Reads a file. Like the SDK, ignores only an absent or empty file, and a path that is not a file: other settings
+    /// would select another issuer.
     fn read(&self, path: &Path) -> Result<Option<Secret>, SettingsError> {
-        use ErrorKind::{InvalidInput, NotADirectory, NotFound};
+        use ErrorKind::{InvalidInput, NotADirectory, NotFound, UnexpectedEof};
         match self.env.read_secret(path) {
             Ok(text) => Ok(Some(text)),
-            Err(error) if matches!(error.kind(), NotFound | NotADirectory | InvalidInput) => Ok(None),
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory | InvalidInput | UnexpectedEof) => {
+                Ok(None)
+            }
             Err(error) => Err(tools_error(format!("cannot read {}: {error}", path.display()))),
         }
     }
