@@ -199,20 +199,13 @@ impl ResolvedSettings {
         if let Some(login) = &self.settings_login {
             return vec![login.clone()];
         }
-        // A login is only used with a domain from its own source or the configuration, or with the default domain.
-        let first =
-            self.layers.iter().enumerate().find_map(|(index, layer)| Some((index, layer.text("domain")?)));
-        let is_usual = first.is_none_or(|(_, domain)| is_url(domain, DOMAIN));
-        let used = |index: usize| {
-            let own = self.layers.get(index).is_some_and(|layer| layer.text("domain").is_some());
-            let fits = (is_usual && !own) || first.is_some_and(|(first, _)| first == index);
-            by_device_code && (self.config.domain.is_some() || fits)
-        };
-        let layers = self.layers.iter().enumerate().filter(|(index, _)| used(*index));
-        layers
-            .filter(|(_, layer)| from_files || !layer.is_file)
-            .filter_map(|(_, layer)| layer.login())
-            .collect()
+        // A login is only used with the domain of its own source, or with a domain in the configuration.
+        let domain = |layer: &Layer| layer.text("domain").unwrap_or(DOMAIN).to_owned();
+        let used_domain = self.setting(|layer| layer.text("domain").map(str::to_owned));
+        let used_domain = used_domain.unwrap_or_else(|| DOMAIN.to_owned());
+        let fits = |layer: &&Layer| self.config.domain.is_some() || is_url(&domain(layer), &used_domain);
+        let layers = self.layers.iter().filter(|_| by_device_code).filter(fits);
+        layers.filter(|layer| from_files || !layer.is_file).filter_map(Layer::login).collect()
     }
 
     /// Fingerprints the client secret or the login's token. A new fingerprint may mean another account.
