@@ -178,7 +178,11 @@ impl Pending {
     ) -> Result<Poll> {
         self.fault = None;
         let sent: Vec<_> = [&self.device_code].into_iter().chain(verifier).collect();
-        let read = token.read_granted(response, &sent).map_err(|problem| problem.of_service(token.url));
+        let read = token.read_granted(response, &sent).map_err(|problem| match response.status {
+            // Services send codes of their own with these, such as `authorization_declined` (Microsoft).
+            200 | 400 => problem.of_service(token.url),
+            _ => problem.of_credential(token.url),
+        });
         let (code, refusal, fault) = match read {
             Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code.clone(), Some(refusal), None),

@@ -10,6 +10,8 @@ mod conformance;
 mod cut;
 #[path = "oauth2/discovery.rs"]
 mod discovery;
+#[path = "oauth2/expiry.rs"]
+mod expiry;
 #[path = "oauth2/flows.rs"]
 mod flows;
 #[path = "oauth2/keys.rs"]

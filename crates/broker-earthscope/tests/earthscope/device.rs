@@ -65,6 +65,8 @@ async fn device_flow_polls_continue_after_transient_errors() {
         Fault::Hang,
         Fault::Status(500),
         answer(429, ""),
+        answer(401, r#"{"message":"Sign in to this network"}"#),
+        answer(403, r#"{"error":"quota_exceeded"}"#),
         Fault::Html(200),
         Fault::Html(403),
         Fault::Garbage,

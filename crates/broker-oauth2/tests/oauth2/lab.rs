@@ -151,3 +151,18 @@ pub(crate) async fn token(broker: &Broker) -> Result<Token, Error> {
 pub(crate) async fn secret(broker: &Broker) -> String {
     token(broker).await.expect("a token").secret().expose().to_owned()
 }
+
+/// Returns the configuration of a provider with client credentials.
+pub(crate) fn client_credentials() -> Value {
+    json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "client_secret": "s3cret" })
+}
+
+/// Returns a service whose device login returns this response, and the provider's configuration.
+pub(crate) fn device(answer: Value) -> (Lab, Value) {
+    let (lab, url) = (Lab::new(), "https://login.example.org/device");
+    lab.answers(url, |_| {
+        (200, json!({ "device_code": "d", "user_code": "u", "verification_uri": "https://login.example.org", "expires_in": 600 }))
+    });
+    lab.answers(TOKEN, move |_| (200, answer.clone()));
+    (lab, json!({ "flow": "device", "token_url": TOKEN, "device_url": url, "client_id": "me" }))
+}
