@@ -1,48 +1,11 @@
 //! Keeps URLs, hosts and programs that environment variables set apart from secrets and logins of other sources.
 
 use broker_core::{EnvTarget, Kind, Provider, SecretSource, SettingsError};
-use figment::value::{Dict, Value};
+use figment::value::Value;
 
 use super::Config;
-use super::layers::{PREFIX, REQUESTS, is_source};
-use super::show::SENT;
-
-/// A configuration key that an environment variable sets.
-pub(super) struct EnvKey {
-    /// The names of the nested keys; empty if the variable sets the whole provider.
-    path: Vec<String>,
-    variable: String,
-    value: String,
-}
-
-impl EnvKey {
-    /// Returns the provider and the key that a variable sets. `values` is the variable's value as a table.
-    pub(super) fn read(variable: &str, value: &str, values: &Dict) -> Option<(String, Self)> {
-        let (name, mut nested) = values.get("providers")?.as_dict()?.first_key_value()?;
-        let mut path = Vec::new();
-        // JSON may set several keys of a table.
-        while let Some((key, inner)) =
-            nested.as_dict().filter(|table| table.len() == 1).and_then(|table| table.first_key_value())
-        {
-            path.push(key.clone());
-            nested = inner;
-        }
-        Some((name.clone(), Self { path, variable: variable.to_owned(), value: value.to_owned() }))
-    }
-
-    /// Whether the key decides which service or program gets secrets, logins or tokens.
-    fn is_target(&self) -> bool {
-        let path: Vec<_> = self.path.iter().map(String::as_str).collect();
-        match path.as_slice() {
-            ["hosts" | "command" | "settings" | "from" | "domain" | "issuer" | "registry" | "url", ..] => {
-                true
-            }
-            [key] => key.ends_with("_url") || REQUESTS.contains(key),
-            [table, "url", ..] => !SENT.contains(table) && *table != "fields" && *table != "secrets",
-            _ => false,
-        }
-    }
-}
+use super::secret_tables::is_source;
+use super::variables::{EnvKey, PREFIX};
 
 impl Config {
     /// Returns the URLs, hosts and programs of a provider that environment variables set.

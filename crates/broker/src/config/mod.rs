@@ -7,9 +7,12 @@ mod from;
 mod layers;
 mod parts;
 mod problems;
+mod secret_tables;
 mod show;
 mod source_span;
 mod store;
+mod text;
+mod variables;
 mod warning;
 
 use std::collections::BTreeSet;
@@ -22,11 +25,12 @@ use crate::suggestion;
 use crate::withheld::Withholding;
 
 use common_keys::COMMON_KEYS;
-pub(crate) use layers::Files;
-use layers::{Merged, Text};
+use layers::Merged;
 pub use show::{Configured, Setting};
 use source_span::Mark;
 pub use store::StoreConfig;
+pub(crate) use text::Files;
+use text::Text;
 pub use warning::ConfigWarning;
 
 /// The top-level keys of a configuration file.
@@ -55,7 +59,7 @@ impl Config {
         env: Arc<dyn Env>,
         mut only: Option<BTreeSet<String>>,
     ) -> Result<Self> {
-        let texts = layers::read(files)?;
+        let texts = text::read(files)?;
         let merged = layers::merge(&texts, env.as_ref(), &kinds, only.as_ref())?;
         // Errors show the line number of `store`, so the files are parsed again if one of them sets `store`.
         let with_key = if merged.values.contains_key("store") { texts.as_slice() } else { &[] };
@@ -84,7 +88,7 @@ impl Config {
 
     /// Returns the names of all configured providers, including those whose tables were not read.
     fn all_names(&self) -> BTreeSet<String> {
-        let mut names = layers::all_names(&self.texts);
+        let mut names = text::all_names(&self.texts);
         names.extend(self.merged.in_env.keys().cloned());
         names
     }

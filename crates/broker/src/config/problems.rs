@@ -3,8 +3,9 @@
 use broker_core::{Error, ErrorCode, Kind, Result, SettingsError, SettingsProblem};
 use figment::value::{Dict, Value};
 
+use super::secret_tables::SENT;
 use super::source_span::{Mark, SourceSpan};
-use super::{Config, ConfigWarning, SECRET_FORMS, show};
+use super::{Config, ConfigWarning, SECRET_FORMS};
 use crate::suggestion;
 
 const SECRET_KEYS: [&str; 3] = ["env", "file", "command"];
@@ -57,7 +58,7 @@ impl Config {
         let is_secret = keys.get(2).is_some_and(|key| kind.secrets.contains(key));
         let mark = match () {
             () if is_secret => Mark::Secret,
-            () if keys[2..].iter().any(|key| show::SENT.contains(key)) => Mark::Key,
+            () if keys[2..].iter().any(|key| SENT.contains(key)) => Mark::Key,
             () => Mark::Value,
         };
         let (code, mark, why) = match &error.problem {

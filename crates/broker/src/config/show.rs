@@ -3,7 +3,9 @@
 use broker_core::{Kind, Result, SecretSource, without_query};
 use figment::value::{Dict, Value};
 
-use super::layers::{Text, VariableNames, is_source, of_variable};
+use super::secret_tables::{SENT, is_source};
+use super::text::Text;
+use super::variables::{VariableNames, of_variable};
 use super::{COMMON_KEYS, Config};
 
 /// A configured provider.
@@ -27,9 +29,6 @@ pub struct Setting {
     /// The file or the environment variable that sets the value.
     pub origin: String,
 }
-
-/// Tables whose values are sent to a service or a program. Literal values may be secrets.
-pub(super) const SENT: [&str; 6] = ["headers", "json", "form", "query", "params", "settings"];
 
 /// Keys of hosts and URLs, beside `…url`.
 const HOSTS: [&str; 4] = ["hosts", "issuer", "domain", "registry"];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use broker_core::{Error, ErrorCode};
 use toml::de::{DeTable, DeValue};
 
-use super::layers::Text;
+use super::text::Text;
 
 /// The wrong part of a line, which decides how much of the line an error shows.
 #[derive(Clone, Copy, PartialEq, Eq)]

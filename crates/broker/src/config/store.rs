@@ -7,9 +7,9 @@ use broker_core::{Env, Error, ErrorCode, Result, SecretSource};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::layers::Text;
 use super::parts::Parts;
 use super::source_span::{Mark, SourceSpan};
+use super::text::Text;
 use super::warning::others_can_read;
 use super::{Config, ConfigWarning, SECRET_FORMS, Setting};
 

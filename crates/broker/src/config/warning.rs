@@ -7,7 +7,7 @@ use broker_core::platform;
 use figment::value::Value;
 
 use super::Config;
-use super::layers::is_source;
+use super::secret_tables::is_source;
 
 /// A problem of a valid configuration that the user should fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
