@@ -9,7 +9,7 @@ use crate::strace::{Call, calls, inject, need_strace};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, TOKEN, name};
 
-/// The maximum number of system calls between the response and the rename that saves the new login.
+/// The maximum number of external system calls between the response and the rename that saves the new login.
 const MOST_CALLS: usize = 10;
 
 /// System calls with an effect outside the process. To save time, most tests send signals only at these calls.
@@ -19,7 +19,7 @@ const EXTERNAL: &str = "close connect fdatasync flock fsync ftruncate openat pwr
 /// The system calls of a token exchange, beginning with the call that takes the lock.
 struct Path {
     calls: Vec<Call>,
-    /// The number of system calls between the response and the rename that saves the new login.
+    /// The number of external system calls between the response and the rename that saves the new login.
     unsaved: Option<usize>,
 }
 
@@ -31,13 +31,12 @@ fn path(scene: &Scene) -> Path {
     };
     let lock = at(0, "earthscope.lock\"").expect("a lock");
     let response = at(lock, "\"HTTP/1.1 200").expect("a response");
-    let unsaved = at(response, " rename").map(|rename| rename - response);
+    let is_external = |call: &Call| EXTERNAL.split(' ').any(|name| name == call.name);
+    let count = |calls: &[(Call, String)]| calls.iter().filter(|(call, _)| is_external(call)).count();
+    let unsaved = at(response, " rename").map(|rename| count(&all[response + 1..rename]));
     let every = scene.case.rotation == Rotation::RotateDetectReuse;
     let calls = all.drain(lock..).map(|(call, _)| call);
-    Path {
-        calls: calls.filter(|call| every || EXTERNAL.split(' ').any(|name| name == call.name)).collect(),
-        unsaved,
-    }
+    Path { calls: calls.filter(|call| every || is_external(call)).collect(), unsaved }
 }
 
 /// Runs `broker` and sends a signal at a system call. Returns `false` if the run finished without this call.
