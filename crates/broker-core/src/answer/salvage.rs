@@ -6,11 +6,15 @@ use url::form_urlencoded;
 use super::{decode, redact};
 use crate::{HttpResponse, Secret, value_at};
 
+/// The number of nested levels of a complete response that are searched.
+const DEEPEST: usize = 2;
+
 /// Reads a text field of a response, even if other parts of the response are malformed or missing. The service may
 /// have replaced the refresh token, and the new one must not be lost. `path` is the path of the field in a complete
-/// response. Elsewhere in it, the path's last name counts beside an access token; in a malformed one, it counts
-/// anywhere. Names are compared without case and underscores. A response with another status than 2xx counts only if it
-/// is complete, has an access token, and names no error.
+/// response. Elsewhere in it, the path's last name counts beside an access token; in malformed JSON, it counts anywhere.
+/// Names are compared without case and underscores. A response with another status than 2xx counts only if it is
+/// complete, has an access token, and names no error. Words and sentences are no tokens, because pages and error
+/// messages contain the same names.
 #[must_use]
 pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
     let key = path.rsplit('.').next()?;
@@ -25,16 +29,19 @@ pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
         Some(whole) => {
             let own = value_at(&whole, path).or_else(|| whole.get(path));
             let own = own.or_else(|| named(whole.as_object()?, key)).and_then(Value::as_str);
-            own.map(str::to_owned).or_else(|| elsewhere(&whole, key))?
+            own.map(str::to_owned).or_else(|| elsewhere(&whole, key, DEEPEST))?
         }
         None => in_malformed(response, key)?,
     };
-    is_secret(&found).then(|| Secret::new(found))
+    is_token(&found).then(|| Secret::new(found))
 }
 
-/// Whether a text can be a secret. U+FFFD replaces bytes that could not be read, so the text is damaged.
-fn is_secret(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|c: char| c == char::REPLACEMENT_CHARACTER || c.is_control())
+/// Whether a text can be a token: printable ASCII (RFC 6749 appendix A.17) without blanks, and not an ordinary word.
+fn is_token(text: &str) -> bool {
+    let is_word = (3..16).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphabetic())
+        && text.chars().skip(1).all(|c| c.is_ascii_lowercase());
+    !text.is_empty() && !is_word && text.chars().all(|c| c.is_ascii_graphic())
 }
 
 fn in_malformed(response: &HttpResponse, key: &str) -> Option<String> {
@@ -42,7 +49,7 @@ fn in_malformed(response: &HttpResponse, key: &str) -> Option<String> {
     let packed: String = text.split_whitespace().collect();
     let packed = redact::from_base64(packed.trim_end_matches('='));
     let text = packed.and_then(|bytes| String::from_utf8(bytes).ok()).map_or(text, Into::into);
-    let is_html = response.is_html();
+    let is_html = response.is_html() && !text.trim_start().starts_with(['{', '[']);
     // Plain JSON; JSON in a JSON string, in a web page, or as a Python dict.
     let spellings: [&[(&str, &str)]; 5] = [
         &[],
@@ -85,35 +92,37 @@ fn in_json(text: &str, key: &str) -> Option<String> {
         let after = after.strip_prefix('"').unwrap_or(after).trim_start();
         let value = after.strip_prefix(':')?.trim_start();
         let found = serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?;
-        is_secret(&found).then_some(found)
+        is_token(&found).then_some(found)
     })
 }
 
-/// Returns `key` of a JSON object inside a web page, if the object also has an access token. Sign-in pages of networks
-/// have scripts with all kinds of names. The object may be cut.
+/// Returns `key` of the JSON object at the end of a web page, if the object also has an access token. Sign-in pages of
+/// networks have scripts with all kinds of names.
 fn in_web_page(text: &str, key: &str) -> Option<String> {
-    let whole = text.match_indices('{').take(100).find_map(|(at, _)| {
-        let objects = serde_json::Deserializer::from_str(text.get(at..)?).into_iter::<Map<String, Value>>();
-        let object = objects.take(1).next()?.ok()?;
-        beside_access_token(&object, key).map(str::to_owned)
-    });
-    whole.or_else(|| {
-        ["access_token", "access"].iter().find_map(|name| in_json(text, name))?;
-        in_json(text, key)
+    text.match_indices('{').take(100).find_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<Map<String, Value>>();
+        let object = objects.next()?.ok()?;
+        let mut after = rest.get(objects.byte_offset()..)?.split('<');
+        let is_end = after.all(|tag| tag.split_once('>').map_or(tag, |(_, text)| text).trim().is_empty());
+        beside_access_token(&object, key).filter(|_| is_end).map(str::to_owned)
     })
 }
 
 /// Returns the text of the XML element `key`, if there is also an element of an access token.
 fn in_xml(text: &str, key: &str) -> Option<String> {
-    let is_element = |at: &(usize, &str)| text.get(..at.0).is_some_and(|t| t.ends_with(['<', ':']));
-    text.to_ascii_lowercase().match_indices("access").find(is_element)?;
+    ACCESS_TOKENS.iter().find_map(|name| xml_element(text, name))?;
+    xml_element(text, key)
+}
+
+fn xml_element(text: &str, key: &str) -> Option<String> {
     after_name(text, key).find_map(|after| {
         let (attributes, rest) = after.split_once('>')?;
         let (value, end) = rest.split_once("</")?;
         let end = end.split('>').next()?.rsplit(':').next()?;
         let is_open = attributes.is_empty() || attributes.starts_with(char::is_whitespace);
         let value = value.trim().trim_start_matches("<![CDATA[").trim_end_matches("]]>");
-        (is_open && same_name(end, key) && is_secret(value) && !value.contains(['<', '&']))
+        (is_open && same_name(end, key) && is_token(value) && !value.contains(['<', '&']))
             .then(|| value.to_owned())
     })
 }
@@ -124,36 +133,41 @@ fn in_lines(text: &str, key: &str) -> Option<String> {
     fields().find(|(name, _)| is_access_token(name.trim()))?;
     fields().find_map(|(name, value)| {
         let value = value.trim();
-        let is_value =
-            is_secret(value) && !value.contains(|c: char| c.is_whitespace() || "\"'<{,".contains(c));
+        let is_value = is_token(value) && !value.contains(|c: char| "\"'<{,".contains(c));
         let is_name = same_name(name, key) && !name.contains(|c| "\"'<{".contains(c));
         (is_name && is_value).then(|| value.to_owned())
     })
 }
 
 /// Returns the text `key` of an object inside a JSON value, if the object also has an access token. Gateways put a
-/// response as a text into their own.
-fn elsewhere(value: &Value, key: &str) -> Option<String> {
+/// response as a text into their own. Objects in deeper `levels` are no responses, but examples in documents.
+fn elsewhere(value: &Value, key: &str, levels: usize) -> Option<String> {
     match value {
-        Value::Array(items) => items.iter().find_map(|item| elsewhere(item, key)),
-        Value::Object(object) => beside_access_token(object, key)
-            .map(str::to_owned)
-            .or_else(|| object.values().find_map(|value| elsewhere(value, key))),
+        Value::Array(items) => items.iter().find_map(|item| elsewhere(item, key, levels)),
+        Value::Object(object) => beside_access_token(object, key).map(str::to_owned).or_else(|| {
+            let below = levels.checked_sub(1)?;
+            object.values().find_map(|value| elsewhere(value, key, below))
+        }),
         Value::String(text) if text.trim_start().starts_with('{') => {
-            elsewhere(&serde_json::from_str(text).ok()?, key)
+            elsewhere(&serde_json::from_str(text).ok()?, key, levels)
         }
         _ => None,
     }
 }
 
 fn beside_access_token<'v>(object: &'v Map<String, Value>, key: &str) -> Option<&'v str> {
-    let has_access_token = object.keys().any(|key| is_access_token(key));
-    named(object, key)?.as_str().filter(|_| has_access_token)
+    let found = named(object, key)?.as_str().filter(|text| is_token(text))?;
+    let is_access_token = |(name, value): (&String, &Value)| {
+        is_access_token(name) && value.as_str().is_some_and(|text| is_token(text) && text != found)
+    };
+    object.iter().any(is_access_token).then_some(found)
 }
 
+/// The names of access tokens, without case and underscores.
+const ACCESS_TOKENS: [&str; 5] = ["access_token", "access", "token", "id_token", "jwt"];
+
 fn is_access_token(name: &str) -> bool {
-    let name: String = letters(name).collect();
-    name.starts_with("access") || name == "token" || name == "idtoken"
+    ACCESS_TOKENS.iter().any(|own| same_name(own, name))
 }
 
 fn named<'v>(object: &'v Map<String, Value>, key: &str) -> Option<&'v Value> {
@@ -169,13 +183,14 @@ fn letters(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
-/// Returns the field `key` of form data. The value ends at `&`, because the end of the text may be cut off.
+/// Returns the field `key` of form data with an access token. The value ends at `&`, because the end of the text may be
+/// cut off.
 fn in_form(text: &str, key: &str) -> Option<String> {
     let text = text.trim();
-    if !text.contains("access_token=") || text.contains(char::is_whitespace) {
+    let fields = |text: &str| form_urlencoded::parse(text.as_bytes()).into_owned().collect::<Vec<_>>();
+    if text.contains(char::is_whitespace) || !fields(text).iter().any(|(name, _)| is_access_token(name)) {
         return None;
     }
     let (whole, _) = text.rsplit_once('&')?;
-    let mut fields = form_urlencoded::parse(whole.as_bytes());
-    fields.find_map(|(name, value)| (name == key).then(|| value.into_owned()))
+    fields(whole).into_iter().find_map(|(name, value)| same_name(&name, key).then_some(value))
 }

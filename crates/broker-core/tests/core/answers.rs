@@ -125,6 +125,8 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         ("", r#"{"use":"refresh_token" , "refresh_token" : "rt-2", x"#.to_owned()),
         ("", "access_token=a&refresh_token=rt-2".to_owned()),
         ("", "refresh_token=rt-2&access_token=a&x=%".to_owned()),
+        ("", "accessToken=a&refreshToken=rt-2&x=1".to_owned()),
+        ("text/html", format!("<b>Warning</b>: no log on line <b>3</b><br />\n{whole}")),
         ("", "{\"refresh_token\":\"rt-2\",\"name\":\"a\nb\"}".to_owned()),
     ] {
         let salvaged = salvage(&answer(200, kind, body.clone()), "refresh_token");
@@ -147,6 +149,17 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         (200, "", r#"{"request":{"refresh_token":"rt-1"}}"#),
         (200, "", r#"{"access_token":"at","old_refresh_token":"rt-1", x"#),
         (200, "", "<html><access/><a>refresh_token>x</a></html>"),
+        // Pages, documents and messages with the same names.
+        (200, "text/html", r#"<script>T={"access":"Access","refresh_token":"Refresh token"}</script>"#),
+        (200, "", r#"{"accessibility":"on","refreshToken":"Sitzung erneuern"}"#),
+        (200, "text/html", r#"<pre>{"access_token":"string","refresh_token":"string"}</pre>"#),
+        (200, "text/html", r#"<pre>{"access_token":"eyJ0","refresh_token":"tGz2"}</pre> or an error"#),
+        (200, "", r#"{"paths":{"/token":{"post":{"example":{"access_token":"a1","refresh_token":"r1"}}}}}"#),
+        (200, "", r#"{"refresh_token":"Token is invalid or expired"}"#),
+        (200, "", r#"{"success":false,"refresh_token":"missing"}"#),
+        (403, "", r#"{"accessible":true,"refreshToken":"no"}"#),
+        (404, "", r#"{"access_token_url":"/t","refresh_token":"/t/refresh"}"#),
+        (200, "", "access: denied\nrefresh_token: later\n"),
     ] {
         assert!(salvage(&answer(status, kind, body), "refresh_token").is_none(), "{status} {body}");
     }
