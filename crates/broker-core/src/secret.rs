@@ -52,6 +52,15 @@ impl Secret {
     pub(crate) fn write<S: Serializer>(secret: &Self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(secret.expose())
     }
+
+    /// Serializes the secret of a field that may be absent, like [`Secret::write`].
+    #[expect(clippy::ref_option, reason = "serde passes this type")]
+    pub(crate) fn write_optional<S: Serializer>(
+        secret: &Option<Self>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(&secret.as_ref().map(Self::expose), serializer)
+    }
 }
 
 impl fmt::Debug for Secret {

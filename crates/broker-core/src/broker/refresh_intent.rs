@@ -118,7 +118,10 @@ impl Operation {
         let left = match exchanged {
             Ok(update) if update.refuses_grant() && lost => sent,
             Ok(update) if update.refuses_grant() => *before,
-            Ok(_) => {
+            Ok(update) => {
+                if update.has_tokens() {
+                    record.forget_previous_grant();
+                }
                 if let Some(at) = noted.sent_at.filter(|_| lost || before.sent_at.is_some()) {
                     record.set_interrupted(at);
                 }

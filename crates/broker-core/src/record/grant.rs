@@ -25,6 +25,10 @@ pub struct Grant {
     /// When the service refused the grant for good (`invalid_grant`).
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(crate) refused_at: Option<DateTime<Utc>>,
+    /// The refresh token that this one replaced in a response without an access token. Used again if the service refuses
+    /// this one, because an error page may have contained it.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "Secret::write_optional")]
+    previous: Option<Secret>,
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,
 }
@@ -38,6 +42,7 @@ impl Grant {
             sent_again_at: None,
             answered: false,
             refused_at: None,
+            previous: None,
             unknown: Map::new(),
         }
     }
@@ -46,6 +51,25 @@ impl Grant {
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
+    }
+
+    /// Keeps the refresh token of `before`, because the service has not yet accepted this one.
+    pub(super) fn replacing(self, before: Option<&Self>) -> Self {
+        let previous = before.map(|before| before.previous.as_ref().unwrap_or(&before.secret).clone());
+        Self { previous: previous.filter(|previous| !previous.same_as(&self.secret)), ..self }
+    }
+
+    /// Returns the grant with the previous refresh token, if there is one.
+    pub(super) fn restored(&self) -> Option<Self> {
+        self.previous.clone().map(|previous| Self::new(previous, self.issued_at))
+    }
+
+    pub(super) fn forget_previous(&mut self) {
+        self.previous = None;
+    }
+
+    pub(crate) fn has_previous(&self) -> bool {
+        self.previous.is_some()
     }
 
     pub(crate) fn intent(&self) -> Intent {

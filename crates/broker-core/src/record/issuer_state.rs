@@ -22,7 +22,7 @@ pub(super) struct IssuerState {
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(super) interrupted_at: Option<DateTime<Utc>>,
     /// An ID token, stored only for the service's own tools.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "write_secret")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "Secret::write_optional")]
     pub(super) id_token: Option<Secret>,
     /// The login file that contains the grant.
     #[serde(rename = "shared", default, skip_serializing_if = "Option::is_none")]
@@ -93,9 +93,4 @@ impl IssuerState {
     pub(super) fn is_worth_keeping(&self, now: DateTime<Utc>) -> bool {
         self.grant.is_some() || self.tokens.values().any(|token| token.window().phase(now) != Phase::Expired)
     }
-}
-
-#[expect(clippy::ref_option, reason = "serde passes this type")]
-fn write_secret<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(Secret::expose).serialize(serializer)
 }

@@ -255,6 +255,25 @@ impl Record {
         self.grants = self.grants.saturating_add(1);
     }
 
+    /// Marks the grant as refused, or restores the refresh token before it: see [`Grant::restored`].
+    fn refuse_grant(&mut self, now: DateTime<Utc>) {
+        match self.grant().and_then(Grant::restored) {
+            Some(previous) => self.set_grant(previous),
+            None => {
+                if let Some(grant) = &mut self.current.grant {
+                    grant.refused_at = Some(now);
+                }
+            }
+        }
+    }
+
+    /// Forgets the refresh token before the grant, because the service accepted the grant.
+    pub(crate) fn forget_previous_grant(&mut self) {
+        if let Some(grant) = &mut self.current.grant {
+            grant.forget_previous();
+        }
+    }
+
     /// Returns the refresh intent of the grant: see [`Grant::sent_at`].
     pub(crate) fn intent(&self) -> Intent {
         self.grant().map(Grant::intent).unwrap_or_default()

@@ -122,7 +122,11 @@ impl RecordUpdate {
 
     /// Whether the update contains a grant or tokens, which would be lost without a save.
     pub(crate) fn has_secrets(&self) -> bool {
-        matches!(self.grant, GrantUpdate::Set(..)) || !self.tokens.is_empty()
+        matches!(self.grant, GrantUpdate::Set(..)) || self.has_tokens()
+    }
+
+    pub(crate) fn has_tokens(&self) -> bool {
+        !self.tokens.is_empty()
     }
 
     pub(crate) fn refuses_grant(&self) -> bool {
@@ -157,12 +161,11 @@ impl RecordUpdate {
     pub(crate) fn apply(self, record: &mut Record, now: DateTime<Utc>) {
         match self.grant {
             GrantUpdate::Keep => {}
-            GrantUpdate::Set(secret, at) => record.set_grant(Grant::new(secret, at)),
-            GrantUpdate::Refused => {
-                if let Some(grant) = &mut record.current.grant {
-                    grant.refused_at = Some(now);
-                }
+            GrantUpdate::Set(secret, at) => {
+                let before = record.usable_grant().filter(|_| self.tokens.is_empty());
+                record.set_grant(Grant::new(secret, at).replacing(before));
             }
+            GrantUpdate::Refused => record.refuse_grant(now),
         }
         for scopes in &self.dropped {
             record.drop_token(scopes);
