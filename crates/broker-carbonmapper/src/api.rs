@@ -2,7 +2,8 @@
 
 use broker_core::{
     Claims, Context, Credential, Error, ErrorCode, Expiry, FinalCodes, HttpRequest, HttpResponse, Problem,
-    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage, without_token,
+    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage, salvage_login,
+    without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -25,7 +26,7 @@ impl CarbonMapper {
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_salvage("refresh");
         let response = context.send(&post).await?;
         let read = self.read(&response, &[password]);
-        if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage(&response, "refresh")) {
+        if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage_login(&response, "refresh")) {
             return Ok(RecordUpdate::grant(refresh, response.sent_at).and_account(Some(email.to_owned())));
         }
         let object = read.map_err(|problem| match problem {
@@ -90,7 +91,11 @@ impl CarbonMapper {
     ) -> Result<RecordUpdate> {
         let access = text(object, "access").map(Secret::new);
         let refresh = text(object, "refresh").map(Secret::new);
-        let refresh = if access.is_none() { salvage(response, "refresh") } else { refresh };
+        let refresh = match sent {
+            _ if access.is_some() => refresh,
+            Some(_) => salvage(response, "refresh"),
+            None => salvage_login(response, "refresh"),
+        };
         let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if access.is_none() && !rotated {
             let message = format!("the response of {} has no access token", self.base_url);

@@ -52,7 +52,7 @@ mod zeroizing;
 
 pub use answer::{
     Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage,
-    seconds, without_token,
+    salvage_login, seconds, without_token,
 };
 pub use bounds::later;
 pub use broker::{

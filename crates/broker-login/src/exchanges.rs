@@ -233,7 +233,12 @@ impl LoginProvider {
         sent: Option<&Secret>,
     ) -> Result<RecordUpdate> {
         let token = request.format.token(body);
-        let refresh_token = self.requests.refresh.as_ref().and_then(|_| request.format.refresh_token(body));
+        let format = &request.format;
+        let refresh_token = self.requests.refresh.as_ref().and_then(|_| match sent {
+            _ if token.is_some() => format.refresh_token(body),
+            Some(_) => format.salvage_refresh_token(response),
+            None => format.salvage_login(response),
+        });
         let is_new = refresh_token.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if token.is_none() && !is_new {
             return Err(request.format.missing_token(&request.sample));
@@ -255,7 +260,7 @@ impl LoginProvider {
 
     /// Returns the refresh token of a malformed response to a login, if a request to refresh is configured.
     fn salvaged_refresh_token(&self, request: &Request, response: &HttpResponse) -> Option<Secret> {
-        self.requests.refresh.as_ref().and_then(|_| request.format.salvage_refresh_token(response))
+        self.requests.refresh.as_ref().and_then(|_| request.format.salvage_login(response))
     }
 
     fn lifetime_of(&self, request: &Request) -> Option<chrono::TimeDelta> {

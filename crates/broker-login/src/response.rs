@@ -2,7 +2,8 @@
 
 use broker_core::{
     Claims, Credential, Error, ErrorCode, ExpiresAs, Expiry, FinalCodes, HttpResponse, Problem, Refusal,
-    Secret, ServiceUrl, SettingsError, Token, read_object, repeats_secret, salvage, value_at, without_token,
+    Secret, ServiceUrl, SettingsError, Token, read_object, repeats_secret, salvage, salvage_login, value_at,
+    without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
@@ -197,9 +198,14 @@ impl ResponseFormat {
         self.has_refresh_token.then_some(self.refresh_token.as_str())
     }
 
-    /// Returns the refresh token of a malformed response.
+    /// Returns the refresh token of a response without access token.
     pub(crate) fn salvage_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         salvage(response, &self.refresh_token)
+    }
+
+    /// Like [`ResponseFormat::salvage_refresh_token`], for the response to a login.
+    pub(crate) fn salvage_login(&self, response: &HttpResponse) -> Option<Secret> {
+        salvage_login(response, &self.refresh_token)
     }
 
     /// Returns the account's name, unless it repeats one of the request's `secrets`.

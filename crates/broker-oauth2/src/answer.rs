@@ -2,7 +2,7 @@
 
 use broker_core::{
     Expiry, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object,
-    repeats_secret, salvage, value_at, without_token,
+    repeats_secret, salvage, salvage_login, value_at, without_token,
 };
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,11 @@ impl AnswerFields {
     /// Returns the refresh token of a response that may be malformed JSON: see [`salvage`].
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         salvage(response, &self.refresh_token)
+    }
+
+    /// Like [`AnswerFields::salvaged_refresh_token`], for the response to a login.
+    pub(crate) fn salvaged_login(&self, response: &HttpResponse) -> Option<Secret> {
+        salvage_login(response, &self.refresh_token)
     }
 }
 

@@ -188,7 +188,7 @@ impl Pending {
             Err(Problem::Refused(refusal)) => (refusal.code.clone(), Some(refusal), None),
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
             Err(Problem::Transient(fault)) => {
-                if let Some(refresh_token) = token.salvaged_refresh_token(response) {
+                if let Some(refresh_token) = token.salvaged_login(response) {
                     return Ok(Poll::Break(Approved::OnlyRefreshToken(refresh_token, response.sent_at)));
                 }
                 let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));

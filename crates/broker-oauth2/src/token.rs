@@ -104,8 +104,11 @@ impl<'a> TokenEndpoint<'a> {
             Err(problem) => problem,
         };
         // The old refresh token may be invalid now, so a new one is saved even if the response is malformed or an error.
-        if let Some(rotated) =
-            self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token))
+        if let Some(rotated) = self
+            .answer
+            .unwrap_or(&AnswerFields::default())
+            .salvaged_refresh_token(&response)
+            .filter(|new| !new.same_as(refresh_token))
         {
             return Ok(Refreshed::OnlyRotated(rotated, response.sent_at));
         }
@@ -244,7 +247,7 @@ impl<'a> TokenEndpoint<'a> {
     pub(crate) fn read_login(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<Approved, Problem> {
         match self.read_granted(response, sent) {
             Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
-            Err(problem) => match self.salvaged_refresh_token(response) {
+            Err(problem) => match self.salvaged_login(response) {
                 Some(refresh_token) => {
                     tracing::info!(
                         "the response has no valid access token; the broker saves the refresh token"
@@ -256,9 +259,9 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Returns the refresh token of a malformed response.
-    pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
-        self.answer.unwrap_or(&AnswerFields::default()).salvaged_refresh_token(response)
+    /// Returns the refresh token of a malformed response to a login.
+    pub(crate) fn salvaged_login(&self, response: &HttpResponse) -> Option<Secret> {
+        self.answer.unwrap_or(&AnswerFields::default()).salvaged_login(response)
     }
 
     fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {

@@ -20,7 +20,7 @@ use crate::{
 use final_codes::FinalAnswer;
 pub use final_codes::{Credential, FinalCodes};
 pub use redact::{WITHHELD, redact, repeats_secret};
-pub use salvage::salvage;
+pub use salvage::{salvage, salvage_login};
 
 /// Longer explanations from a service are cut after this many characters.
 const LONGEST_TEXT: usize = 300;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::{decode, redact};
+use super::{decode, reason, redact};
 use crate::{HttpResponse, Secret, value_at};
 
 /// The number of nested levels of a complete response that are searched.
@@ -34,6 +34,21 @@ pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
         None => in_malformed(response, key)?,
     };
     is_token(&found).then(|| Secret::new(found))
+}
+
+/// Like [`salvage`], for the response to a login, before which no other refresh token can be lost. A complete response
+/// with an error or a message but without an access token has no refresh token.
+#[must_use]
+pub fn salvage_login(response: &HttpResponse, path: &str) -> Option<Secret> {
+    let found = salvage(response, path)?;
+    let whole = decode::object(response).filter(|_| response.cut.is_none());
+    let names_problem =
+        |object: &Map<String, Value>| reason::has_error(object) || reason::explanation(object).is_some();
+    let key = path.rsplit('.').next()?;
+    let is_message = whole.is_some_and(|object| {
+        names_problem(&object) && elsewhere(&Value::Object(object), key, DEEPEST).is_none()
+    });
+    (!is_message).then_some(found)
 }
 
 /// Whether a text can be a token: printable ASCII (RFC 6749 appendix A.17) without blanks, and not an ordinary word.
