@@ -25,6 +25,10 @@ const DEFAULT_CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// The longest time that the broker waits for the user's approval, even if the device code lives longer.
 const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
+/// The error codes of polls (RFC 8628 section 3.5), and the one for a code that was used before.
+const POLL_CODES: [&str; 5] =
+    ["authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_grant"];
+
 /// How many characters of an unknown scheme an error shows.
 const LONGEST_SCHEME: usize = 30;
 
@@ -178,14 +182,19 @@ impl Pending {
     ) -> Result<Poll> {
         self.fault = None;
         let sent: Vec<_> = [&self.device_code].into_iter().chain(verifier).collect();
-        let read = token.read_granted(response, &sent).map_err(|problem| match response.status {
+        let read = token.read_granted(response, &sent).map_err(|problem| match &problem {
             // Services send codes of their own with these, such as `authorization_declined` (Microsoft).
-            200 | 400 => problem.of_service(token.url),
+            Problem::Refused(refusal) if refusal.code.is_some() && matches!(refusal.status, 200 | 400) => {
+                problem
+            }
             _ => problem.of_credential(token.url),
         });
         let (code, refusal, fault) = match read {
             Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
-            Err(Problem::Refused(refusal)) => (refusal.code.clone(), Some(refusal), None),
+            Err(Problem::Refused(refusal)) => {
+                let code = POLL_CODES.into_iter().find(|code| refusal.is(code));
+                (code.map(str::to_owned), Some(refusal), None)
+            }
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
             Err(Problem::Transient(fault)) => {
                 if let Some(refresh_token) = token.salvaged_login(response) {

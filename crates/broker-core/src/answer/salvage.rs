@@ -13,8 +13,8 @@ const DEEPEST: usize = 2;
 /// have replaced the refresh token, and the new one must not be lost. `path` is the path of the field in a complete
 /// response. Elsewhere in it, the path's last name counts beside an access token; in malformed JSON, it counts anywhere.
 /// Names are compared without case and underscores. A response with another status than 2xx counts only if it is
-/// complete, has an access token, and names no error. Words and sentences are no tokens, because pages and error
-/// messages contain the same names.
+/// complete, has an access token, and names no error. Sentences are no tokens, because pages and error messages contain
+/// the same names.
 #[must_use]
 pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
     let key = path.rsplit('.').next()?;
@@ -51,12 +51,11 @@ pub fn salvage_login(response: &HttpResponse, path: &str) -> Option<Secret> {
     (!is_message).then_some(found)
 }
 
-/// Whether a text can be a token: printable ASCII (RFC 6749 appendix A.17) without blanks, and not an ordinary word.
+/// Whether a text can be a token: printable ASCII (RFC 6749 appendix A.17) without blanks, and no placeholder.
 fn is_token(text: &str) -> bool {
-    let is_word = (3..16).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphabetic())
-        && text.chars().skip(1).all(|c| c.is_ascii_lowercase());
-    !text.is_empty() && !is_word && text.chars().all(|c| c.is_ascii_graphic())
+    let is_placeholder =
+        ["null", "undefined", "None", "string"].contains(&text) || !text.contains(char::is_alphanumeric);
+    !is_placeholder && text.chars().all(|c| c.is_ascii_graphic())
 }
 
 fn in_malformed(response: &HttpResponse, key: &str) -> Option<String> {

@@ -156,10 +156,10 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
         (200, "text/html", r#"<pre>{"access_token":"eyJ0","refresh_token":"tGz2"}</pre> or an error"#),
         (200, "", r#"{"paths":{"/token":{"post":{"example":{"access_token":"a1","refresh_token":"r1"}}}}}"#),
         (200, "", r#"{"refresh_token":"Token is invalid or expired"}"#),
-        (200, "", r#"{"success":false,"refresh_token":"missing"}"#),
+        (200, "", r#"{"success":false,"refresh_token":"***"}"#),
         (403, "", r#"{"accessible":true,"refreshToken":"no"}"#),
         (404, "", r#"{"access_token_url":"/t","refresh_token":"/t/refresh"}"#),
-        (200, "", "access: denied\nrefresh_token: later\n"),
+        (200, "", "access: denied\nrefresh_token: try later\n"),
     ] {
         assert!(salvage(&answer(status, kind, body), "refresh_token").is_none(), "{status} {body}");
     }

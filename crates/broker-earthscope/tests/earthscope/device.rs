@@ -67,6 +67,8 @@ async fn device_flow_polls_continue_after_transient_errors() {
         answer(429, ""),
         answer(401, r#"{"message":"Sign in to this network"}"#),
         answer(403, r#"{"error":"quota_exceeded"}"#),
+        answer(400, r#"{"message":"Service under maintenance"}"#),
+        answer(400, r#"{"status":400,"message":"authorization_pending"}"#),
         Fault::Html(200),
         Fault::Html(403),
         Fault::Garbage,
