@@ -174,6 +174,8 @@ pub fn read_object(
             return Err(Problem::Refused(refusal(response, &Map::new(), secrets)));
         }
         Some(object) => reason::words(&object, &reason::codes(&object)),
+        // The body of a success may be the token itself.
+        None if response.is_success() => None,
         None => plain_text(response),
     };
     let body = match words {

@@ -185,8 +185,16 @@ fn add_sentences(sentences: &mut Vec<String>, object: &Map<String, Value>, level
     }
 }
 
-/// Whether a text is not a code, name or time.
+/// Whether a text is not a code, name, time or token.
 fn is_sentence(text: &str) -> bool {
+    let is_token = |word: &&str| word.len() > 40 && !word.contains("://");
+    let is_credential = match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [scheme, _] => scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("basic"),
+        words => words.iter().any(is_token),
+    };
+    if is_credential {
+        return false;
+    }
     let count = |is: fn(char) -> bool| text.chars().filter(|c| is(*c)).count();
     let is_foreign = text.contains(|c: char| c.is_alphabetic() && !c.is_ascii());
     let words = text.split_whitespace().count();

@@ -274,6 +274,18 @@ fn short_plain_text_is_shown_and_a_web_page_is_not() {
     assert!(!message("", "<html>Jwt is missing</html>").contains("Jwt"));
     assert!(!message("text/plain", &"Jwt ".repeat(100)).contains("Jwt"));
     assert!(message("text/plain", "Jwt is\r\nmissing").contains("Jwt is missing"));
+    for body in ["s3cr3t-opaque-token", "\"s3cr3t\"", "accessToken=s3cr3t", "<t>s3cr3t</t>", "token: s3cr3t"]
+    {
+        let problem = read(&answer(200, "text/plain", body)).expect_err("no object");
+        assert!(
+            !problem.error("").message().contains("s3cr3t"),
+            "the body of a success may be a token: {body}"
+        );
+    }
+    let in_sentence = json!({"ok": false, "credential": "Bearer s3cr3t"}).to_string();
+    assert!(
+        !read(&answer(400, "", in_sentence)).expect_err("a refusal").error("").message().contains("s3cr3t")
+    );
     let xml = "<?xml version='1.0'?><e><code>4</code><message>Jwt is missing</message></e>";
     assert!(message("application/xml", xml).contains("4 Jwt is missing"));
     let headers = [("www-authenticate", "Bearer error=\"x\", error_description=\"Jwt is missing\"")];
