@@ -115,6 +115,15 @@ const FINAL_ANSWERS: &[FinalAnswer] = &[
     row(Family::OAuth, REFRESH_TOKEN, "interaction_required").with(&[400]),
     // thephpleague/oauth2-server until version 8, OAuthServerException.php: invalidRefreshToken, invalidCredentials.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[401]).saying("the refresh token is invalid"),
+    // Databricks: databricks/cli#667. Bitbucket: readthedocs/readthedocs.org#2992.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("refresh token is invalid"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("invalid refresh_token"),
+    // Atlassian: ParabolInc/parabol#11849.
+    row(Family::OAuth, REFRESH_TOKEN, "unauthorized_client").with(&[403]).saying("refresh_token is invalid"),
+    // Zoho: Weble/ZohoBooksApi#84.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_code").with(&[200]),
+    // Amazon Cognito, as `__type`: aws-amplify/amplify-swift#3344.
+    row(Family::OAuth, REFRESH_TOKEN, "NotAuthorizedException").with(&[400]).saying("refresh token"),
     row(Family::OAuth, PASSWORD, "invalid_credentials").with(&[400, 401]),
     // Authlib before 0.11: lepture/authlib#112.
     row(Family::OAuth, REFRESH_TOKEN, "invalid_request")

@@ -325,6 +325,31 @@ fn only_a_services_own_code_ends_a_login() {
             vec![oauth],
             vec![],
         ),
+        (
+            400,
+            json!({"error": "invalid_request", "error_description": "Refresh token is invalid"}),
+            vec![oauth],
+            vec![],
+        ),
+        (
+            400,
+            json!({"error": "invalid_request", "error_description": "Invalid refresh_token"}),
+            vec![oauth],
+            vec![],
+        ),
+        (
+            403,
+            json!({"error": "unauthorized_client", "error_description": "refresh_token is invalid"}),
+            vec![oauth],
+            vec![],
+        ),
+        (200, json!({"error": "invalid_code"}), vec![oauth], vec![]),
+        (
+            400,
+            json!({"__type": "NotAuthorizedException", "message": "Refresh Token has been revoked"}),
+            vec![oauth],
+            vec![],
+        ),
         (400, json!({"errorCode": "BXNIM0408E"}), vec![oauth], vec![FinalCodes::STANDARD]),
         (
             401,
