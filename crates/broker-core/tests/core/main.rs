@@ -28,6 +28,7 @@ mod redaction;
 mod refresh_intent;
 mod responses;
 mod retry_after;
+mod salvage;
 mod scenarios;
 mod store;
 mod threads;
