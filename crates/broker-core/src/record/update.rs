@@ -88,9 +88,10 @@ impl RecordUpdate {
         self
     }
 
-    /// Adds a grant to the update: a refresh token or a stored login. Ignores a damaged one, with U+FFFD.
+    /// Adds a grant to the update: a refresh token or a stored login. Ignores a blank one, and a damaged one (U+FFFD).
     pub fn and_grant(mut self, secret: Secret, at: DateTime<Utc>) -> Self {
-        if !secret.expose().contains(char::REPLACEMENT_CHARACTER) {
+        let text = secret.expose();
+        if !text.trim().is_empty() && !text.contains(char::REPLACEMENT_CHARACTER) {
             self.grant = GrantUpdate::Set(secret, at);
         }
         self
