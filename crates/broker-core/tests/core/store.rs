@@ -322,6 +322,43 @@ async fn fallback_file_that_cannot_be_read_is_an_error() {
 }
 
 #[tokio::test]
+async fn record_that_cannot_be_read_is_not_replaced_by_a_fallback() {
+    let sealed =
+        json!({ "version": 2, "provider": NAME, "with": "key", "key": "", "nonce": "", "sealed": "" });
+    let sealed = sealed.to_string();
+    let (sealed, unreadable) = (sealed.as_str(), ErrorCode::StoreUnreadable);
+    type Damage<'a> = Box<dyn Fn(&Path) + 'a>;
+    let rows: [(&str, Damage<'_>, Option<ErrorCode>); 5] = [
+        (
+            "missing key",
+            Box::new(|path| std::fs::write(path, sealed).expect("a file")),
+            Some(ErrorCode::StoreSealed),
+        ),
+        ("a folder", Box::new(|path| std::fs::create_dir(path).expect("a folder")), Some(unreadable)),
+        ("a link", Box::new(|path| symlink("elsewhere", path).expect("a link")), Some(unreadable)),
+        ("incomplete", Box::new(|path| std::fs::write(path, "{").expect("a file")), None),
+        ("removed", Box::new(|_| {}), None),
+    ];
+    for (what, damage, expected) in rows {
+        let home = Home::new();
+        let store = home.store();
+        let mut locked = lock(&store).await;
+        let _ = locked.save(&record(&json!({}))).await.expect("saved");
+        let _ = locked.save_to_fallback(&record(&json!({ "grants": 1 }))).await.expect("saved");
+        let path = store.record_path(NAME);
+        std::fs::remove_file(&path).expect("removed");
+        damage(&path);
+        for loaded in [store.peek(NAME), locked.load().await] {
+            match (loaded, expected) {
+                (Ok(Loaded::FromFallback(_)), None) => {}
+                (Err(error), Some(code)) => assert_eq!(error.code(), code, "{what}"),
+                (loaded, _) => panic!("{what}: {loaded:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn record_that_cannot_be_read_again_is_not_saved() {
     let home = Home::new();
     let store = home.store();
