@@ -23,6 +23,9 @@ type Change = Box<dyn FnOnce() + Send>;
 /// Replaces the folder at the first path. The second path is unused.
 type Replace = fn(&Path, &Path);
 
+/// Changes files at a path.
+type ChangeAt = fn(&Path);
+
 /// A service that accepts each refresh token once, and a home folder with a state folder and a runtime folder.
 struct Home {
     root: tempfile::TempDir,
@@ -262,6 +265,43 @@ async fn renewal_survives_every_replacement_of_the_state_folder() {
 }
 
 #[tokio::test]
+async fn renewal_survives_a_link_that_leads_elsewhere() {
+    fn relink(root: &Path, target: &str) {
+        let _ = std::fs::remove_file(root.join("link"));
+        symlink(root.join(target), root.join("link")).expect("a link");
+    }
+    let copied = |root: &Path| {
+        std::fs::create_dir(root.join("b")).expect("a folder");
+        copy(&root.join("a/state"), &root.join("b/state"));
+        relink(root, "b");
+    };
+    let emptied = |root: &Path| {
+        std::fs::create_dir(root.join("b")).expect("a folder");
+        relink(root, "b");
+    };
+    let removed = |root: &Path| std::fs::remove_file(root.join("link")).expect("removed");
+    let moved = |root: &Path| std::fs::rename(root.join("a"), root.join("b")).expect("moved");
+    let changes: [(&str, ChangeAt, &str); 4] = [
+        ("a link to a copy", copied, "b"),
+        ("a link to an empty folder, then back", emptied, "a"),
+        ("no link, then back", removed, "a"),
+        ("a broken link, then to the moved folder", moved, "b"),
+    ];
+    for (what, change, then) in changes {
+        let mut home = Home::new();
+        let root = home.root.path().to_owned();
+        std::fs::create_dir(root.join("a")).expect("a folder");
+        relink(&root, "a");
+        home.state = root.join("link/state");
+        home.renew().await.expect("a first token");
+        let during = root.clone();
+        home.renew_while(move || change(&during)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        relink(&root, then);
+        home.renew().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    }
+}
+
+#[tokio::test]
 async fn fallback_file_is_found_before_and_after_the_folder_exists() {
     let old_name = |path: &Path| {
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
@@ -323,21 +363,15 @@ async fn fallback_file_that_cannot_be_read_is_an_error() {
 
 #[tokio::test]
 async fn record_that_cannot_be_read_is_not_replaced_by_a_fallback() {
-    let sealed =
-        json!({ "version": 2, "provider": NAME, "with": "key", "key": "", "nonce": "", "sealed": "" });
-    let sealed = sealed.to_string();
-    let (sealed, unreadable) = (sealed.as_str(), ErrorCode::StoreUnreadable);
-    type Damage<'a> = Box<dyn Fn(&Path) + 'a>;
-    let rows: [(&str, Damage<'_>, Option<ErrorCode>); 5] = [
-        (
-            "missing key",
-            Box::new(|path| std::fs::write(path, sealed).expect("a file")),
-            Some(ErrorCode::StoreSealed),
-        ),
-        ("a folder", Box::new(|path| std::fs::create_dir(path).expect("a folder")), Some(unreadable)),
-        ("a link", Box::new(|path| symlink("elsewhere", path).expect("a link")), Some(unreadable)),
-        ("incomplete", Box::new(|path| std::fs::write(path, "{").expect("a file")), None),
-        ("removed", Box::new(|_| {}), None),
+    const SEALED: &str =
+        r#"{ "version": 2, "provider": "lab", "with": "key", "key": "", "nonce": "", "sealed": "" }"#;
+    let unreadable = Some(ErrorCode::StoreUnreadable);
+    let rows: [(&str, ChangeAt, Option<ErrorCode>); 5] = [
+        ("no key", |path| std::fs::write(path, SEALED).expect("a file"), Some(ErrorCode::StoreSealed)),
+        ("a folder", |path| std::fs::create_dir(path).expect("a folder"), unreadable),
+        ("a link", |path| symlink("elsewhere", path).expect("a link"), unreadable),
+        ("incomplete", |path| std::fs::write(path, "{").expect("a file"), None),
+        ("removed", |_| {}, None),
     ];
     for (what, damage, expected) in rows {
         let home = Home::new();
