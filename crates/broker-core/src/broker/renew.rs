@@ -71,11 +71,10 @@ impl Operation {
             Acquired::Lock(locked_record) => locked_record,
             Acquired::Found(token) => return Ok(token),
         };
-        let record = &locked_record.record;
-        if let Decision::Use(token) = self.decide(record, request) {
+        if let Decision::Use(token) = self.decide(&locked_record.record, request) {
             return Ok(token.clone());
         }
-        if let Some(token) = self.token_for_quiet_time(record, request) {
+        if let Some(token) = self.token_for_quiet_time(&mut locked_record, request).await? {
             return Ok(token);
         }
         self.renew_locked(&mut locked_record, request).await
