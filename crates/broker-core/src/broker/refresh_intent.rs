@@ -140,7 +140,7 @@ impl Operation {
         locked_record.unsaved = left != *noted;
     }
 
-    /// Reloads the login if another program replaced it before the refresh token was sent. Returns whether it did.
+    /// Reloads the login if another program replaced it, or may have, before the refresh token was sent. Returns whether it did.
     pub(super) async fn reload_superseded(
         &self,
         locked_record: &mut LockedRecord,
@@ -150,7 +150,7 @@ impl Operation {
         else {
             return Ok(false);
         };
-        tracing::info!("another program has changed the login; the refresh token was not sent");
+        tracing::info!("another program may have changed the login; the refresh token was not sent");
         let closed = locked_record.record.intent();
         self.reload_login(locked_record).await?;
         // The stored record still has the intent of this exchange.

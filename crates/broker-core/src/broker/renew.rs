@@ -133,7 +133,7 @@ impl Operation {
 
     /// Repeats exchanges and saves each result, until the record has the token.
     async fn exchanges(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
-        let mut without_token = 0;
+        let (mut without_token, mut unsent) = (0, None);
         for _ in 0..MOST_EXCHANGES {
             if let Some(token) = self.wait_quiet_time(locked_record, request).await? {
                 return Ok(token);
@@ -147,10 +147,11 @@ impl Operation {
                 Err(_) => self.reload_superseded(locked_record, intent.as_ref()).await?,
             };
             if changed {
-                match self.token_of_changed_login(locked_record, request).await? {
-                    Some(token) => return Ok(token),
-                    None => continue,
+                if let Some(token) = self.token_of_changed_login(locked_record, request).await? {
+                    return Ok(token);
                 }
+                unsent = exchanged.err();
+                continue;
             }
             let mut update = exchanged?;
             let unusable = self.take_unusable(&mut update);
@@ -171,8 +172,10 @@ impl Operation {
                 return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
             }
         }
-        let message = format!("the service issued no token in {MOST_EXCHANGES} exchanges");
-        Err(Error::new(ErrorCode::BadResponse, message))
+        Err(unsent.unwrap_or_else(|| {
+            let message = format!("the service issued no token in {MOST_EXCHANGES} exchanges");
+            Error::new(ErrorCode::BadResponse, message)
+        }))
     }
 
     /// Removes invalid and expired new tokens from the update, and returns the error to report.
