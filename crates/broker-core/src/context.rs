@@ -218,7 +218,7 @@ impl Context {
             }
             Ok(response) | Err(AttemptFailure::Response(response)) => Ok(response),
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
-            Err(AttemptFailure::Superseded) => Err(superseded()),
+            Err(AttemptFailure::Superseded) => Err(self.delivery.check_error().unwrap_or_else(superseded)),
             Err(AttemptFailure::Fault(fault)) => {
                 let message = format!("cannot reach {}: {fault}", request.url);
                 let hint = fault.hint.clone().map_or_else(|| network_hint(&fault), Hint::from);
@@ -354,7 +354,7 @@ fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
 enum AttemptFailure {
     /// The caller stopped waiting, so the request was not sent.
     Cancelled,
-    /// Another program replaced the refresh token, so the request was not sent.
+    /// Another program replaced the refresh token, or may have, so the request was not sent.
     Superseded,
     Fault(HttpFault),
     /// A response with a transient HTTP status, such as 429 or 503.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::http::LoginCheck;
-use crate::{HttpRequest, Repeat};
+use crate::{Error, HttpRequest, Repeat};
 
 #[derive(Default)]
 pub(crate) struct DeliveryStatus {
@@ -15,10 +15,12 @@ pub(crate) struct DeliveryStatus {
     answered: AtomicBool,
     superseded: Arc<AtomicBool>,
     check: Mutex<Option<LoginCheck>>,
+    /// Why the check failed, such as a login file that cannot be read.
+    check_error: Arc<Mutex<Option<Error>>>,
 }
 
 impl DeliveryStatus {
-    /// Begins an exchange. If `check` returns false, refresh tokens are not sent.
+    /// Begins an exchange. Unless `check` returns true, refresh tokens are not sent.
     pub(crate) fn begin(&self, check: Option<LoginCheck>) {
         for status in [&self.unanswered, &self.failed, &self.answered, &*self.superseded] {
             status.store(false, Ordering::SeqCst);
@@ -32,17 +34,24 @@ impl DeliveryStatus {
         let Some(check) = check.filter(|_| request.repeat == Repeat::SpendsGrant) else {
             return Cow::Borrowed(request);
         };
-        let superseded = self.superseded.clone();
+        let (superseded, check_error) = (self.superseded.clone(), self.check_error.clone());
         Cow::Owned(request.clone().with_check(Arc::new(move || {
-            let is_current = check();
+            let checked = check();
+            let is_current = matches!(checked, Ok(true));
             superseded.fetch_or(!is_current, Ordering::SeqCst);
+            *check_error.lock().unwrap_or_else(PoisonError::into_inner) = checked.err();
             is_current
         })))
     }
 
-    /// Whether a refresh token was not sent, because another program has replaced it.
+    /// Whether a refresh token was not sent, because another program has replaced it, or may have.
     pub(crate) fn was_superseded(&self) -> bool {
         self.superseded.load(Ordering::SeqCst)
+    }
+
+    /// Returns the error of the last check, if that check failed.
+    pub(crate) fn check_error(&self) -> Option<Error> {
+        self.check_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Records that a request got no response, although the service may have processed the request.

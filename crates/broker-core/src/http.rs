@@ -93,8 +93,11 @@ pub enum Method {
     Delete,
 }
 
-/// Tells whether a refresh token is still the newest, right before it is sent.
-pub type LoginCheck = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Tells whether a refresh token is still the newest, right before it is sent. Fails if that cannot be read.
+pub type LoginCheck = Arc<dyn Fn() -> crate::Result<bool> + Send + Sync>;
+
+/// Tells whether a request may be sent: see [`HttpRequest::may_send`].
+pub(crate) type SendCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// An HTTP request. `Debug` shows only the method and URL, because the request contains secrets.
 #[derive(Clone)]
@@ -112,7 +115,7 @@ pub struct HttpRequest {
     authorization: Option<Zeroizing<String>>,
     headers: Vec<(String, Zeroizing<String>)>,
     salvage: Option<String>,
-    check: Option<LoginCheck>,
+    check: Option<SendCheck>,
 }
 
 impl HttpRequest {
@@ -154,13 +157,13 @@ impl HttpRequest {
         Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
     }
 
-    pub(crate) fn with_check(mut self, check: LoginCheck) -> Self {
+    pub(crate) fn with_check(mut self, check: SendCheck) -> Self {
         self.check = Some(check);
         self
     }
 
     #[cfg(feature = "reqwest")]
-    pub(crate) fn check(&self) -> Option<LoginCheck> {
+    pub(crate) fn check(&self) -> Option<SendCheck> {
         self.check.clone()
     }
 

@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::decide::Decision;
 use super::operation::{LockedRecord, Operation};
 use crate::backoff::TELL_AFTER;
 use crate::record::Intent;
-use crate::{Error, ErrorCode, ErrorKind, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest};
+use crate::{Error, ErrorCode, ErrorKind, Hint, Loaded, RecordUpdate, Result, Token, TokenRequest};
 
 /// A request without a response may be on its way for this long, or for the timeout of requests if that is shorter.
 /// During this time, its refresh token is not sent again: a service that gets it twice may end the login.
@@ -23,26 +21,35 @@ pub(super) struct RefreshIntent {
 }
 
 impl Operation {
-    /// Returns how long an earlier request with the refresh token may still be on its way.
-    fn quiet_time_left(&self, record: &Record, request: &TokenRequest) -> Duration {
-        let now = self.context.now();
-        let Some(sent_at) = record.intent().unanswered_at() else { return Duration::ZERO };
-        if !self.provider().spends_grant(record, request, now) {
-            return Duration::ZERO;
+    /// Returns how long an earlier request with the refresh token may still be on its way. First corrects a time of
+    /// sending in the future, because otherwise every call would wait.
+    async fn quiet_time_left(
+        &self,
+        locked_record: &mut LockedRecord,
+        request: &TokenRequest,
+    ) -> Result<Duration> {
+        let (now, intent) = (self.context.now(), locked_record.record.intent());
+        let Some(sent_at) = intent.unanswered_at() else { return Ok(Duration::ZERO) };
+        if !self.provider().spends_grant(&locked_record.record, request, now) {
+            return Ok(Duration::ZERO);
         }
-        // If the clock was set back, the time of sending is in the future.
+        if sent_at > now {
+            // The clock was set back.
+            locked_record.record.set_intent(intent.until(now));
+            self.write(locked_record).await?;
+        }
         let passed = (now - sent_at).to_std().unwrap_or_default();
-        self.context.timeout().min(QUIET_TIME).saturating_sub(passed)
+        Ok(self.context.timeout().min(QUIET_TIME).saturating_sub(passed))
     }
 
     /// Returns the stored token, if it is valid and a renewal would first have to wait: see [`Self::wait_quiet_time`].
-    pub(super) fn token_for_quiet_time(&self, record: &Record, request: &TokenRequest) -> Option<Token> {
-        // A time far in the future would delay the renewal until the token expires.
-        let is_far =
-            |at: DateTime<Utc>| (at - self.context.now()).to_std().is_ok_and(|ahead| ahead > QUIET_TIME);
-        let waits = !self.quiet_time_left(record, request).is_zero()
-            && !record.intent().unanswered_at().is_some_and(is_far);
-        self.fitting_token(record, request).filter(|_| waits).cloned()
+    pub(super) async fn token_for_quiet_time(
+        &self,
+        locked_record: &mut LockedRecord,
+        request: &TokenRequest,
+    ) -> Result<Option<Token>> {
+        let waits = !self.quiet_time_left(locked_record, request).await?.is_zero();
+        Ok(self.fitting_token(&locked_record.record, request).filter(|_| waits).cloned())
     }
 
     /// Waits while an earlier request with the refresh token may be on its way. Returns the token that another program
@@ -52,7 +59,7 @@ impl Operation {
         locked_record: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Option<Token>> {
-        let left = self.quiet_time_left(&locked_record.record, request);
+        let left = self.quiet_time_left(locked_record, request).await?;
         if left.is_zero() {
             return Ok(None);
         }
@@ -136,7 +143,7 @@ impl Operation {
         locked_record.unsaved = left != *noted;
     }
 
-    /// Reloads the login if another program replaced it before the refresh token was sent. Returns whether it did.
+    /// Reloads the login if another program replaced it, or may have, before the refresh token was sent. Returns whether it did.
     pub(super) async fn reload_superseded(
         &self,
         locked_record: &mut LockedRecord,
@@ -146,7 +153,7 @@ impl Operation {
         else {
             return Ok(false);
         };
-        tracing::info!("another program has changed the login; the refresh token was not sent");
+        tracing::info!("another program may have changed the login; the refresh token was not sent");
         let closed = locked_record.record.intent();
         self.reload_login(locked_record).await?;
         // The stored record still has the intent of this exchange.

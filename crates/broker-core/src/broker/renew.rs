@@ -73,11 +73,10 @@ impl Operation {
             Acquired::Lock(locked_record) => locked_record,
             Acquired::Found(token) => return Ok(token),
         };
-        let record = &locked_record.record;
-        if let Decision::Use(token) = self.decide(record, request) {
+        if let Decision::Use(token) = self.decide(&locked_record.record, request) {
             return Ok(token.clone());
         }
-        if let Some(token) = self.token_for_quiet_time(record, request) {
+        if let Some(token) = self.token_for_quiet_time(&mut locked_record, request).await? {
             return Ok(token);
         }
         self.renew_locked(&mut locked_record, request).await
@@ -136,7 +135,7 @@ impl Operation {
 
     /// Repeats exchanges and saves each result, until the record has the token.
     async fn exchanges(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
-        let mut without_token = 0;
+        let (mut without_token, mut unsent) = (0, None);
         for _ in 0..MOST_EXCHANGES {
             if let Some(token) = self.wait_quiet_time(locked_record, request).await? {
                 return Ok(token);
@@ -150,10 +149,11 @@ impl Operation {
                 Err(_) => self.reload_superseded(locked_record, intent.as_ref()).await?,
             };
             if changed {
-                match self.token_of_changed_login(locked_record, request).await? {
-                    Some(token) => return Ok(token),
-                    None => continue,
+                if let Some(token) = self.token_of_changed_login(locked_record, request).await? {
+                    return Ok(token);
                 }
+                unsent = exchanged.err();
+                continue;
             }
             let exchanged = match &intent {
                 Some(_) => previous_if_refused(&locked_record.record, exchanged),
@@ -178,8 +178,10 @@ impl Operation {
                 return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
             }
         }
-        let message = format!("the service issued no token in {MOST_EXCHANGES} exchanges");
-        Err(Error::new(ErrorCode::BadResponse, message))
+        Err(unsent.unwrap_or_else(|| {
+            let message = format!("the service issued no token in {MOST_EXCHANGES} exchanges");
+            Error::new(ErrorCode::BadResponse, message)
+        }))
     }
 
     /// Removes invalid and expired new tokens from the update, and returns the error to report.

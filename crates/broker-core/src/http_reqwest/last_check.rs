@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use http_body::{Frame, SizeHint};
 use reqwest::Body;
 
-use crate::{HttpRequest, LoginCheck};
+use crate::HttpRequest;
+use crate::http::SendCheck;
 
 /// Whether the request was not sent because of [`HttpRequest::may_send`].
 pub(super) fn is_superseded(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -29,7 +30,7 @@ struct Superseded;
 /// hyper reads the body once the connection stands, and before it writes the request's head. An error therefore means
 /// that the service got no byte of the request.
 struct CheckedBody {
-    check: Option<LoginCheck>,
+    check: Option<SendCheck>,
     body: Body,
 }
 

@@ -97,6 +97,12 @@ impl Intent {
         Self { sent_at: self.sent_at.or(Some(now)), sent_again_at, answered: false }
     }
 
+    /// Returns the intent without times after `now`.
+    pub(crate) fn until(self, now: DateTime<Utc>) -> Self {
+        let now = Some(now);
+        Self { sent_at: self.sent_at.min(now), sent_again_at: self.sent_again_at.min(now), ..self }
+    }
+
     /// Returns when the last request was sent, if that request got no response.
     pub(crate) fn unanswered_at(self) -> Option<DateTime<Utc>> {
         self.sent_again_at.or(self.sent_at).filter(|_| !self.answered)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Clock, Context, ErrorKind, FileLogin, Http, HttpFault, HttpRequest, HttpResponse,
+    Broker, Clock, Context, ErrorCode, ErrorKind, FileLogin, Http, HttpFault, HttpRequest, HttpResponse,
     InvalidLoginFile, Issuer, LoginFile, Provider, Record, RecordUpdate, Repeat, ReqwestHttp, Result, Secret,
     ServiceUrl, Token, TokenRequest,
 };
@@ -305,6 +305,51 @@ async fn login_file_that_always_changes_is_a_transient_error() {
     let error = get(&broker).await.expect_err("no request is possible");
     assert!(error.is_transient(), "{error}");
     scene.server.saw(&[None; 6], "the number of attempts is limited").await;
+}
+
+/// An HTTP client during whose first requests the login file cannot be read.
+struct Hiding {
+    inner: ReqwestHttp,
+    file: Arc<JsonFile>,
+    faults_left: AtomicUsize,
+}
+
+#[async_trait]
+impl Http for Hiding {
+    async fn send(
+        &self,
+        request: &HttpRequest,
+        timeout: Duration,
+    ) -> std::result::Result<HttpResponse, HttpFault> {
+        if self.faults_left.load(Ordering::SeqCst) == 0 {
+            return self.inner.send(request, timeout).await;
+        }
+        self.faults_left.fetch_sub(1, Ordering::SeqCst);
+        let (path, away) = (&self.file.path, self.file.path.with_extension("away"));
+        std::fs::rename(path, &away).expect("moved");
+        std::fs::create_dir(path).expect("a folder, which cannot be read as a file");
+        let sent = self.inner.send(request, timeout).await;
+        std::fs::remove_dir(path).expect("removed");
+        std::fs::rename(&away, path).expect("moved back");
+        sent
+    }
+}
+
+#[tokio::test]
+async fn fault_of_the_last_read_stops_the_request() {
+    for (faults, expected) in [(1, Ok("issued 1")), (6, Err(ErrorCode::StoreUnreadable))] {
+        let scene = Scene::new();
+        let faults_left = AtomicUsize::new(faults);
+        let http = Hiding { inner: ReqwestHttp::default(), file: scene.file.clone(), faults_left };
+        let (provider, context) = (Arc::new(scene.provider()), scene.context(Arc::new(http)));
+        let broker = builder([(World::NAME, provider)], Arc::new(files(&scene.world)), context).build();
+        let token = get(&broker).await.map_err(|error| error.code());
+        assert_eq!(token, expected.map(str::to_owned), "{faults} faults");
+        let sent = [vec![None; faults], vec![Some("old"); usize::from(expected.is_ok())]].concat();
+        scene.server.saw(&sent, "a request without a check").await;
+        let record = scene.world.record().expect("a record");
+        assert_eq!(record["grant"]["sent_at"], Value::Null, "{faults} faults");
+    }
 }
 
 /// An HTTP client that sends each request without checking it, and answers with a new login.

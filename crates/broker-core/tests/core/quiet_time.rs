@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker_core::{Broker, Clock, Context, ErrorCode, Login, RecordUpdate, Secret, TokenRequest};
+use broker_core::{Broker, Clock, Context, Error, ErrorCode, Login, RecordUpdate, Secret, TokenRequest};
 use broker_testkit::{TestClock, TestEnv, TestPrompt, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -104,12 +104,28 @@ async fn valid_token_serves_while_the_refresh_token_rests() {
 }
 
 #[tokio::test]
-async fn sent_at_far_in_the_future_does_not_stop_early_renewal() {
-    let provider = rotating();
-    let world = logged_in(&provider, TimeDelta::minutes(50)).await;
-    edit_grant(&world, &json!({ "sent_at": world.clock.now() + TimeDelta::days(400) }));
-    assert_eq!(get(&world.broker(provider), &TokenRequest::new()).await, "1");
-    assert_eq!(seconds(&world.clock.slept()), 10);
+async fn time_of_sending_in_the_future_delays_one_renewal() {
+    for (ahead, age) in [(5, 50), (86_400 * 400, 50), (5, 60), (86_400 * 400, 60)] {
+        let what = format!("sent {ahead} s ahead, token {age} min old");
+        // The service is down in the second exchange.
+        let provider = Scripted::new(|number, context, _, request| {
+            if number == 1 {
+                return Err(Error::new(ErrorCode::NetworkUnreachable, "down"));
+            }
+            let grant = Secret::new(format!("grant {number}"));
+            Ok(issue(context, request, &number.to_string(), HOUR).and_grant(grant, context.now()))
+        });
+        let world = logged_in(&provider, TimeDelta::minutes(age)).await;
+        edit_grant(&world, &json!({ "sent_at": world.clock.now() + TimeDelta::seconds(ahead) }));
+        let broker = world.broker(provider.clone());
+        let (exchanges, waits, then) = if age == 60 { (2, 10, "2") } else { (1, 0, "0") };
+        let first = broker.token(World::NAME, &TokenRequest::new()).await;
+        assert_eq!((first.is_err(), provider.exchanges()), (age == 60, exchanges), "{what}");
+        assert_eq!(seconds(&world.clock.slept()), waits, "{what}");
+        world.clock.advance(TimeDelta::seconds(10));
+        assert_eq!(get(&broker, &TokenRequest::new()).await, then, "{what}");
+        assert_eq!((provider.exchanges(), seconds(&world.clock.slept())), (exchanges + 1, waits), "{what}");
+    }
 }
 
 #[tokio::test]

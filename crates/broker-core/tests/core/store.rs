@@ -23,6 +23,9 @@ type Change = Box<dyn FnOnce() + Send>;
 /// Replaces the folder at the first path. The second path is unused.
 type Replace = fn(&Path, &Path);
 
+/// Changes files at a path.
+type ChangeAt = fn(&Path);
+
 /// A service that accepts each refresh token once, and a home folder with a state folder and a runtime folder.
 struct Home {
     root: tempfile::TempDir,
@@ -262,6 +265,43 @@ async fn renewal_survives_every_replacement_of_the_state_folder() {
 }
 
 #[tokio::test]
+async fn renewal_survives_a_link_that_leads_elsewhere() {
+    fn relink(root: &Path, target: &str) {
+        let _ = std::fs::remove_file(root.join("link"));
+        symlink(root.join(target), root.join("link")).expect("a link");
+    }
+    let copied = |root: &Path| {
+        std::fs::create_dir(root.join("b")).expect("a folder");
+        copy(&root.join("a/state"), &root.join("b/state"));
+        relink(root, "b");
+    };
+    let emptied = |root: &Path| {
+        std::fs::create_dir(root.join("b")).expect("a folder");
+        relink(root, "b");
+    };
+    let removed = |root: &Path| std::fs::remove_file(root.join("link")).expect("removed");
+    let moved = |root: &Path| std::fs::rename(root.join("a"), root.join("b")).expect("moved");
+    let changes: [(&str, ChangeAt, &str); 4] = [
+        ("a link to a copy", copied, "b"),
+        ("a link to an empty folder, then back", emptied, "a"),
+        ("no link, then back", removed, "a"),
+        ("a broken link, then to the moved folder", moved, "b"),
+    ];
+    for (what, change, then) in changes {
+        let mut home = Home::new();
+        let root = home.root.path().to_owned();
+        std::fs::create_dir(root.join("a")).expect("a folder");
+        relink(&root, "a");
+        home.state = root.join("link/state");
+        home.renew().await.expect("a first token");
+        let during = root.clone();
+        home.renew_while(move || change(&during)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        relink(&root, then);
+        home.renew().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    }
+}
+
+#[tokio::test]
 async fn fallback_file_is_found_before_and_after_the_folder_exists() {
     let old_name = |path: &Path| {
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
@@ -319,6 +359,37 @@ async fn fallback_file_that_cannot_be_read_is_an_error() {
     std::fs::remove_dir(&file).expect("removed");
     std::fs::rename(file.with_extension("away"), &file).expect("moved back");
     home.renew().await.expect("a token");
+}
+
+#[tokio::test]
+async fn record_that_cannot_be_read_is_not_replaced_by_a_fallback() {
+    const SEALED: &str =
+        r#"{ "version": 2, "provider": "lab", "with": "key", "key": "", "nonce": "", "sealed": "" }"#;
+    let unreadable = Some(ErrorCode::StoreUnreadable);
+    let rows: [(&str, ChangeAt, Option<ErrorCode>); 5] = [
+        ("no key", |path| std::fs::write(path, SEALED).expect("a file"), Some(ErrorCode::StoreSealed)),
+        ("a folder", |path| std::fs::create_dir(path).expect("a folder"), unreadable),
+        ("a link", |path| symlink("elsewhere", path).expect("a link"), unreadable),
+        ("incomplete", |path| std::fs::write(path, "{").expect("a file"), None),
+        ("removed", |_| {}, None),
+    ];
+    for (what, damage, expected) in rows {
+        let home = Home::new();
+        let store = home.store();
+        let mut locked = lock(&store).await;
+        let _ = locked.save(&record(&json!({}))).await.expect("saved");
+        let _ = locked.save_to_fallback(&record(&json!({ "grants": 1 }))).await.expect("saved");
+        let path = store.record_path(NAME);
+        std::fs::remove_file(&path).expect("removed");
+        damage(&path);
+        for loaded in [store.peek(NAME), locked.load().await] {
+            match (loaded, expected) {
+                (Ok(Loaded::FromFallback(_)), None) => {}
+                (Err(error), Some(code)) => assert_eq!(error.code(), code, "{what}"),
+                (loaded, _) => panic!("{what}: {loaded:?}"),
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -173,7 +173,7 @@ impl Locked for LockedExternalLogin {
     fn login_check(&self) -> Option<LoginCheck> {
         let (file, loaded) = (self.join.file.clone(), self.loaded.clone()?);
         // Compares the content, because size and times can be equal after a change.
-        Some(Arc::new(move || read_bytes(file.path()).is_ok_and(|bytes| UsedContent(bytes) == loaded)))
+        Some(Arc::new(move || Ok(UsedContent(read_bytes(file.path()).map_err(unreadable)?) == loaded)))
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
@@ -347,9 +347,7 @@ impl Join {
             Err(error) if self.file.path().symlink_metadata().is_ok_and(|meta| !meta.is_file()) => {
                 Found::Other { why: format!("cannot be read: {}", error.message()), torn: false }
             }
-            Err(error) => Found::Fault(
-                error.clone().with_hint("check the disk and the permissions of the file, then try again"),
-            ),
+            Err(error) => Found::Fault(unreadable(error.clone())),
         };
         FileContent { found, bytes: bytes.ok().flatten(), version }
     }
@@ -407,6 +405,10 @@ fn grant(found: &Found) -> Option<&Secret> {
         Found::Login(login) => login.refresh_token.as_ref(),
         Found::Nothing | Found::NoFolder | Found::Other { .. } | Found::Fault(_) => None,
     }
+}
+
+fn unreadable(error: Error) -> Error {
+    error.with_hint("check the disk and the permissions of the file, then try again")
 }
 
 /// Replaces the hint to choose another state folder, because the login file is not in the state folder.

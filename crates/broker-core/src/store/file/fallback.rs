@@ -1,7 +1,6 @@
 //! Fallback files on this host: records whose folder is not writable, and locks whose file system supports no locks.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -15,9 +14,8 @@ use crate::{Env, Loaded, Record, Result};
 pub(super) struct FallbackStore {
     folders: Vec<PathBuf>,
     store: PathBuf,
-    /// Hashes of the store's folder path: of the resolved path, and of the path as older versions hashed it before the
-    /// folder existed. File names contain a hash, because several stores share a runtime folder.
-    hashes: OnceLock<Vec<String>>,
+    /// The resolved path of the store's folder when its record was locked. A link may lead to another folder since then.
+    locked: Option<PathBuf>,
 }
 
 /// Returns the user's runtime folders: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker`, `/tmp/broker-UID`.
@@ -31,25 +29,23 @@ pub(super) fn folders(env: &dyn Env) -> Vec<PathBuf> {
 
 impl FallbackStore {
     pub(super) fn new(folders: Vec<PathBuf>, store: &Path) -> Self {
-        Self { folders, store: store.to_owned(), hashes: OnceLock::new() }
+        Self { folders, store: store.to_owned(), locked: None }
     }
 
-    fn hashes(&self) -> &[String] {
-        self.hashes.get_or_init(|| {
-            let plain = plain(&self.store);
-            let mut hashes = vec![hash(&resolved(&plain, MOST_LINKS)), hash(&plain)];
-            hashes.dedup();
-            hashes
-        })
+    pub(super) fn of_locked_store(mut self) -> Self {
+        self.locked = self.store.canonicalize().ok();
+        self
     }
 
-    /// Returns the names of a provider's files. New files get the first name.
-    fn names_of(&self, provider: &str, ending: &str) -> impl Iterator<Item = String> {
-        self.hashes().iter().map(move |hash| format!("{provider}-{hash}.{ending}"))
-    }
-
-    fn name(&self, provider: &str, ending: &str) -> String {
-        self.names_of(provider, ending).next().unwrap_or_default()
+    /// Returns the possible names of a provider's files. A name contains the hash of the store's path, because several
+    /// stores share a runtime folder. Older versions hashed the unresolved path before the store's folder existed.
+    fn names_of(&self, provider: &str, ending: &str) -> Vec<String> {
+        let plain = plain(&self.store);
+        let mut paths = vec![resolved(&plain, MOST_LINKS), plain];
+        paths.extend(self.locked.clone());
+        paths.sort();
+        paths.dedup();
+        paths.iter().map(|path| file_name(provider, path, ending)).collect()
     }
 
     /// Returns the newest fallback record, with its storage format. If `own` is the record in the state folder, returns
@@ -97,15 +93,25 @@ impl FallbackStore {
     /// Returns the possible paths of the provider's record files in private runtime folders. The files may not exist.
     pub(super) fn files(&self, provider: &str) -> Result<Vec<PathBuf>> {
         let folders = self.private_folders()?.into_iter();
-        Ok(folders.flat_map(|folder| self.names_of(provider, "json").map(|name| folder.join(name))).collect())
+        let paths = folders.flat_map(|folder| {
+            self.names_of(provider, "json").into_iter().map(move |name| folder.join(name))
+        });
+        Ok(paths.collect())
     }
 
+    /// Saves a record. If the store's folder was replaced after the lock, saves a copy for each path that the folder had.
     pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
+        let unmoved =
+            self.locked.as_ref().filter(|path| self.store.canonicalize().is_ok_and(|now| now == **path));
+        let names = match unmoved {
+            Some(path) => vec![file_name(provider, path, "json")],
+            None => self.names_of(provider, "json"),
+        };
         let mut last_error = std::io::Error::other("this program saves no records in runtime folders");
         for folder in &self.folders {
-            let path = folder.join(self.name(provider, "json"));
-            match make(folder).and_then(|()| platform::write_private(&path, bytes)) {
-                Ok(()) => return Ok(path),
+            let write = |name| platform::write_private(&folder.join(name), bytes);
+            match make(folder).and_then(|()| names.iter().try_for_each(write)) {
+                Ok(()) => return Ok(folder.join(&names[0])),
                 Err(error) => last_error = error,
             }
         }
@@ -129,13 +135,14 @@ impl FallbackStore {
     /// Returns the path of the lock file that all processes of this host share, whatever their environment variables.
     pub(super) fn lock_path(&self, provider: &str) -> PathBuf {
         let [_, lasting] = runtime_folders();
-        lasting.join(self.name(provider, "lock"))
+        lasting.join(file_name(provider, &resolved(&plain(&self.store), MOST_LINKS), "lock"))
     }
 }
 
-fn hash(path: &Path) -> String {
-    let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|index| hash[index])))
+fn file_name(provider: &str, store: &Path, ending: &str) -> String {
+    let hash = Sha256::digest(store.as_os_str().as_encoded_bytes());
+    let hash = u64::from_be_bytes(std::array::from_fn(|index| hash[index]));
+    format!("{provider}-{hash:016x}.{ending}")
 }
 
 fn plain(folder: &Path) -> PathBuf {

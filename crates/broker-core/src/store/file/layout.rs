@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use super::bytes::is_missing;
 use super::fallback::FallbackStore;
 use super::filesystem::Filesystem;
 use super::read::{Found, read};
@@ -42,7 +43,12 @@ impl StoreLayout {
     /// Returns the record from the state folder, or a newer copy from the user's runtime folder. A copy of a record that
     /// was removed, such as by a logout, is never newer than the record that was created later.
     pub(super) fn newest(&self, provider: &str) -> Result<Found> {
-        let own = read(&self.record_path(provider), provider, self.sealer());
+        let path = self.record_path(provider);
+        let own = read(&path, provider, self.sealer());
+        // The record may be newer than the fallback file, such as one that is encrypted with a missing key.
+        if own.is_err() && !is_missing(&path) {
+            return own;
+        }
         let own_record = match &own {
             Ok(Found { loaded: Loaded::Record(record), .. }) => Some(record.as_ref()),
             _ => None,

@@ -27,7 +27,13 @@ pub(super) struct LockedFile {
 }
 
 impl LockedFile {
-    pub(super) fn new(layout: StoreLayout, provider: &str, locks: Vec<File>, folder: Option<Folder>) -> Self {
+    pub(super) fn new(
+        mut layout: StoreLayout,
+        provider: &str,
+        locks: Vec<File>,
+        folder: Option<Folder>,
+    ) -> Self {
+        layout.fallback = layout.fallback.of_locked_store();
         let is_network = layout.filesystem().is_network;
         let path = layout.record_path(provider);
         let file = AtomicFile::new(path, format!(".{provider}."), is_network, folder);
