@@ -110,6 +110,22 @@ fn unusable_proxy_setting_is_an_error_and_nothing_is_sent() {
 }
 
 #[test]
+fn proxy_that_refuses_to_connect_is_not_called_wrong() {
+    for (reply, refused) in [
+        (b"HTTP/1.1 403 x\r\ncontent-length: 0\r\n\r\n" as &[u8], true),
+        (b"HTTP/1.1 503 x\r\ncontent-length: 2\r\n\r\nhi", true),
+        (b"HTTP/1.1 302 x\r\nlocation: http://portal/\r\n\r\n", true),
+        (b"", false),
+    ] {
+        let (port, _) = listen(reply);
+        let sandbox =
+            sandbox_for("service.invalid").with_env("HTTPS_PROXY", &format!("http://127.0.0.1:{port}"));
+        let (error, _) = fails(&sandbox, "proxy_failed");
+        assert_eq!(error.contains("refused to connect"), refused, "{error}");
+    }
+}
+
+#[test]
 fn https_proxy_that_speaks_http_is_named() {
     let (port, _) = listen(b"HTTP/1.1 400 x\r\ncontent-length: 0\r\n\r\n");
     let sandbox =
