@@ -110,6 +110,55 @@ fn unusable_proxy_setting_is_an_error_and_nothing_is_sent() {
 }
 
 #[test]
+fn proxy_that_refuses_to_connect_is_not_called_wrong() {
+    for (reply, refused) in [
+        (b"HTTP/1.1 403 x\r\ncontent-length: 0\r\n\r\n" as &[u8], true),
+        (b"HTTP/1.1 503 x\r\ncontent-length: 2\r\n\r\nhi", true),
+        (b"HTTP/1.1 302 x\r\nlocation: http://portal/\r\n\r\n", true),
+        (b"", false),
+    ] {
+        let (port, _) = listen(reply);
+        let sandbox =
+            sandbox_for("service.invalid").with_env("HTTPS_PROXY", &format!("http://127.0.0.1:{port}"));
+        let (error, _) = fails(&sandbox, "proxy_failed");
+        assert_eq!(error.contains("refused to connect"), refused, "{error}");
+    }
+}
+
+#[test]
+fn refresh_token_login_asks_to_repeat_only_a_request_that_arrived() {
+    let reply = |head: &'static str| listen(head.as_bytes()).0;
+    let proxy = "http://127.0.0.1:1";
+    for (url, proxy, arrived, advice) in [
+        ("http://127.0.0.1:1".to_owned(), None, false, "check the network"),
+        ("https://service.invalid".to_owned(), None, false, ""),
+        ("https://service.invalid".to_owned(), Some(proxy), false, "HTTPS_PROXY"),
+        (format!("https://127.0.0.1:{}", reply("no TLS")), None, false, "port"),
+        (
+            format!("http://127.0.0.1:{}", reply("HTTP/1.1 429 x\r\nretry-after: 60\r\n\r\n{}")),
+            None,
+            false,
+            "pause of 1m",
+        ),
+        (format!("http://127.0.0.1:{}", reply("HTTP/1.1 503 x\r\n\r\n{}")), None, false, "try again later"),
+        (format!("http://127.0.0.1:{}", reply("HTTP/1.1 502 x\r\n\r\n{}")), None, true, ""),
+        (format!("http://127.0.0.1:{}", reply("")), None, true, ""),
+        (format!("http://127.0.0.1:{}", reply("HTTP/1.1 404 x\r\n\r\n<html>")), None, true, ""),
+    ] {
+        let config = format!(
+            "[providers.lab]\nkind = \"oauth2\"\nflow = \"refresh_token\"\ntoken_url = \"{url}/t\"\nclient_id = \"c\"\n"
+        );
+        let mut sandbox = Sandbox::new().with_config(&config);
+        if let Some(proxy) = proxy {
+            sandbox = sandbox.with_env("HTTPS_PROXY", proxy);
+        }
+        let run = sandbox.broker_reading(&["login", "lab", "--refresh-token-stdin"], "R").ends(4);
+        assert_eq!(hint(&run).contains("this token once more"), arrived, "{url}: {run:?}");
+        assert!(run.err.contains(advice), "{url}: {run:?}");
+    }
+}
+
+#[test]
 fn https_proxy_that_speaks_http_is_named() {
     let (port, _) = listen(b"HTTP/1.1 400 x\r\ncontent-length: 0\r\n\r\n");
     let sandbox =

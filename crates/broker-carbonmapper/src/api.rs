@@ -105,7 +105,7 @@ impl CarbonMapper {
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
         let mut update = RecordUpdate::default().and_account(account);
         if let Some(access) = access {
-            let expiry = Expiry::all(object, response.date().unwrap_or(response.sent_at));
+            let expiry = Expiry::all(object, response.sent_at);
             let access = Token::from_response(response, access, expiry, DEFAULT_LIFETIME);
             update = update.and_token(&ScopeKey::default(), access);
         }

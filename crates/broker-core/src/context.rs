@@ -274,6 +274,12 @@ impl Context {
         Ok(response)
     }
 
+    /// Whether the service may have acted on a request of this operation whose response is lost.
+    #[must_use]
+    pub fn lost_response(&self) -> bool {
+        self.delivery.lost_response()
+    }
+
     /// Gets a token with `work`, which uses something other than HTTP, such as a program. After an error that is no
     /// refusal, the broker assumes that a token may exist. Delays termination signals like [`Context::send`].
     pub async fn exchange<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {

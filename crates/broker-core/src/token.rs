@@ -12,6 +12,12 @@ use crate::{Claims, Expiry, HttpResponse, Lifetime, Secret, Window, bounds};
 /// How much shorter than requested a token may be. Services round lifetimes to whole days.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 
+/// Clocks that differ by less agree.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
+
+/// A larger skew is less plausible than a wrong `Date`.
+const PLAUSIBLE_SKEW: TimeDelta = TimeDelta::days(1);
+
 const BEARER: &str = "Bearer";
 
 /// Token types of services that are no schemes of HTTP headers, in lower case and without separators.
@@ -109,7 +115,7 @@ impl Token {
 
     /// Creates a bearer token from a response. The token expires at the earliest of the `stated` expiries and the JWT's
     /// `exp` claim (converted to this machine's clock), else after `default_lifetime`. Without any of them, it does not
-    /// expire.
+    /// expire. The issuer's clock is that of the header `Date`, unless the token contradicts it.
     #[must_use]
     pub fn from_response(
         response: &HttpResponse,
@@ -117,11 +123,20 @@ impl Token {
         stated: impl IntoIterator<Item = impl Into<Expiry>>,
         default_lifetime: impl Into<Option<TimeDelta>>,
     ) -> Self {
-        let skew = response.date().map(|date| {
-            let skew = (date - response.sent_at).clamp(-bounds::LONGEST, bounds::LONGEST);
+        let issuer_ahead = |at: DateTime<Utc>| {
+            let skew = (at - response.sent_at).clamp(-bounds::LONGEST, bounds::LONGEST);
             // A small difference is not clock skew, because `Date` has whole seconds and the response took time.
-            if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew }
-        });
+            if skew.abs() < CLOCK_TOLERANCE { TimeDelta::zero() } else { skew }
+        };
+        // Services also return cached JWTs, so `iat` is the earliest time that the issuer's clock can say.
+        let claims = Claims::read(&Self::bare(secret.clone()));
+        let by_iat = claims.and_then(|claims| claims.issued_at()).map(issuer_ahead);
+        let by_date = response.date().map(issuer_ahead);
+        let by_date = by_date.filter(|date| by_iat.is_none_or(|iat| *date > iat - CLOCK_TOLERANCE));
+        let skew = match by_iat.filter(|iat| *iat >= TimeDelta::zero()) {
+            Some(iat) if iat.is_zero() => by_iat,
+            by_iat => by_date.or(by_iat),
+        };
         let skewed = skew.filter(|skew| !skew.is_zero());
         Self::issued(secret, response.sent_at, skew, stated, default_lifetime.into())
             .edit(|inner| inner.clock_skew = skewed.map(|skew| skew.num_seconds()))
@@ -152,8 +167,12 @@ impl Token {
         for expiry in stated.into_iter().map(Into::into).chain(claimed) {
             match expiry {
                 Expiry::In(lifetime) => lifetimes.push(bounds::later(issued_at, lifetime)),
-                Expiry::At(at) => times.push(bounds::later(at, -skew.unwrap_or_default())),
+                Expiry::At(at) => times.push(at),
             }
+        }
+        let by_lifetime = lifetimes.iter().min().copied();
+        for at in &mut times {
+            *at = by_own_clock(*at, issued_at, skew.unwrap_or_default(), by_lifetime);
         }
         // Without the issuer's clock, a time that has passed may only mean that this machine's clock is ahead.
         if skew.is_none() && !lifetimes.is_empty() {
@@ -305,6 +324,24 @@ impl fmt::Debug for Token {
             .field("scope", &self.0.scope)
             .field("expires_at", &self.0.expires_at)
             .finish_non_exhaustive()
+    }
+}
+
+/// Converts the expiry `at` from the issuer's clock, which is ahead by `skew`, to this machine's clock. Ignores a skew that
+/// the expiry `by_lifetime` contradicts, or with which a new token would have expired.
+fn by_own_clock(
+    at: DateTime<Utc>,
+    issued_at: DateTime<Utc>,
+    skew: TimeDelta,
+    by_lifetime: Option<DateTime<Utc>>,
+) -> DateTime<Utc> {
+    let skewed = bounds::later(at, -skew);
+    let clocks_agree = by_lifetime.is_some_and(|end| (end - at).abs() < CLOCK_TOLERANCE);
+    match (skewed > issued_at, at > issued_at) {
+        (_, true) if clocks_agree => at,
+        (true, true) if skew.abs() > PLAUSIBLE_SKEW => skewed.min(at),
+        (false, true) => at,
+        _ => skewed,
     }
 }
 

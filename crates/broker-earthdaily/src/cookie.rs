@@ -1,8 +1,9 @@
 //! The asset cookie, which GDAL and curl send to download assets.
 
 use broker_core::{
-    Context, Derived, Error, ErrorCode, Hint, HttpRequest, HttpResponse, Lifetime, Problem, RecordUpdate,
-    Repeat, RequestPart, Result, ScopeKey, Secret, ServiceUrl, Token, TokenRequest, read_object,
+    Context, Derived, Error, ErrorCode, Expiry, Hint, HttpRequest, HttpResponse, Lifetime, Problem,
+    RecordUpdate, Repeat, RequestPart, Result, ScopeKey, Secret, ServiceUrl, Token, TokenRequest,
+    read_object,
 };
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -85,10 +86,9 @@ fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Re
         "secure": cookie.secure,
         "http_only": cookie.http_only,
     });
-    let now = response.date().unwrap_or(response.sent_at);
-    let lifetime = cookie.max_age.or_else(|| cookie.expires.map(|at| at - now)).unwrap_or(requested);
+    let expiry = cookie.max_age.map(Expiry::In).or(cookie.expires.map(Expiry::At));
     let secret = Secret::new(object.to_string());
-    Ok(Token::from_response(response, secret, Some(lifetime), requested).with_type(Derived::COOKIE))
+    Ok(Token::from_response(response, secret, expiry, requested).with_type(Derived::COOKIE))
 }
 
 #[derive(Default)]

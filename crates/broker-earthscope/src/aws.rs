@@ -76,8 +76,8 @@ impl EarthScope {
         };
         let no_keys = || Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"));
         let keys = keys(&object).ok_or_else(no_keys)?;
-        let now = response.date().unwrap_or(response.sent_at);
-        let expiration = object.get("expiration").and_then(|at| Expiry::read("expiration", at, now));
+        let expiration =
+            object.get("expiration").and_then(|at| Expiry::read("expiration", at, response.sent_at));
         let token = Token::from_response(&response, keys, expiration, DEFAULT_LIFETIME)
             .with_type(Derived::AWS)
             .with_margin(MARGIN);

@@ -261,11 +261,12 @@ impl ResponseFormat {
 
     /// Returns the expiries at the configured path, or in the usual fields beside the token.
     fn expiry(&self, body: &Value, response: &HttpResponse) -> Vec<Expiry> {
-        let now = response.date().unwrap_or(response.sent_at);
-        let Some((path, format)) = &self.expires else { return Expiry::beside(&self.token, body, now) };
+        let Some((path, format)) = &self.expires else {
+            return Expiry::beside(&self.token, body, response.sent_at);
+        };
         let read = |value| match format {
             Some(format) => format.read(value),
-            None => Expiry::read(path, value, now),
+            None => Expiry::read(path, value, response.sent_at),
         };
         value_at(body, path).and_then(read).into_iter().collect()
     }

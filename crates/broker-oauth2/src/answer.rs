@@ -47,12 +47,11 @@ impl AnswerFields {
 
     /// Returns the expiries at the configured path, or in the usual fields.
     fn expiry(&self, answer: &Value, response: &HttpResponse) -> Vec<Expiry> {
-        let now = response.date().unwrap_or(response.sent_at);
         if self.expires_in == STANDARD[2] {
-            return Expiry::beside(&self.access_token, answer, now);
+            return Expiry::beside(&self.access_token, answer, response.sent_at);
         }
         let value = value_at(answer, &self.expires_in);
-        value.and_then(|value| Expiry::read(&self.expires_in, value, now)).into_iter().collect()
+        value.and_then(|value| Expiry::read(&self.expires_in, value, response.sent_at)).into_iter().collect()
     }
 
     /// Returns the refresh token of a response that may be malformed JSON: see [`salvage`].

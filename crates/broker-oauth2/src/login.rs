@@ -1,7 +1,7 @@
 //! The record updates after a user's login and after each refresh of its tokens.
 
 use broker_core::{
-    Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token, repeats_secret,
+    Claims, Context, Error, ErrorCode, Record, RecordUpdate, Result, ScopeKey, Secret, Token, repeats_secret,
 };
 
 use crate::{Approved, Refreshed, TokenAnswer, TokenEndpoint};
@@ -61,7 +61,8 @@ impl UserLogin<'_> {
     pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         let refreshed = self.token.refresh(context, refresh_token, self.fields).await.map_err(|error| {
             let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the host or program that you copied it from";
-            if error.is_transient() { error.with_hint(hint) } else { error }
+            let may_have_arrived = context.lost_response() || error.code() == ErrorCode::BadResponse;
+            if error.is_transient() && may_have_arrived { error.with_hint(hint) } else { error }
         });
         match refreshed? {
             Refreshed::Granted(answer) => {

@@ -118,7 +118,9 @@ impl<'a> TokenEndpoint<'a> {
                 Ok(Refreshed::Refused)
             }
             problem => {
-                Err(self.error(problem.of_credential(self.url), "the service refused to refresh the token"))
+                let is_client = matches!(&problem, Problem::Refused(refusal) if has_bad_credentials(refusal));
+                let problem = if is_client { problem } else { problem.of_credential(self.url) };
+                Err(self.error(problem, "the service refused to refresh the token"))
             }
         }
     }
@@ -179,7 +181,10 @@ impl<'a> TokenEndpoint<'a> {
         };
         let (client_id, key) = match self.client {
             ClientAuth::Key(client_id, key) => (client_id, key),
-            ClientAuth::Basic(..) => return self.send_basic(context, &post(None)).await,
+            ClientAuth::Basic(..) => {
+                let is_password = fields.contains(&("grant_type", "password"));
+                return self.send_basic(context, &post(None), is_password).await;
+            }
             ClientAuth::Public(_) | ClientAuth::Body(..) => return context.send(&post(None)).await,
         };
         let send = async |now| {
@@ -190,19 +195,24 @@ impl<'a> TokenEndpoint<'a> {
         // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
         // service's time.
         match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
-            Some(date) if refuses_client(&response, url, Repeat::Never) => send(date).await,
+            Some(date) if refuses_client(&response, url, Repeat::Never, true) => send(date).await,
             _ => Ok(response),
         }
     }
 
     /// Sends a request with HTTP Basic. If the service refuses the client, tries the other spellings of the credentials.
     /// The refused request spends no grant, because a service authenticates the client first (RFC 6749 section 6).
-    async fn send_basic(&self, context: &Context, request: &HttpRequest) -> Result<HttpResponse> {
+    async fn send_basic(
+        &self,
+        context: &Context,
+        request: &HttpRequest,
+        is_password: bool,
+    ) -> Result<HttpResponse> {
         let ClientAuth::Basic(id, secret, spelling) = self.client else { return context.send(request).await };
         let mut first = None;
         for (number, request) in spelling.requests(request, id, secret) {
             let response = context.send(&request).await?;
-            if !refuses_client(&response, &request.url, request.repeat) {
+            if !refuses_client(&response, &request.url, request.repeat, is_password) {
                 if !response.is_transient() {
                     spelling.remember(number);
                 }
@@ -271,8 +281,10 @@ impl<'a> TokenEndpoint<'a> {
     /// Converts a refused or failed request to an error. The hint names the configuration key to check.
     pub(crate) fn error(&self, problem: Problem, what: &str) -> Error {
         let hint = match &problem {
-            // The code of a poll (RFC 8628 section 3.5), which also limiters of other requests send.
-            Problem::Refused(refusal) if refusal.is("slow_down") => return refusal.transient(self.url),
+            Problem::Refused(refusal) if has_bad_credentials(refusal) => {
+                let error = Error::new(ErrorCode::ClientRefused, format!("{what}: {}", refusal.words));
+                return error.with_hint(self.client_hint());
+            }
             Problem::Refused(refusal) => self.hint(refusal),
             Problem::Transient(_) => None,
         };
@@ -281,6 +293,10 @@ impl<'a> TokenEndpoint<'a> {
             Some(hint) => error.with_hint(hint),
             None => error,
         }
+    }
+
+    fn client_hint(&self) -> String {
+        format!("the service does not accept this client: {}", self.client.keys())
     }
 
     /// Returns the hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
@@ -302,10 +318,10 @@ impl<'a> TokenEndpoint<'a> {
                 ));
             }
             // Keycloak sends `unauthorized_client` for a wrong client secret.
-            ("invalid_client" | "invalid_client_assertion" | "unauthorized_client", client)
+            ("invalid_client" | "invalid_client_assertion" | "unauthorized_client", _)
                 if code != "unauthorized_client" || refusal.status == 401 =>
             {
-                return Some(format!("the service does not accept this client: {}", client.keys()));
+                return Some(self.client_hint());
             }
             ("unauthorized_client", _) => "this client may not use this `flow`: check `client_id` and `flow`",
             ("invalid_scope", _) => {
@@ -367,13 +383,22 @@ pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Re
 }
 
 /// Whether the service did not authenticate the client. A request that spends nothing may have any 401 response.
-fn refuses_client(response: &HttpResponse, from: &ServiceUrl, repeat: Repeat) -> bool {
+fn refuses_client(response: &HttpResponse, from: &ServiceUrl, repeat: Repeat, is_password: bool) -> bool {
     if response.status == 401 && repeat == Repeat::Safe {
         return true;
     }
     let Err(Problem::Refused(refusal)) = read_object(response, from, &[]) else { return false };
     // Keycloak sends `unauthorized_client` for a wrong client secret.
-    refusal.is("invalid_client") || (response.status == 401 && refusal.is("unauthorized_client"))
+    refusal.is("invalid_client")
+        || (response.status == 401 && refusal.is("unauthorized_client"))
+        || (!is_password && has_bad_credentials(&refusal))
+}
+
+/// Whether Cloud Foundry's UAA did not authenticate the client (cloudfoundry/cf-k8s-networking#26). With the password grant,
+/// the same answer may concern the password.
+fn has_bad_credentials(refusal: &Refusal) -> bool {
+    let words = refusal.words.to_ascii_lowercase();
+    refusal.status == 401 && refusal.is("unauthorized") && words.contains("bad credentials")
 }
 
 fn read_revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<(), Problem> {

@@ -99,19 +99,28 @@ impl Refusal {
         with_pause(error, self.retry_after)
     }
 
-    /// Converts the refusal to an error whose message begins with `what`, such as "the login failed".
+    /// Whether the service asks the client to send the same request later: `slow_down`, or `Retry-After` without a code of
+    /// OAuth.
+    fn is_temporary(&self) -> bool {
+        let asks_for_pause = self.retry_after.is_some_and(|wait| !wait.is_zero());
+        self.is("slow_down") || asks_for_pause && !self.is_standard()
+    }
+
+    /// Converts the refusal to an error whose message begins with `what`, such as "the login failed". The error is
+    /// transient if the service asks for a pause.
     #[must_use]
     pub fn error(&self, what: &str) -> Error {
         let code = match () {
             () if self.is("invalid_client") => ErrorCode::ClientRefused,
             () if self.is("access_denied") => ErrorCode::AccessDenied,
+            () if self.is_temporary() => ErrorCode::ServiceUnavailable,
             () => ErrorCode::RequestRefused,
         };
         let error = Error::new(code, format!("{what}: {}", self.words));
         if self.is("invalid_scope") {
             return error.with_hint(Hint::LeaveOut(RequestPart::Scope));
         }
-        error
+        if error.is_transient() { with_pause(error, self.retry_after) } else { error }
     }
 }
 

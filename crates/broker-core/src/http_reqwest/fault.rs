@@ -63,6 +63,13 @@ fn refused_by(proxy: &Proxy, why: &str, sent: RequestSent) -> HttpFault {
             "requires a user and password (HTTP 407)",
             format!("set {variable} to http://USER:PASSWORD@{}:{}", proxy.host(), proxy.port()),
         ),
+        // hyper-util does not tell the status, and has the same error for a response that is not HTTP.
+        "unsuccessful" => (
+            "refused to connect to the service",
+            format!(
+                "try again later, or ask the proxy's operator to allow the service's host; if the service needs no proxy, add its host to NO_PROXY; if {variable} names no http proxy, correct it"
+            ),
+        ),
         _ => (
             "did not connect to the service",
             format!(

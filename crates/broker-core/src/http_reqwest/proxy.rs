@@ -214,7 +214,7 @@ impl Exception {
     /// Parses an entry. An entry that is empty or a URL matches no host.
     fn parse(entry: &str) -> Option<Self> {
         if let Some((address, bits)) = entry.split_once('/') {
-            let address: IpAddr = address.trim_matches(['[', ']']).parse().ok()?;
+            let address = address_of(address)?;
             let bits = bits.parse().ok().filter(|bits| *bits <= width(address))?;
             return Some(Self::Network(address, bits, None));
         }
@@ -225,8 +225,7 @@ impl Exception {
             }
             _ => (entry, None),
         };
-        let host = host.trim_matches(['[', ']']);
-        if let Ok(address) = host.parse::<IpAddr>() {
+        if let Some(address) = address_of(host) {
             return Some(Self::Network(address, width(address), port));
         }
         let name = host.trim_start_matches("*.").trim_matches('.').to_ascii_lowercase();
@@ -253,6 +252,14 @@ impl Exception {
             }
             _ => false,
         }
+    }
+}
+
+/// Parses an address. Only IPv6 addresses may have brackets.
+fn address_of(text: &str) -> Option<IpAddr> {
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(address) => Some(IpAddr::V6(address.parse().ok()?)),
+        None => text.parse().ok(),
     }
 }
 

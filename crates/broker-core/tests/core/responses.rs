@@ -141,6 +141,48 @@ fn token_expires_at_the_earliest_stated_time() {
 }
 
 #[test]
+fn date_header_that_contradicts_the_token_is_ignored() {
+    let (now, minutes, days) = (sent_at(), TimeDelta::minutes, TimeDelta::days);
+    let at = |after: TimeDelta| (now + after).timestamp();
+    let usual = json!({ "iat": at(minutes(0)), "exp": at(minutes(10)) });
+    let only_exp = json!({ "exp": at(minutes(10)) });
+    let (years_1970, years_9999) = (DateTime::UNIX_EPOCH - now, days(36_000));
+    for (date, claims, expires_in, expected) in [
+        // A JWT that was issued now.
+        (years_1970, &usual, None, 10),
+        (-days(3), &usual, None, 10),
+        (-minutes(120), &usual, None, 10),
+        (minutes(5), &usual, None, 10),
+        (minutes(120), &usual, Some(10), 10),
+        (years_9999, &usual, None, 10),
+        // The lifetime shows that the clocks agree.
+        (-days(3), &only_exp, Some(10), 10),
+        (minutes(5), &only_exp, Some(10), 10),
+        // A new token has not expired yet, and a clock is seldom wrong by days.
+        (years_1970, &only_exp, None, 10),
+        (-days(3), &only_exp, None, 10),
+        (minutes(120), &only_exp, None, 10),
+        (years_9999, &only_exp, None, 10),
+        // Cached JWTs.
+        (minutes(1), &json!({ "iat": at(-minutes(60)), "exp": at(minutes(10)) }), None, 9),
+        (-days(3), &json!({ "iat": at(-minutes(60)), "exp": at(minutes(10)) }), None, 10),
+        // This machine's clock is wrong: 2 hours behind, 2 hours ahead, days behind and days ahead.
+        (minutes(120), &json!({ "iat": at(minutes(120)), "exp": at(minutes(130)) }), None, 10),
+        (-minutes(120), &json!({ "iat": at(-minutes(120)), "exp": at(-minutes(110)) }), None, 10),
+        (days(3), &json!({ "exp": at(days(3) + minutes(10)) }), None, 10),
+        (-days(3), &json!({ "exp": at(minutes(10) - days(3)) }), None, 10),
+        (years_1970, &json!({ "iat": at(minutes(120)), "exp": at(minutes(130)) }), None, 10),
+    ] {
+        let date = (now + date).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let expires_in = expires_in.map(minutes);
+        let token =
+            Token::from_response(&response(200, &[("date", &date)], ""), jwt(claims), expires_in, days(1));
+        let left = token.expires_at().expect("an expiry") - now;
+        assert_eq!(left, minutes(expected), "{date}, {claims}, {expires_in:?}");
+    }
+}
+
+#[test]
 fn lifetime_is_parsed_from_a_duration_or_a_date() {
     for good in ["7d", "36h", "2w", "90m", "2026-12-31", "1d 12h"] {
         assert!(good.parse::<Lifetime>().is_ok(), "{good}");

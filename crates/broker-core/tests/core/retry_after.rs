@@ -1,5 +1,8 @@
 //! Tests of the header `Retry-After`.
 
+use std::time::Duration;
+
+use broker_core::{ErrorCode, Problem, ServiceUrl, read_object};
 use chrono::{DateTime, Utc};
 
 fn sent_at() -> DateTime<Utc> {
@@ -81,4 +84,32 @@ fn retry_after_date_counts_from_the_services_clock() {
         [("retry-after", "Sun, 22 Nov 2026 14:00:10 GMT"), ("date", "Sun, 22 Nov 2026 14:00:00 GMT")];
     let response = crate::response(503, &headers, "", sent_at());
     assert_eq!(response.retry_after().map(|wait| wait.as_secs()), Some(10));
+}
+
+#[test]
+fn refusal_is_transient_if_it_asks_for_a_pause() {
+    use ErrorCode::{AccessDenied, ClientRefused, RequestRefused, ServiceUnavailable};
+    let url = ServiceUrl::parse("https://login.example.org/token").expect("a URL");
+    let pause = Some(Duration::from_secs(30));
+    for (status, body, retry_after, code, expected) in [
+        (403, r#"{"message":"too many requests"}"#, "30", ServiceUnavailable, pause),
+        (400, r#"{"error":"throttled"}"#, "30", ServiceUnavailable, pause),
+        (400, r#"{"error":"slow_down"}"#, "30", ServiceUnavailable, pause),
+        (400, r#"{"error":"slow_down"}"#, "", ServiceUnavailable, None),
+        (403, r#"{"message":"no"}"#, "", RequestRefused, None),
+        (403, r#"{"message":"no"}"#, "0", RequestRefused, None),
+        (401, r#"{"error":"invalid_client"}"#, "30", ClientRefused, None),
+        (403, r#"{"error":"access_denied"}"#, "30", AccessDenied, None),
+        (400, r#"{"error":"invalid_request"}"#, "30", RequestRefused, None),
+    ] {
+        let response = crate::response(status, &[("retry-after", retry_after)], body, sent_at());
+        let problem = || read_object(&response, &url, &[]).expect_err("a refusal");
+        let error = problem().of_service(&url).error("refused");
+        assert_eq!((error.code(), error.retry_after()), (code, expected), "{body}");
+        if code == ServiceUnavailable {
+            let error = problem().of_credential(&url).error("refused");
+            assert_eq!((error.code(), error.retry_after()), (code, expected), "{body}");
+        }
+        assert!(matches!(problem(), Problem::Refused(_)), "{body}");
+    }
 }

@@ -146,7 +146,9 @@ impl CodeFlow<'_> {
 
 fn with_used_code(error: Error) -> Error {
     let hint = "an authorization code works only once: log in again";
-    if error.is_transient() { error.with_hint(hint) } else { error }
+    // Other hints say more: nothing was sent, or the service asked for a pause.
+    let is_unspecific = matches!(error.hint(), None | Some(Hint::RetryLater));
+    if error.is_transient() && is_unspecific { error.with_hint(hint) } else { error }
 }
 
 /// Waits for the authorization response, and shows the remaining time.

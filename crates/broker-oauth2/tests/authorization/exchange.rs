@@ -36,6 +36,21 @@ async fn authorization_code_is_sent_once_if_exchange_fails() {
 }
 
 #[tokio::test]
+async fn failed_exchange_keeps_a_hint_on_network_or_pause() {
+    let pause = vec![("retry-after".to_owned(), "600".to_owned())];
+    let paused = Fault::Answer { status: 429, headers: pause, body: String::new() };
+    for (fault, expected) in [
+        (paused, "pause of 10m"),
+        (Fault::Redirect("https://portal.example".to_owned()), "redirect"),
+        (Fault::Status(500), "works only once"),
+    ] {
+        let error = login(fault).await.end().await.expect_err(expected);
+        let hint = error.hint().expect(expected).to_string();
+        assert!(hint.contains(expected), "{hint}");
+    }
+}
+
+#[tokio::test]
 async fn authorization_code_in_error_response_is_redacted() {
     let body = r#"{"error":"invalid_grant","error_description":"code spent-once is spent"}"#;
     let error = login(response(400, body)).await.end().await.expect_err("a refused code");
@@ -52,13 +67,13 @@ async fn authorization_code_is_sent_again_after_status_429() {
 #[tokio::test]
 async fn refresh_token_in_malformed_token_response_is_saved() {
     let bodies = [
-        r#"{"refresh_token":"kept"}"#,
-        r#"{"refresh_token":"kept","access_tok"#,
-        r#"{"error":"x","refresh_token":"kept"}"#,
+        r#"{"refresh_token":"kept-1"}"#,
+        r#"{"refresh_token":"kept-1","access_tok"#,
+        r#"{"error":"x","refresh_token":"kept-1"}"#,
     ];
     for body in bodies {
         match login(response(200, body)).await.end().await {
-            Ok(Approved::OnlyRefreshToken(token, _)) => assert_eq!(token.expose(), "kept"),
+            Ok(Approved::OnlyRefreshToken(token, _)) => assert_eq!(token.expose(), "kept-1"),
             other => panic!("{body}: {other:?}"),
         }
     }

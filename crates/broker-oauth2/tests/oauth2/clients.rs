@@ -46,6 +46,11 @@ fn invalid_client() -> (u16, Value) {
     (401, json!({ "error": "invalid_client" }))
 }
 
+/// Returns the response of Cloud Foundry's UAA.
+fn bad_credentials() -> (u16, Value) {
+    (401, json!({ "error": "unauthorized", "error_description": "Bad credentials" }))
+}
+
 /// A configured secret, the credentials that the service accepts, its refusal of others, and the number of requests.
 type BasicCase<'a> = (&'a str, &'static [u8], (u16, Value), usize);
 
@@ -110,6 +115,9 @@ async fn grant_is_sent_again_only_after_a_refused_client() {
     for (refusal, requests) in [
         (invalid_client(), 2),
         ((401, json!({ "error": "unauthorized_client" })), 2),
+        (bad_credentials(), 2),
+        ((401, json!({ "error": "unauthorized" })), 1),
+        ((400, bad_credentials().1), 1),
         ((401, json!({ "error": "invalid_scope" })), 1),
         ((401, Value::Null), 1),
         ((400, json!({ "error": "invalid_request" })), 1),
@@ -124,6 +132,27 @@ async fn grant_is_sent_again_only_after_a_refused_client() {
         let _ = token(&lab.broker(login("refresh_token"))).await;
         assert_eq!(lab.calls().len(), requests, "{refusal:?}");
         assert_eq!(lab.world.record().unwrap()["grant"]["refused_at"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn bad_credentials_concern_the_client_except_with_a_password() {
+    let password = with(login("password"), json!({ "username": "ada", "password": "pw" }));
+    for (table, requests, code) in [
+        (client("a/b"), 2, ErrorCode::ClientRefused),
+        (login("refresh_token"), 2, ErrorCode::ClientRefused),
+        (password, 1, ErrorCode::ServiceUnavailable),
+    ] {
+        let lab = Lab::new();
+        lab.answers(TOKEN, |_| bad_credentials());
+        let broker = lab.broker(table.clone());
+        let login = Login::RefreshToken(Secret::new("refresh-0"));
+        let error = match table["flow"].as_str() {
+            Some("refresh_token") => broker.login(World::NAME, login).await.expect_err("refused"),
+            _ => token(&broker).await.expect_err("refused"),
+        };
+        assert_eq!(error.code(), code, "{table}: {error}");
+        assert_eq!(lab.calls().len(), requests, "{table}");
     }
 }
 

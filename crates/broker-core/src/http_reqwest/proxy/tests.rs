@@ -141,6 +141,7 @@ fn no_proxy_lists_names_ports_and_networks() {
         ("::1", "https://[::1]"),
         ("[::1]", "https://[::1]"),
         ("[::1]:8443", "https://[::1]:8443"),
+        ("[fd00::]/8", "https://[fd12::1]"),
         ("fd00::/8", "https://[fd12::1]"),
         ("", "http://127.0.0.1:8080"),
     ] {
@@ -160,6 +161,13 @@ fn no_proxy_lists_names_ports_and_networks() {
         ("x,*", "https://a.example"),
         ("*,x", "https://10.0.0.1"),
         ("*.", "https://a.example"),
+        ("[a.example,x]", "https://a.example"),
+        ("[x a.example]", "https://a.example"),
+        ("[a.example]", "https://a.example"),
+        ("[a.example]:443", "https://a.example"),
+        ("[10.1.2.3]", "https://10.1.2.3"),
+        ("[10.1.2.3", "https://10.1.2.3"),
+        ("[::1", "https://[::1]"),
     ] {
         assert!(!direct(no_proxy, url), "{no_proxy:?} {url}");
     }
