@@ -183,7 +183,9 @@ fn service_response_is_read_after_stop_longer_than_timeout() {
 
 #[test]
 fn batch_system_signals_end_broker_only_after_token_is_saved() {
-    for (name, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("XCPU", 24), ("QUIT", 3)] {
+    let signals = [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("XCPU", 24), ("QUIT", 3)];
+    let more = [("ABRT", 6), ("VTALRM", 26), ("PROF", 27), ("IO", 29), ("PWR", 30)];
+    for (name, number) in signals.into_iter().chain(more) {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
         service.fault("token", Fault::Delay(Duration::from_millis(500)));
         let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");

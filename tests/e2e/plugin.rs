@@ -305,6 +305,36 @@ fn login_in_a_malformed_plugin_response_is_saved() {
 }
 
 #[test]
+fn rotated_grant_in_a_faulty_plugin_response_is_kept() {
+    for (fault, is_whole) in [
+        ("cut", false),
+        ("cut-killed", false),
+        ("cut-stays", false),
+        ("no-line-end", true),
+        ("log-line", true),
+        ("tell", true),
+        ("pretty", true),
+        ("mark", false),
+        ("dict", false),
+        ("nan", false),
+        ("twice", false),
+        ("and-err", false),
+        ("long", false),
+    ] {
+        let odd = Odd::new();
+        let _ = odd.set_mode("good").token().token();
+        // With only the new grant, the same call gets a token with a second request.
+        let forced = odd.set_mode(&format!("rotates-{fault}")).sandbox.broker(&["token", "odd", "--force"]);
+        let token = forced.token();
+        assert_eq!(token == "KANARIE-t", is_whole, "{fault}");
+        assert_eq!(odd.processes().len(), if is_whole { 2 } else { 3 }, "{fault}: requests");
+        let grant = odd.sandbox.record("odd")["grant"]["secret"].clone();
+        assert_eq!(grant == "KANARIE-rotated", is_whole, "{fault}: {grant}");
+        odd.assert_no_process();
+    }
+}
+
+#[test]
 fn login_page_of_a_plugin_that_is_no_web_page_is_refused() {
     let good = "https://login.example.org/activate";
     let code = |url: &str, complete: &str| {

@@ -11,6 +11,27 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::report::ExitError;
 use crate::terminal;
 
+/// The signals that end a process and that users, the keyboard, closed terminals, batch systems, watchdogs, timers and
+/// resource limits send.
+const ENDING: &[Raw] = &[
+    Raw::INT,
+    Raw::QUIT,
+    Raw::HUP,
+    Raw::TERM,
+    Raw::USR1,
+    Raw::USR2,
+    Raw::ABORT,
+    Raw::ALARM,
+    Raw::VTALARM,
+    Raw::PROF,
+    Raw::XCPU,
+    // Other systems have no SIGPWR, and ignore SIGIO.
+    #[cfg(target_os = "linux")]
+    Raw::POWER,
+    #[cfg(target_os = "linux")]
+    Raw::IO,
+];
+
 /// Handlers for the signals that would end this process.
 pub(crate) struct Signals {
     handled: Vec<(SignalKind, Signal)>,
@@ -25,12 +46,11 @@ impl Signals {
             Error::new(ErrorCode::Internal, "cannot install signal handlers").with_source(error)
         };
         let kind = |signal: Raw| SignalKind::from_raw(signal.as_raw());
-        // The keyboard, closed terminals, batch systems and resource limits send these signals.
-        let ending =
-            [Raw::INT, Raw::QUIT, Raw::HUP, Raw::TERM, Raw::USR1, Raw::USR2, Raw::ALARM, Raw::XCPU].map(kind);
+        let ending = ENDING.iter().copied().map(kind);
         let ignored = ignored();
-        let kinds = ending.iter().chain(more).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
-        let handled = kinds.map(|kind| Ok((*kind, signal(*kind).map_err(failed)?)));
+        let kinds =
+            ending.chain(more.iter().copied()).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
+        let handled = kinds.map(|kind| Ok((kind, signal(kind).map_err(failed)?)));
         let handled = handled.collect::<Result<_>>()?;
         Ok(Self { handled, _file_too_big: signal(kind(Raw::XFSZ)).map_err(failed)? })
     }

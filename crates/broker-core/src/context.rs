@@ -382,9 +382,10 @@ impl AttemptFailure {
         }
     }
 
-    /// Whether the connection was lost after the request was sent.
+    /// Whether the connection was lost after the request was sent. After an unreadable response, it was not lost.
     fn is_cut(&self) -> bool {
-        matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe && fault.code != ErrorCode::Timeout)
+        matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe
+            && !matches!(fault.code, ErrorCode::Timeout | ErrorCode::BadResponse))
     }
 
     fn retry_after(&self) -> Option<Duration> {

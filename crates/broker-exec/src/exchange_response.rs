@@ -1,11 +1,16 @@
 //! The plugin's response to `exchange` and `login`.
 
-use broker_core::{Derived, Record, ScopeKey, Secret};
+use std::collections::BTreeMap;
+
+use broker_core::{
+    Derived, ErrorCode, HttpFault, HttpResponse, Record, RequestSent, ScopeKey, Secret, salvage,
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
-use crate::wire::{Message, parse};
+use crate::wire::{Message, from_ok, parse};
 
 #[derive(Deserialize)]
 pub(crate) struct ExchangeResponse {
@@ -73,16 +78,25 @@ pub(crate) fn scope_key(scopes: &[String]) -> ScopeKey {
     ScopeKey::new(scopes.iter().map(String::as_str))
 }
 
-/// Returns the new grant, such as a refresh token, from a malformed response.
-pub(crate) fn salvage_grant(line: &[u8]) -> Option<Secret> {
+/// Returns the new grant, such as a refresh token, from a malformed or incomplete response, which may follow other
+/// output.
+pub(crate) fn salvage_grant(output: &[u8]) -> Option<Secret> {
     #[derive(Deserialize)]
     struct GrantOnly {
         grant: Secret,
     }
-    match parse::<GrantOnly>(line)? {
-        Message::Ok(response) if !response.grant.expose().is_empty() => Some(response.grant),
-        _ => None,
+    if let Some(Message::Ok(response)) = parse::<GrantOnly>(output) {
+        return Some(response.grant).filter(|grant| !grant.expose().is_empty());
     }
+    let response = HttpResponse {
+        status: 200,
+        headers: BTreeMap::new(),
+        body: Zeroizing::new(from_ok(output)?.to_vec()),
+        sent_at: DateTime::UNIX_EPOCH,
+        // The last value may be incomplete.
+        cut: Some(HttpFault::new(RequestSent::Maybe, ErrorCode::BadResponse, String::new())),
+    };
+    salvage(&response, "grant")
 }
 
 /// Distinguishes `null` from a missing field.

@@ -129,7 +129,10 @@ impl Plugin {
         let mut response = match response {
             Ok(response) => response,
             Err(malformed) => {
-                let Some(grant) = salvage_grant(&malformed.line) else { return Err(malformed.error) };
+                let stored = record.usable_grant();
+                let grant = salvage_grant(&malformed.output)
+                    .filter(|new| !stored.is_some_and(|stored| stored.secret().same_as(new)));
+                let Some(grant) = grant else { return Err(malformed.error) };
                 session.hide(&grant);
                 session.set_issued();
                 tracing::warn!(

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::program::Program;
 
 /// The limits of one line and of all output of a plugin, in bytes.
-const MAX_LINE: usize = 1 << 20;
+pub(crate) const MAX_LINE: usize = 1 << 20;
 const MAX_OUTPUT: usize = 4 << 20;
 
 /// The limit of stored stderr. Further output is discarded.
@@ -113,6 +113,15 @@ impl Process {
             }
             self.fill().await;
         }
+    }
+
+    /// Returns unread output of any length, or the next output. Returns `None` at the end, and after too much output.
+    /// This function is cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        while self.buffer.is_empty() && !self.stdout_closed && self.bytes_read <= MAX_OUTPUT {
+            self.fill().await;
+        }
+        (!self.buffer.is_empty()).then(|| std::mem::take(&mut self.buffer))
     }
 
     /// Whether the plugin sent output that the broker did not request.

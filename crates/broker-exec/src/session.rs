@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::process::{Process, Shutdown};
+use crate::process::{DRAIN_TIMEOUT, MAX_LINE, Process, Shutdown};
 use crate::program::Program;
 use crate::wire::{self, Hello, Message, Request, ShowCode, VERSION, line};
 
@@ -51,15 +51,15 @@ enum Stage {
     Issued,
 }
 
-/// A line of the plugin's output that is not a message of the protocol.
+/// An error instead of a message of the plugin, and the output that is not a message of the protocol.
 pub(crate) struct Malformed {
-    pub(crate) line: Zeroizing<Vec<u8>>,
+    pub(crate) output: Zeroizing<Vec<u8>>,
     pub(crate) error: Error,
 }
 
 impl From<Error> for Malformed {
     fn from(error: Error) -> Self {
-        Self { line: Zeroizing::default(), error }
+        Self { output: Zeroizing::default(), error }
     }
 }
 
@@ -145,13 +145,44 @@ impl<'a> Session<'a> {
     ) -> Result<T, Malformed> {
         self.check_no_output()?;
         self.send(&line(request)).await?;
-        let line = self.line().await?;
-        match self.parse(&line) {
-            Ok(Message::Ok(response)) => Ok(response),
-            Ok(Message::Err(error)) => Err(error.error(|text| self.redact(text)).into()),
-            Ok(_) => Err(self.broken("the plugin sent a prompt outside a login").into()),
-            Err(error) => Err(Malformed { line, error }),
+        loop {
+            let line = self.line().await;
+            // The time for an exchange must not be used up before its request.
+            let rest = (self.stage == Stage::Requested).then_some(self.deadline);
+            match self.message(line, rest).await? {
+                Message::Ok(response) => return Ok(response),
+                Message::Err(error) => return Err(error.error(|text| self.redact(text)).into()),
+                // The plugin waits for no answer, and its response follows.
+                Message::Tell(_) | Message::Waiting(_) => {}
+                _ => return Err(self.broken("the plugin sent a prompt outside a login").into()),
+            }
         }
+    }
+
+    /// Parses a line. If it is no message, or is missing, reads the output until `rest`, because a response may follow a
+    /// log line, have several lines, or lack its line end.
+    async fn message<T: DeserializeOwned>(
+        &mut self,
+        line: Result<Zeroizing<Vec<u8>>>,
+        rest: Option<Instant>,
+    ) -> Result<Message<T>, Malformed> {
+        let (mut output, error) = match line {
+            Ok(line) => match self.parse(&line) {
+                Ok(message) => return Ok(message),
+                Err(error) => (line, error),
+            },
+            Err(error) => (Zeroizing::default(), error),
+        };
+        let Some(rest) = rest else { return Err(Malformed { output, error }) };
+        let mut has_response = wire::has_response(&output);
+        loop {
+            let until = if has_response { rest.min(Instant::now() + DRAIN_TIMEOUT) } else { rest };
+            let Ok(Some(more)) = tokio::time::timeout_at(until, self.process.next()).await else { break };
+            output.extend_from_slice(&more);
+            has_response |= wire::has_response(&more);
+        }
+        let found = wire::find_response(&output).filter(|_| output.len() <= MAX_LINE);
+        found.ok_or(Malformed { output, error })
     }
 
     /// Sends a login request, and shows the plugin's prompts to the user.
@@ -165,15 +196,15 @@ impl<'a> Session<'a> {
         self.send(&line(request)).await?;
         loop {
             let (started, limit) = (Instant::now(), silence.min(left));
-            let line = self.line_unless_cancelled(limit).await?;
+            let line = self.line_unless_cancelled(limit).await;
             left = left.saturating_sub(started.elapsed());
-            match self.parse(&line) {
+            match self.message(line, Some(Instant::now() + DRAIN_TIMEOUT)).await {
                 Ok(Message::Ok(response)) => return Ok(response),
                 Ok(Message::Err(error)) => return Err(error.error(|text| self.redact(text)).into()),
                 Ok(message) => self.prompt(message).await?,
                 // A login is not reduced to its grant if the plugin itself must be corrected.
-                Err(error) if !wire::is_shallow(&line) => return Err(error.into()),
-                Err(error) => return Err(Malformed { line, error }),
+                Err(malformed) if !wire::is_shallow(&malformed.output) => return Err(malformed.error.into()),
+                Err(malformed) => return Err(malformed),
             }
         }
     }

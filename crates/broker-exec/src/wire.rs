@@ -217,6 +217,28 @@ pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<Message<T>> {
     first.filter(|_| messages.next().is_none())
 }
 
+/// Returns malformed output from the name `ok` on.
+pub(crate) fn from_ok(output: &[u8]) -> Option<&[u8]> {
+    let is_ok = |part: &[u8]| part == b"\"ok\"" || part == b"'ok'";
+    output.get(output.windows(4).position(is_ok)?..)
+}
+
+/// Whether malformed output contains a response, or the beginning of one.
+pub(crate) fn has_response(output: &[u8]) -> bool {
+    from_ok(output).is_some() || output.windows(5).any(|part| part == b"\"err\"")
+}
+
+/// Finds a response that has several lines, or that is one of several lines.
+pub(crate) fn find_response<T: DeserializeOwned>(output: &[u8]) -> Option<Message<T>> {
+    let is_response = |message: &Message<T>| matches!(message, Message::Ok(_) | Message::Err(_));
+    let lines = output.split(|byte| *byte == b'\n');
+    [output]
+        .into_iter()
+        .chain(lines)
+        .filter(|line| is_shallow(line))
+        .find_map(|line| parse(line).filter(is_response))
+}
+
 #[derive(Deserialize)]
 pub(crate) struct Ask {
     pub(crate) question: String,

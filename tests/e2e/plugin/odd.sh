@@ -46,6 +46,30 @@ control-scope) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["a\u001bb"
 other-scope) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["other"],"expires_in":3600}]}}' ;;
 number) echo '{"err":{"kind":"unavailable","message":503,"retry_after":"90"}}' ;;
 only-grant) echo '{"ok":{"tokens":[{"secret":7}],"grant":"KANARIE-grant-new"}}' ;;
+rotates-*)
+    case $request in
+    *KANARIE-rotated*) echo "$good"; exit ;;
+    *KANARIE-grant-*) ;;
+    *) echo "$good"; exit ;;
+    esac
+    start='{"ok":{"grant":"KANARIE-rotated","tokens":[{"secret":"KANARIE-t",'
+    whole=$start'"expires_in":3600}]}}'
+    case $mode in
+    *-cut) printf '%s' "$start" ;;
+    *-cut-killed) printf '%s' "$start"; kill -9 $$ ;;
+    *-cut-stays) printf '%s' "$start"; sleep 600 ;;
+    *-no-line-end) printf '%s' "$whole"; sleep 600 ;;
+    *-log-line) echo 'INFO refreshing'; sleep 0.3; echo "$whole"; sleep 600 ;;
+    *-tell) echo '{"tell":{"message":"refreshing"}}'; sleep 0.3; echo "$whole" ;;
+    *-pretty) printf '%s' "$whole" | sed 's/[{,]/&\n/g'; sleep 600 ;;
+    *-mark) printf '\357\273\277%s\n' "$whole" ;;
+    *-dict) printf '%s\n' "$whole" | tr '"' "'" ;;
+    *-nan) echo "$start"'"expires_in":NaN}]}}' ;;
+    *-twice) echo "$start"'"expires_in":3600}],"grant":"KANARIE-rotated"}}' ;;
+    *-and-err) echo "${whole%?}"',"err":{"kind":"failed"}}' ;;
+    *-long) printf '%s' "$start"; head -c 2000000 /dev/zero | tr '\0' a ;;
+    esac
+    ;;
 logs-in-malformed) echo '{"ok":{"account":7,"grant":"KANARIE-grant-of-login"}}' ;;
 *) echo "{\"err\":$mode}" ;;
 esac

@@ -34,6 +34,12 @@ pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFau
     if let Some(fault) = causes.iter().find_map(|cause| tls(*cause, to_proxy, sent)) {
         return fault;
     }
+    // hyper reports an invalid chunk as one of these kinds, and the end of the connection as another.
+    let is_invalid =
+        |cause: &io::Error| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+    let is_invalid_body = || {
+        sent == RequestSent::Maybe && causes.iter().any(|cause| cause.downcast_ref().is_some_and(is_invalid))
+    };
     match (tunnel, proxy) {
         (_, Some(proxy)) if to_proxy.is_some() => {
             let what = format!("cannot connect to the proxy {proxy}: {last}");
@@ -42,7 +48,7 @@ pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFau
         }
         (Some(why), Some(proxy)) => refused_by(proxy, &why, sent),
         // The types of hyper's errors are not exported.
-        _ if last.ends_with(" parsed") || last == "message head is too large" => {
+        _ if last.ends_with(" parsed") || last == "message head is too large" || is_invalid_body() => {
             fault(ErrorCode::BadResponse, format!("the response is not valid HTTP: {last}"))
         }
         _ if causes.iter().any(|cause| cause.to_string() == "dns error") => {

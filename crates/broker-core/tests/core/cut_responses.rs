@@ -1,4 +1,4 @@
-//! Tests of responses whose connection ends in the body.
+//! Tests of responses whose connection ends in the body, and of unreadable responses.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use broker_core::{Context, HttpRequest, Repeat, ReqwestHttp, ServiceUrl, read_object};
+use broker_core::{Context, ErrorCode, HttpRequest, Repeat, ReqwestHttp, ServiceUrl, read_object};
 use broker_testkit::{TestClock, TestEnv, TestPrompt};
 
 /// Starts a server that answers each request with `answer` and closes the connection. Returns its URL and the number
@@ -21,7 +21,8 @@ fn serve(answer: String) -> (ServiceUrl, Arc<AtomicUsize>) {
             let mut connection = connection.expect("a connection");
             let _ = connection.read(&mut [0; 4096]).expect("a request");
             counter.fetch_add(1, Ordering::SeqCst);
-            connection.write_all(answer.as_bytes()).expect("answered");
+            // The client may close the connection before the end of the answer.
+            let _ = connection.write_all(answer.as_bytes());
         }
     });
     (ServiceUrl::parse(&url).expect("a URL"), requests)
@@ -43,5 +44,35 @@ async fn pause_is_obeyed_although_the_body_is_cut() {
         let error = read_object(&response, &url, &[]).expect_err("no object").error("");
         assert_eq!(error.retry_after(), Some(Duration::from_mins(10)), "{status} {body}: {error}");
         assert_eq!(requests.load(Ordering::SeqCst), 1, "{status} {body}: the request is not repeated");
+    }
+}
+
+#[tokio::test]
+async fn refresh_token_is_not_sent_again_after_unreadable_response() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let lengths = ["60 bytes", "+60", "60.0", "-1", "", "60, 61", "99999999999999999999999"];
+    let heads = lengths.map(|length| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{{}}"));
+    let others = [
+        chunked.replace("1.1", "1.0") + "2\r\n{}\r\n0\r\n\r\n",
+        chunked.replace("1.1", "1.2") + "2\r\n{}\r\n0\r\n\r\n",
+        format!("{chunked}zzz\r\n{{}}\r\n"),
+        format!("{chunked}2\n{{}}\n0\n\n"),
+        format!("{chunked}99999999999999999\r\n{{}}"),
+        format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(2 << 20)),
+        format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n{{}}", "x".repeat(1 << 20)),
+        "SSH-2.0-server\r\n".to_owned(),
+    ];
+    // After a lost connection, the refresh token is sent once more.
+    let lost = ["", "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", chunked].map(str::to_owned);
+    let unreadable = heads.into_iter().chain(others).map(|answer| (answer, ErrorCode::BadResponse, 1));
+    for (answer, code, sent) in
+        unreadable.chain(lost.map(|answer| (answer, ErrorCode::NetworkUnreachable, 2)))
+    {
+        let what = answer.get(..answer.len().min(80)).unwrap_or_default().to_owned();
+        let (url, requests) = serve(answer);
+        let request = HttpRequest::post_form(url, &[("refresh_token", "rt")], Repeat::SpendsGrant);
+        let sending = context().send(&request.with_salvage("refresh_token")).await;
+        let error = sending.expect_err(&what);
+        assert_eq!((error.code(), requests.load(Ordering::SeqCst)), (code, sent), "{what}: {error}");
     }
 }
