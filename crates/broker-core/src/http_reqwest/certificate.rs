@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use chrono::DateTime;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{CertificateError, OtherError};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, OtherError, RootCertStore};
 
 use crate::{ErrorCode, HttpFault, RequestSent, is_utf16, sanitize};
 
@@ -125,10 +125,11 @@ fn trust(problem: &str, advice: &str) -> String {
 }
 
 /// Returns the path in `SSL_CERT_FILE`, and why the file contains no certificate. An empty variable is unset.
-fn cert_file() -> Option<(PathBuf, Result<(), String>)> {
+#[must_use]
+pub fn cert_file() -> Option<(PathBuf, Result<(), String>)> {
     let path = PathBuf::from(std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())?);
     let has_certificate = match std::fs::read(&path) {
-        Ok(text) if CertificateDer::pem_slice_iter(&text).any(|found| found.is_ok()) => Ok(()),
+        Ok(text) if !certificates(&pem(&text)).is_empty() => Ok(()),
         Ok(text) if is_utf16(&text) => Err("is UTF-16 text: save it as UTF-8".to_owned()),
         Ok(_) => Err("has no certificate (PEM)".to_owned()),
         Err(error) => Err(format!("cannot be read: {error}")),
@@ -145,6 +146,21 @@ fn day(time: UnixTime) -> String {
 fn presented_names(presented: &[String]) -> String {
     let name = |text: &String| text.split('"').nth(1).map_or_else(|| text.clone(), str::to_owned);
     let names: Vec<_> = presented.iter().take(5).map(name).collect();
+/// Returns the PEM text of a file in the form that rustls reads: without byte order marks, which also begin parts of
+/// joined files, and without the old label `X509 CERTIFICATE`.
+pub(super) fn pem(file: &[u8]) -> String {
+    String::from_utf8_lossy(file)
+        .replace('\u{feff}', "")
+        .replace(" X509 CERTIFICATE-----", " CERTIFICATE-----")
+}
+
+/// Returns the certificates in a PEM text that can be trusted.
+pub(super) fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
+    let can_be_trusted =
+        |found: &CertificateDer<'_>| RootCertStore::empty().add(found.clone().into_owned()).is_ok();
+    CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).filter(can_be_trusted).collect()
+}
+
     if names.is_empty() { "no host".to_owned() } else { sanitize(&names.join(", ")) }
 }
 
