@@ -196,16 +196,18 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
     for (file, content) in [
         ("names", names.as_bytes()),
         ("bare", b"basicConstraints=CA:FALSE\n"),
+        ("ip", b"subjectAltName=DNS:127.0.0.1\n"),
         ("client", format!("{names}extendedKeyUsage=clientAuth\n").as_bytes()),
         ("utf16.pem", &utf16),
-    ] {
         ("frame.pem", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
+    ] {
         std::fs::write(home.home().join(file), content).expect("a file");
     }
     let authority = "-CA ca.pem -CAkey ca.key -CAcreateserial";
     for (name, more) in [
         ("host", "-extfile names"),
         ("bare", "-extfile bare"),
+        ("ip", "-extfile ip"),
         ("client", "-extfile client"),
         ("sha1", "-extfile names -sha1"),
     ] {
@@ -225,12 +227,12 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
         ("own", "CN=own", Some("root"), "self-signed", "another certificate of CN=own"),
         ("bare", "CN=Firm", Some("ca"), "subjectAltName", "subjectAltName"),
         ("client", "CN=Firm", Some("ca"), "serverAuth", "serverAuth"),
-        ("sha1", "CN=Firm", Some("ca"), "SHA-1", "replace"),
+        ("sha1", "CN=Firm", Some("ca"), ") is signed with SHA-1", "replace"),
+        ("ip", "CN=Firm", Some("ca"), "not as an IP address", "IP:127.0.0.1"),
         ("host", "", Some("utf16"), "UTF-16", "correct SSL_CERT_FILE"),
-    ] {
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
-        let key = if issuer == "CN=own" { certificate } else { "host" };
         ("host", "", Some("frame"), "has no certificate", "correct SSL_CERT_FILE"),
+    ] {
+        let key = if issuer == "CN=own" { certificate } else { "host" };
         let (_server, port) = TlsServer::of(openssl, key, certificate);
         let host = if certificate == "ip" { "127.0.0.1" } else { "localhost" };
         let sandbox = sandbox_for(&format!("{host}:{port}"));
@@ -244,8 +246,6 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
         assert!(hint.contains(advice), "{hint}");
         assert!(trusted.unwrap_or_default().is_empty() || !hint.contains("set SSL_CERT_FILE to"), "{hint}");
     }
-}
-
     let pem = |name: &str| std::fs::read_to_string(path(name)).expect("a file");
     let (own, ca) = (pem("own.pem"), pem("ca.pem"));
     let (_server, port) = TlsServer::of(openssl, "host", "host");
@@ -260,6 +260,8 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
         assert!(!run.err.contains("tls_untrusted"), "{name}: {run:?}");
         assert!(run.err.contains("error["), "{run:?}");
     }
+}
+
 #[test]
 fn unusual_heads_of_responses_are_read() {
     type Head = fn(usize) -> String;
