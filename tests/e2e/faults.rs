@@ -275,6 +275,31 @@ fn error_messages_redact_every_encoding_of_a_secret() {
 }
 
 #[test]
+fn headers_that_repeat_a_secret_are_not_shown() {
+    let secret = "kanarieplainsecretvalue12";
+    let hex = "6b616e61726965706c61696e73656372657476616c75653132";
+    let encoding = |name: &str| Fault::Answer {
+        status: 200,
+        headers: vec![("content-encoding".to_owned(), name.to_owned())],
+        body: "abc".to_owned(),
+    };
+    for fault in [
+        Fault::Redirect(format!("https://{secret}.example/")),
+        Fault::Redirect(format!("//{hex}.example/")),
+        Fault::Redirect(format!("http://{hex}.example/")),
+        encoding(secret),
+        encoding(&format!("gzip, {hex}")),
+    ] {
+        let (service, sandbox) = imagery();
+        let sandbox = sandbox.with_env("EDS_SECRET", secret);
+        service.fault_always("token", fault);
+        let run = sandbox.broker(&["token", "earthdaily"]).ends(4);
+        let shown = run.err + &sandbox.record("earthdaily").to_string();
+        assert!(!shown.contains(secret) && !shown.contains(hex), "{shown}");
+    }
+}
+
+#[test]
 fn waiting_processes_with_force_share_one_new_token() {
     let (service, sandbox) = imagery();
     let old = sandbox.broker(&["token", "earthdaily"]).token();

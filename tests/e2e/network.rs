@@ -201,6 +201,13 @@ fn missing_certificates_are_named() {
 struct TlsServer(Child);
 
 impl TlsServer {
+    /// Starts a server with this key and certificate. Returns it with its port.
+    fn of(openssl: impl Fn(&str) -> Command, key: &str, certificate: &str) -> (Self, u16) {
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
+        let files = format!("-key {key}.key -cert {certificate}.pem -cipher DEFAULT:@SECLEVEL=0");
+        (Self::start(openssl(&format!("s_server -accept 127.0.0.1:{port} {files} -www"))), port)
+    }
+
     fn start(mut openssl: Command) -> Self {
         openssl.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut server = Self(openssl.spawn().expect("openssl"));
@@ -238,8 +245,10 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
     for (file, content) in [
         ("names", names.as_bytes()),
         ("bare", b"basicConstraints=CA:FALSE\n"),
+        ("ip", b"subjectAltName=DNS:127.0.0.1\n"),
         ("client", format!("{names}extendedKeyUsage=clientAuth\n").as_bytes()),
         ("utf16.pem", &utf16),
+        ("frame.pem", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
     ] {
         std::fs::write(home.home().join(file), content).expect("a file");
     }
@@ -247,6 +256,7 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
     for (name, more) in [
         ("host", "-extfile names"),
         ("bare", "-extfile bare"),
+        ("ip", "-extfile ip"),
         ("client", "-extfile client"),
         ("sha1", "-extfile names -sha1"),
     ] {
@@ -266,14 +276,15 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
         ("own", "CN=own", Some("root"), "self-signed", "another certificate of CN=own"),
         ("bare", "CN=Firm", Some("ca"), "subjectAltName", "subjectAltName"),
         ("client", "CN=Firm", Some("ca"), "serverAuth", "serverAuth"),
-        ("sha1", "CN=Firm", Some("ca"), "SHA-1", "replace"),
+        ("sha1", "CN=Firm", Some("ca"), ") is signed with SHA-1", "replace"),
+        ("ip", "CN=Firm", Some("ca"), "not as an IP address", "IP:127.0.0.1"),
         ("host", "", Some("utf16"), "UTF-16", "correct SSL_CERT_FILE"),
+        ("host", "", Some("frame"), "has no certificate", "correct SSL_CERT_FILE"),
     ] {
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
         let key = if issuer == "CN=own" { certificate } else { "host" };
-        let files = format!("-key {key}.key -cert {certificate}.pem -cipher DEFAULT:@SECLEVEL=0");
-        let _server = TlsServer::start(openssl(&format!("s_server -accept 127.0.0.1:{port} {files} -www")));
-        let sandbox = sandbox_for(&format!("localhost:{port}"));
+        let (_server, port) = TlsServer::of(openssl, key, certificate);
+        let host = if certificate == "ip" { "127.0.0.1" } else { "localhost" };
+        let sandbox = sandbox_for(&format!("{host}:{port}"));
         let sandbox = match trusted {
             Some("") => sandbox.with_env("SSL_CERT_FILE", ""),
             Some(name) => sandbox.with_env("SSL_CERT_FILE", &path(&format!("{name}.pem"))),
@@ -283,6 +294,20 @@ fn advice_on_an_untrusted_certificate_fits_its_reason() {
         assert!(error.contains(words) && error.contains(issuer), "{error}");
         assert!(hint.contains(advice), "{hint}");
         assert!(trusted.unwrap_or_default().is_empty() || !hint.contains("set SSL_CERT_FILE to"), "{hint}");
+    }
+    let pem = |name: &str| std::fs::read_to_string(path(name)).expect("a file");
+    let (own, ca) = (pem("own.pem"), pem("ca.pem"));
+    let (_server, port) = TlsServer::of(openssl, "host", "host");
+    for (name, content) in [
+        ("mark.pem", format!("\u{feff}{ca}{own}")),
+        ("mark inside.pem", format!("{own}\u{feff}{ca}")),
+        ("label.pem", ca.replace(" CERTIFICATE", " X509 CERTIFICATE")),
+    ] {
+        std::fs::write(path(name), content).expect("a file");
+        let sandbox = sandbox_for(&format!("localhost:{port}")).with_env("SSL_CERT_FILE", &path(name));
+        let run = sandbox.broker(&["token", "lab"]);
+        assert!(!run.err.contains("tls_untrusted"), "{name}: {run:?}");
+        assert!(run.err.contains("error["), "{run:?}");
     }
 }
 

@@ -62,7 +62,7 @@ impl CarbonMapper {
             with_hint(Error::new(ErrorCode::BadResponse, message))
         })?;
         object.remove("token_value");
-        object.retain(|_, value| !repeats_secret(&value.to_string(), &[access.secret()]));
+        object.retain(|name, value| !repeats_secret(&format!("{name}: {value}"), &[access.secret()]));
         // A token that is not a JWT expires when the requested UTC day begins.
         let day_begins = day.and_time(NaiveTime::MIN).and_utc();
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));

@@ -346,10 +346,13 @@ fn superseded() -> Error {
 }
 
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
-    // Shows only the origin of the redirect's target, because the path and query may contain secrets of the
-    // request.
+    // The target may repeat a secret of the request: the path and query, and even the host.
     let to = response.header("location").and_then(|to| Url::parse(to).ok());
-    let to = to.map_or_else(|| "another page".to_owned(), |to| to.origin().ascii_serialization());
+    let to = match to {
+        Some(to) if request.is_bare() => to.origin().ascii_serialization(),
+        Some(_) => "another address".to_owned(),
+        None => "another page".to_owned(),
+    };
     Error::new(
         ErrorCode::RedirectRefused,
         format!("{} answered with a redirect to {to}, which is not followed", request.url),

@@ -237,6 +237,11 @@ impl HttpRequest {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Whether the request contains nothing but its URL, so no secret.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.body.is_empty() && self.authorization.is_none() && self.headers.is_empty()
+    }
+
     /// Returns the value of the `Authorization` header.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {

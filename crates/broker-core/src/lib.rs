@@ -72,7 +72,7 @@ pub use header::Header;
 pub use hint::{Hint, RequestPart};
 pub use http::{Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Method, Repeat, RequestSent};
 #[cfg(feature = "reqwest")]
-pub use http_reqwest::{Proxy, ProxySettings, ReqwestHttp};
+pub use http_reqwest::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use jwt::Claims;
 pub use kind::{Kind, Settings};
 pub use login_file::{FileLogin, InvalidLoginFile, LoginFile};

@@ -278,7 +278,7 @@ impl ResponseFormat {
         let object = if parent.is_empty() { Some(body) } else { value_at(body, parent) };
         let mut details = object.and_then(Value::as_object).cloned().unwrap_or_default();
         details.remove(key);
-        details.retain(|_, value| !repeats_secret(&value.to_string(), secrets));
+        details.retain(|name, value| !repeats_secret(&format!("{name}: {value}"), secrets));
         details
     }
 

@@ -143,7 +143,7 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Introspects a token (RFC 7662 section 2) at the endpoint `url`. Withholds claims that repeat the token or the client
+    /// Introspects a token (RFC 7662 section 2) at the endpoint `url`. Withholds names and claims that repeat the token or the client
     /// secret, because the claims are shown.
     pub(crate) async fn introspect(
         &self,
@@ -154,12 +154,13 @@ impl<'a> TokenEndpoint<'a> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
         let response = self.send(context, url, &fields, Repeat::Safe).await?;
         let secrets = self.secrets(&[token]);
-        let mut claims = read_object(&response, url, &secrets)
+        let claims = read_object(&response, url, &secrets)
             .map_err(|problem| self.error(problem, "the service refused the introspection"))?;
-        for claim in claims.values_mut().filter(|claim| repeats_secret(&claim.to_string(), &secrets)) {
-            *claim = WITHHELD.into();
-        }
-        Ok(claims)
+        let shown = |(name, claim): (String, Value)| {
+            let name = if repeats_secret(&name, &secrets) { WITHHELD.to_owned() } else { name };
+            (name, if repeats_secret(&claim.to_string(), &secrets) { WITHHELD.into() } else { claim })
+        };
+        Ok(claims.into_iter().map(shown).collect())
     }
 
     /// Sends an authenticated request to an endpoint of the service.

@@ -55,7 +55,7 @@ pub use broker_core::{
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};
 #[cfg(feature = "reqwest")]
-pub use broker_core::{Proxy, ProxySettings};
+pub use broker_core::{Proxy, ProxySettings, cert_file};
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;
 pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};

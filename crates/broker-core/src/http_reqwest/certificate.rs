@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{CertificateError, OtherError};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, OtherError, RootCertStore};
 
 use crate::{ErrorCode, HttpFault, RequestSent, is_utf16, sanitize};
 
@@ -24,16 +24,32 @@ impl Untrusted {
         let shown = format!("the certificate of {host} (subject: {subject}; issuer: {issuer})");
         let (why, hint) = match reason {
             CertificateError::ExpiredContext { time, not_after } => (
-                format!("expired on {}; this machine's clock says {}", day(*not_after), day(*time)),
-                "correct this machine's clock; if it is right, the service has to renew its certificate".to_owned(),
+                format!(
+                    "{}expired on {}; this machine's clock says {}",
+                    whose(names.has_time(*not_after)),
+                    day(*not_after),
+                    day(*time)
+                ),
+                "correct this machine's clock; if it is right, the service has to renew that certificate".to_owned(),
             ),
             CertificateError::NotValidYetContext { time, not_before } => (
-                format!("is not valid before {}; this machine's clock says {}", day(*not_before), day(*time)),
-                "correct this machine's clock; if it is right, the service has to replace its certificate".to_owned(),
+                format!(
+                    "{}is not valid before {}; this machine's clock says {}",
+                    whose(names.has_time(*not_before)),
+                    day(*not_before),
+                    day(*time)
+                ),
+                "correct this machine's clock; if it is right, the service has to replace that certificate".to_owned(),
             ),
             CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
                 "names no host, because it has no subjectAltName (the common name does not count)".to_owned(),
                 "the service has to replace its certificate by one with a subjectAltName".to_owned(),
+            ),
+            CertificateError::NotValidForNameContext { expected: ServerName::IpAddress(_), presented }
+                if presented.contains(&format!("DnsName(\"{host}\")")) =>
+            (
+                format!("has {host} as a DNS name, not as an IP address"),
+                format!("the service needs a certificate with the subjectAltName IP:{host}"),
             ),
             CertificateError::NotValidForNameContext { presented, .. } => (
                 format!("is not for this host, but for {}", presented_names(presented)),
@@ -58,9 +74,9 @@ impl Untrusted {
                     (why.to_owned(), trust(&format!("lacks {missing}: add it to that file"), &advice))
                 }
             }
-            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
-                "is signed with SHA-1 or another algorithm that is not accepted".to_owned(),
+            CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id: id, .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { signature_algorithm_id: id, .. } => (
+                format!("{}is signed with SHA-1 or another algorithm that is not accepted", whose(names.algorithm == id)),
                 REPLACE.to_owned(),
             ),
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => not_for_servers(),
@@ -112,6 +128,11 @@ fn not_for_servers() -> (String, String) {
     (why, "the service needs a certificate with the extended key usage serverAuth".to_owned())
 }
 
+/// Returns the subject of a reason: the server's own certificate, or another one in its chain.
+fn whose(is_own: bool) -> &'static str {
+    if is_own { "" } else { "depends on another certificate, which " }
+}
+
 /// Returns the advice to trust a certificate: `advice`, unless `SSL_CERT_FILE` is set already. `problem` says what is
 /// wrong with the certificates in that file.
 fn trust(problem: &str, advice: &str) -> String {
@@ -124,11 +145,27 @@ fn trust(problem: &str, advice: &str) -> String {
     }
 }
 
+/// Returns the PEM text of a file in the form that rustls reads: without byte order marks, which also begin parts of
+/// joined files, and without the old label `X509 CERTIFICATE`.
+pub(super) fn pem(file: &[u8]) -> String {
+    String::from_utf8_lossy(file)
+        .replace('\u{feff}', "")
+        .replace(" X509 CERTIFICATE-----", " CERTIFICATE-----")
+}
+
+/// Returns the certificates in a PEM text that can be trusted.
+pub(super) fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
+    let can_be_trusted =
+        |found: &CertificateDer<'_>| RootCertStore::empty().add(found.clone().into_owned()).is_ok();
+    CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).filter(can_be_trusted).collect()
+}
+
 /// Returns the path in `SSL_CERT_FILE`, and why the file contains no certificate. An empty variable is unset.
-fn cert_file() -> Option<(PathBuf, Result<(), String>)> {
+#[must_use]
+pub fn cert_file() -> Option<(PathBuf, Result<(), String>)> {
     let path = PathBuf::from(std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())?);
     let has_certificate = match std::fs::read(&path) {
-        Ok(text) if CertificateDer::pem_slice_iter(&text).any(|found| found.is_ok()) => Ok(()),
+        Ok(text) if !certificates(&pem(&text)).is_empty() => Ok(()),
         Ok(text) if is_utf16(&text) => Err("is UTF-16 text: save it as UTF-8".to_owned()),
         Ok(_) => Err("has no certificate (PEM)".to_owned()),
         Err(error) => Err(format!("cannot be read: {error}")),
@@ -136,9 +173,12 @@ fn cert_file() -> Option<(PathBuf, Result<(), String>)> {
     Some((path, has_certificate))
 }
 
+fn date(time: UnixTime) -> Option<DateTime<Utc>> {
+    i64::try_from(time.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+}
+
 fn day(time: UnixTime) -> String {
-    let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    time.map_or_else(|| "an unknown date".to_owned(), |time| time.format("%F %T UTC").to_string())
+    date(time).map_or_else(|| "an unknown date".to_owned(), |time| time.format("%F %T UTC").to_string())
 }
 
 /// Returns the names in a certificate. rustls formats each as `DnsName("a.example")`.
@@ -148,11 +188,13 @@ fn presented_names(presented: &[String]) -> String {
     if names.is_empty() { "no host".to_owned() } else { sanitize(&names.join(", ")) }
 }
 
-/// The names of the subject and the issuer, as encoded (RFC 5280 section 4.1).
+/// The names of the subject and the issuer, and other fields, as encoded (RFC 5280 section 4.1).
 #[derive(Default)]
 struct Names<'a> {
     subject: &'a [u8],
     issuer: &'a [u8],
+    validity: &'a [u8],
+    algorithm: &'a [u8],
 }
 
 impl<'a> Names<'a> {
@@ -164,9 +206,17 @@ impl<'a> Names<'a> {
         let mut fields = Elements(Elements(Elements(certificate).next()?.1).next()?.1).peekable();
         // The version is missing in the oldest certificates.
         fields.next_if(|(tag, _)| *tag == 0xa0);
-        // After serial number and signature algorithm follow issuer, validity and subject.
-        let issuer = fields.nth(2)?.1;
-        Some(Self { issuer, subject: fields.nth(1)?.1 })
+        // After the serial number follow signature algorithm, issuer, validity and subject.
+        let algorithm = fields.nth(1)?.1;
+        let mut next = || Some(fields.next()?.1);
+        Some(Self { algorithm, issuer: next()?, validity: next()?, subject: next()? })
+    }
+
+    /// Whether the certificate's validity begins or ends at `time`.
+    fn has_time(&self, time: UnixTime) -> bool {
+        // A two-digit year (UTCTime) is the end of the same text with four digits.
+        let text = date(time).map(|time| time.format("%Y%m%d%H%M%SZ").to_string()).unwrap_or_default();
+        Elements(self.validity).any(|(_, own)| own.len() >= 13 && text.as_bytes().ends_with(own))
     }
 
     fn is_self_signed(&self) -> bool {
@@ -301,6 +351,29 @@ mod tests {
             for part in ["a.example", "CN=localhost, O=Lab", "CN=Root, O=Firm", words] {
                 assert!(text.contains(part), "{part}: {text}");
             }
+        }
+    }
+
+    #[test]
+    fn fault_of_another_certificate_in_the_chain_is_not_the_servers() {
+        let time = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        // The leaf is valid from 2026-11-30 14:10:48 (UTCTime) to 2126-11-06 14:10:48 (GeneralizedTime).
+        let (from, to) = (1_796_047_848, 4_949_647_848);
+        let leaf = leaf();
+        let algorithm = |id: &[u8]| CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: id.to_vec(),
+            supported_algorithms: Vec::new(),
+        };
+        for (reason, is_own) in [
+            (CertificateError::ExpiredContext { time: time(to + 1), not_after: time(to) }, true),
+            (CertificateError::ExpiredContext { time: time(to + 1), not_after: time(to - 1) }, false),
+            (CertificateError::NotValidYetContext { time: time(0), not_before: time(from) }, true),
+            (CertificateError::NotValidYetContext { time: time(0), not_before: time(from + 1) }, false),
+            (algorithm(Names::read(&CertificateDer::from(&leaf[..])).algorithm), true),
+            (algorithm(&[6, 9]), false),
+        ] {
+            let text = explained(&reason);
+            assert_eq!(text.contains("another certificate"), !is_own, "{text}");
         }
     }
 

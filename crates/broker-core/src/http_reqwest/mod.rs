@@ -20,6 +20,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder};
 use zeroize::Zeroizing;
 
 use self::certificate::Untrusted;
+pub use self::certificate::cert_file;
 use self::last_check::checked_body;
 pub use self::proxy::{Proxy, ProxySettings};
 use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent, ServiceUrl};

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-#[cfg(all(unix, not(target_vendor = "apple")))]
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
@@ -14,6 +12,8 @@ use rustls::{
 use rustls_platform_verifier::Verifier;
 
 use super::certificate::Untrusted;
+#[cfg(all(unix, not(target_vendor = "apple")))]
+use super::certificate::{certificates, pem};
 
 /// Creates the configuration of TLS connections. Without `roots`, no certificate is trusted.
 pub(super) fn config(roots: bool) -> Result<ClientConfig, Box<dyn Error>> {
@@ -29,21 +29,26 @@ pub(super) fn config(roots: bool) -> Result<ClientConfig, Box<dyn Error>> {
 
 fn platform_verifier(provider: Arc<CryptoProvider>) -> Result<Verifier, rustls::Error> {
     #[cfg(all(unix, not(target_vendor = "apple")))]
-    // docker-compose sets a variable without a value to "". The verifier would look for a file without a name.
-    if std::env::var_os("SSL_CERT_FILE").is_some_and(|path| path.is_empty()) {
-        return Verifier::new_with_extra_roots(system_roots(), provider);
-    }
+    return Verifier::new_with_extra_roots(missed_roots(), provider);
+    #[cfg(not(all(unix, not(target_vendor = "apple"))))]
     Verifier::new(provider)
 }
 
-/// Returns the certificates of the system. If `SSL_CERT_DIR` names folders, the verifier itself reads those.
+/// Returns the certificates that the verifier does not find: those of a file that it misreads (see [`pem`]), and the
+/// system's if `SSL_CERT_FILE` is empty. docker-compose sets a variable without a value to "".
 #[cfg(all(unix, not(target_vendor = "apple")))]
-fn system_roots() -> Vec<CertificateDer<'static>> {
-    if std::env::var_os("SSL_CERT_DIR").is_some_and(|folders| !folders.is_empty()) {
-        return Vec::new();
-    }
-    let found = openssl_probe::probe().cert_file.into_iter().map(CertificateDer::pem_file_iter);
-    found.flatten().flatten().filter_map(Result::ok).collect()
+fn missed_roots() -> Vec<CertificateDer<'static>> {
+    let variable = |name| std::env::var_os(name);
+    let file = match variable("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
+        Some(path) => Some(path.into()),
+        // The verifier itself reads these folders, instead of the system's file.
+        None if variable("SSL_CERT_DIR").is_some_and(|folders| !folders.is_empty()) => None,
+        None => openssl_probe::probe().cert_file,
+    };
+    let Some(text) = file.and_then(|file| std::fs::read(file).ok()) else { return Vec::new() };
+    let pem = pem(&text);
+    let is_missed = variable("SSL_CERT_FILE").is_some_and(|path| path.is_empty()) || pem.as_bytes() != text;
+    if is_missed { certificates(&pem) } else { Vec::new() }
 }
 
 /// A verifier whose errors describe the certificate, see [`Untrusted`].

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use broker::{Broker, Env, Error, Obstacle, Probed, Proxy, ProxySettings, Status, SystemEnv, is_utf16};
+use broker::{Broker, Env, Error, Obstacle, Probed, Proxy, ProxySettings, Status, SystemEnv, cert_file};
 use chrono::TimeDelta;
 use tokio::task::{JoinSet, spawn_blocking};
 use url::Url;
@@ -140,18 +140,12 @@ fn no_proxy(report: &mut Report) {
 
 /// Checks the environment variables that replace the system's certificates.
 fn certificates(report: &mut Report) {
-    if let Some(file) = SystemEnv.var("SSL_CERT_FILE") {
-        let why = match std::fs::read(&file) {
-            Err(error) => Some(error.to_string()),
-            Ok(text) if is_utf16(&text) => Some("the file is UTF-16 text: save it as UTF-8".to_owned()),
-            Ok(text) => (!text.windows(27).any(|part| part == b"-----BEGIN CERTIFICATE-----"))
-                .then(|| "the file has no certificate (PEM)".to_owned()),
-        };
-        certificate_source("SSL_CERT_FILE", file, why, report);
+    if let Some((file, found)) = cert_file() {
+        certificate_source("SSL_CERT_FILE", file.display(), found.err(), report);
     }
     let folders = std::env::var_os("SSL_CERT_DIR").filter(|value| !value.is_empty());
     for folder in folders.iter().flat_map(std::env::split_paths) {
-        let why = std::fs::read_dir(&folder).err().map(|error| error.to_string());
+        let why = std::fs::read_dir(&folder).err().map(|error| format!("cannot be read: {error}"));
         certificate_source("SSL_CERT_DIR", folder.display(), why, report);
     }
 }
@@ -161,7 +155,7 @@ fn certificate_source(variable: &str, path: impl Display, why: Option<String>, r
         None => report.ok("network.certificates", None, format!("{path} ({variable}) can be read")),
         Some(why) => {
             let fix = format!("correct {variable}, or run: unset {variable}");
-            report.error("network.certificates", None, &format!("{path} ({variable}): {why}"), &fix);
+            report.error("network.certificates", None, &format!("{path} ({variable}) {why}"), &fix);
         }
     }
 }
