@@ -65,12 +65,14 @@ fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
     }
 }
 
-/// Returns the new refresh token of a successful response, if it differs from the one in the request.
+/// Returns the new refresh token of a successful response, if it differs from the one in the request and is no
+/// placeholder.
 fn rotated(answer: &HttpResponse) -> Option<String> {
     let object = answer.json().filter(|_| (200..300).contains(&answer.status))?;
     let rotated = object.get("refresh_token")?.as_str()?.to_owned();
-    let is_damaged = rotated.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
-    (!rotated.is_empty() && rotated != SENT && !is_damaged).then_some(rotated)
+    let is_placeholder = ["null", "undefined", "None", "string"].contains(&rotated.as_str());
+    let is_token = rotated.contains(char::is_alphanumeric) && rotated.chars().all(|c| c.is_ascii_graphic());
+    (is_token && !is_placeholder && rotated != SENT).then_some(rotated)
 }
 
 fn check_error(error: &Error) {
