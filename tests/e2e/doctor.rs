@@ -113,6 +113,17 @@ fn doctor_distinguishes_sign_in_pages_from_outages() {
     }
     service.fault("token", Fault::Status(500));
     assert_eq!(ask(url), [""; 0], "status 500 is a response of the service");
+    // A service of another protocol answers.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let other_url = format!("http://{}", other.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in other.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut &stream, b"SSH-2.0-OpenSSH_9.6\r\n");
+        }
+    });
+    sandbox.write_config(&format!("[providers.earthscope]\ndomain = \"{other_url}\"\n"));
+    let (message, fix) = only(doctor(&sandbox, &["earthscope"]), "network.service earthscope");
+    assert!(!message.contains("no route") && fix.contains("port of the URL"), "{message}: {fix}");
     assert_eq!(ask("https://no-such-host.invalid"), ["network.name earthscope"]);
     assert_eq!(ask("http://127.0.0.1:1"), ["network.refused earthscope"]);
     assert_eq!(ask(&url.replace("http:", "https:")), ["network.tls earthscope"]);

@@ -36,13 +36,21 @@ fn world_writable_configuration_is_refused() {
     for mode in [0o666, 0o602, 0o1666] {
         set_mode(&sandbox.config_path(), mode);
         let run = sandbox.broker(&["token", "earthdaily"]).ends(5);
-        let _ = run.fails_with("config_unreadable").says("chmod o-w");
+        let _ = run.fails_with("config_unreadable").says("run: chmod o-w");
     }
     assert_eq!(service.exchanges(), 0);
     for mode in [0o600, 0o644, 0o664] {
         set_mode(&sandbox.config_path(), mode);
         let _ = sandbox.broker(&["token", "earthdaily"]).token();
     }
+    let odd = sandbox.home().join("it's a folder/providers.toml");
+    sandbox.write(&odd, &sandbox.config());
+    set_mode(&odd, 0o666);
+    let named = ["token", "earthdaily", "--config", odd.to_str().expect("text")];
+    let run = sandbox.broker(&named).ends(5);
+    let command = run.err.split("run: ").nth(1).expect("a command").to_owned();
+    let _ = finish(spawn(program(&sandbox, "sh", &["-c", &command]), &named)).ends(0);
+    let _ = sandbox.broker(&named).token();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions, Rotation};
 
-use crate::stage::{carbonmapper, earthscope, set_mode};
+use crate::stage::{carbonmapper, earthscope, logged_in, set_mode};
 
 const SECRET: &str = EarthDaily::SECRET;
 
@@ -162,6 +162,37 @@ fn utf16_file_is_named_as_such() {
     let tokens = Sandbox::new();
     write(&tokens, ".earthscope/default/tokens.json", &utf16("{}")[2..]);
     let _ = tokens.broker(&["token", "earthscope"]).ends(3).says("UTF-16").says("tokens.json");
+}
+
+#[test]
+fn hint_for_a_file_that_is_not_text_names_the_format() {
+    let sandbox = Sandbox::new();
+    let latin = write(&sandbox, "latin.toml", b"# caf\xe9\n");
+    let utf16 = write(&sandbox, "utf16.toml", &utf16("# a\n"));
+    for config in [latin, utf16] {
+        let run = sandbox.broker(&["list", "--config", &config]).ends(5);
+        let _ = run.fails_with("config_unreadable").says("hint: save the file as UTF-8");
+    }
+    let ed25519 = b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+    for bytes in [&b"\x30\x82\x04\xbe\x02\x01\0"[..], &[&ed25519[..], &[0xfe; 32]].concat()] {
+        let key = write(&sandbox, "key.der", bytes);
+        sandbox.write_config(&format!(
+            "[providers.lab]\nkind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"c\"\n\
+             token_url = \"http://127.0.0.1:1/\"\nprivate_key = {{ file = \"{key}\" }}\n"
+        ));
+        let run = sandbox.broker(&["token", "lab"]).ends(5);
+        let _ = run.fails_with("secret_unreadable").says("DER or PKCS#12").says("openssl pkey -inform DER");
+    }
+}
+
+#[test]
+fn login_file_of_earthscope_may_begin_with_a_mark() {
+    let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
+    let path = sandbox.tokens_path();
+    let text = std::fs::read_to_string(&path).expect("a login");
+    std::fs::write(&path, format!("\u{feff}{text}")).expect("written");
+    assert!(service.access_is_live(&sandbox.broker(&["token", "earthscope", "--force"]).token()));
+    assert!(std::fs::read_to_string(&path).expect("a login").starts_with('{'), "the tools can read it");
 }
 
 /// Without these settings, the broker would use another issuer.

@@ -44,6 +44,7 @@ mod secret_source;
 mod secret_text;
 mod service_url;
 mod settings_error;
+mod shell;
 mod store;
 mod token;
 mod values;
@@ -86,6 +87,7 @@ pub use secret_source::SecretSource;
 pub use secret_text::{is_utf16, utf8};
 pub use service_url::ServiceUrl;
 pub use settings_error::{SettingsError, SettingsProblem};
+pub use shell::{quoted_path, shell_word};
 #[cfg(feature = "file")]
 pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
 pub use store::{Loaded, LockScope, Locked, Locking, Store, StoreAbout};

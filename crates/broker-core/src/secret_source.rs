@@ -1,11 +1,15 @@
 //! The configured sources of secrets: text, environment variable, file or command.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, de};
 
 use crate::platform::expand;
 use crate::{Command, Context, Env, Error, ErrorCode, Result, Secret, fingerprint};
+
+/// The hint for a key in a binary format.
+const DER_TO_PEM: &str = "convert the key to PEM: openssl pkey -inform DER -in KEY -out KEY.pem; or a PKCS#12 file: openssl pkcs12 -nocerts -nodes -in KEY -out KEY.pem";
 
 /// A configured source of a secret: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or `{ command = ["PROGRAM",
 /// "ARGUMENT"] }`. A command runs only when an exchange needs the secret.
@@ -55,7 +59,14 @@ impl SecretSource {
             },
             Self::File(path) => {
                 let path = expand(path, env);
-                env.read_secret(&path).map_err(|error| problem(format!("{}: {error}", path.display())))
+                env.read_secret(&path).map_err(|error| {
+                    let problem = problem(format!("{}: {error}", path.display()));
+                    if error.kind() == ErrorKind::Unsupported {
+                        problem.with_hint(DER_TO_PEM)
+                    } else {
+                        problem
+                    }
+                })
             }
             Self::Command(command) => {
                 let read = env.run_secret(command, &env.withheld()).await;

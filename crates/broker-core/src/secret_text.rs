@@ -53,7 +53,17 @@ pub fn is_utf16(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || is_half_zero
 }
 
-/// Returns the text of a file or of a program's output. Fails if the text is not UTF-8, with the name of UTF-16.
+/// Whether these bytes are a sequence in DER, such as a key or a PKCS#12 file.
+fn is_der(bytes: &[u8]) -> bool {
+    match bytes {
+        [0x30, 0x81..=0x84, ..] => true,
+        [0x30, length, rest @ ..] => usize::from(*length) == rest.len(),
+        _ => false,
+    }
+}
+
+/// Returns the text of a file or of a program's output. Fails if the text is not UTF-8, with the name of UTF-16. For
+/// DER, the error has the kind [`ErrorKind::Unsupported`].
 pub fn utf8(bytes: &[u8]) -> Result<&str> {
     let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidData, what));
     if is_utf16(bytes) {
@@ -61,6 +71,9 @@ pub fn utf8(bytes: &[u8]) -> Result<&str> {
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text),
+        Err(_) if is_der(bytes) => {
+            Err(Error::new(ErrorKind::Unsupported, "the format is DER or PKCS#12, which is not text"))
+        }
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = before.split(|byte| *byte == b'\n').count();
@@ -108,6 +121,9 @@ mod tests {
             }
         }
         assert!(utf8(b"a\nb\xff").expect_err("invalid").to_string().contains("line 2"));
+        for der in [&b"\x30\x82\x04\xbf\x02"[..], b"\x30\x81\x87\x02", b"\x30\x03\x02\x01\xff"] {
+            assert_eq!(utf8(der).expect_err("binary").kind(), ErrorKind::Unsupported);
+        }
         assert_eq!(utf8("ü\0".as_bytes()).expect("valid"), "ü\0");
         assert_eq!(utf8(b"").expect("valid"), "");
     }

@@ -55,7 +55,7 @@ impl LoginFile for TokensFile {
         if is_utf16(bytes) {
             return Err(InvalidLoginFile::Other("is UTF-16 text: save it as UTF-8".to_owned()));
         }
-        let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| InvalidLoginFile::Torn)?;
+        let object = object(bytes).ok_or(InvalidLoginFile::Torn)?;
         let secret = |key: &str| object.get(key)?.as_str().filter(|text| !text.is_empty()).map(Secret::new);
         let [access, id_token, refresh_token] = KEYS.map(secret);
         if access.is_none() && refresh_token.is_none() {
@@ -153,10 +153,14 @@ fn sdk_reads(token: &Secret) -> bool {
         && ["gty", "jti"].iter().all(|name| is_text(name) || is_absent_or_null(name))
 }
 
+/// Parses the login file, which may begin with a byte order mark.
+fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    serde_json::from_slice(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)).ok()
+}
+
 /// Returns the entries of the login file that are not part of the login. The broker keeps these entries.
 fn other_entries(before: &[u8]) -> impl Iterator<Item = (String, Value)> + use<> {
-    let object: Map<String, Value> = serde_json::from_slice(before).unwrap_or_default();
-    object.into_iter().filter(|(key, _)| !KEYS.contains(&key.as_str()))
+    object(before).unwrap_or_default().into_iter().filter(|(key, _)| !KEYS.contains(&key.as_str()))
 }
 
 /// Formats a JSON object as EarthScope's SDK does: indent of 2 spaces, no final newline, unchanged key order.

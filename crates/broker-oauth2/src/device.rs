@@ -272,12 +272,10 @@ fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(Device
     Some((code, Secret::new(text(object, "device_code")?)))
 }
 
-/// Returns why an address is no web page: another scheme, such as `javascript` or `file`, no host, or a user. An address
-/// without scheme is a host that the user types, perhaps with a port.
+/// Returns why an address is no web page: another scheme, such as `javascript` or `file`, no plausible host, or a user.
+/// An address without scheme is a host with a dot that the user types, perhaps with a port.
 fn no_web_page(address: &str) -> Option<String> {
-    // Browsers ignore control characters and blanks in a scheme.
-    let plain: String = address.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
-    let plain = plain.to_ascii_lowercase();
+    let plain = address.trim().to_ascii_lowercase();
     let web = ["https://", "http://", "//"].iter().find_map(|web| plain.strip_prefix(web));
     let host = web.unwrap_or(&plain).split(['/', '\\', '?', '#']).next()?;
     if let (None, Some((scheme, port))) = (web, host.split_once(':'))
@@ -286,8 +284,11 @@ fn no_web_page(address: &str) -> Option<String> {
         let scheme: String = sanitize(scheme).chars().take(LONGEST_SCHEME).collect();
         return Some(format!("`{scheme}:`"));
     }
-    let is_host = ServiceUrl::parse(&format!("https://{host}/")).is_ok();
-    (!is_host).then(|| "an address without host or with a user".to_owned())
+    let is_host = host.starts_with(|c: char| c.is_alphanumeric() || c == '[')
+        && (plain.starts_with("http") || host.contains('.'))
+        && !host.contains(|c: char| c.is_control() || c.is_whitespace())
+        && ServiceUrl::parse(&format!("https://{host}/")).is_ok();
+    (!is_host).then(|| "an address without a valid host, or with a user".to_owned())
 }
 
 /// Waits until the next poll, and shows the remaining time.

@@ -132,6 +132,11 @@ impl Metadata {
             match read_object(&response, url, &[]) {
                 Ok(object) => match Self::read(&response, &object, issuer, url, &without)? {
                     Some(found) => return Ok(found),
+                    // A network's sign-in page may answer with a JSON object of its own (RFC 8908).
+                    None if !object.keys().any(|key| key.ends_with("_endpoint")) => {
+                        let message = format!("{url} answered without `issuer` and endpoints");
+                        transient = Some(Error::new(ErrorCode::BadResponse, message));
+                    }
                     None => causes.push(format!("{url}: the response has no `issuer`")),
                 },
                 Err(Problem::Refused(refusal)) => causes.push(format!("{url}: {}", refusal.words)),
@@ -148,7 +153,7 @@ impl Metadata {
         }
         Err(match transient {
             Some(error) if error.code() == ErrorCode::RedirectRefused => error.with_hint(format!(
-                "set `issuer` to the address that the service itself publishes, without redirect, or {without}"
+                "if the network has a sign-in page, sign in there; otherwise set `issuer` to the address that the service itself publishes, without redirect, or {without}"
             )),
             Some(error) => error.with_hint(format!(
                 "check that the path of `issuer` is complete, and sign in to the network if it has a sign-in page; or {without}"

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{
-    Clock, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, RequestSent, Result,
-    ServiceUrl,
+    Clock, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, Result, ServiceUrl,
 };
 use chrono::TimeDelta;
 
@@ -110,14 +109,17 @@ fn of_fault(fault: &HttpFault) -> Obstacle {
     let what = fault.what.to_lowercase();
     match () {
         () if what.contains("refused") => Obstacle::Refused,
-        () if what.contains("unreachable") || what.contains("no route") => Obstacle::Unreachable,
-        () if fault.sent == RequestSent::No => Obstacle::Unreachable,
+        () if ["unreachable", "no route", "host is down"].iter().any(|text| what.contains(text)) => {
+            Obstacle::Unreachable
+        }
         () => Obstacle::Other,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use broker_core::RequestSent;
+
     use super::*;
 
     #[test]
@@ -126,6 +128,11 @@ mod tests {
         let table = [
             (network, "Connection refused (os error 111)", Obstacle::Refused),
             (network, "Network is unreachable (os error 101)", Obstacle::Unreachable),
+            (network, "Connection reset by peer (os error 104)", Obstacle::Other),
+            (network, "Permission denied (os error 13)", Obstacle::Other),
+            (network, "No route to host (os error 113)", Obstacle::Unreachable),
+            (network, "Host is down (os error 112)", Obstacle::Unreachable),
+            (ErrorCode::BadResponse, "the response is not valid HTTP: invalid version", Obstacle::Other),
             (network, "connection closed before message completed", Obstacle::Other),
             (ErrorCode::NameNotFound, "Name or service not known", Obstacle::Name),
             (ErrorCode::TlsUntrusted, "the certificate is self-signed", Obstacle::UnknownIssuer),
@@ -135,8 +142,10 @@ mod tests {
             (ErrorCode::Timeout, "no response", Obstacle::Timeout),
         ];
         for (code, what, obstacle) in table {
-            let fault = HttpFault::new(RequestSent::Maybe, code, what.to_owned());
-            assert_eq!(of_fault(&fault), obstacle, "{what}");
+            for sent in [RequestSent::No, RequestSent::Maybe] {
+                let fault = HttpFault::new(sent, code, what.to_owned());
+                assert_eq!(of_fault(&fault), obstacle, "{what}");
+            }
         }
     }
 

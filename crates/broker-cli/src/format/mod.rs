@@ -14,9 +14,9 @@ use clap::ValueEnum;
 use crate::args::{Format, ShellKind, Token as Args};
 use template::Template;
 
+pub(crate) use broker::{quoted_path, shell_word as word};
 pub(crate) use hosts::is_exact;
 pub(crate) use json::{aws, exec_credential, json_of_providers, line, rfc3339};
-pub(crate) use shell::{quoted_path, word};
 
 /// The newest API version of Kubernetes' `ExecCredential`.
 pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";

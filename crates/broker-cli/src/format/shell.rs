@@ -1,7 +1,5 @@
 //! Output formats for shells and .env files.
 
-use std::path::Path;
-
 use broker::{Header, Result, Secret, Token};
 
 use super::{Output, unsuitable};
@@ -31,17 +29,6 @@ fn line(shell: ShellKind, name: &str, value: &str) -> String {
 
 fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// Quotes a word of a command for a POSIX shell, if the word needs quotes.
-pub(crate) fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { single_quoted(text) }
-}
-
-/// Returns a path as a word of a command for a POSIX shell.
-pub(crate) fn quoted_path(path: &Path) -> String {
-    word(&path.display().to_string())
 }
 
 /// Doubles single quotes, as a quoted PowerShell string needs. PowerShell also accepts typographic single quotes.

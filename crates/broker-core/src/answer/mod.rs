@@ -22,6 +22,9 @@ pub use final_codes::{Credential, FinalCodes};
 pub use redact::{WITHHELD, redact, repeats_secret};
 pub use salvage::{salvage, salvage_login};
 
+/// The hint for a response that is not the service's: of a network's sign-in page, or at a wrong URL.
+const CHECK_URL: &str = "if the network has a sign-in page, sign in there; otherwise check the URL in the configuration, or try again later";
+
 /// Longer explanations from a service are cut after this many characters.
 const LONGEST_TEXT: usize = 300;
 
@@ -196,6 +199,8 @@ pub fn read_object(
     };
     let code = match status {
         429 => ErrorCode::RateLimited,
+        // The network requires a sign-in (RFC 6585 section 6).
+        511 => ErrorCode::BadResponse,
         _ if is_transient => ErrorCode::ServiceUnavailable,
         _ => ErrorCode::BadResponse,
     };
@@ -219,7 +224,7 @@ pub fn without_token(
         Some(words) => format!("{message}: {}", redact(&words, secrets)),
         None => message,
     };
-    Problem::Transient(Error::new(ErrorCode::BadResponse, message))
+    Problem::Transient(Error::new(ErrorCode::BadResponse, message).with_hint(CHECK_URL))
 }
 
 fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
@@ -235,6 +240,7 @@ fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
             let hint = Hint::AwaitPause(format!("the service asked for a pause of {shown}"));
             error.with_retry_after(Some(wait)).with_hint(hint)
         }
+        None if error.code() == ErrorCode::BadResponse => error.with_hint(CHECK_URL),
         None => error.with_hint(Hint::RetryLater),
     }
 }

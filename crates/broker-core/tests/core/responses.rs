@@ -68,13 +68,31 @@ fn web_page_or_5xx_response_is_not_a_refusal() {
         (400, ""),
         (400, "{\"error\":\"inv"),
         (401, "<html>sign in</html>"),
+        (404, "<html>Not found</html>"),
+        (405, "Method Not Allowed"),
+        (511, "<html>sign in</html>"),
+        (511, r#"{"error":"net"}"#),
         (429, r#"{"error":"invalid_grant"}"#),
         (500, r#"{"error":"invalid_grant"}"#),
         (503, r#"{"access_token":"x"}"#),
     ] {
-        let problem = read_object(&response(status, &[], body), &url(), &[]).expect_err(body);
-        assert!(matches!(&problem, Problem::Transient(error) if error.is_transient()), "{status} {body}");
+        let Err(Problem::Transient(error)) = read_object(&response(status, &[], body), &url(), &[]) else {
+            panic!("{status} {body}")
+        };
+        assert!(error.is_transient(), "{status} {body}");
+        // The response may be of another server than the service.
+        let is_elsewhere = !matches!(status, 429 | 500 | 503);
+        let hint = error.hint().expect("a hint").to_string();
+        assert_eq!(
+            hint.contains("sign-in page") && hint.contains("URL"),
+            is_elsewhere,
+            "{status} {body}: {hint}"
+        );
     }
+    let gateway = read_object(&response(404, &[], r#"{"detail":"Not Found"}"#), &url(), &[])
+        .map_err(|it| it.of_service(url()));
+    let Err(Problem::Transient(error)) = gateway else { panic!("a gateway's 404") };
+    assert!(error.hint().expect("a hint").to_string().contains("URL"), "{error:?}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ const NEW_KEY: &str = "create a key, and register its public key at the service:
 
 const CONVERT: &str = "convert the key: openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pem";
 
+const COPY: &str = "copy the whole key, with its first and last line";
+
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -31,6 +33,11 @@ pub(super) fn parse(text: &Secret) -> Result<Pair> {
         let bytes = decode(text).ok_or_else(|| not_pem(text))?;
         return match std::str::from_utf8(&bytes).ok().filter(|text| text.contains(BEGIN)) {
             Some(text) => parse_pem(text),
+            // The version of PKCS#12 is 3 (RFC 7292 section 4).
+            None if matches!(bytes[..], [0x30, 0x82, _, _, 2, 1, 3, ..]) => Err(wrong(
+                "the text is PKCS#12 in base64",
+            )
+            .with_hint("convert it to PEM: base64 -d FILE | openssl pkcs12 -nocerts -nodes -out KEY.pem")),
             None if bytes.first() == Some(&0x30) => pair(&bytes),
             None => Err(not_pem(text)),
         };
@@ -45,12 +52,13 @@ fn parse_pem(text: &str) -> Result<Pair> {
         let Some((label, rest)) = section.split_once("-----") else { continue };
         let label = label.trim();
         let Some((body, _)) = rest.split_once("-----END") else {
-            return Err(wrong(&format!("the text ends before the line `-----END {label}-----`"))
-                .with_hint("copy the whole key, with its first and last line"));
+            return Err(
+                wrong(&format!("the text ends before the line `-----END {label}-----`")).with_hint(COPY)
+            );
         };
         match label {
             "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" if !body.contains("ENCRYPTED") => {
-                return pair(&decode(body).ok_or_else(|| wrong("the key is not in base64"))?);
+                return pair(&decode(body).ok_or_else(|| wrong("the key is not in base64").with_hint(COPY))?);
             }
             _ => other = other.or(Some(label)),
         }
@@ -65,14 +73,14 @@ fn explain(label: &str) -> Error {
             wrong("the text is a certificate, but a private key is needed")
                 .with_hint("set `private_key` to the private key of this certificate")
         }
-        "OPENSSH PRIVATE KEY" => wrong("the key has the format of OpenSSH").with_hint(NEW_KEY),
+        "OPENSSH PRIVATE KEY" => wrong("the key has the format of OpenSSH"),
         label if label.ends_with("PUBLIC KEY") => {
-            wrong("the key is a public key, but a private key is needed").with_hint(NEW_KEY)
+            wrong("the key is a public key, but a private key is needed")
         }
         label if label.ends_with("PRIVATE KEY") && !label.starts_with("DSA") => {
-            wrong("the key is encrypted with a passphrase")
+            wrong("the key is encrypted with a passphrase").with_hint(CONVERT)
         }
-        label => wrong(&format!("the text is `{label}`, not a private key")).with_hint(NEW_KEY),
+        label => wrong(&format!("the text is `{label}`, not a private key")),
     }
 }
 
@@ -100,7 +108,7 @@ fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 fn not_pem(text: &str) -> Error {
     let text = text.trim();
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") {
-        return wrong("the key is a public key of SSH, but a private key is needed").with_hint(NEW_KEY);
+        return wrong("the key is a public key of SSH, but a private key is needed");
     }
     if text.starts_with('{') {
         return wrong("the text is JSON, such as a JWK, but PEM is needed").with_hint(
@@ -113,7 +121,9 @@ fn not_pem(text: &str) -> Error {
         return wrong("the text is not a key, and looks like the path of a file")
             .with_hint("write the path of a key file as: private_key = { file = \"PATH\" }");
     }
-    wrong("the text is not a PEM private key (`BEGIN PRIVATE KEY`)")
+    wrong("the text is not a PEM private key (`BEGIN PRIVATE KEY`)").with_hint(
+        "export the key as PEM (PKCS#8) with the program that created it, and copy the whole text, with its first and last line",
+    )
 }
 
 /// Reads a key in DER.
@@ -127,9 +137,7 @@ fn pair(der: &[u8]) -> Result<Pair> {
     None.or_else(|| rsa.ok().map(|pair| Pair::Rsa(Box::new(pair))))
         .or_else(|| ecdsa(der).or_else(|| ecdsa(&sec1_as_pkcs8(der))).map(|pair| Pair::Ecdsa(Box::new(pair))))
         .or_else(|| ed25519().map(|pair| Pair::Ed25519(Box::new(pair))))
-        .ok_or_else(|| {
-            wrong("the key is neither RSA of 2048 to 4096 bits, nor P-256, nor Ed25519").with_hint(NEW_KEY)
-        })
+        .ok_or_else(|| wrong("the key is neither RSA of 2048 to 4096 bits, nor P-256, nor Ed25519"))
 }
 
 /// Wraps a SEC1 key in the PKCS#8 structure of a P-256 key (RFC 5958 section 2, RFC 5480 section 2.1.1).
@@ -147,5 +155,5 @@ fn sec1_as_pkcs8(sec1: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 fn wrong(problem: &str) -> Error {
-    Error::new(ErrorCode::ConfigInvalidValue, format!("invalid `private_key`: {problem}")).with_hint(CONVERT)
+    Error::new(ErrorCode::ConfigInvalidValue, format!("invalid `private_key`: {problem}")).with_hint(NEW_KEY)
 }

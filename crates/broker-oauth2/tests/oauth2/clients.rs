@@ -340,6 +340,16 @@ async fn login_page_that_is_no_web_page_is_refused() {
         "https://user:word@host.example/",
         "user@host.example/activate",
         "http://[host/",
+        "https://exa mple/",
+        "https://login.\texample/",
+        "https://-login.example/",
+        "https://.example/",
+        "//evil/activate",
+        "evil/activate",
+        "./activate",
+        "--help",
+        "-oProxyCommand=x",
+        "-login.example.org",
     ] {
         for (uri, complete) in [(other, Value::Null), (page, json!(other)), (other, json!(page))] {
             let lab = Lab::new();
@@ -357,6 +367,9 @@ async fn login_page_that_is_no_web_page_is_refused() {
 async fn login_page_on_http_or_without_scheme_is_shown() {
     for uri in [
         "http://intranet.example/activate",
+        " https://intranet/activate?code=AB CD",
+        "https://[::1]/activate",
+        "https://bücher.example/activate",
         "login.example.org/device",
         "login.example.org:8443/device",
         "//login.example.org/device",

@@ -78,14 +78,24 @@ async fn token_call_before_device_login_sends_no_request() {
 
 /// Returns responses without usable metadata, with the code of the expected error, a word of the expected hint, and
 /// the requested URLs.
-fn unusable() -> [(u16, Value, ErrorCode, &'static str, &'static [&'static str]); 7] {
+fn unusable() -> [(u16, Value, ErrorCode, &'static str, &'static [&'static str]); 10] {
     let (first, both, retries) = (&[OIDC][..], &[OIDC, RFC8414][..], &[OIDC, OIDC, OIDC][..]);
+    let portal = "sign-in page";
     let http = json!({ "issuer": ISSUER, "token_endpoint": "http://login.example.org/token" });
     [
         (200, json!({ "issuer": ISSUER }), ErrorCode::ConfigMissingKey, "`token_url`", first),
         (200, http, ErrorCode::ConfigInvalid, "`token_url`", first),
         (200, json!({ "token_endpoint": TOKEN }), ErrorCode::ConfigInvalid, "`token_url`", both),
         (200, json!("a page of an app"), ErrorCode::BadResponse, "`issuer`", both),
+        (
+            200,
+            json!({ "captive": true, "user-portal-url": "https://a.example" }),
+            ErrorCode::BadResponse,
+            portal,
+            both,
+        ),
+        (302, Value::Null, ErrorCode::RedirectRefused, portal, both),
+        (511, Value::Null, ErrorCode::BadResponse, portal, retries),
         (400, json!({ "error": "maintenance" }), ErrorCode::ConfigInvalid, "`token_url`", both),
         (404, Value::Null, ErrorCode::ConfigInvalid, "`token_url`", both),
         (503, json!({ "error": "temporarily_unavailable" }), ErrorCode::ServiceUnavailable, "", retries),

@@ -204,9 +204,17 @@ async fn error_for_unusable_private_key_says_what_it_is() {
     let lab = Lab::new();
     let old = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nMIIB";
     for (key, what, hint) in [
-        ("no key at all".to_owned(), "PEM", "openssl pkcs8 -topk8"),
-        ("s3cret/with+base64==".to_owned(), "PEM", "openssl pkcs8 -topk8"),
-        (section("PRIVATE KEY", "not base64!"), "base64", "openssl pkcs8 -topk8"),
+        ("no key at all".to_owned(), "PEM", "first and last line"),
+        ("s3cret/with+base64==".to_owned(), "PEM", "first and last line"),
+        ("PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none".to_owned(), "PEM", "export the key"),
+        ("<RSAKeyValue><Modulus>x</Modulus></RSAKeyValue>".to_owned(), "PEM", "export the key"),
+        ("ab".repeat(32), "PEM", "export the key"),
+        (
+            STANDARD.encode(b"\x30\x82\x0a\x09\x02\x01\x03\x30\x82"),
+            "PKCS#12",
+            "base64 -d FILE | openssl pkcs12",
+        ),
+        (section("PRIVATE KEY", "not base64!"), "base64", "whole key"),
         (section("EC PRIVATE KEY", "MHcCAQEE"), "P-256", "openssl genpkey"),
         (pem(b"garbage"), "P-256", "openssl genpkey"),
         (section("PUBLIC KEY", "MCow"), "public key", "openssl genpkey"),

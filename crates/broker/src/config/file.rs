@@ -24,8 +24,7 @@ pub(super) fn read(path: &Path, is_named: bool) -> Result<String> {
         opened => opened?,
     };
     if platform::everybody_writes(&file.metadata()?) {
-        let path = path.display();
-        let why = format!("every user can change this file, which names programs to run: chmod o-w {path}");
+        let why = "every user can change this file, which names programs to run";
         return Err(Error::new(ErrorKind::PermissionDenied, why));
     }
     text(file)
@@ -34,7 +33,7 @@ pub(super) fn read(path: &Path, is_named: bool) -> Result<String> {
 fn text(file: File) -> Result<String> {
     let mut bytes = Vec::new();
     match file.take(MAX_SIZE + 1).read_to_end(&mut bytes)? as u64 {
-        size if size > MAX_SIZE => Err(Error::new(ErrorKind::InvalidData, "the file is longer than 16 MiB")),
+        size if size > MAX_SIZE => Err(Error::new(ErrorKind::FileTooLarge, "the file is longer than 16 MiB")),
         _ => Ok(utf8(&bytes)?.trim_start_matches('\u{feff}').to_owned()),
     }
 }

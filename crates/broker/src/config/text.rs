@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use broker_core::{Error, ErrorCode, Hint, Result};
+use broker_core::{Error, ErrorCode, Hint, Result, quoted_path};
 use figment::value::{Dict, Value};
 
 use super::file;
@@ -57,8 +57,19 @@ pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<Text>> {
             Err(error) if !*is_named && is_absent(error.kind()) => {}
             Err(error) => {
                 let why = format!("cannot read {}: {error}", path.display());
+                let hint = match error.kind() {
+                    ErrorKind::InvalidData => Some("save the file as UTF-8 text".into()),
+                    // Every user can change the file: this error is not the operating system's.
+                    ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
+                        Some(format!("run: chmod o-w {}", quoted_path(path)).into())
+                    }
+                    _ => is_named.then_some(Hint::CorrectConfigPath),
+                };
                 let error = Error::new(ErrorCode::ConfigUnreadable, why).with_source(error);
-                return Err(if *is_named { error.with_hint(Hint::CorrectConfigPath) } else { error });
+                return Err(match hint {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                });
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use broker_core::platform;
+use broker_core::{platform, quoted_path};
 use figment::value::Value;
 
 use super::Config;
@@ -41,7 +41,7 @@ impl ConfigWarning {
     pub fn fix(&self) -> String {
         match self {
             Self::SecretReadable { file, .. } => {
-                format!("chmod 600 {}, or use {{ env }}, {{ file }} or {{ command }}", file.display())
+                format!("chmod 600 {}, or use {{ env }}, {{ file }} or {{ command }}", quoted_path(file))
             }
             Self::KeyRenamed { old, new, .. } => format!("rename `{old}` to `{new}`"),
         }

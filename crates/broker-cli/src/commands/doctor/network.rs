@@ -237,7 +237,12 @@ fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
             "a sign-in page or another server answered",
             "if this network has a sign-in page, open it in a browser and sign in",
         ),
-        _ => ("network.service", "no route", "check the network, then try again"),
+        Obstacle::Unreachable => ("network.service", "no route", "check the network, then try again"),
+        _ => (
+            "network.service",
+            "the connection failed",
+            "check the host and port of the URL (run: broker config show), and whether a firewall blocks the connection",
+        ),
     }
 }
 

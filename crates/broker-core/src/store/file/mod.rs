@@ -19,7 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::platform;
-use crate::{Env, Error, ErrorCode, Loaded, LockScope, Locking, Result, Store, StoreAbout};
+use crate::{Env, Error, ErrorCode, Loaded, LockScope, Locking, Result, Store, StoreAbout, quoted_path};
 use bytes::cannot_write;
 use fallback::FallbackStore;
 use layout::StoreLayout;
@@ -71,10 +71,11 @@ impl FileStore {
         platform::make_folder(&self.layout.folder).map_err(cannot_create)?;
         let meta = std::fs::metadata(&self.layout.folder).map_err(cannot_create)?;
         if platform::everybody_writes(&meta) {
-            let folder = self.layout.folder.display();
-            let message = format!("cannot use the state folder {folder}: every user can write to it");
+            let folder = &self.layout.folder;
+            let message =
+                format!("cannot use the state folder {}: every user can write to it", folder.display());
             let error = Error::new(ErrorCode::StoreUnwritable, message);
-            return Err(error.with_hint(format!("run: chmod 700 {folder}")));
+            return Err(error.with_hint(format!("run: chmod 700 {}", quoted_path(folder))));
         }
         Ok(())
     }
