@@ -1,14 +1,17 @@
 //! Requests to a token endpoint, a revocation endpoint (RFC 7009) and an introspection endpoint (RFC 7662).
 
+mod refusal;
+
 use broker_core::{
-    Context, Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Problem, Refusal,
-    Repeat, Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret,
+    Context, Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Problem, Repeat,
+    Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{AnswerFields, DefaultLifetime, text};
 use crate::{ClientAuth, TokenAnswer};
+use refusal::{has_bad_credentials, refuses_client};
 
 /// The difference between the client's and the service's clock that services tolerate in assertions.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
@@ -278,68 +281,6 @@ impl<'a> TokenEndpoint<'a> {
     fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {
         sent.iter().copied().chain(self.client.secret()).collect()
     }
-
-    /// Converts a refused or failed request to an error. The hint names the configuration key to check.
-    pub(crate) fn error(&self, problem: Problem, what: &str) -> Error {
-        let hint = match &problem {
-            Problem::Refused(refusal) if has_bad_credentials(refusal) => {
-                let error = Error::new(ErrorCode::ClientRefused, format!("{what}: {}", refusal.words));
-                return error.with_hint(self.client_hint());
-            }
-            Problem::Refused(refusal) => self.hint(refusal),
-            Problem::Transient(_) => None,
-        };
-        let error = problem.error(what);
-        match hint {
-            Some(hint) => error.with_hint(hint),
-            None => error,
-        }
-    }
-
-    fn client_hint(&self) -> String {
-        format!("the service does not accept this client: {}", self.client.keys())
-    }
-
-    /// Returns the hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
-    fn hint(&self, refusal: &Refusal) -> Option<String> {
-        let code = refusal.code.as_deref()?;
-        let key = match (code, self.client) {
-            (
-                "invalid_client"
-                | "invalid_client_assertion"
-                | "invalid_request"
-                | "invalid_grant"
-                | "access_denied",
-                ClientAuth::Key(_, key),
-            ) if names_audience(&refusal.words) => {
-                return Some(format!(
-                    "set `assertion_audience` (now \"{}\") to \"issuer\", \"token_url\", \"endpoint\" or the URL that \
-                     the service expects",
-                    key.audience()
-                ));
-            }
-            // Keycloak sends `unauthorized_client` for a wrong client secret.
-            ("invalid_client" | "invalid_client_assertion" | "unauthorized_client", _)
-                if code != "unauthorized_client" || refusal.status == 401 =>
-            {
-                return Some(self.client_hint());
-            }
-            ("unauthorized_client", _) => "this client may not use this `flow`: check `client_id` and `flow`",
-            ("invalid_scope", _) => {
-                "check the requested scope and `scope` of this provider; a login has only the scopes that it started with"
-            }
-            ("invalid_target", _) => "check `audience` and `resource` of this provider",
-            ("unsupported_grant_type", _) => "the service does not support this `flow`: set another `flow`",
-            _ => return None,
-        };
-        Some(key.to_owned())
-    }
-}
-
-/// Whether a service's explanation is about the `aud` claim of an assertion.
-fn names_audience(words: &str) -> bool {
-    let words = words.to_ascii_lowercase();
-    words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "aud" || word.starts_with("audience"))
 }
 
 /// The tokens that a login returned.
@@ -381,25 +322,6 @@ fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
 pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<()> {
     read_revoked(response, from, token)
         .map_err(|problem| problem.error("the service refused to revoke the token"))
-}
-
-/// Whether the service did not authenticate the client. A request that spends nothing may have any 401 response.
-fn refuses_client(response: &HttpResponse, from: &ServiceUrl, repeat: Repeat, is_password: bool) -> bool {
-    if response.status == 401 && repeat == Repeat::Safe {
-        return true;
-    }
-    let Err(Problem::Refused(refusal)) = read_object(response, from, &[]) else { return false };
-    // Keycloak sends `unauthorized_client` for a wrong client secret.
-    refusal.is("invalid_client")
-        || (response.status == 401 && refusal.is("unauthorized_client"))
-        || (!is_password && has_bad_credentials(&refusal))
-}
-
-/// Whether Cloud Foundry's UAA did not authenticate the client (cloudfoundry/cf-k8s-networking#26). With the password grant,
-/// the same answer may concern the password.
-fn has_bad_credentials(refusal: &Refusal) -> bool {
-    let words = refusal.words.to_ascii_lowercase();
-    refusal.status == 401 && refusal.is("unauthorized") && words.contains("bad credentials")
 }
 
 fn read_revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<(), Problem> {
