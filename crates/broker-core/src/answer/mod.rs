@@ -220,7 +220,8 @@ pub fn without_token(
     if reason::has_error(object) && !refusal.is_silent {
         return Problem::Refused(refusal);
     }
-    let message = match reason::explanation(object) {
+    // Another text may be the token itself.
+    let message = match reason::explanation(object).filter(|words| reason::is_sentence(words)) {
         Some(words) => format!("{message}: {}", redact(&words, secrets)),
         None => message,
     };

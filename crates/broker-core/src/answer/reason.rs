@@ -186,7 +186,7 @@ fn add_sentences(sentences: &mut Vec<String>, object: &Map<String, Value>, level
 }
 
 /// Whether a text is not a code, name, time or token.
-fn is_sentence(text: &str) -> bool {
+pub(super) fn is_sentence(text: &str) -> bool {
     let is_token = |word: &&str| word.len() > 40 && !word.contains("://");
     let is_credential = match text.split_whitespace().collect::<Vec<_>>().as_slice() {
         [scheme, _] => scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("basic"),
