@@ -174,7 +174,9 @@ impl Sandbox {
         self.inside(command, words)
     }
 
-    fn inside(&self, mut command: Command, words: &[&str]) -> Command {
+    /// Prepares a command that runs another build of `broker` in this sandbox.
+    #[must_use]
+    pub fn inside(&self, mut command: Command, words: &[&str]) -> Command {
         command
             .args(words)
             .args(louder(words))

@@ -129,11 +129,7 @@ impl Demo {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let as_in_sandbox = self.sandbox.command(words);
-        let env = as_in_sandbox.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        let mut command = Command::new(self.broker());
-        command.args(words).env_clear().envs(env).current_dir(self.sandbox.home());
-        command
+        self.sandbox.inside(Command::new(self.broker()), words)
     }
 
     /// Opens a shell in which `broker` uses the fake servers.
