@@ -84,8 +84,8 @@ pub(crate) fn json(response: &HttpResponse) -> Option<Value> {
     serde_json::from_str(&text).or_else(|_| serde_json::from_str(&lenient::rewritten(&text))).ok()
 }
 
-/// Returns the response as an object: JSON, JSON in a JSON string, the first object in a list of errors, a list of texts as `errors`, or the
-/// form fields that some token endpoints send instead.
+/// Returns the response as an object. Reads a JSON object, also inside a JSON string, and the form fields that some token
+/// endpoints send instead. Of a list of errors, returns the first object, or the texts as the field `errors`.
 pub(crate) fn object(response: &HttpResponse) -> Option<Map<String, Value>> {
     match json(response) {
         Some(Value::Object(object)) => Some(object),

@@ -4,9 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::decide::{Decision, decide, is_long_enough, valid_token};
 use super::operation::{Acquired, LockedRecord, Operation};
-use crate::{
-    Error, ErrorCode, ErrorKind, Failure, Grant, Hint, Record, RecordUpdate, Result, Token, TokenRequest,
-};
+use crate::{Error, ErrorCode, ErrorKind, Failure, Hint, Record, RecordUpdate, Result, Token, TokenRequest};
 
 /// The limit of exchanges for one token. Three may be necessary (login, refresh, new API token), and one more after
 /// each refusal.
@@ -155,10 +153,6 @@ impl Operation {
                 unsent = exchanged.err();
                 continue;
             }
-            let exchanged = match &intent {
-                Some(_) => previous_if_refused(&locked_record.record, exchanged),
-                None => exchanged,
-            };
             let mut update = exchanged?;
             let unusable = self.take_unusable(&mut update);
             without_token +=
@@ -268,15 +262,4 @@ fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     let Some(why) = why.or_else(|| locked_record.record.why_empty()) else { return error };
     let message = format!("{} ({why})", error.message());
     error.with_message(message)
-}
-
-/// Turns a final error into a refusal of the grant, if the record has the refresh token before it, which is sent next.
-fn previous_if_refused(record: &Record, exchanged: Result<RecordUpdate>) -> Result<RecordUpdate> {
-    exchanged.or_else(|error| {
-        if error.is_transient() || !record.grant().is_some_and(Grant::has_previous) {
-            return Err(error);
-        }
-        tracing::info!(%error, "the service refused the new refresh token; the previous one is sent");
-        Ok(RecordUpdate::grant_refused())
-    })
 }

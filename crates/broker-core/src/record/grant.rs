@@ -68,10 +68,6 @@ impl Grant {
         self.previous = None;
     }
 
-    pub(crate) fn has_previous(&self) -> bool {
-        self.previous.is_some()
-    }
-
     pub(crate) fn intent(&self) -> Intent {
         Intent { sent_at: self.sent_at, sent_again_at: self.sent_again_at, answered: self.answered }
     }

@@ -96,22 +96,32 @@ async fn refresh_token_beside_an_error_is_kept() {
 
 #[tokio::test]
 async fn text_taken_for_a_refresh_token_loses_no_login() {
-    for refusal in ["invalid_grant", "invalid_request"] {
-        let lab = Lab::logged_in(TOKEN, refresh_token()).await;
-        lab.world.clock.advance(TimeDelta::hours(2));
-        let login = lab.world.record().expect("a record")["grant"]["secret"].clone();
-        let (real, is_up) = (login.clone(), AtomicBool::default());
-        lab.answers(TOKEN, move |call| match call.field("refresh_token") {
-            sent if sent != real.as_str() => (400, json!({ "error": refusal })),
-            _ if is_up.swap(true, Ordering::SeqCst) => {
-                (200, json!({ "access_token": "a", "expires_in": 60 }))
-            }
-            _ => (200, json!({ "message": "maintenance", "refresh_token": "60" })),
-        });
-        assert_eq!(secret(&lab.broker(refresh_token())).await, "a", "{refusal}");
-        let record = lab.world.record().expect("a record");
-        assert_eq!((&record["grant"]["secret"], &record["grant"]["previous"]), (&login, &Value::Null));
-    }
+    let lab = Lab::logged_in(TOKEN, refresh_token()).await;
+    lab.world.clock.advance(TimeDelta::hours(2));
+    let login = lab.world.record().expect("a record")["grant"]["secret"].clone();
+    let (real, is_up) = (login.clone(), AtomicBool::default());
+    lab.answers(TOKEN, move |call| match call.field("refresh_token") {
+        sent if sent != real.as_str() => (400, json!({ "error": "invalid_grant" })),
+        _ if is_up.swap(true, Ordering::SeqCst) => (200, json!({ "access_token": "a", "expires_in": 60 })),
+        _ => (200, json!({ "message": "maintenance", "refresh_token": "60" })),
+    });
+    assert_eq!(secret(&lab.broker(refresh_token())).await, "a");
+    let record = lab.world.record().expect("a record");
+    assert_eq!((&record["grant"]["secret"], &record["grant"]["previous"]), (&login, &Value::Null));
+}
+
+#[tokio::test]
+async fn other_refusal_does_not_bring_back_the_previous_refresh_token() {
+    let lab = Lab::logged_in(TOKEN, refresh_token()).await;
+    lab.world.clock.advance(TimeDelta::hours(2));
+    lab.answers(TOKEN, |call| match call.field("refresh_token") {
+        Some("new-2") => (401, json!({ "error": "invalid_client" })),
+        _ => (200, json!({ "refresh_token": "new-2" })),
+    });
+    let error = lab.broker(refresh_token()).token(World::NAME, &TokenRequest::new()).await;
+    assert_eq!(error.expect_err("a wrong client").kind(), ErrorKind::Refused);
+    assert_eq!(lab.world.record().expect("a record")["grant"]["secret"], "new-2");
+    assert!(lab.calls().last().is_some_and(|call| call.field("refresh_token") == Some("new-2")));
 }
 
 fn refresh_token() -> Value {
