@@ -209,7 +209,7 @@ fn unreadable_settings_of_earthscope_stop_its_provider() {
             }
         }
         std::fs::remove_file(sandbox.home().join(path)).expect("the file");
-        // As for the SDK, a folder is no file.
+        // Like the SDK, ignores a folder in place of the file.
         write(&sandbox, &format!("{path}/x"), b"");
         let _ = sandbox.broker(&["token", "earthscope"]).token();
     }

@@ -126,8 +126,8 @@ impl Expiry {
         known.filter_map(|(name, value)| Self::read(name, value, now)).collect()
     }
 
-    /// Whether a value states no expiry: null, empty, 0, -1, or a zero time, such as Go's `0001-01-01T00:00:00Z` or its number
-    /// of seconds since 1970. Zero times are in 1970 or earlier, in any time zone.
+    /// Whether a value states no expiry: null, empty, 0, -1, or a zero time, such as Go's `0001-01-01T00:00:00Z` or its
+    /// number of seconds since 1970. Zero times are in 1970 or earlier, in any time zone.
     #[must_use]
     pub fn is_unstated(value: &Value) -> bool {
         match value {
@@ -169,8 +169,8 @@ impl From<TimeDelta> for Expiry {
     }
 }
 
-/// Converts nanoseconds, microseconds, milliseconds or seconds since 1970: the first of these that gives a time after
-/// 2010, else seconds.
+/// Converts a number since 1970. Its unit is the first of nanoseconds, microseconds and milliseconds that results in a
+/// time after 2010, else seconds.
 pub(crate) fn epoch(number: f64) -> DateTime<Utc> {
     let unit = [1e9, 1e6, 1e3].into_iter().find(|unit| number / unit >= FIRST_EXPIRY).unwrap_or(1.0);
     bounds::epoch(number / unit)

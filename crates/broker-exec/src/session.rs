@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Parses a line. If it is no message, or is missing, reads the output until `rest`, because a response may follow a
+    /// Parses a line. If it is not a message, or is missing, reads the output until `rest`, because a response may follow a
     /// log line, have several lines, or lack its line end.
     async fn message<T: DeserializeOwned>(
         &mut self,

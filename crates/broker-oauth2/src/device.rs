@@ -116,7 +116,7 @@ impl DeviceFlow<'_> {
         }
         if let Some(why) = pages.into_iter().flatten().find_map(|page| no_web_page(page)) {
             // The message omits the address, because some terminals make links of it.
-            let message = format!("the login page that {} sent is no web page, but {why}", self.url);
+            let message = format!("the login page that {} sent is not a web page, but {why}", self.url);
             return Err(Error::new(ErrorCode::BadResponse, message).with_hint(
                 "check `device_url` or `issuer` of this provider, and report this to the service",
             ));
@@ -272,7 +272,7 @@ fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(Device
     Some((code, Secret::new(text(object, "device_code")?)))
 }
 
-/// Returns why an address is no web page: another scheme, such as `javascript` or `file`, no plausible host, or a user.
+/// Returns why an address is not a web page: another scheme, such as `javascript` or `file`, no plausible host, or a user.
 /// An address without scheme is a host with a dot that the user types, perhaps with a port.
 fn no_web_page(address: &str) -> Option<String> {
     let plain = address.trim().to_ascii_lowercase();

@@ -284,7 +284,7 @@ fn public_url(issuer: &str) -> Option<ServiceUrl> {
     (url.is_loopback() || url.host().contains('.')).then_some(url)
 }
 
-/// Returns the strings of a JSON array, or the words of a string. Drops long ones, which are no names of methods.
+/// Returns the strings of a JSON array, or the words of a string. Drops long ones, which are not names of methods.
 fn names(value: &Value) -> Vec<String> {
     let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     let words = items.iter().filter_map(Value::as_str).flat_map(|text| text.split([' ', ',']));

@@ -303,8 +303,8 @@ pub enum Refreshed {
     Refused,
 }
 
-/// Removes the explanation from an error response that repeats the client's assertion. A body that is no JSON object, such
-/// as a gateway's web page, stays one: it is no refusal.
+/// Removes the explanation from an error response that repeats the client's assertion. A body that is not a JSON object, such
+/// as a gateway's web page, is not changed: it is not a refusal.
 fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
     let succeeded = (200..300).contains(&response.status);
     if !succeeded && repeats_secret(&String::from_utf8_lossy(&response.body), &[assertion]) {

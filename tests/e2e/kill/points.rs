@@ -10,7 +10,7 @@ use crate::strace::{Call, calls, inject, need_strace};
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, TOKEN, name};
 
 /// The maximum number of external system calls between the response and the rename that saves the new login.
-const MOST_CALLS: usize = 10;
+const MOST_CALLS: usize = 8;
 
 /// System calls with an effect outside the process. To save time, most tests send signals only at these calls.
 const EXTERNAL: &str = "close connect fdatasync flock fsync ftruncate openat pwrite64 read recvfrom renameat sendto \

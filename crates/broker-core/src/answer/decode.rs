@@ -12,7 +12,7 @@ use crate::HttpResponse;
 const WINDOWS_1252: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
 
 /// Decodes a response body. JSON is UTF-8 (RFC 8259 section 8.1), but servers also send UTF-16, UTF-32 and Latin-1, byte
-/// order marks, and zeros at the end. Bytes that are no text become U+FFFD.
+/// order marks, and zeros at the end. Other bytes become U+FFFD.
 pub(crate) fn text(response: &HttpResponse) -> Cow<'_, str> {
     let is_padding = |c: char| c == '\u{feff}' || c == '\0';
     match characters(response) {

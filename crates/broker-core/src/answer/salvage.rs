@@ -13,7 +13,7 @@ const DEEPEST: usize = 2;
 /// have replaced the refresh token, and the new one must not be lost. `path` is the path of the field in a complete
 /// response. Elsewhere in it, the path's last name counts beside an access token; in malformed JSON, it counts anywhere.
 /// Names are compared without case and underscores. A response with another status than 2xx counts only if it is
-/// complete, has an access token, and names no error. Sentences are no tokens, because pages and error messages contain
+/// complete, has an access token, and names no error. Sentences do not count, because pages and error messages contain
 /// the same names.
 #[must_use]
 pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
@@ -154,7 +154,7 @@ fn in_lines(text: &str, key: &str) -> Option<String> {
 }
 
 /// Returns the text `key` of an object inside a JSON value, if the object also has an access token. Gateways put a
-/// response as a text into their own. Objects in deeper `levels` are no responses, but examples in documents.
+/// response as a text into their own. Objects in deeper `levels` are examples in documents.
 fn elsewhere(value: &Value, key: &str, levels: usize) -> Option<String> {
     match value {
         Value::Array(items) => items.iter().find_map(|item| elsewhere(item, key, levels)),

@@ -143,7 +143,8 @@ impl Operation {
         locked_record.unsaved = left != *noted;
     }
 
-    /// Reloads the login if another program replaced it, or may have, before the refresh token was sent. Returns whether it did.
+    /// Reloads the login if another program replaced it, or may have, before the refresh token was sent. Returns whether
+    /// the login was reloaded.
     pub(super) async fn reload_superseded(
         &self,
         locked_record: &mut LockedRecord,
