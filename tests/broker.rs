@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    broker_cli::main()
+    earthbroker_cli::main()
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Setup, TokenRequest};
 use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
+use earthbroker::{Broker, Setup, TokenRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

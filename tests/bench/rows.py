@@ -223,7 +223,7 @@ def size(quick):
 
 
 TREES = {
-    "crates of the command line": ["-p", "broker-cli"],
+    "crates of the command line": ["-p", "earthbroker-cli"],
     "crates of the facade, default features": ["-p", "broker"],
     "crates of the facade, one service, no HTTP client": ["-p", "broker", "--no-default-features", "-F", "earthdaily"],
 }
@@ -248,7 +248,7 @@ def build(_):
     for name, words in {"debug": [], "release": ["--release"]}.items():
         shutil.rmtree(target, ignore_errors=True)
         began = time.monotonic()
-        cargo("build", "--quiet", "--locked", "--package", "broker-cli", *words, target=target)
+        cargo("build", "--quiet", "--locked", "--package", "earthbroker-cli", *words, target=target)
         took[name] = round(time.monotonic() - began, 1)
     shutil.rmtree(target, ignore_errors=True)
     return took, [Row(f"build from clean, {name}", f"{seconds:.0f} s", "") for name, seconds in took.items()]

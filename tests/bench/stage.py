@@ -51,7 +51,7 @@ def broker():
     """Returns the release binary: `BENCH_BROKER`, or a new build."""
     if named := os.environ.get("BENCH_BROKER"):
         return pathlib.Path(named).absolute()
-    cargo("build", "--release", "--quiet", "--locked", "--package", "broker-cli")
+    cargo("build", "--release", "--quiet", "--locked", "--package", "earthbroker-cli")
     return TARGET / "release/broker"
 
 

@@ -35,7 +35,7 @@ struct Demo {
 fn main() -> ExitCode {
     let called = std::env::args_os().next().unwrap_or_default();
     if Path::new(&called).file_name().is_some_and(|name| name == "broker") {
-        return broker_cli::main();
+        return earthbroker_cli::main();
     }
     let demo = Demo::start();
     if std::env::args().any(|word| word == "--shell") {

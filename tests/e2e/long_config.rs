@@ -1,7 +1,7 @@
 //! Tests that a long configuration file works like a short one. The broker parses only parts of a long file.
 
-use broker::{ErrorKind, Setup, TokenRequest};
 use broker_e2e::Sandbox;
+use earthbroker::{ErrorKind, Setup, TokenRequest};
 
 /// Ways to write the provider `lab` in TOML, some with errors.
 const SPELLINGS: [&str; 14] = [

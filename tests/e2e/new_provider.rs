@@ -110,7 +110,7 @@ fn generated_provider_crate_passes_its_conformance_test() {
     assert_eq!(follow(&output, &scratch), 4, "four places: {output}");
     // Each cargo call selects the same packages, because another selection would rebuild dependencies.
     let package = format!("broker-{NAME}");
-    let both = ["--quiet", "--package", &package, "--package", "broker-cli", "--test", NAME];
+    let both = ["--quiet", "--package", &package, "--package", "earthbroker-cli", "--test", NAME];
     cargo(&scratch, &[&["build", "--bin", "broker"], &both[..]].concat());
     let tests = cargo(&scratch, &[&["test"], &both[..]].concat());
     assert!(tests.contains("1 passed"), "its conformance test ran: {tests}");

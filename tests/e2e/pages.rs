@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use broker::{ErrorCode, ErrorKind};
+use earthbroker::{ErrorCode, ErrorKind};
 
 use crate::stage::repository;
 

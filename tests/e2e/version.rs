@@ -37,11 +37,11 @@ fn version_prints_commit_and_compiled_provider_types() {
     }
 
     // `--version` must list all provider types that crate `broker` compiles by default.
-    let manifest = repository().join("crates/broker/Cargo.toml");
+    let manifest = repository().join("crates/earthbroker/Cargo.toml");
     let manifest: toml::Table =
         toml::from_str(&std::fs::read_to_string(manifest).expect("a manifest")).expect("TOML");
     let named: Vec<_> = features.split(' ').collect();
-    for kind in broker::Setup::new().kinds() {
+    for kind in earthbroker::Setup::new().kinds() {
         assert!(manifest["features"].get(kind).is_some(), "{kind} is a feature");
         assert!(named.contains(&kind), "{kind} is not in: {features}");
     }
@@ -51,7 +51,7 @@ fn version_prints_commit_and_compiled_provider_types() {
 fn docs_and_changelogs_name_rust_and_broker_versions() {
     let read = |name: &str| std::fs::read_to_string(repository().join(name)).expect(name);
     let promised = env!("CARGO_PKG_RUST_VERSION");
-    for page in ["README.md", "CONTRIBUTING.md", "docs/install.md", "crates/broker/README.md"] {
+    for page in ["README.md", "CONTRIBUTING.md", "docs/install.md", "crates/earthbroker/README.md"] {
         assert!(read(page).contains(&format!("Rust {promised}")), "{page} does not name Rust {promised}");
     }
     let version = env!("CARGO_PKG_VERSION");
@@ -59,6 +59,6 @@ fn docs_and_changelogs_name_rust_and_broker_versions() {
         read("CHANGELOG.md").contains(&format!("## [{version}]")),
         "CHANGELOG.md does not name {version}"
     );
-    let package = read("crates/broker-cli/packaging/changelog");
-    assert!(package.starts_with(&format!("earth-token-broker ({version}-1) ")), "{package}");
+    let package = read("crates/earthbroker-cli/packaging/changelog");
+    assert!(package.starts_with(&format!("earthbroker ({version}-1) ")), "{package}");
 }

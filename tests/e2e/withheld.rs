@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::Setup;
 use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, Fault, TestEnv};
+use earthbroker::Setup;
 
 use crate::stage::{carbonmapper, earthscope, fast_polling, program, until, write_script};
 

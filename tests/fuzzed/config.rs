@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use broker::{Config, Error, ErrorKind, ProviderRegistry, Setup};
+use earthbroker::{Config, Error, ErrorKind, ProviderRegistry, Setup};
 
 use super::world::{WorldEnv, in_folder, split_at_part};
 

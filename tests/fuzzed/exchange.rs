@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{ProviderRegistry, Setup};
 use broker_core::{
     Broker, Context, Derived, Entry, Error, FileStore, Issuer, Lifetime, Loaded, Login, Provider, Record,
     RecordUpdate, Result, Revoked, Secret, Store, Token, TokenRequest, sanitize,
 };
+use earthbroker::{ProviderRegistry, Setup};
 
 use super::answer::{SENT, check_token};
 use super::cookie::check_cookie;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use broker::{Config, EarthDailyCredentials, Env, EnvFile, ProviderRegistry, Secret, Setup, utf8};
+use earthbroker::{Config, EarthDailyCredentials, Env, EnvFile, ProviderRegistry, Secret, Setup, utf8};
 
 use super::world::{PART, split_at_part};
 
@@ -104,6 +104,6 @@ pub fn earthscope(data: &[u8]) {
                 );
             }
         }
-        Err(error) => assert_eq!(error.kind(), broker::ErrorKind::Configuration, "{error}"),
+        Err(error) => assert_eq!(error.kind(), earthbroker::ErrorKind::Configuration, "{error}"),
     }
 }

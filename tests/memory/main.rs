@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{
+use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
+use earthbroker::{
     Broker, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, RequestSent, Setup, TokenRequest,
 };
-use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
 
 /// A placeholder in a record, which another process replaces with a secret.
 const TOKEN: &str = "token-that-is-to-be-replaced";

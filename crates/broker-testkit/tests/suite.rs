@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
-#[path = "../../broker-cli/template/provider.rs"]
+#[path = "../../earthbroker-cli/template/provider.rs"]
 #[allow(unreachable_pub, reason = "the template is a crate")]
 mod provider;
 

@@ -7,7 +7,7 @@ mod world;
 
 use std::sync::Arc;
 
-use broker::{ErrorKind, Setup, TokenRequest};
+use earthbroker::{ErrorKind, Setup, TokenRequest};
 use memory::Memory;
 use world::{Service, Variables};
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use broker::{Loaded, LockScope, Locked, Locking, Record, Result, Store, StoreAbout};
+use earthbroker::{Loaded, LockScope, Locked, Locking, Record, Result, Store, StoreAbout};
 use tokio::sync::OwnedMutexGuard;
 
 /// Records by provider. Each provider has its own lock.

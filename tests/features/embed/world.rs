@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{Env, Http, HttpFault, HttpRequest, HttpResponse, Secret};
 use chrono::Utc;
+use earthbroker::{Env, Http, HttpFault, HttpRequest, HttpResponse, Secret};
 
 /// An HTTP client that answers like EarthDaily, with a new token in each response.
 #[derive(Default)]
@@ -61,6 +61,6 @@ impl Env for Variables {
 
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
         // Returns an error, because the cargo feature `command` is disabled.
-        broker::SystemEnv.run_secret(command, without).await
+        earthbroker::SystemEnv.run_secret(command, without).await
     }
 }

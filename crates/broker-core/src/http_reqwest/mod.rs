@@ -141,7 +141,7 @@ impl Arrived {
 
 fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::error::Error>> {
     let builder = Client::builder()
-        .user_agent(concat!("earth-token-broker/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!("earthbroker/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .referer(false)

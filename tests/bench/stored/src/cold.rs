@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use broker::TokenRequest;
+use earthbroker::TokenRequest;
 use tokio::runtime::Runtime;
 
 use crate::service::{PROVIDERS, World};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{Broker, Http, HttpFault, HttpRequest, HttpResponse, Setup};
+use earthbroker::{Broker, Http, HttpFault, HttpRequest, HttpResponse, Setup};
 use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;

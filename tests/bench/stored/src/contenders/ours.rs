@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::{Token, TokenRequest};
+use earthbroker::{Token, TokenRequest};
 use tokio::runtime::Runtime;
 
 use super::{Contender, ready, repeat};

@@ -1,0 +1,283 @@
+//! The arguments of the command line.
+
+#![allow(clippy::doc_markdown, reason = "clap prints doc comments in --help, with their backticks")]
+
+mod programs;
+mod token;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
+use clap_complete::{ArgValueCandidates, Shell};
+use earthbroker::sanitize;
+
+use crate::candidates::{gallery, providers};
+
+pub(crate) use programs::{DockerOperation, Exec, Helper};
+pub(crate) use token::{Format, ShellKind, Token};
+
+/// Access tokens for earth-data services: EarthScope, EarthDaily, Carbon Mapper and others
+///
+/// Tokens are stored and renewed automatically. Programs that run at the same time share one renewal.
+#[derive(Debug, Parser)]
+#[command(name = "broker", version, long_version = env!("BROKER_VERSION"))]
+#[command(propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:\n  broker login earthscope\n  broker token earthscope\n  \
+    curl -H \"$(broker token earthdaily --format header)\" \\\n    https://api.earthdaily.com/platform/v1/stac")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Read this configuration file instead of the default files [env: BROKER_CONFIG]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Read the variables of the services' own clients (EDS_…, ES_…, CARBONMAPPER_…) only from this file
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) env_file: Option<PathBuf>,
+    /// Store tokens and logins in this folder (EarthScope's login stays in ~/.earthscope unless share = false)
+    /// [env: BROKER_STATE_DIR]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Print more log messages on stderr; repeat for more: -vv, -vvv
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Print only errors and login instructions on stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+// `defer` builds a subcommand's arguments only when that subcommand runs. `broker --help` needs none of them.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub(crate) enum Command {
+    /// Print a token, and renew it first if needed
+    Token(Token),
+    /// Run a command with tokens in its environment
+    Exec(Exec),
+    /// Log in to a provider
+    Login(Login),
+    /// Log out: revoke the login at the service and delete it from this machine
+    Logout(Logout),
+    /// Show logins and tokens, and how long they are valid
+    Status(Status),
+    /// List the configured providers
+    List(List),
+    /// Show the claims of a stored token (JWT)
+    Inspect(Inspect),
+    /// Find problems: configuration, permissions, clock, network, logins
+    Doctor(Doctor),
+    /// Find and import logins and secrets of other tools
+    Import(Import),
+    /// Add a known service to your configuration, or list and search the known services
+    Add(Add),
+    /// Create the source code of a new provider
+    NewProvider(NewProvider),
+    /// Pass tokens to git, docker, cargo, aws or kubectl in their own protocols
+    #[command(subcommand)]
+    Helper(Helper),
+    /// Find, check or show the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Show or change how logins are stored
+    #[command(subcommand)]
+    Store(Store),
+    /// Print or install shell completions
+    Completions(Completions),
+    /// Write man pages
+    Man(Man),
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  broker login earthscope\n  \
+    pass show carbonmapper | broker login carbonmapper --password-stdin")]
+pub(crate) struct Login {
+    /// Name of the provider (see `broker list`)
+    #[arg(add = ArgValueCandidates::new(providers))]
+    pub(crate) provider: String,
+    /// Do not open a browser; print the page's address instead
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// Log in with a refresh token from another host, read from standard input
+    #[arg(long, conflicts_with = "password_stdin")]
+    pub(crate) refresh_token_stdin: bool,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  broker logout earthscope")]
+pub(crate) struct Logout {
+    /// Name of the provider
+    #[arg(add = ArgValueCandidates::new(providers))]
+    pub(crate) provider: String,
+    /// Delete the login from this machine without revoking it at the service
+    #[arg(long)]
+    pub(crate) local: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  broker status\n  broker status earthscope --json")]
+pub(crate) struct Status {
+    /// Names of the providers [default: all]
+    #[arg(add = ArgValueCandidates::new(providers))]
+    pub(crate) providers: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  broker list --json")]
+pub(crate) struct List {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+#[command(after_help = "Examples:\n  $EDITOR \"$(broker config path)\"\n  broker config check")]
+pub(crate) enum Config {
+    /// Print the path of your configuration file
+    Path,
+    /// Check the whole configuration
+    Check,
+    /// Print the configuration and the source of each value, without secrets
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+#[command(
+    after_help = "Examples:\n  broker store status\n  broker store migrate   # after you change `store`"
+)]
+pub(crate) enum Store {
+    /// Show how logins are stored, and whether the OS keyring works
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Rewrite all stored logins in the format of the setting `store`, plain or encrypted. Safe to interrupt
+    Migrate,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  broker completions bash --install\n  source <(broker completions zsh)   # in ~/.zshrc"
+)]
+pub(crate) struct Completions {
+    /// Name of the shell
+    pub(crate) shell: Shell,
+    /// Install the completions of bash or fish; for other shells, print the line to add to the startup file
+    #[arg(long)]
+    pub(crate) install: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  broker inspect earthscope --json")]
+pub(crate) struct Inspect {
+    /// Name of the provider
+    #[arg(add = ArgValueCandidates::new(providers))]
+    pub(crate) provider: String,
+    /// Inspect the token with this scope; repeat for more scopes
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// Also show what the service reports about the token (introspection, RFC 7662)
+    #[arg(long)]
+    pub(crate) introspect: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  broker doctor\n  broker doctor earthscope --json --offline")]
+pub(crate) struct Doctor {
+    /// Name of the provider [default: all]
+    #[arg(add = ArgValueCandidates::new(providers))]
+    pub(crate) provider: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Check only this machine; contact no service
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  broker import              # list findings      \n  broker import EDS.env      # import this file\n  \
+    broker import ~/.earthdaily/credentials --as earthdaily-work"
+)]
+pub(crate) struct Import {
+    /// Files, or numbers from the list that `broker import` prints. The files are not changed
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) what: Vec<String>,
+    /// Name of the new provider
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  broker add                 # list the gallery\n  broker add nasa            # search it\n  broker add cdse\n  \
+    broker add cdse --as cdse-work --dry-run"
+)]
+pub(crate) struct Add {
+    /// Name of the service. Any other word lists the services that match the word
+    #[arg(add = ArgValueCandidates::new(gallery))]
+    pub(crate) service: Option<String>,
+    /// Name of the new provider
+    #[arg(long = "as", value_name = "NAME", requires = "service")]
+    pub(crate) name: Option<String>,
+    /// Print the configuration that would be added, and change nothing
+    #[arg(long, requires = "service")]
+    pub(crate) dry_run: bool,
+    /// Print the list as JSON
+    #[arg(long, conflicts_with = "service")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  broker new-provider my-service --into crates")]
+pub(crate) struct NewProvider {
+    /// Name of the provider: lower-case letters, digits and `-`
+    pub(crate) name: String,
+    /// Create the crate in this folder
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) into: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  broker man ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// Folder for the man pages; it is created if missing
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+}
+
+/// Parses a duration such as `10m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{}` is not a duration: write 90s, 10m, 2h or 7d", sanitize(text)))
+}
+
+/// Parses a parameter of a role, `NAME=VALUE`.
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{}` is not a parameter: write NAME=VALUE", sanitize(text))),
+    }
+}

@@ -1,0 +1,107 @@
+use earthbroker::{Env, Error, ErrorCode, Result, SystemEnv, is_provider_name, platform};
+use serde_json::json;
+use toml::{Table, Value};
+
+use super::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};
+use super::{CommandContext, CommandResult, answer};
+use crate::args::Add;
+use crate::format::line;
+use crate::gallery::{GALLERY, Service, variables};
+use crate::humanize;
+
+pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
+    let Some(wanted) = &args.service else { return list(args.json) };
+    let service = Service::find(wanted).ok_or_else(|| not_found(wanted))?;
+    let name = args.name.as_deref().unwrap_or(service.name);
+    if !is_provider_name(name) {
+        let why = format!("`--as {name}`: not a valid provider name");
+        return Err(Error::usage(why).with_hint("use up to 64 letters, digits, `-` and `_`").into());
+    }
+    let text = service.named(name);
+    if args.dry_run {
+        refuse_existing(context, name, service)?;
+        return answer(&text);
+    }
+    let (file, folder) = user_file(context)?;
+    let _lock = lock(&folder)?;
+    refuse_existing(context, name, service)?;
+    let before = text_of(&file)?;
+    let new = temporary(&file, &appended(&before, &text))?;
+    // A table with empty keys is invalid until the user has filled in the keys.
+    if service.blanks().is_empty() {
+        check(&new, &file, name)?;
+    }
+    text.trim_end().lines().for_each(|line| context.say(line));
+    platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
+    context.say("");
+    context.say(&format!("{name}: added to {}", file.display()));
+    for note in shared(service, name, &before) {
+        context.say(&format!("note: {note}"));
+    }
+    for next in steps(service, name) {
+        context.say(&format!("next: {next}"));
+    }
+    Ok(())
+}
+
+/// Returns the error for an unknown service, with the services that match the text.
+fn not_found(wanted: &str) -> Error {
+    let lines: Vec<_> =
+        Service::search(wanted).iter().map(|service| format!("  {}", service.line())).collect();
+    let (why, hint) = if lines.is_empty() {
+        (format!("no service matches `{wanted}`"), "run: broker add, to list all services")
+    } else {
+        let why = format!("no service is named `{wanted}`; these match:");
+        (why, "run: broker add NAME, with the name of a service")
+    };
+    Error::new(ErrorCode::ProviderUnknown, why).with_lines(lines).with_hint(hint)
+}
+
+/// Fails if a provider with this name is configured.
+fn refuse_existing(context: &CommandContext<'_>, name: &str, service: &Service) -> Result<()> {
+    let configured = context.setup().config()?.configured()?.into_iter().find(|other| other.name == name);
+    let Some(configured) = configured else { return Ok(()) };
+    let why = format!("[providers.{name}] exists already in {}, and was not changed", configured.origin);
+    let other = format!("broker add {0} --as {0}-2", service.name);
+    let hint = format!("remove [providers.{name}] first, or add a second provider: {other}");
+    Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(hint))
+}
+
+/// Returns the steps that the user has to do before the provider can get a token.
+fn steps(service: &Service, name: &str) -> Vec<String> {
+    let blanks = service.blanks().into_iter().map(|key| format!("fill in `{key}`, which is empty"));
+    let unset = service.variables().into_iter().filter(|(_, variable)| SystemEnv.var(variable).is_none());
+    let variables = unset.map(|(key, variable)| {
+        format!("set {variable}, or change the source of `{key}`: {{ file = … }}, {{ command = … }}")
+    });
+    let command = if service.has_login() { "login" } else { "token" };
+    blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
+}
+
+/// Returns a note for each environment variable that both the new and an existing provider read.
+fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
+    let file: Table = toml::from_str(before).unwrap_or_default();
+    let providers = file.get("providers").and_then(Value::as_table);
+    let note = |(key, variable): (String, String)| {
+        let reads = |table: &Table| variables(table).iter().any(|(_, theirs)| *theirs == variable);
+        let (other, _) = providers?.iter().find(|(_, table)| table.as_table().is_some_and(reads))?;
+        let change =
+            format!("for another account, set another environment variable in `{key}` of [providers.{name}]");
+        Some(format!("`{other}` reads {variable} too: {change}"))
+    };
+    service.variables().into_iter().filter_map(note).collect()
+}
+
+fn list(as_json: bool) -> CommandResult {
+    if as_json {
+        let object = |service: &Service| {
+            let (_, variables): (Vec<_>, Vec<_>) = service.variables().into_iter().unzip();
+            let (name, about, kind) = (service.name, service.about(), service.get("kind"));
+            json!({ "name": name, "about": about, "kind": kind, "variables": variables })
+        };
+        let services: Vec<_> = GALLERY.iter().map(object).collect();
+        return answer(&line(&json!({ "version": 1, "services": services }))?);
+    }
+    let lines: String = GALLERY.iter().map(|service| service.line() + "\n").collect();
+    answer(&humanize::displayable(&lines, &std::io::stdout()))
+}

@@ -1,0 +1,121 @@
+//! `broker completions`: prints completion scripts, which call this program at each Tab, and answers those calls.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Command, CommandFactory};
+use clap_complete::Shell;
+use clap_complete::env::Shells;
+use earthbroker::{Error, ErrorCode, Result};
+
+use super::config_file::cannot_write;
+use super::{CommandContext, CommandResult, answer};
+use crate::args::{Args, Completions};
+use crate::candidates::line;
+use crate::files::absolute;
+
+/// Completion scripts set this variable to the name of their shell, and pass the typed words after `--`.
+pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
+
+pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandResult {
+    if !args.install {
+        return answer(&script(args.shell)?);
+    }
+    let (file, line) = match args.shell {
+        Shell::Bash => return install(context, args.shell, bash_file()),
+        Shell::Fish => {
+            let config = absolute("XDG_CONFIG_HOME");
+            let folder = config.or_else(|| Some(std::env::home_dir()?.join(".config")));
+            let file = folder.map(|folder| folder.join("fish/completions/broker.fish"));
+            return install(context, args.shell, file);
+        }
+        Shell::PowerShell => ("$PROFILE", "broker completions powershell | Out-String | Invoke-Expression"),
+        Shell::Elvish => ("~/.config/elvish/rc.elv", "eval (broker completions elvish | slurp)"),
+        _ => ("~/.zshrc, below `compinit`", "source <(broker completions zsh)"),
+    };
+    context.say(&format!("add this line to {file}:"));
+    answer(&format!("{line}\n"))
+}
+
+/// Prints completions if a completion script started this program, and returns whether a script did. Prints no errors,
+/// because they would appear in the line that the user types.
+pub(crate) fn complete() -> bool {
+    let Some(shell) = std::env::var_os(VARIABLE) else { return false };
+    let (shells, words) = (Shells::builtins(), line());
+    if let Some(shell) = shell.to_str().and_then(|shell| shells.completer(shell))
+        && let Some(last) = words.last()
+    {
+        let mut command = Args::command();
+        if !last.as_encoded_bytes().starts_with(b"-") {
+            // `without_flags` needs the arguments of all subcommands, which clap otherwise builds later.
+            command.build();
+            command = without_flags(command);
+        }
+        let folder = std::env::current_dir().ok();
+        let stdout = &mut std::io::stdout().lock();
+        let _ = shell.write_complete(&mut command, words, folder.as_deref(), stdout);
+    }
+    true
+}
+
+/// Hides all flags. Completion offers flags only after the user has typed a dash.
+fn without_flags(command: Command) -> Command {
+    let hidden = |arg: Arg| {
+        let flag = !arg.is_positional();
+        arg.hide(flag)
+    };
+    let command = command.disable_help_flag(true).disable_version_flag(true);
+    command.mut_args(hidden).mut_subcommands(without_flags)
+}
+
+fn script(shell: Shell) -> Result<String> {
+    let mut script = Vec::new();
+    let shells = Shells::builtins();
+    let written = match shells.completer(&shell.to_string()) {
+        Some(shell) => shell.write_registration(VARIABLE, "broker", "broker", "broker", &mut script),
+        None => Err(std::io::ErrorKind::Unsupported.into()),
+    };
+    written.map_err(|error| {
+        Error::new(ErrorCode::Internal, "cannot create the completion script").with_source(error)
+    })?;
+    Ok(format!("{}\n", String::from_utf8_lossy(&script).trim()))
+}
+
+fn install(context: &CommandContext<'_>, shell: Shell, file: Option<PathBuf>) -> CommandResult {
+    let file = file
+        .ok_or_else(|| Error::new(ErrorCode::WriteFailed, "cannot find your home folder: HOME is not set"))?;
+    let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?));
+    written.map_err(|error| {
+        let hint = format!("to print the script instead, run: broker completions {shell}");
+        cannot_write(&file, error).with_hint(hint)
+    })?;
+    let file = file.display();
+    if shell == Shell::Bash && !has_bash_completion() {
+        context.say(&format!(
+            "wrote {file}. The package bash-completion, which reads this file, is not installed. Install it, or add this \
+             line to ~/.bashrc: source {file}"
+        ));
+    } else {
+        context.say(&format!("wrote {file}: new shells complete `broker`"));
+    }
+    Ok(())
+}
+
+/// Whether the package bash-completion is installed.
+fn has_bash_completion() -> bool {
+    let usual = [
+        "/usr/share/bash-completion/bash_completion",
+        "/etc/bash_completion",
+        "/usr/local/etc/profile.d/bash_completion.sh",
+        "/opt/homebrew/etc/profile.d/bash_completion.sh",
+    ];
+    let loaded = std::env::var_os("BASH_COMPLETION_VERSINFO").is_some();
+    loaded || usual.iter().any(|file| Path::new(file).is_file())
+}
+
+/// Returns the file where bash-completion looks for the completions of `broker`.
+fn bash_file() -> Option<PathBuf> {
+    let data = || absolute("XDG_DATA_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/share")));
+    let folder = absolute("BASH_COMPLETION_USER_DIR").or_else(|| Some(data()?.join("bash-completion")))?;
+    Some(folder.join("completions/broker"))
+}

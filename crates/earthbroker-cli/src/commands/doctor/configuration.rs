@@ -1,0 +1,135 @@
+//! Checks that the configuration is valid, and that only its owner can change it.
+
+use std::path::PathBuf;
+
+use earthbroker::platform::is_own;
+use earthbroker::{Config, ConfigWarning, Env, Error, ErrorCode, ProviderRegistry, SystemEnv, suggestion};
+
+use super::report::Report;
+use super::{checked, mode, others_can_write};
+use crate::commands::{CommandContext, CommandResult};
+use crate::format::quoted_path;
+use crate::hints;
+
+/// `BROKER_CONFIG`, `BROKER_STATE_DIR` and `BROKER_STORE` without their prefix.
+const VARIABLES: [&str; 3] = ["CONFIG", "STATE_DIR", "STORE"];
+
+/// Returns the configuration if it is valid. Fails if the provider that the user named is not configured.
+pub(super) fn check(
+    context: &CommandContext<'_>,
+    named: Option<&str>,
+    report: &mut Report,
+) -> CommandResult<Option<Config>> {
+    let loaded = context.setup().config();
+    let leaks = loaded.as_ref().map(|config| leaks(config, named)).unwrap_or_default();
+    writers(context, &leaks, report);
+    variables(report);
+    let config = match loaded {
+        Ok(config) => config,
+        Err(error) => {
+            report.error("configuration.load", None, error.message(), &fix_load(context, &error));
+            return Ok(None);
+        }
+    };
+    report.ok("configuration.load", None, format!("{} providers are configured", config.names().len()));
+    for name in checked(config.names(), named) {
+        provider(&config, &name, report);
+    }
+    match named.map(|name| config.entry(name)) {
+        Some(Err(error)) if error.code() == ErrorCode::ProviderUnknown => Err(error.into()),
+        _ => Ok(Some(config)),
+    }
+}
+
+/// How the user fixes a configuration error that has no hint.
+const CORRECT: &str = "correct the file, then run: broker config check";
+
+/// Returns the fix for a configuration that cannot be loaded.
+fn fix_load(context: &CommandContext<'_>, error: &Error) -> String {
+    let missing = context.setup().config_files().iter().all(|(_, exists)| !exists);
+    match hints::hint(error) {
+        _ if missing && context.global.config.is_some() => "correct the path after --config".to_owned(),
+        _ if missing && SystemEnv.var("BROKER_CONFIG").is_some() => {
+            "correct the path, or run: unset BROKER_CONFIG".to_owned()
+        }
+        hint => hint.unwrap_or_else(|| CORRECT.to_owned()),
+    }
+}
+
+fn provider(config: &Config, name: &str, report: &mut Report) {
+    match config.entry(name) {
+        Ok(_) => report.ok("configuration.provider", Some(name), "the provider's configuration is valid"),
+        Err(error) => {
+            let fix = hints::hint(&error).unwrap_or_else(|| CORRECT.to_owned());
+            report.error("configuration.provider", Some(name), error.message(), &fix);
+        }
+    }
+}
+
+/// A secret in a file that other users can read.
+struct Leak {
+    provider: String,
+    file: PathBuf,
+    message: String,
+}
+
+fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
+    let leak = |warning: ConfigWarning| {
+        let message = warning.to_string();
+        let ConfigWarning::SecretReadable { file, provider, .. } = warning else { return None };
+        Some(Leak { provider: provider?, file, message })
+    };
+    let warnings = checked(config.names(), named).flat_map(|name| config.warnings(&name));
+    warnings.filter_map(leak).collect()
+}
+
+/// Checks that only the owner can change the configuration files. A changed file can send secrets to any host.
+fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
+    for (file, _) in context.setup().config_files().iter().filter(|(_, exists)| *exists) {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let paths = [file.as_path()].into_iter().chain(folder);
+        let open = paths.filter_map(|path| Some((path, path.metadata().ok().filter(others_can_write)?)));
+        let open: Vec<_> = open.collect();
+        for (path, meta) in &open {
+            let leaks = leaks.iter().any(|leak| leak.file == *path);
+            let and_read = if leaks { " and read its secret" } else { "" };
+            let what = format!("other users can change {}{and_read} (mode {})", path.display(), mode(meta));
+            let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
+            let bits = if leaks { "600" } else { "go-w" };
+            let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted_path(path));
+            report.error("configuration.writable", None, &what, &fix);
+        }
+        // If other users can change the file, the loop above has already reported that they can read its secret.
+        if !open.iter().any(|(path, _)| path == file) {
+            for leak in leaks.iter().filter(|leak| leak.file == *file) {
+                let fix = format!("run: chmod 600 {}", quoted_path(file));
+                report.warning("configuration.secret", Some(&leak.provider), &leak.message, &fix);
+            }
+        }
+        if open.is_empty() {
+            report.ok("configuration.writable", None, format!("only you can change {}", file.display()));
+        }
+    }
+}
+
+/// Warns of environment variables whose name is probably mistyped. Other programs may use the prefix `BROKER_` too.
+fn variables(report: &mut Report) {
+    let mut ok = true;
+    for (name, _) in SystemEnv.vars("BROKER_") {
+        // Only the part after the prefix is compared, because the prefix would make all names similar.
+        let bare = name.strip_prefix("BROKER_").unwrap_or(&name);
+        let meant = match suggestion(bare, VARIABLES) {
+            _ if VARIABLES.contains(&bare) || bare.starts_with("PROVIDERS__") => continue,
+            Some(near) => near,
+            None if bare.starts_with("PROVIDER") => "PROVIDERS__NAME__KEY",
+            None => continue,
+        };
+        ok = false;
+        let fix = format!("rename {name} to BROKER_{meant}, or run: unset {name}");
+        let what = format!("the broker does not know the environment variable {name}");
+        report.warning("configuration.variables", None, &what, &fix);
+    }
+    if ok {
+        report.ok("configuration.variables", None, "no environment variable has a mistyped name");
+    }
+}

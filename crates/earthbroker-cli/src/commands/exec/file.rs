@@ -1,0 +1,166 @@
+//! `broker exec --file`: runs the command as a child process, and renews the command's token files.
+
+use std::fs::File;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::time::Duration;
+
+use earthbroker::{Broker, Clock, Error, ErrorCode, Prompt, SystemClock, Token, TokenRequest};
+use rustix::process::{Pid, Signal, getpgrp, kill_process};
+use rustix::termios::tcgetpgrp;
+use tokio::process::Child;
+use tokio::signal::unix::SignalKind;
+use tokio::task::JoinSet;
+
+use super::folder::Folder;
+use super::{ChildToken, not_run};
+use crate::commands::{CommandContext, CommandResult};
+use crate::format::plain;
+use crate::harden::with_original_limits;
+use crate::hints;
+use crate::report::ExitError;
+use crate::run::{Signals, runtime};
+use crate::terminal::Terminal;
+
+/// The longest pause between two checks of the wall clock. Timers stop while the machine sleeps.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
+
+/// The shortest pause between two attempts to renew a token.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) fn run(
+    context: &CommandContext<'_>,
+    broker: &Broker,
+    request: &TokenRequest,
+    tokens: Vec<ChildToken>,
+    command: Command,
+) -> CommandResult {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        // The signal handlers come before the token files, because a signal without a handler would leave the files behind.
+        let mut signals = Signals::listen(&[SignalKind::window_change()])?;
+        let folder = Arc::new(Folder::make().map_err(|error| cannot_write(&error))?);
+        let mut command = command;
+        for ChildToken { provider, variable, token } in &tokens {
+            folder.write(provider, plain(token)?).map_err(|error| cannot_write(&error))?;
+            command.env(format!("{variable}_FILE"), folder.path_of(provider)).env_remove(variable);
+        }
+        let mut command = tokio::process::Command::from(command);
+        let child = with_original_limits(|| command.spawn());
+        let mut child = child.map_err(|error| not_run(command.as_std(), error))?;
+        let mut renewals = JoinSet::new();
+        for token in tokens {
+            let file = TokenFile {
+                broker: broker.clone(),
+                request: request.clone(),
+                folder: folder.clone(),
+                terminal: context.terminal.clone(),
+                token,
+            };
+            renewals.spawn(file.renew_forever());
+        }
+        let status = wait(&mut child, &mut signals).await;
+        renewals.shutdown().await;
+        broker.wait_idle().await;
+        if let Some(Err(error)) = Arc::into_inner(folder).map(Folder::remove) {
+            context.say(&format!("warning: cannot remove the token files: {error}"));
+        }
+        let failed = Error::new(ErrorCode::Internal, "cannot wait for the command");
+        status.map_err(|error| ExitError::from(failed.with_source(error)))
+    });
+    runtime.shutdown_background();
+    end_as(ended?)
+}
+
+fn cannot_write(error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::WriteFailed, format!("cannot write the token file: {error}"))
+        .with_hint("check that $XDG_RUNTIME_DIR or $TMPDIR is a folder that you can write to")
+}
+
+async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitStatus> {
+    loop {
+        let number = tokio::select! {
+            status = child.wait() => return status,
+            number = signals.next() => i32::from(number),
+        };
+        if let (Some(signal), Some(pid)) = (Signal::from_named_raw(number), child.id())
+            && !(is_from_keys(signal) && in_foreground())
+            && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            // Sending a signal fails if the command has already ended.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+/// Whether a terminal sends this signal to all its foreground processes.
+fn is_from_keys(signal: Signal) -> bool {
+    [Signal::INT, Signal::QUIT, Signal::WINCH].contains(&signal)
+}
+
+/// Whether this process and its command are in the foreground of a terminal.
+fn in_foreground() -> bool {
+    File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
+}
+
+/// Ends this process like the command: with the same exit code, or by the same signal.
+fn end_as(status: ExitStatus) -> CommandResult {
+    let Some(signal) = status.signal() else {
+        let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+        return if code == 0 { Ok(()) } else { Err(ExitError::Code(code, None)) };
+    };
+    // A shell without signal handlers replaces this process, and ends itself by the same signal as the command.
+    let script = "ulimit -c 0; kill -\"$1\" $$; exit $((128 + $1))";
+    let _ = Command::new("/bin/sh").args(["-c", script, "sh", &signal.to_string()]).exec();
+    Err(ExitError::Signal(u8::try_from(signal).unwrap_or_default()))
+}
+
+/// A file that contains the token of one provider.
+struct TokenFile {
+    broker: Broker,
+    request: TokenRequest,
+    folder: Arc<Folder>,
+    terminal: Arc<Terminal>,
+    token: ChildToken,
+}
+
+impl TokenFile {
+    async fn renew_forever(mut self) {
+        let mut reported = false;
+        loop {
+            tokio::time::sleep(pause(&self.token.token)).await;
+            match self.renew().await {
+                Ok(()) => reported = false,
+                Err(error) if !reported => {
+                    let hint = hints::hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
+                    let (provider, why) = (&self.token.provider, error.message());
+                    self.terminal.notify(&format!(
+                        "{provider}: cannot renew the token, the file keeps its old token: {why}{hint}"
+                    ));
+                    reported = true;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> earthbroker::Result<()> {
+        let provider = &self.token.provider;
+        let token = self.broker.token(provider, &self.request).await?;
+        if !token.secret().same_as(self.token.token.secret()) {
+            let written = self.folder.write(provider, plain(&token)?);
+            written.map_err(|error| cannot_write(&error).for_provider(provider))?;
+            self.token.token = token;
+        }
+        Ok(())
+    }
+}
+
+/// Returns how long to wait before checking again whether the token needs renewal.
+fn pause(token: &Token) -> Duration {
+    let window = token.window();
+    let due = window.renews_at().map(|at| (at - SystemClock.now()).to_std().unwrap_or_default());
+    let min = window.retry_pause(0.0).to_std().unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
+    due.unwrap_or(MAX_PAUSE).clamp(min, MAX_PAUSE)
+}

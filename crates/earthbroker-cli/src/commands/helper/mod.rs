@@ -1,0 +1,82 @@
+//! `broker helper`: credentials for other programs, in their protocols.
+
+mod cargo;
+mod docker;
+mod git;
+mod kubectl;
+
+use std::io::Read;
+
+use earthbroker::{Broker, Derived, Error, ErrorCode, ServiceUrl, Token, TokenRequest};
+use zeroize::Zeroizing;
+
+use super::token::stored_or_new;
+use super::{CommandContext, CommandResult, MAX_SECRET, answer};
+use crate::args::Helper;
+use crate::format::{aws, plain};
+
+pub(super) fn run(context: &CommandContext<'_>, helper: &Helper) -> CommandResult {
+    match helper {
+        Helper::Git { operation } => git::run(context, operation),
+        Helper::Docker { operation } => docker::run(context, *operation),
+        Helper::Cargo { .. } => cargo::run(context),
+        Helper::Aws { provider, role, param } => aws_keys(context, provider, role, param),
+        Helper::Kubectl { provider } => kubectl::run(context, provider),
+    }
+}
+
+/// Prints AWS keys in the format of `credential_process`, like `broker token PROVIDER --format aws --role ROLE`.
+fn aws_keys(
+    context: &CommandContext<'_>,
+    provider: &str,
+    role: &str,
+    params: &[(String, String)],
+) -> CommandResult {
+    let request = TokenRequest::new().derived(Derived::aws(role, params.to_vec()));
+    let keys = stored_or_new(&context.broker(provider)?, provider, &request)?;
+    plain(&keys)?;
+    answer(&aws(&keys)?)
+}
+
+/// Returns the provider's stored token for the default scopes, or a new one.
+fn token(broker: &Broker, provider: &str) -> CommandResult<Token> {
+    stored_or_new(broker, provider, &TokenRequest::new())
+}
+
+/// Returns the first provider whose tokens may be sent to the host in the URL.
+fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<String> {
+    let host = host_of(url)?;
+    let offers = |name: &String| match broker.offers_to(name, &host) {
+        Ok(offers) => offers,
+        Err(error) => {
+            context.say(&format!("warning: {error}"));
+            false
+        }
+    };
+    let provider = broker.names().into_iter().find(offers)?;
+    match ServiceUrl::parse(url) {
+        Ok(_) => Some(provider),
+        Err(why) => {
+            context.say(&format!("warning: {provider}: no token for this URL: {why}"));
+            None
+        }
+    }
+}
+
+/// Returns the host of an http or https URL. Returns `None` for a URL in which programs could see different hosts.
+fn host_of(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let ambiguous = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
+    let read = ServiceUrl::parse(&format!("https://{rest}")).ok()?;
+    (!rest.contains(ambiguous)).then(|| read.host())
+}
+
+/// Reads the calling program's request from standard input. The request may contain a secret.
+fn input() -> CommandResult<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes);
+    read.map_err(|error| {
+        Error::new(ErrorCode::ReadFailed, format!("cannot read standard input: {error}")).with_source(error)
+    })?;
+    Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+}

@@ -1,0 +1,154 @@
+//! Adds a provider's table to the user's configuration, and its secret to a file.
+
+use std::path::Path;
+
+use earthbroker::{
+    Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform, without_query,
+};
+
+use super::insert::insert;
+use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};
+use crate::commands::{CommandContext, CommandResult};
+use crate::format::quoted_path;
+
+/// A configuration key and its value as TOML.
+type Line = (&'static str, String);
+
+/// A provider's table to add to the configuration.
+pub(super) struct Table<'a> {
+    name: &'a str,
+    kind: &'static str,
+    secret: Option<(&'static str, &'a Secret)>,
+    texts: Vec<(&'static str, &'a str)>,
+    /// The keys that an import may set. If the existing table has another value for such a key, the import fails.
+    keys: Vec<&'static str>,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(
+        kind: &'static str,
+        name: &'a str,
+        secret: Option<(&'static str, &'a Secret)>,
+        texts: &[(&'static str, Option<&'a str>)],
+    ) -> Self {
+        let keys = secret.iter().map(|(key, _)| *key).chain(texts.iter().map(|(key, _)| *key)).collect();
+        let kind_text = (name != kind).then_some(("kind", kind));
+        let texts = texts.iter().filter_map(|(key, text)| Some((*key, (*text)?)));
+        Self { name, kind, secret, texts: kind_text.into_iter().chain(texts).collect(), keys }
+    }
+
+    /// Returns the provider's configuration keys, with their values as TOML.
+    fn lines(&self, secret_file: &Path) -> Vec<Line> {
+        let file = quoted(&secret_file.display().to_string());
+        let secret = self.secret.map(|(key, _)| (key, format!("{{ file = {file} }}")));
+        let texts = self.texts.iter().map(|(key, text)| (*key, quoted(text)));
+        texts.chain(secret).collect()
+    }
+
+    /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table
+    /// gets only its missing keys; a key with another value is an error.
+    pub(super) fn add(&self, context: &CommandContext<'_>, from: &str) -> CommandResult {
+        let (file, folder) = user_file(context)?;
+        let secret_file = folder.join("secrets").join(self.name);
+        let lines = self.lines(&secret_file);
+        let _lock = lock(&folder)?;
+        let missing = self.missing(&context.setup().config()?, &lines, &secret_file)?;
+        if missing.is_empty() {
+            let done = match self.secret {
+                Some((_, secret)) => {
+                    write_secret(&secret_file, secret, true)?;
+                    "the new secret replaced the old one"
+                }
+                None => "the provider is already configured",
+            };
+            context.say(&format!("{}: imported from {from}: {done}", self.name));
+            return Ok(());
+        }
+        let before = text_of(&file)?;
+        let after = insert(&before, self.name, &missing).ok_or_else(|| {
+            let why = format!("cannot insert keys into {}, which was not changed", file.display());
+            self.by_hand(ErrorCode::ConfigInvalid, &why, "", &lines, &secret_file)
+        })?;
+        let new = temporary(&file, &after)?;
+        check(&new, &file, self.name)?;
+        for (what, url) in self.unusual_urls() {
+            context.say(&format!("{}: the {what} {}", self.name, without_query(url)));
+        }
+        if let Some((_, secret)) = self.secret {
+            write_secret(&secret_file, secret, false)?;
+        }
+        platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
+        context.say(&format!("{}: imported from {from} into {}", self.name, file.display()));
+        Ok(())
+    }
+
+    /// Returns the lines that the provider's existing table lacks. Fails if a key in `keys` has another
+    /// value there, because the imported secret must not be sent to another URL.
+    fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
+        let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
+        let Some(existing) = existing else { return Ok(lines.to_vec()) };
+        let settings = config.settings(self.name)?;
+        let is_line = |setting: &Setting, (key, value): &Line| setting.key == *key && setting.value == *value;
+        let has = |line: &Line| settings.iter().any(|setting| is_line(setting, line));
+        let is_other = |setting: &Setting| {
+            self.keys.contains(&setting.key.as_str()) && !lines.iter().any(|line| is_line(setting, line))
+        };
+        if existing.kind != self.kind || settings.iter().any(is_other) {
+            let (name, origin) = (self.name, &existing.origin);
+            let why = format!("[providers.{name}] exists already in {origin}, and was not changed");
+            let other = format!("to import a second account, add --as {}-2; otherwise ", self.kind);
+            return Err(self.by_hand(ErrorCode::AlreadyExists, &why, &other, lines, secret_file));
+        }
+        Ok(lines.iter().filter(|line| !has(line)).cloned().collect())
+    }
+
+    /// Returns an error with the lines that the user has to add by hand.
+    fn by_hand(&self, code: ErrorCode, why: &str, option: &str, lines: &[Line], secret_file: &Path) -> Error {
+        let lines = lines.iter().map(|(key, value)| format!("  {key} = {value}"));
+        let save_secret = self.secret.map_or_else(String::new, |_| {
+            let folder = quoted_path(secret_file.parent().unwrap_or(Path::new("/")));
+            let file = quoted_path(secret_file);
+            format!(
+                "; for the secret, run (umask 077; mkdir -p {folder} && cat > {file}), paste it, and press Enter and \
+                 Ctrl-D"
+            )
+        });
+        let add = format!("add the lines above to [providers.{}]", self.name);
+        let hint = [option, &add, &save_secret].concat();
+        let why = format!("{why}; the lines to add to the configuration:");
+        Error::new(code, why).with_lines(lines).with_hint(hint)
+    }
+
+    /// Returns the URLs to which the provider would send secrets, except EarthDaily's default URL.
+    fn unusual_urls(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let is_default = |url: &str| {
+            let rest = url.strip_prefix("https://api.earthdaily.com");
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let target = |(key, url): &(&'static str, &'a str)| match *key {
+            "auth_url" => Some(("secret goes to", *url)),
+            "api_url" => Some(("tokens go to", *url)),
+            _ => None,
+        };
+        self.texts.iter().filter_map(target).filter(move |(_, url)| !is_default(url))
+    }
+}
+
+/// Writes a secret atomically to a private file. Replaces another secret in the file only if `replace` is set.
+fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
+    let same = SystemEnv.read_secret(file).is_ok_and(|old| old.same_as(secret));
+    if file.symlink_metadata().is_ok() && !replace && !same {
+        let why = format!("{} already contains another secret", file.display());
+        return Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(
+            "remove the file if you do not need its secret, or name another provider with --as NAME",
+        ));
+    }
+    platform::write_private(file, secret.expose().as_bytes()).map_err(|error| cannot_write(file, error))
+}
+
+/// Quotes text for TOML, which accepts the escapes of JSON.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

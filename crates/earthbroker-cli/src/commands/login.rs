@@ -1,0 +1,39 @@
+use earthbroker::{Clock, LoggedIn, SystemClock};
+
+use super::{CommandContext, CommandResult, secret_from_stdin};
+use crate::args::Login;
+use crate::humanize;
+use crate::run::run as run_async;
+
+pub(super) fn run(context: &CommandContext<'_>, args: &Login) -> CommandResult {
+    let broker = context.broker(&args.provider)?;
+    let method = if args.refresh_token_stdin {
+        earthbroker::Login::RefreshToken(secret_from_stdin("--refresh-token-stdin", true)?)
+    } else if args.password_stdin {
+        earthbroker::Login::Password(secret_from_stdin("--password-stdin", false)?)
+    } else {
+        earthbroker::Login::Usual
+    };
+    let result = run_async(&broker, broker.login(&args.provider, method));
+    context.terminal.clear();
+    say_logged_in(context, &args.provider, result?);
+    Ok(())
+}
+
+pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged_in: LoggedIn) {
+    let account = logged_in.account.map(|account| format!(" as {account}")).unwrap_or_default();
+    let status = context.setup().open().and_then(|broker| broker.status(provider)).ok();
+    let left = logged_in.token.and_then(|token| token.window().left(SystemClock.now()));
+    let validity = match left {
+        _ if status.as_ref().is_some_and(|status| status.grant) => ". Tokens renew automatically".to_owned(),
+        Some(left) => format!(". The token is valid for {}", humanize::duration(left)),
+        None => String::new(),
+    };
+    // A provider of the kind `static` has a fixed key, so its login sends no request.
+    let result = if status.is_some_and(|status| status.kind == "static") {
+        "the configured key was read, but not checked with the service"
+    } else {
+        "logged in"
+    };
+    context.say(&format!("{provider}: {result}{account}{validity}"));
+}

@@ -1,0 +1,34 @@
+use std::path::Path;
+
+use clap::{Command, CommandFactory};
+use earthbroker::{Clock, Error, ErrorCode, SystemClock};
+
+use super::{CommandContext, CommandResult};
+use crate::args;
+
+pub(super) fn run(context: &CommandContext<'_>, args: &args::Man) -> CommandResult {
+    let folder = &args.folder;
+    let mut command = args::Args::command().disable_help_subcommand(true);
+    command.build();
+    std::fs::create_dir_all(folder).and_then(|()| write(command, folder)).map_err(|error| {
+        Error::new(ErrorCode::WriteFailed, format!("cannot write man pages to {}: {error}", folder.display()))
+            .with_hint("choose a folder that you can write to: broker man ~/.local/share/man/man1")
+            .with_source(error)
+    })?;
+    context.say(&format!("{}: wrote broker(1), broker-token(1) and the other man pages", folder.display()));
+    Ok(())
+}
+
+/// Writes the man pages of a command and its subcommands.
+fn write(command: Command, folder: &Path) -> std::io::Result<()> {
+    for subcommand in command.get_subcommands() {
+        write(subcommand.clone(), folder)?;
+    }
+    let name = command.get_display_name().unwrap_or("broker").to_uppercase();
+    let page = clap_mangen::Man::new(command)
+        .title(name)
+        .date(SystemClock.now().format("%F").to_string())
+        .source(concat!("broker ", env!("CARGO_PKG_VERSION")))
+        .manual("broker");
+    page.generate_to(folder).map(drop)
+}

@@ -1,0 +1,170 @@
+//! The subcommands of `broker`.
+
+mod add;
+pub(crate) mod completions;
+mod config;
+mod config_file;
+mod doctor;
+pub(crate) mod exec;
+mod helper;
+mod import;
+mod inspect;
+mod login;
+mod logout;
+mod man;
+mod new_provider;
+mod status;
+mod store;
+mod token;
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use earthbroker::{Broker, ConfigWarning, Error, ErrorCode, Secret, Setup};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use zeroize::Zeroizing;
+
+use crate::args::{Args, Command, GlobalArgs};
+use crate::report::{ExitError, LogLines, say};
+use crate::terminal::Terminal;
+
+/// The largest secret that standard input may contain, in bytes.
+const MAX_SECRET: u64 = 64 * 1024;
+
+pub(crate) type CommandResult<T = ()> = std::result::Result<T, ExitError>;
+
+/// The global arguments and the terminal, which all commands use.
+struct CommandContext<'a> {
+    global: &'a GlobalArgs,
+    terminal: Arc<Terminal>,
+}
+
+pub(crate) fn run(args: &Args) -> CommandResult {
+    let global = &args.global;
+    log(global.verbose);
+    let browser = !matches!(&args.command, Command::Login(login) if login.no_browser);
+    let context = CommandContext { global, terminal: Arc::new(Terminal::new(global.quiet, browser)) };
+    match &args.command {
+        Command::Token(token) => token::run(&context, token),
+        Command::Exec(exec) => exec::run(&context, exec),
+        Command::Login(login) => login::run(&context, login),
+        Command::Logout(logout) => logout::run(&context, logout),
+        Command::Status(status) => status::run(&context, status),
+        Command::List(list) => config::list(&context, list),
+        Command::Inspect(inspect) => inspect::run(&context, inspect),
+        Command::Doctor(doctor) => doctor::run(&context, doctor),
+        Command::Import(import) => import::run(&context, import),
+        Command::Add(add) => add::run(&context, add),
+        Command::NewProvider(new) => new_provider::run(new),
+        Command::Helper(helper) => helper::run(&context, helper),
+        Command::Config(config) => config::run(&context, config),
+        Command::Store(store) => store::run(&context, store),
+        Command::Completions(completions) => completions::run(&context, completions),
+        Command::Man(man) => man::run(&context, man),
+    }
+}
+
+impl CommandContext<'_> {
+    fn setup(&self) -> Setup {
+        let mut setup = Setup::new().prompt(self.terminal.clone());
+        if let Some(file) = &self.global.config {
+            setup = setup.config_file(file);
+        }
+        if let Some(folder) = &self.global.state_dir {
+            setup = setup.state_dir(folder);
+        }
+        if let Some(file) = &self.global.env_file {
+            setup = setup.env_file(file);
+        }
+        setup
+    }
+
+    /// Opens the broker for one provider, and prints the warnings about its configuration.
+    fn broker(&self, provider: &str) -> CommandResult<Broker> {
+        self.broker_of(self.setup(), &[provider])
+    }
+
+    fn broker_of(&self, setup: Setup, providers: &[impl AsRef<str>]) -> CommandResult<Broker> {
+        let setup = setup.providers(providers.iter().map(AsRef::as_ref));
+        let config = setup.config()?;
+        for provider in providers {
+            self.warn_of(config.warnings(provider.as_ref()));
+        }
+        self.terminal.withhold(config.withheld());
+        self.warn_of(config.store_warning());
+        Ok(setup.open_with(config)?)
+    }
+
+    /// Warns of secrets that other users can read. Of renamed keys, only `broker config check` warns.
+    fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
+        for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
+            self.say(&format!("warning: {warning}: {}", warning.fix()));
+        }
+    }
+
+    /// Prints a line on stderr, except with `--quiet`.
+    fn say(&self, line: &str) {
+        if !self.global.quiet {
+            self.terminal.clear();
+            say(line);
+        }
+    }
+}
+
+/// Reads a secret from standard input, which must contain a single line. A token also loses blanks around it.
+fn secret_from_stdin(flag: &str, is_token: bool) -> CommandResult<Secret> {
+    let invalid = |why: &str| Error::usage(format!("{flag}: {why}"));
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::io::stdin().lock().take(MAX_SECRET + 1).read_to_end(&mut bytes);
+    read.map_err(|error| {
+        Error::new(ErrorCode::ReadFailed, format!("{flag}: cannot read standard input: {error}"))
+            .with_source(error)
+    })?;
+    if bytes.len() as u64 > MAX_SECRET {
+        return Err(invalid("standard input is too long for a secret").into());
+    }
+    let text = earthbroker::utf8(&bytes).map_err(|error| invalid(&format!("standard input: {error}")))?;
+    let secret = if is_token { Secret::cleaned_token(text) } else { Secret::cleaned(text) };
+    secret.check_line().map_err(|why| invalid(&format!("standard input: {why}")))?;
+    Ok(secret)
+}
+
+/// Separates values from errors. An error of one provider must not hide the other providers.
+fn separate<T>(results: impl IntoIterator<Item = earthbroker::Result<T>>) -> (Vec<T>, Vec<Error>) {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
+    (values, errors)
+}
+
+/// Returns an exit error with all errors, or success if there are none.
+fn end(errors: Vec<Error>) -> CommandResult {
+    if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
+}
+
+/// Prints a command's result on stdout. The caller makes text from files and services safe for a terminal.
+fn answer(text: &str) -> CommandResult {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+/// Logs messages of this project's crates to stderr. Messages of other crates may contain secrets.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    // A log target is a prefix of crate names: `broker`, `broker_core` and so on.
+    let ours = Targets::new().with_target("broker", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| LogLines).with_ansi(false);
+    tracing_subscriber::registry().with(lines).with(ours).init();
+}

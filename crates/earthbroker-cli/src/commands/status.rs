@@ -1,0 +1,226 @@
+use std::io::IsTerminal;
+
+use chrono::{DateTime, Local, Utc};
+use earthbroker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
+use serde_json::{Value, json};
+
+use super::{CommandContext, CommandResult, answer, end, separate};
+use crate::args;
+use crate::format::{json_of_providers, rfc3339};
+use crate::hints::login_command;
+use crate::humanize::{self, FOLDER_EACH};
+use crate::terminal::{colours, paint};
+
+pub(super) fn run(context: &CommandContext<'_>, args: &args::Status) -> CommandResult {
+    let setup = context.setup();
+    let broker = setup.open()?;
+    let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
+    let (statuses, errors) = separate(names.iter().map(|name| broker.status(name)));
+    if !statuses.is_empty() {
+        show(context, &broker, args, &statuses)?;
+    }
+    end(errors)
+}
+
+fn show(
+    context: &CommandContext<'_>,
+    broker: &Broker,
+    args: &args::Status,
+    statuses: &[Status],
+) -> CommandResult {
+    let store = broker.store();
+    if args.json {
+        let providers = statuses.iter().map(object).collect();
+        return answer(&json_of_providers(providers, Some(store_object(&store)))?);
+    }
+    // Only providers that the user named are shown with details.
+    let blocks = statuses.iter().filter(|_| !args.providers.is_empty()).map(|status| block(broker, status));
+    let text = table(statuses) + &blocks.collect::<String>();
+    answer(&humanize::displayable(&text, &std::io::stdout()))?;
+    for status in statuses {
+        notes(context, status);
+    }
+    if context.global.verbose > 0 || store.shared {
+        context.say(&about(&store));
+    }
+    Ok(())
+}
+
+fn store_object(store: &StoreAbout) -> Value {
+    let reach = match store.reach {
+        LockScope::Host => "host",
+        LockScope::Hosts => "hosts",
+        LockScope::Unknown => "unknown",
+    };
+    json!({
+        "path": store.place,
+        "filesystem": store.on,
+        "shared": store.shared,
+        "lock_reaches": reach,
+        "lock_elsewhere": store.lock_elsewhere,
+    })
+}
+
+/// Describes where records are stored, and for which processes their lock works.
+fn about(store: &StoreAbout) -> String {
+    let lock = match &store.lock_elsewhere {
+        Some(path) => format!("the lock file is {path}, because the records' file system has no locks"),
+        None => "the lock file is in the records' folder".to_owned(),
+    };
+    let reach = match store.reach {
+        LockScope::Host if !store.shared => "the lock works for all processes on this host".to_owned(),
+        LockScope::Hosts => "the lock works for all processes on all hosts".to_owned(),
+        LockScope::Host => {
+            format!("the lock works on this host only: if several hosts renew one login, {FOLDER_EACH}")
+        }
+        LockScope::Unknown => {
+            format!("the lock works on this host, but perhaps not between hosts: to be safe, {FOLDER_EACH}")
+        }
+    };
+    format!("records are in the folder {} on {}; {lock}; {reach}", store.place, store.on)
+}
+
+fn object(status: &Status) -> Value {
+    let token = |token: &TokenStatus| {
+        json!({
+            "scope": token.scope,
+            "state": token.state,
+            "expires_at": token.expires_at.map(rfc3339),
+            "renews_at": token.renews_at.map(rfc3339),
+        })
+    };
+    let failure = status.last_failure.as_ref();
+    json!({
+        "name": status.name,
+        "kind": status.kind,
+        "state": status.state,
+        "account": status.account,
+        "expires_at": status.expires_at.map(rfc3339),
+        "scopes": status.scopes,
+        "tokens": status.tokens.iter().map(token).collect::<Vec<_>>(),
+        "grant": status.grant,
+        "issuer": status.issuer,
+        "last_failure": failure.map(|failure| json!({
+            "at": rfc3339(failure.at), "kind": failure.kind, "message": failure.message,
+        })),
+        "not_before": status.not_before.map(rfc3339),
+        "note": status.note,
+        "renews_at": renews_at(status).map(rfc3339),
+        "sources": status.sources,
+        "hosts": status.hosts,
+    })
+}
+
+/// Returns a table with a row for each token, and for each provider without tokens.
+fn table(statuses: &[Status]) -> String {
+    let now = SystemClock.now();
+    let stdout = std::io::stdout();
+    // All times have the UTC offset in the table's header, even if daylight saving time changes in between.
+    let zone = *now.with_timezone(&Local).offset();
+    let minute = |at: DateTime<Utc>| at.with_timezone(&zone).format("%F %H:%M").to_string();
+    let heads = ["PROVIDER", "STATE", &format!("EXPIRES ({zone})"), "SCOPES", "ACCOUNT"].map(str::to_owned);
+    let dash = || "-".to_owned();
+    let mut rows = vec![(State::None, heads.to_vec())];
+    for status in statuses {
+        let name = || status.name.clone();
+        let account = status.account.clone().unwrap_or_else(dash);
+        if let Some(next) = next_command(status) {
+            rows.push((status.state, vec![name(), next]));
+            continue;
+        }
+        if status.tokens.is_empty() {
+            let state = word(status.state).0.to_owned();
+            rows.push((status.state, vec![name(), state, dash(), dash(), account.clone()]));
+        }
+        for token in &status.tokens {
+            let bar = bar_of(token, now).filter(|_| stdout.is_terminal() && humanize::is_utf8());
+            let scopes = match token.scope.as_str() {
+                "" => dash(),
+                scopes => humanize::asked(scopes),
+            };
+            let state = state(token, now) + &bar.unwrap_or_default();
+            let expires = token.expires_at.map_or_else(dash, minute);
+            rows.push((token.state, vec![name(), state, expires, scopes, account.clone()]));
+        }
+    }
+    let (states, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let colours = colours(&stdout);
+    // The table never shortens the state and the time (columns 1 and 2, counted from 0).
+    humanize::table(&rows, &[1, 2], |row, column, cell| match (row, column) {
+        (0, _) => paint(colours, 1, &cell),
+        (_, 1) => paint(colours, word(states[row]).1, &cell),
+        _ => cell,
+    })
+}
+
+/// Returns why a provider has no token, and the command that the user should run.
+fn next_command(status: &Status) -> Option<String> {
+    let (why, command) = match status.state {
+        State::LoginRequired if status.tokens.is_empty() => ("not logged in", "login"),
+        State::LoginRequired => ("login expired", "login"),
+        State::None if status.secret_missing => ("no secret", "doctor"),
+        State::None if status.can_renew => ("no token yet", "token"),
+        State::None => ("not logged in", "login"),
+        _ => return None,
+    };
+    let command = match command {
+        "login" => login_command(&status.login_hint, &status.name),
+        _ => format!("broker {command} {}", status.name),
+    };
+    Some(format!("{why} {} run: {command}", humanize::dash()))
+}
+
+fn state(token: &TokenStatus, now: DateTime<Utc>) -> String {
+    let left = token.expires_at.and_then(|at| (at - now).to_std().ok());
+    let left = left.filter(|_| matches!(token.state, State::Valid | State::Expiring));
+    let left = left.map(|left| format!(", {}", humanize::duration(left)));
+    format!("{}{}", word(token.state).0, left.unwrap_or_default())
+}
+
+fn bar_of(token: &TokenStatus, now: DateTime<Utc>) -> Option<String> {
+    let end = token.expires_at?;
+    let (left, lifetime) = (end - now, end - token.issued_at);
+    Some(format!(" {}", humanize::bar(left.to_std().ok()?, lifetime.to_std().ok()?)))
+}
+
+fn notes(context: &CommandContext<'_>, status: &Status) {
+    let name = &status.name;
+    if let Some(note) = &status.note {
+        context.say(&format!("{name}: {note}"));
+    }
+    if let Some(failure) = &status.last_failure {
+        let at = humanize::local(failure.at);
+        context.say(&format!("{name}: the last token request failed at {at}: {}", failure.message));
+    }
+    if let Some(until) = status.not_before {
+        context.say(&format!("{name}: the service asked for a pause until {}", humanize::local(until)));
+    }
+}
+
+/// Returns the time at which the first of the provider's tokens is renewed.
+fn renews_at(status: &Status) -> Option<DateTime<Utc>> {
+    status.tokens.iter().filter_map(|token| token.renews_at).min()
+}
+
+/// Returns the provider's name and a line for each detail.
+fn block(broker: &Broker, status: &Status) -> String {
+    let sources = status.sources.iter().map(|source| ("login or secret from", source.clone()));
+    let renews = renews_at(status).map(|at| ("next renewal", humanize::local(at)));
+    let hosts = Some(("sent only to", status.hosts.join(", "))).filter(|_| !status.hosts.is_empty());
+    let variable = broker.entry(&status.name).ok().map(|entry| ("variable", entry.token_variable));
+    let details = [("tokens from", status.issuer.clone())].into_iter().chain(sources);
+    let details = details.chain(renews).chain(hosts).chain(variable);
+    let lines = details.map(|(what, value)| format!("  {what:<20}  {}\n", sanitize(&value)));
+    format!("\n{}\n{}", status.name, lines.collect::<String>())
+}
+
+/// Returns the word that the table shows for a state, and the word's colour.
+fn word(state: State) -> (&'static str, u8) {
+    match state {
+        State::Valid => ("valid", 32),
+        State::Expiring => ("expiring", 33),
+        State::Expired => ("renews on next use", 33),
+        State::LoginRequired => ("login expired", 31),
+        _ => ("none", 2),
+    }
+}

@@ -1,0 +1,217 @@
+//! Output formats in JSON.
+
+use std::io::Write;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use earthbroker::{Error, Header, Result, Secret, Token, is_unsafe};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::ser::Formatter;
+
+use super::{TokenInfo, header, unsuitable};
+
+/// The documented JSON output of `broker token`. Fields may be added, but never removed.
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u8,
+    provider: &'a str,
+    token: &'a str,
+    token_type: &'a str,
+    scope: Option<&'a str>,
+    expires_at: Option<String>,
+    expires_in: Option<u64>,
+    /// The name of the HTTP header and the prefix of the header's value. Omitted for `Authorization: Bearer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<HeaderName<'a>>,
+}
+
+#[derive(Serialize)]
+struct HeaderName<'a> {
+    name: &'a str,
+    prefix: &'a str,
+}
+
+pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
+    line(&Json {
+        version: 1,
+        provider: info.provider,
+        token: token.secret().expose(),
+        token_type: token.token_type(),
+        scope: scope(token, info),
+        expires_at: token.expires_at().map(rfc3339),
+        expires_in: expires_in(token, info),
+        header: (*info.header != Header::default())
+            .then(|| HeaderName { name: &info.header.name, prefix: info.header.prefix_of(token) }),
+    })
+}
+
+/// Returns the scope that the service reported, or else the requested scope.
+pub(super) fn scope<'a>(token: &'a Token, info: &TokenInfo<'a>) -> Option<&'a str> {
+    token.scope().or(Some(info.scopes).filter(|scopes| !scopes.is_empty()))
+}
+
+pub(super) fn expires_in(token: &Token, info: &TokenInfo<'_>) -> Option<u64> {
+    token.window().left(info.now).map(|left| left.as_secs())
+}
+
+/// Returns the `ExecCredential` for kubectl, in the given API version.
+pub(crate) fn exec_credential(token: &Token, http_header: &Header, api_version: &str) -> Result<String> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ExecCredential<'a> {
+        api_version: &'a str,
+        kind: &'static str,
+        status: Status<'a>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Status<'a> {
+        token: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expiration_timestamp: Option<String>,
+    }
+    line(&ExecCredential {
+        api_version,
+        kind: "ExecCredential",
+        status: Status {
+            token: header::bearer(token, http_header)?,
+            expiration_timestamp: token.expires_at().map(rfc3339),
+        },
+    })
+}
+
+/// AWS keys, parsed from the JSON object that the broker stores as the token's secret.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Keys {
+    #[serde(serialize_with = "exposed")]
+    access_key_id: Secret,
+    #[serde(serialize_with = "exposed")]
+    secret_access_key: Secret,
+    #[serde(serialize_with = "exposed")]
+    session_token: Secret,
+}
+
+fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+impl Keys {
+    pub(super) fn of(token: &Token) -> Result<Self> {
+        // The parser's error is dropped, because the error quotes the secret.
+        serde_json::from_str(token.secret().expose())
+            .ok()
+            .filter(|keys: &Self| {
+                let all = [&keys.access_key_id, &keys.secret_access_key, &keys.session_token];
+                all.iter().all(|key| !key.expose().is_empty() && !key.expose().contains(char::is_control))
+            })
+            .ok_or_else(|| unsuitable("the service's response has no AWS keys"))
+    }
+
+    /// Returns the AWS keys as the environment variables that AWS tools and GDAL read.
+    pub(super) fn variables(self) -> Vec<(&'static str, Secret)> {
+        vec![
+            ("AWS_ACCESS_KEY_ID", self.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_access_key),
+            ("AWS_SESSION_TOKEN", self.session_token),
+        ]
+    }
+}
+
+/// Returns the JSON that AWS tools expect from a `credential_process`.
+pub(crate) fn aws(token: &Token) -> Result<String> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Process {
+        version: u8,
+        #[serde(flatten)]
+        keys: Keys,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expiration: Option<String>,
+    }
+    line(&Process { version: 1, keys: Keys::of(token)?, expiration: token.expires_at().map(rfc3339) })
+}
+
+/// Returns the descriptions of providers, and optionally of the store, as one line of JSON.
+pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
+    #[derive(Serialize)]
+    struct Answer {
+        version: u8,
+        providers: Vec<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        store: Option<Value>,
+    }
+    line(&Answer { version: 1, providers, store })
+}
+
+/// Returns a value as one line of JSON.
+pub(crate) fn line(value: &impl Serialize) -> Result<String> {
+    let mut text = Vec::new();
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Escaping));
+    let failed = Error::failed("cannot write the output as JSON");
+    written.map_err(|error| failed.clone().with_source(error))?;
+    text.push(b'\n');
+    String::from_utf8(text).map_err(|error| failed.with_source(error))
+}
+
+/// Writes JSON whose strings escape every character that is unsafe for a terminal.
+struct Escaping;
+
+impl Formatter for Escaping {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        text: &str,
+    ) -> std::io::Result<()> {
+        let mut rest = text;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_unsafe(*c)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Formats a time for JSON output: `2026-11-22T12:00:00Z`.
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn token(json: &str) -> Token {
+        let at = DateTime::from_timestamp(4_000_000_000, 0).expect("a time");
+        Token::new(Secret::new(json), at, Some(at)).with_type("aws")
+    }
+
+    #[test]
+    fn aws_keys_become_credential_process_json_and_variables() {
+        let token = token(r#"{"AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t","other":1}"#);
+        let keys = r#""AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t""#;
+        let printed = aws(&token).expect("keys");
+        assert_eq!(printed, format!("{{\"Version\":1,{keys},\"Expiration\":\"2096-10-02T07:06:40Z\"}}\n"));
+        let variables = Keys::of(&token).expect("keys").variables();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.expose())).collect();
+        let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+        assert_eq!(variables, names.into_iter().zip(["AK", "s/\"k", "t"]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn incomplete_aws_keys_are_rejected_and_not_shown() {
+        for json in [
+            "secret-7",
+            r#"{"AccessKeyId":"secret-7","SecretAccessKey":7}"#,
+            r#"{"AccessKeyId":"secret-7","SecretAccessKey":"","SessionToken":"t"}"#,
+            r#"{"AccessKeyId":"secret-7","SecretAccessKey":"a\nb","SessionToken":"t"}"#,
+        ] {
+            let error = aws(&token(json)).expect_err("no keys");
+            assert!(!format!("{error:?}").contains("secret-7"), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Asks the user questions on the terminal, and shows login instructions and a countdown.
+
+mod browser;
+mod page;
+mod prompt;
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use earthbroker::{DeviceCode, Prompt, Result, Secret, ServiceUrl, sanitize};
+use rustix::termios::tcgetwinsize;
+
+use crate::humanize;
+use crate::report::{draw, say};
+pub(crate) use browser::open_page;
+use page::{BrowserLogin, DeviceLogin, Size};
+pub(crate) use prompt::restore;
+use prompt::{hide, prompt};
+
+/// The frames of the spinner in the countdown.
+const SPINNER: [char; 4] = ['◐', '◓', '◑', '◒'];
+const ASCII_SPINNER: [char; 4] = ['-', '\\', '|', '/'];
+
+/// Whether output to a stream may have colours: the stream is a terminal, and `NO_COLOR` is not set.
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !is_dumb() && !none
+}
+
+/// Whether the terminal supports no control sequences (`TERM=dumb`), like the shell window of an editor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Whether the terminal can show box-drawing and block characters. The fonts of consoles and old terminals lack them.
+fn has_pictures() -> bool {
+    const WITHOUT: [&str; 10] =
+        ["linux", "vt1", "vt2", "vt3", "vt4", "vt5", "ansi", "cons", "dumb", "unknown"];
+    let term = std::env::var("TERM").unwrap_or_default();
+    humanize::is_utf8() && !WITHOUT.iter().any(|name| term.starts_with(name))
+}
+
+/// Returns the text in a colour or style of the control sequence `SGR` (ECMA-48), such as 1 for bold.
+pub(crate) fn paint(colours: bool, style: u8, text: &str) -> String {
+    if colours { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// Returns the size of the terminal on stderr, if the terminal supports control sequences.
+fn size() -> Option<Size> {
+    let stderr = std::io::stderr();
+    let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal() && !is_dumb())?;
+    // A terminal that does not know its size reports 0.
+    let known = |size: u16| if size == 0 { usize::MAX } else { usize::from(size) };
+    Some(Size { columns: known(size.ws_col), rows: known(size.ws_row) })
+}
+
+/// Asks the user on the terminal, and prints messages and login instructions on stderr.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    quiet: bool,
+    browser: bool,
+    /// How many times the countdown was drawn; 0 if no countdown is on the screen.
+    drawn: Mutex<usize>,
+    /// The environment variables that child processes do not get.
+    withheld: OnceLock<Vec<String>>,
+}
+
+impl Terminal {
+    pub(crate) fn new(quiet: bool, browser: bool) -> Self {
+        Self { quiet, browser, drawn: Mutex::default(), withheld: OnceLock::new() }
+    }
+
+    pub(crate) fn withhold(&self, variables: Vec<String>) {
+        let _ = self.withheld.set(variables);
+    }
+
+    pub(crate) fn withheld(&self) -> &[String] {
+        self.withheld.get().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Removes the countdown from the screen.
+    pub(crate) fn clear(&self) {
+        if let Ok(mut drawn) = self.drawn.lock()
+            && std::mem::take(&mut *drawn) > 0
+        {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
+
+#[async_trait]
+impl Prompt for Terminal {
+    async fn ask(&self, question: &str) -> Result<String> {
+        let question = sanitize(question);
+        let ask = move || {
+            let stderr = std::io::stderr();
+            write!(stderr.lock(), "{}: ", humanize::displayable(&question, &stderr))?;
+            let mut line = String::new();
+            match std::io::stdin().read_line(&mut line)? {
+                0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                _ => Ok(line.trim().to_owned()),
+            }
+        };
+        prompt(ask).await
+    }
+
+    async fn ask_hidden(&self, question: &str) -> Result<Secret> {
+        let question = humanize::displayable(&(sanitize(question) + ": "), &std::io::stderr()).into_owned();
+        hide();
+        let answer = prompt(move || rpassword::prompt_password(question)).await;
+        restore();
+        answer.map(Secret::new)
+    }
+
+    /// Prints the code even with `--quiet`, because the user needs the code to log in.
+    fn show_code(&self, code: &DeviceCode) {
+        let DeviceCode { verification_uri, verification_uri_complete, user_code, .. } = code;
+        let url = sanitize(verification_uri_complete.as_ref().unwrap_or(verification_uri));
+        let complete = verification_uri_complete.is_some();
+        let page = DeviceLogin { url: &url, code: &sanitize(user_code), complete };
+        draw(&match size() {
+            Some(size) => page.picture(size, colours(&std::io::stderr()), has_pictures()),
+            None => page.line(),
+        });
+        if self.browses() && ServiceUrl::parse(&url).is_ok() {
+            browser::open(&url, self.withheld());
+        }
+    }
+
+    /// Prints the page's address even with `--quiet`, because the user needs the address to log in.
+    fn show_page(&self, url: &str) {
+        let url = sanitize(url);
+        let opens = self.browses() && ServiceUrl::parse(&url).is_ok();
+        let page = BrowserLogin { url: &url, opens };
+        draw(&match size() {
+            Some(size) => page.lines(size, colours(&std::io::stderr())),
+            None => page.line(),
+        });
+        if opens {
+            browser::open(&url, self.withheld());
+        }
+    }
+
+    fn browses(&self) -> bool {
+        self.browser && has_local_browser()
+    }
+
+    fn waiting(&self, left: Duration) {
+        let Some(size) = size().filter(|_| !self.quiet) else { return };
+        if let Ok(mut drawn) = self.drawn.lock() {
+            let frames = if has_pictures() { SPINNER } else { ASCII_SPINNER };
+            let spinner = frames[*drawn % frames.len()];
+            *drawn += 1;
+            let line = format!("{spinner} Waiting, {} left (Ctrl-C to stop)", humanize::duration(left));
+            // The line is cut to the screen's width, because a wrapped line could not be erased.
+            let line: String = line.chars().take(size.columns.saturating_sub(1)).collect();
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "\r\x1b[K{line}");
+            let _ = stderr.flush();
+        }
+    }
+
+    fn notify(&self, message: &str) {
+        if !self.quiet {
+            self.clear();
+            say(message);
+        }
+    }
+}
+
+/// Whether the user can see a browser that opens on this machine.
+fn has_local_browser() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let remote = set("SSH_CONNECTION") || set("SSH_TTY");
+    let display = cfg!(not(target_os = "linux")) || set("DISPLAY") || set("WAYLAND_DISPLAY");
+    !remote && display
+}

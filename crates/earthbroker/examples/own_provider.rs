@@ -1,0 +1,104 @@
+//! Adds a provider to the broker from another crate: `cargo run -p earthbroker --example own_provider`. The provider only
+//! sends the token request; the broker locks, renews and saves. Login and revocation keep the trait's defaults.
+
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use broker_testkit::{EarthDaily, EarthDailyOptions};
+use chrono::TimeDelta;
+use earthbroker::{
+    Context, Error, ErrorCode, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Repeat, Result,
+    Secret, SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest, read_object,
+    seconds,
+};
+use serde::Deserialize;
+
+const KIND: Kind = Kind {
+    name: "observatory",
+    about: "an observatory's own token service",
+    keys: &["url", "key"],
+    secrets: &["key"],
+    renamed: &[],
+    token_variable: "OBSERVATORY_TOKEN",
+    build,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    url: ServiceUrl,
+    key: SecretSource,
+}
+
+struct Observatory {
+    config: Config,
+    issuer: Issuer,
+}
+
+fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
+    let config: Config = settings.parse()?;
+    let url = config.url.as_str();
+    let secret_fingerprint = config.key.fingerprint(url, settings.env());
+    let issuer = Issuer { secret_fingerprint, ..Issuer::new(KIND.name, "client_credentials", url) };
+    Ok(Arc::new(Observatory { config, issuer }))
+}
+
+#[async_trait]
+impl Provider for Observatory {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    fn can_renew(&self, _record: &Record) -> bool {
+        true
+    }
+
+    async fn exchange(
+        &self,
+        context: &Context,
+        _record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
+        let key = self.config.key.resolve(context, "key").await?;
+        let fields = [
+            ("grant_type", "client_credentials"),
+            ("client_id", "EARTHDAILY_API_TOKEN"),
+            ("client_secret", key.expose()),
+        ];
+        let post = HttpRequest::post_form(self.config.url.clone(), &fields, Repeat::Safe);
+        let response = context.send(&post).await?;
+        let answer = read_object(&response, &self.config.url, &[&key])
+            .map_err(|problem| problem.error("the observatory refused the key"))?;
+        let secret = answer.get("access_token").and_then(|token| token.as_str()).map(Secret::new);
+        let secret = secret.ok_or_else(|| {
+            Error::new(ErrorCode::BadResponse, "the response of the observatory has no token")
+        })?;
+        let lifetime = answer.get("expires_in").and_then(seconds);
+        Ok(RecordUpdate::token(
+            request.scopes(),
+            Token::from_response(&response, secret, lifetime, TimeDelta::hours(1)),
+        ))
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let home = tempfile::tempdir()?;
+    let config = home.path().join("providers.toml");
+    let (url, secret) = (service.auth_url(), home.path().join("key"));
+    std::fs::write(&secret, "standin-api-token")?;
+    let secret = secret.display();
+    std::fs::write(
+        &config,
+        format!("[providers.observatory]\nurl = \"{url}\"\nkey = {{ file = \"{secret}\" }}\n"),
+    )?;
+
+    let broker = Setup::new().kind(KIND).config_file(config).state_dir(home.path()).open()?;
+    let token = broker.token("observatory", &TokenRequest::new()).await?;
+    assert!(service.access_is_live(token.secret().expose()));
+    println!("{token:?}");
+    Ok(())
+}
