@@ -1,12 +1,18 @@
 //! The error type: what failed, for which provider, and what the user can do.
 
+mod code;
+mod hint;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorCode, Hint, sanitize};
+use crate::token::sanitize;
+
+pub use code::ErrorCode;
+pub use hint::{Hint, RequestPart};
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -139,7 +145,7 @@ impl Error {
         self
     }
 
-    /// Adds the [`crate::fingerprint`] of a refused password, which the broker then does not send again.
+    /// Adds the [`crate::token::fingerprint`] of a refused password, which the broker then does not send again.
     #[must_use]
     pub fn with_secret_fingerprint(mut self, fingerprint: String) -> Self {
         self.0.secret_fingerprint = Some(fingerprint);

@@ -8,7 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{Decision, decide};
 use super::{Inner, Slot};
-use crate::{Loaded, Record, Result, ScopeKey, Token, TokenRequest};
+use crate::error::Result;
+use crate::record::Record;
+use crate::store::Loaded;
+use crate::token::{ScopeKey, Token, TokenRequest};
 
 /// A cached record is read from the store again after this time.
 const RELOAD_AFTER: TimeDelta = TimeDelta::seconds(1);
@@ -122,7 +125,7 @@ impl CachedRecord {
 
     /// Returns a cache entry, which expires when the record must be reloaded or the token is due for renewal.
     fn token_entry(&self, token: &Token) -> CachedToken {
-        let until = crate::bounds::later(self.at, RELOAD_AFTER);
+        let until = crate::token::bounds::later(self.at, RELOAD_AFTER);
         let until = token.window().renews_at().map_or(until, |renews_at| renews_at.min(until));
         CachedToken { token: token.unshared(), from: self.at, until }
     }

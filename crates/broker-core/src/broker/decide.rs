@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{Phase, Record, Token, TokenRequest};
+use crate::record::Record;
+use crate::token::{Phase, Token, TokenRequest};
 
 /// What the broker does for a token request.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +17,7 @@ pub(super) enum Decision<'r> {
 }
 
 /// Decides whether a request made at `asked_at` uses the stored token, renews it, or waits for a new one. After a
-/// failed renewal of a valid token ([`Phase::Advisory`]), no caller retries before [`crate::Failure::retry_at`].
+/// failed renewal of a valid token ([`Phase::Advisory`]), no caller retries before [`crate::record::Failure::retry_at`].
 pub(super) fn decide<'r>(
     record: &'r Record,
     request: &TokenRequest,

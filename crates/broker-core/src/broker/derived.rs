@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Inner, Slot};
-use crate::{Issuer, Loaded, Record, RecordUpdate, Secret, fingerprint};
+use crate::record::{Issuer, Record, RecordUpdate};
+use crate::store::Loaded;
+use crate::token::{Secret, fingerprint};
 
 /// The metadata key for a fingerprint of the login whose token was exchanged for the stored tokens.
 const OWNER: &str = "derived_from";
@@ -19,7 +21,7 @@ impl Inner {
     /// Reads the record. Ignores tokens that were derived from another account's token.
     pub(super) fn read(&self, slot: &Slot, loaded: Loaded) -> (Record, Option<String>) {
         let (mut record, unreadable) = slot.read(loaded, self.context.now());
-        if let Some(source) = slot.entry.provider.derives_from()
+        if let Some(source) = slot.entry.info.derives_from.as_deref()
             && record.metadata(OWNER).is_some_and(|owner| Some(owner) != self.owner(source).as_ref())
         {
             record.retain_tokens(|_| false);
@@ -29,7 +31,7 @@ impl Inner {
 
     /// Returns a fingerprint of the source provider's login, if this provider exchanges another provider's token.
     pub(super) fn source_owner(&self, slot: &Slot) -> Option<Value> {
-        self.owner(slot.entry.provider.derives_from()?)
+        self.owner(slot.entry.info.derives_from.as_deref()?)
     }
 
     /// Stores, with new tokens, a fingerprint of the login whose token was exchanged for them. If that login
@@ -40,7 +42,7 @@ impl Inner {
         before: Option<&Value>,
         update: RecordUpdate,
     ) -> RecordUpdate {
-        if slot.entry.provider.derives_from().is_none() || !update.has_secrets() {
+        if slot.entry.info.derives_from.as_deref().is_none() || !update.has_secrets() {
             return update;
         }
         let owner = self.source_owner(slot).filter(|now| before == Some(now));
@@ -52,7 +54,7 @@ impl Inner {
         let slot = self.slot(provider).ok()?;
         let (record, _) = slot.read(slot.store.peek(provider).ok()?, self.context.now());
         // Until a token is issued, the record has no account name, but the configuration may have one.
-        let account = record.account().or_else(|| slot.entry.provider.account());
+        let account = record.account().or_else(|| slot.entry.info.account.as_deref());
         let issuer = Issuer { environment: None, ..record.issuer().clone() };
         let owner = json!([issuer, account, record.metadata(LOGIN)]);
         Some(Value::from(fingerprint(OWNER, &Secret::new(owner.to_string()), 64)))

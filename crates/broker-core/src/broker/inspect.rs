@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::Broker;
-use crate::{Claims, Result, ScopeKey};
+use crate::error::Result;
+use crate::token::{Claims, ScopeKey};
 
 /// A description of a stored token, without its secret and its signature.
 #[non_exhaustive]
@@ -13,7 +14,7 @@ pub struct Inspected {
     pub token_type: String,
     /// When the token expires, by this machine's clock.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Whether the token's secret is stored in the record: see [`crate::Token::not_stored`].
+    /// Whether the token's secret is stored in the record: see [`crate::token::Token::not_stored`].
     pub kept: bool,
     /// The header and the claims, if the token is a JWT.
     pub jwt: Option<(Map<String, Value>, Claims)>,
@@ -39,9 +40,7 @@ impl Broker {
         let slot = self.inner.slot(provider)?;
         let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
         let Some(token) = cached.record.token(scopes).cloned() else { return Ok(None) };
-        self.run(provider, |operation| async move {
-            operation.provider().introspect(&operation.context, &token).await
-        })
-        .await
+        self.run(provider, |task| async move { task.provider().introspect(&task.operation, &token).await })
+            .await
     }
 }

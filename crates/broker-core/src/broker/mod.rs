@@ -4,12 +4,12 @@ mod cache;
 mod decide;
 mod derived;
 mod inspect;
-mod operation;
 mod refresh_intent;
 mod rejected;
 mod renew;
 mod session;
 mod status;
+mod task;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
@@ -18,14 +18,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 
-use crate::context::DEFAULT_TIMEOUT;
-use crate::in_flight::InFlightOperations;
+use crate::context::Context;
+use crate::error::{Error, ErrorCode, Result};
+use crate::provider::in_flight::InFlightOperations;
+use crate::provider::{DEFAULT_TIMEOUT, Provider, ProviderInfo, host_matches};
+use crate::record::{Record, is_provider_name};
 #[cfg(feature = "file")]
 use crate::store::ExternalLoginStore;
-use crate::{
-    Context, Error, ErrorCode, Header, Loaded, Provider, Record, Result, Store, StoreAbout, Token,
-    TokenRequest, sanitize,
-};
+use crate::store::{Loaded, Store, StoreAbout};
+use crate::token::{Token, TokenRequest, sanitize};
 
 use cache::{CachedRecord, TokenCache};
 
@@ -45,31 +46,28 @@ pub trait ProviderRegistry: Send + Sync {
     /// Returns the provider names, in the order in which users see them.
     fn names(&self) -> Vec<String>;
 
-    /// Returns a provider by name. Fails with [`crate::ErrorKind::Usage`] for an unknown name, and with
-    /// [`crate::ErrorKind::Configuration`] for invalid settings.
+    /// Returns a provider by name. Fails with [`crate::error::ErrorKind::Usage`] for an unknown name, and with
+    /// [`crate::error::ErrorKind::Configuration`] for invalid settings.
     fn entry(&self, name: &str) -> Result<Entry>;
 }
 
-/// A provider, and the provider settings that the broker uses.
+/// A configured provider.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Entry {
     /// The provider.
     pub provider: Arc<dyn Provider>,
+    /// The provider's description, as the configuration changed it.
+    pub info: ProviderInfo,
     /// The timeout of each HTTP request.
     pub timeout: Duration,
-    /// The environment variable in which programs usually expect the provider's token.
-    pub token_variable: String,
-    /// The hosts that accept the provider's tokens: see [`Provider::hosts`].
-    pub hosts: Vec<String>,
-    /// The header that carries the provider's tokens.
-    pub header: Header,
 }
 
 impl Entry {
-    /// Creates an entry with the default timeout, the provider's hosts, and the environment variable `TOKEN`.
+    /// Creates an entry with the provider's own description and the default timeout.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        let (hosts, header) = (provider.hosts(), provider.header());
-        Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned(), hosts, header }
+        let info = provider.info().clone();
+        Self { provider, info, timeout: DEFAULT_TIMEOUT }
     }
 }
 
@@ -90,7 +88,7 @@ impl ProviderRegistry for BTreeMap<String, Entry> {
 /// If a caller drops a call (a timeout, `select!`), the operation still runs until the response is saved, as long as
 /// the tokio runtime of the call runs. Await [`Broker::wait_idle`] before the process exits and before the runtime is
 /// dropped, also in a runtime for one call. Otherwise the operation ends like a killed process: the record contains
-/// [`crate::Grant::sent_at`], and if the service has already replaced the refresh token, the login is lost.
+/// [`crate::record::Grant::sent_at`], and if the service has already replaced the refresh token, the login is lost.
 ///
 /// The file store reads, writes and syncs its small files on the async thread.
 #[derive(Clone)]
@@ -116,37 +114,6 @@ struct Slot {
     cached: RwLock<Option<CachedRecord>>,
     store: Arc<dyn Store>,
     has_login_file: bool,
-}
-
-/// Whether `name` is valid for a provider: at most 64 ASCII letters, digits, `-` and `_`, not beginning with `-`.
-#[must_use]
-pub fn is_provider_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('-')
-}
-
-/// Whether a host matches a pattern from [`Provider::hosts`]. A pattern without a port matches every port.
-#[must_use]
-pub fn host_matches(pattern: &str, host: &str) -> bool {
-    let (pattern, host) = (pattern.to_ascii_lowercase(), host.to_ascii_lowercase());
-    let without_port = |text: &str| match text.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
-            name.to_owned()
-        }
-        _ => text.to_owned(),
-    };
-    let host = match (without_port(&pattern) == pattern, without_port(&host) == host) {
-        (true, _) => without_port(&host),
-        // Without a port, the host means port 443 of https.
-        (false, true) => format!("{host}:443"),
-        (false, false) => host,
-    };
-    match pattern.strip_prefix("*.") {
-        Some(domain) => {
-            host.strip_suffix(domain).is_some_and(|below| below.len() > 1 && below.ends_with('.'))
-        }
-        None => host == pattern,
-    }
 }
 
 /// Builds a [`Broker`].
@@ -202,7 +169,7 @@ impl Broker {
 
     /// Whether the provider's tokens may be sent to `host`, which may include a port.
     pub fn offers_to(&self, provider: &str, host: &str) -> Result<bool> {
-        Ok(self.inner.slot(provider)?.entry.hosts.iter().any(|pattern| host_matches(pattern, host)))
+        Ok(self.inner.slot(provider)?.entry.info.hosts.iter().any(|pattern| host_matches(pattern, host)))
     }
 
     /// Returns the stored token unless it needs renewal. Sends no request, does not wait and needs no async runtime.
@@ -217,7 +184,7 @@ impl Broker {
             return Ok(token);
         }
         let request = request.clone();
-        self.run(provider, |operation| async move { operation.renew(&request).await }).await
+        self.run(provider, |task| async move { task.renew(&request).await }).await
     }
 
     /// Waits until all responses that may contain tokens are saved. A process that exits earlier, or drops the runtime
@@ -245,7 +212,7 @@ impl Inner {
         }
         let entry = self.registry.entry(name)?;
         let (process_mutex, cached) = (Arc::default(), RwLock::default());
-        let file = entry.provider.login_file().filter(|_| cfg!(feature = "file"));
+        let file = entry.info.login_file.clone().filter(|_| cfg!(feature = "file"));
         let has_login_file = file.is_some();
         let records = self.store.clone();
         let store = match file {
@@ -260,7 +227,7 @@ impl Inner {
 
 impl Slot {
     fn empty(&self) -> Record {
-        Record::new(&self.name, self.entry.provider.issuer().clone())
+        Record::new(&self.name, self.entry.info.issuer.clone())
     }
 
     /// Returns the usable part of a loaded record, and the reason if the record could not be read.
@@ -274,8 +241,8 @@ impl Slot {
 
     /// Keeps only the configured issuer's login and tokens, and only tokens that the configuration allows.
     fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
-        let provider = &self.entry.provider;
-        let mut record = record.of_issuer(provider.issuer(), provider.account(), now);
+        let Entry { provider, info, .. } = &self.entry;
+        let mut record = record.of_issuer(&info.issuer, info.account.as_deref(), now);
         record.retain_tokens(|token| provider.accepts(token));
         if self.has_login_file { record } else { record.without_external() }
     }

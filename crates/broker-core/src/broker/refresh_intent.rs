@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use super::decide::Decision;
-use super::operation::{LockedRecord, Operation};
-use crate::backoff::TELL_AFTER;
+use super::task::{LockedRecord, ProviderTask};
+use crate::context::backoff::TELL_AFTER;
+use crate::error::{Error, ErrorCode, ErrorKind, Hint, Result};
 use crate::record::Intent;
-use crate::{Error, ErrorCode, ErrorKind, Hint, Loaded, RecordUpdate, Result, Token, TokenRequest};
+use crate::record::RecordUpdate;
+use crate::store::Loaded;
+use crate::token::{Token, TokenRequest};
 
 /// A request without a response may be on its way for this long, or for the timeout of requests if that is shorter.
 /// During this time, its refresh token is not sent again: a service that gets it twice may end the login.
@@ -20,7 +23,7 @@ pub(super) struct RefreshIntent {
     noted: Intent,
 }
 
-impl Operation {
+impl ProviderTask {
     /// Returns how long an earlier request with the refresh token may still be on its way. First corrects a time of
     /// sending in the future, because otherwise every call would wait.
     async fn quiet_time_left(
@@ -28,9 +31,9 @@ impl Operation {
         locked_record: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Duration> {
-        let (now, intent) = (self.context.now(), locked_record.record.intent());
+        let (now, intent) = (self.operation.now(), locked_record.record.intent());
         let Some(sent_at) = intent.unanswered_at() else { return Ok(Duration::ZERO) };
-        if !self.provider().spends_grant(&locked_record.record, request, now) {
+        if !self.sends_grant(&locked_record.record, request) {
             return Ok(Duration::ZERO);
         }
         if sent_at > now {
@@ -39,7 +42,7 @@ impl Operation {
             self.write(locked_record).await?;
         }
         let passed = (now - sent_at).to_std().unwrap_or_default();
-        Ok(self.context.timeout().min(QUIET_TIME).saturating_sub(passed))
+        Ok(self.operation.timeout().min(QUIET_TIME).saturating_sub(passed))
     }
 
     /// Returns the stored token, if it is valid and a renewal would first have to wait: see [`Self::wait_quiet_time`].
@@ -67,12 +70,12 @@ impl Operation {
         if left > self.inner.wait_limit {
             return Err(Error::new(ErrorCode::LockTimeout, why).with_hint(Hint::RetryLater));
         }
-        self.context.pause(left.min(TELL_AFTER)).await?;
+        self.operation.pause(left.min(TELL_AFTER)).await?;
         let left = left.saturating_sub(TELL_AFTER);
         if !left.is_zero() {
             let (name, seconds) = (&self.slot.name, left.as_secs().max(1));
-            self.context.prompt().notify(&format!("{name}: waiting {seconds} s more: {why}"));
-            self.context.pause(left).await?;
+            self.operation.prompt().notify(&format!("{name}: waiting {seconds} s more: {why}"));
+            self.operation.pause(left).await?;
         }
         self.reload_login(locked_record).await?;
         self.token_of_changed_login(locked_record, request).await
@@ -85,12 +88,12 @@ impl Operation {
         locked_record: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Option<RefreshIntent>> {
-        self.context.check_not_cancelled().await?;
-        self.context.delivery.begin(None);
-        let now = self.context.now();
-        let spends = self.provider().spends_grant(&locked_record.record, request, now);
+        self.operation.check_not_cancelled().await?;
+        self.operation.delivery.begin(None);
+        let now = self.operation.now();
+        let spends = self.sends_grant(&locked_record.record, request);
         // A provider without a login or secret sends no request, so the store need not be writable.
-        if spends || self.provider().can_renew(&locked_record.record) {
+        if spends || self.can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }
         if !spends {
@@ -101,11 +104,11 @@ impl Operation {
             tracing::info!(%at, "an earlier renewal was interrupted; the refresh token is sent once more");
         }
         // Delays termination signals: otherwise the record might say that an unsent refresh token was sent.
-        self.context.in_flight.begin();
+        self.operation.in_flight.begin();
         let noted = before.send(now);
         locked_record.record.set_intent(noted);
         self.write(locked_record).await?;
-        self.context.delivery.begin(locked_record.locked.login_check());
+        self.operation.delivery.begin(locked_record.locked.login_check());
         Ok(Some(RefreshIntent { before, noted }))
     }
 
@@ -118,7 +121,7 @@ impl Operation {
         exchanged: &Result<RecordUpdate>,
     ) {
         let Some(RefreshIntent { before, noted }) = intent else { return };
-        let delivery = &self.context.delivery;
+        let delivery = &self.operation.delivery;
         let (lost, answered) = (delivery.lost_response(), delivery.was_answered());
         let sent = Intent { answered: !delivery.is_unanswered(), ..*noted };
         let record = &mut locked_record.record;
@@ -150,7 +153,7 @@ impl Operation {
         locked_record: &mut LockedRecord,
         intent: Option<&RefreshIntent>,
     ) -> Result<bool> {
-        let Some(RefreshIntent { noted, .. }) = intent.filter(|_| self.context.delivery.was_superseded())
+        let Some(RefreshIntent { noted, .. }) = intent.filter(|_| self.operation.delivery.was_superseded())
         else {
             return Ok(false);
         };
@@ -189,7 +192,7 @@ impl Operation {
         else {
             return Ok(false);
         };
-        let record = self.slot.usable(*record, self.context.now());
+        let record = self.slot.usable(*record, self.operation.now());
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,

@@ -3,8 +3,10 @@
 use chrono::TimeDelta;
 
 use super::Broker;
-use super::operation::{Acquired, LockedRecord, Operation};
-use crate::{Error, ErrorCode, ErrorKind, Record, Result, Secret, Token, TokenRequest};
+use super::task::{Acquired, LockedRecord, ProviderTask};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::record::Record;
+use crate::token::{Secret, Token, TokenRequest};
 
 /// A replacement token is not replaced again within this time: a third token would probably be rejected too.
 const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
@@ -27,11 +29,11 @@ impl Broker {
         let now = self.inner.context.now();
         slot.entry.provider.check(request, now).map_err(|error| error.for_provider(provider))?;
         let request = request.clone();
-        self.run(provider, |operation| async move { operation.replace(&request, rejected).await }).await
+        self.run(provider, |task| async move { task.replace(&request, rejected).await }).await
     }
 }
 
-impl Operation {
+impl ProviderTask {
     async fn replace(self, request: &TokenRequest, rejected: Option<Secret>) -> Result<Token> {
         let other = |record: &Record| self.other(record, request, rejected.as_ref());
         let mut locked_record = match self.acquire(other).await? {
@@ -46,12 +48,12 @@ impl Operation {
             if let Some(error) = self.throttled(&locked_record.record, request) {
                 return Err(error);
             }
-            if !self.provider().can_renew(&locked_record.record) {
+            if !self.can_renew(&locked_record.record) {
                 return self.end_login(&mut locked_record, request).await;
             }
-            self.context.check_not_cancelled().await?;
+            self.operation.check_not_cancelled().await?;
             bad = locked_record.record.token(request.scopes()).map(|token| token.secret().clone());
-            locked_record.record.reject_token(request.scopes(), self.context.now());
+            locked_record.record.reject_token(request.scopes(), self.operation.now());
             self.write(&mut locked_record).await?;
             self.inner.cache(&self.slot, locked_record.record.clone(), false);
         }
@@ -69,7 +71,7 @@ impl Operation {
         if !locked_record.record.token(request.scopes()).is_some_and(is_endless) {
             return self.exchange(locked_record, request).await;
         }
-        locked_record.record.reject_token(request.scopes(), self.context.now());
+        locked_record.record.reject_token(request.scopes(), self.operation.now());
         self.write(locked_record).await?;
         self.inner.cache(&self.slot, locked_record.record.clone(), false);
         self.exchange(locked_record, request).await.map_err(|error| match error.kind() {
@@ -115,6 +117,6 @@ impl Operation {
     /// Whether the stored token replaced a rejected one less than [`REPLACE_AGAIN_AFTER`] ago.
     fn was_replaced_recently(&self, record: &Record, request: &TokenRequest) -> bool {
         let at = record.rejected_at(request.scopes());
-        at.is_some_and(|at| (TimeDelta::zero()..REPLACE_AGAIN_AFTER).contains(&(self.context.now() - at)))
+        at.is_some_and(|at| (TimeDelta::zero()..REPLACE_AGAIN_AFTER).contains(&(self.operation.now() - at)))
     }
 }

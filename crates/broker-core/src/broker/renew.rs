@@ -3,14 +3,17 @@
 use chrono::{DateTime, Utc};
 
 use super::decide::{Decision, decide, is_long_enough, valid_token};
-use super::operation::{Acquired, LockedRecord, Operation};
-use crate::{Error, ErrorCode, ErrorKind, Failure, Hint, Record, RecordUpdate, Result, Token, TokenRequest};
+use super::task::{Acquired, LockedRecord, ProviderTask};
+use crate::error::{Error, ErrorCode, ErrorKind, Hint, Result};
+use crate::provider::NextExchange;
+use crate::record::{Failure, Record, RecordUpdate};
+use crate::token::{Token, TokenRequest};
 
 /// The limit of exchanges for one token. Three may be necessary (login, refresh, new API token), and one more after
 /// each refusal.
 const MOST_EXCHANGES: usize = 6;
 
-impl Operation {
+impl ProviderTask {
     /// Gets a token by an exchange, or waits for another caller's exchange. After a failure, returns a stored token
     /// that is still valid.
     pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
@@ -29,19 +32,30 @@ impl Operation {
             token.expires_at().map_or_else(String::new, |at| format!(" until {}", at.format("%F %T UTC")));
         let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
         let name = &self.slot.name;
-        self.context.prompt().notify(&format!(
+        self.operation.prompt().notify(&format!(
             "{name}: cannot renew the token; the stored token is valid{until}: {}{hint}",
             error.message()
         ));
         Ok(token)
     }
 
+    /// Whether the provider can get a token with `record`, without asking the user.
+    pub(super) fn can_renew(&self, record: &Record) -> bool {
+        let (now, request) = (self.operation.now(), TokenRequest::new());
+        self.provider().next_exchange(record, &request, now) != NextExchange::NeedsLogin
+    }
+
+    /// Whether the next exchange sends the grant in `record`.
+    pub(super) fn sends_grant(&self, record: &Record, request: &TokenRequest) -> bool {
+        self.provider().next_exchange(record, request, self.operation.now()) == NextExchange::SendsGrant
+    }
+
     pub(super) fn decide<'r>(&self, record: &'r Record, request: &TokenRequest) -> Decision<'r> {
-        decide(record, request, self.context.began_at(), self.context.now())
+        decide(record, request, self.operation.began_at(), self.operation.now())
     }
 
     pub(super) fn valid_token<'r>(&self, record: &'r Record, request: &TokenRequest) -> Option<&'r Token> {
-        valid_token(record, request, self.context.began_at(), self.context.now())
+        valid_token(record, request, self.operation.began_at(), self.operation.now())
     }
 
     /// Returns the stored token if it is valid and was issued for the requested lifetime.
@@ -111,7 +125,7 @@ impl Operation {
 
     /// Returns an error while the service's `Retry-After` forbids requests. One forced request may ask during the pause.
     pub(super) fn throttled(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
-        let now = self.context.now();
+        let now = self.operation.now();
         let (until, failure) = record.throttle(now)?;
         if request.is_forced() && failure.may_be_asked() {
             return None;
@@ -125,7 +139,7 @@ impl Operation {
     /// Returns another caller's failure, if that caller failed after the current operation began.
     fn failed_while_waiting(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
         // A failure with a future time was stored before the clock was set back.
-        let while_waiting = |at| self.context.began_at() < at && at <= self.context.now();
+        let while_waiting = |at| self.operation.began_at() < at && at <= self.operation.now();
         let failure = record.failure(request.scopes()).filter(|failure| while_waiting(failure.at))?;
         let error = failure.error();
         Some(if error.is_transient() { error.with_hint(Hint::RetryLater) } else { error })
@@ -140,7 +154,7 @@ impl Operation {
             }
             let source_owner = self.inner.source_owner(&self.slot);
             let intent = self.open_refresh_intent(locked_record, request).await?;
-            let exchanged = self.provider().exchange(&self.context, &locked_record.record, request).await;
+            let exchanged = self.provider().exchange(&self.operation, &locked_record.record, request).await;
             self.close_refresh_intent(locked_record, intent.as_ref(), &exchanged);
             let changed = match &exchanged {
                 Ok(update) => update.refuses_grant() && self.reload_changed_grant(locked_record).await?,
@@ -167,7 +181,7 @@ impl Operation {
                 return Ok(token);
             }
             if without_token > 1 {
-                let issuer = &self.provider().issuer().endpoint;
+                let issuer = &self.info().issuer.endpoint;
                 let message = format!("{issuer} replaced the refresh token but issued no access token");
                 return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
             }
@@ -180,7 +194,7 @@ impl Operation {
 
     /// Removes invalid and expired new tokens from the update, and returns the error to report.
     pub(super) fn take_unusable(&self, update: &mut RecordUpdate) -> Option<Error> {
-        let now = self.context.now();
+        let now = self.operation.now();
         let (invalid, expired) = (update.take_invalid(), update.take_expired(now));
         if invalid {
             let message = "the new token is empty or contains control characters";
@@ -194,7 +208,7 @@ impl Operation {
         let expires_at = token.expires_at().unwrap_or_default();
         let at = expires_at.format("%F %T UTC");
         let error = |message| Error::new(ErrorCode::TokenExpired, message);
-        if let Some(program) = self.provider().program() {
+        if let Some(program) = &self.info().program {
             return error(format!("program `{program}` returned a token that expired at {at}")).with_hint(
                 "run the `command` of this provider in a terminal: log in with that program again, or clear its cache",
             );
@@ -213,7 +227,7 @@ impl Operation {
         .with_hint("set this machine's clock")
     }
 
-    /// Stores a failure for waiting callers, later calls and [`crate::Status`]. If the save fails, the caller still
+    /// Stores a failure for waiting callers, later calls and [`crate::broker::Status`]. If the save fails, the caller still
     /// gets the original error.
     pub(super) async fn note_failure(
         &self,
@@ -237,7 +251,7 @@ impl Operation {
             let token = locked_record.record.token(request.scopes());
             let pause = token.map(|token| token.window().retry_pause(fastrand::f64())).unwrap_or_default();
             let latest = locked_record.record.latest_pause();
-            let failure = Failure::new(error, self.context.now(), pause, latest);
+            let failure = Failure::new(error, self.operation.now(), pause, latest);
             locked_record.record.set_failure(request.scopes(), failure);
         }
         if let Err(error) = self.save(locked_record, RecordUpdate::default()).await {

@@ -3,9 +3,12 @@
 use std::convert::Infallible;
 
 use super::derived::with_login_id;
-use super::operation::{Acquired, LockedRecord, Operation};
+use super::task::{Acquired, LockedRecord, ProviderTask};
 use super::{Broker, Inner};
-use crate::{Error, ErrorCode, ErrorKind, Hint, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
+use crate::error::{Error, ErrorCode, ErrorKind, Hint, Result};
+use crate::provider::{Login, Revoked};
+use crate::record::Record;
+use crate::token::{Secret, Token, TokenRequest};
 
 /// The account and the token of a successful login.
 #[derive(Debug, Clone)]
@@ -30,7 +33,7 @@ pub struct LoggedOut {
 impl Broker {
     /// Logs in and saves the login. The previous login stays stored until the new one is saved.
     pub async fn login(&self, provider: &str, login: Login) -> Result<LoggedIn> {
-        self.run(provider, |operation| operation.login(login)).await
+        self.run(provider, |task| task.login(login)).await
     }
 
     /// Returns a token, after a login if necessary. Only one of the concurrent callers logs in and gets [`LoggedIn`];
@@ -41,7 +44,7 @@ impl Broker {
         request: &TokenRequest,
     ) -> Result<(Token, Option<LoggedIn>)> {
         let request = request.clone();
-        self.run(provider, |operation| async move { operation.token_or_login(&request).await }).await
+        self.run(provider, |task| async move { task.token_or_login(&request).await }).await
     }
 
     /// Returns the stored refresh token, for a login on another host. If the service rotates refresh tokens, one of
@@ -53,14 +56,14 @@ impl Broker {
     /// Revokes the login at the service, then removes the record. If the service cannot be reached, the record stays.
     /// With `local`, only removes the record.
     pub async fn logout(&self, provider: &str, local: bool) -> Result<LoggedOut> {
-        self.run(provider, move |operation| operation.logout(local)).await
+        self.run(provider, move |task| task.logout(local)).await
     }
 }
 
 impl Inner {
     fn refresh_token(&self, provider: &str) -> Result<Secret> {
         let slot = self.slot(provider)?;
-        if !slot.entry.provider.takes_refresh_token() {
+        if !slot.entry.info.takes_refresh_token() {
             let message = "logins of this provider cannot be used on another host";
             return Err(Error::new(ErrorCode::RequestUnsupported, message)
                 .with_hint("on each host, log in or configure the provider's secret"));
@@ -73,7 +76,7 @@ impl Inner {
     }
 }
 
-impl Operation {
+impl ProviderTask {
     async fn login(self, login: Login) -> Result<LoggedIn> {
         let mut locked_record = self.acquire_lock().await?;
         self.log_in(&mut locked_record, login).await
@@ -109,21 +112,22 @@ impl Operation {
     }
 
     async fn log_in(&self, locked_record: &mut LockedRecord, login: Login) -> Result<LoggedIn> {
+        login.check(&self.info().logins)?;
         locked_record.locked.probe_login().await?;
         let source_owner = self.inner.source_owner(&self.slot);
-        self.context.delivery.begin(None);
-        let mut update = self.provider().login(&self.context, &login).await?;
+        self.operation.delivery.begin(None);
+        let mut update = self.provider().login(&self.operation, &login).await?;
         let unusable = match self.take_unusable(&mut update) {
             // Nothing replaces the stored login.
             Some(error) if !update.has_secrets() => return Err(error),
             unusable => unusable,
         };
-        locked_record.record = locked_record.record.for_new_login(self.provider().issuer());
+        locked_record.record = locked_record.record.for_new_login(&self.info().issuer);
         let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
         self.save(locked_record, with_login_id(update)).await?;
         if let Some(error) = unusable {
             let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-            self.context.prompt().notify(&format!("{}: {}{hint}", self.slot.name, error.message()));
+            self.operation.prompt().notify(&format!("{}: {}{hint}", self.slot.name, error.message()));
         }
         let record = &locked_record.record;
         let (account, token) = (record.account().map(str::to_owned), record.longest_token().cloned());
@@ -145,23 +149,20 @@ impl Operation {
             })?
         };
         self.notify_quarantined(locked_record.locked.forget().await?);
-        self.context.nothing_issued();
+        self.operation.nothing_issued();
         self.inner.cache(&self.slot, self.slot.empty(), false);
         Ok(LoggedOut { had_login: true, at_service, others_forgotten })
     }
 
     async fn revoke(&self, locked_record: &mut LockedRecord) -> Result<Revoked> {
-        let needed = self.provider().needed_to_revoke(&locked_record.record);
-        if let Some(request) = needed
-            && locked_record.record.usable_token(request.scopes(), self.context.now()).is_none()
-        {
-            match self.exchange(locked_record, &request).await {
-                // If the login has expired, `revoke` below tells the user what to do.
-                Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
-                Ok(_) | Err(_) => {}
-            }
+        let revoked = self.provider().revoke(&self.operation, &locked_record.record).await?;
+        let Some(request) = &revoked.needs else { return Ok(revoked) };
+        match self.exchange(locked_record, request).await {
+            // If the login has expired, the second revocation tells the user what to do.
+            Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
+            Ok(_) | Err(_) => {}
         }
-        self.provider().revoke(&self.context, &locked_record.record).await
+        self.provider().revoke(&self.operation, &locked_record.record).await
     }
 
     async fn acquire_lock(&self) -> Result<LockedRecord> {

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Broker, Slot};
-use crate::{Failure, Hint, Loaded, Phase, Record, Result, Token, sanitize, without_query};
+use super::{Broker, Entry, Slot};
+use crate::error::{Hint, Result};
+use crate::provider::NextExchange;
+use crate::record::{Failure, Record};
+use crate::store::Loaded;
+use crate::token::{Phase, Token, TokenRequest, sanitize, without_query};
 
 /// The stored login and tokens of a provider, without secrets.
 #[derive(Debug, Clone)]
@@ -30,9 +34,9 @@ pub struct Status {
     pub grant: bool,
     /// Whether the broker can get a new token without a login.
     pub can_renew: bool,
-    /// How the user logs in: see [`crate::Provider::login_hint`].
+    /// How the user logs in: see [`crate::provider::ProviderInfo::login_hint`].
     pub login_hint: Hint,
-    /// Whether the provider's required secret is not configured: see [`crate::Provider::check_secret`].
+    /// Whether the provider's required secret is not configured: see [`crate::provider::ProviderInfo::secret_missing`].
     pub secret_missing: bool,
     /// The issuer's token endpoint, without its query.
     pub issuer: String,
@@ -44,13 +48,13 @@ pub struct Status {
     pub not_before: Option<DateTime<Utc>>,
     /// A note for the user, such as why a login is needed.
     pub note: Option<String>,
-    /// Where the login or secret comes from: see [`crate::Provider::sources`].
+    /// Where the login or secret comes from: see [`crate::provider::ProviderInfo::sources`].
     pub sources: Vec<String>,
     /// The login file that the broker shares with the service's own tools.
     pub login_file: Option<PathBuf>,
     /// The login file that the broker shares with the service's own tools, if the file is invalid.
     pub invalid_login_file: Option<PathBuf>,
-    /// The hosts that accept the provider's tokens: see [`crate::Provider::hosts`].
+    /// The hosts that accept the provider's tokens: see [`crate::provider::ProviderInfo::hosts`].
     pub hosts: Vec<String>,
 }
 
@@ -104,9 +108,9 @@ impl Broker {
 }
 
 fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>) -> Status {
-    let provider = &slot.entry.provider;
-    let renewable = provider.can_renew(record);
-    let login_file = provider.login_file().map(|file| file.path().to_owned());
+    let Entry { provider, info, .. } = &slot.entry;
+    let renewable = provider.next_exchange(record, &TokenRequest::new(), now) != NextExchange::NeedsLogin;
+    let login_file = info.login_file.as_ref().map(|file| file.path().to_owned());
     let state_of = |token: &Token| match token.window().phase(now) {
         Phase::Fresh => State::Valid,
         Phase::Advisory | Phase::Blocking => State::Expiring,
@@ -139,17 +143,17 @@ fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>
             .collect(),
         grant: record.usable_grant().is_some(),
         can_renew: renewable,
-        login_hint: provider.login_hint(),
-        secret_missing: provider.check_secret().is_err(),
+        login_hint: info.login_hint(),
+        secret_missing: info.secret_missing.is_some(),
         issuer: without_query(&record.issuer().endpoint),
         last_failure: record.last_failure().cloned(),
         last_failed_scope: record.last_failed_request().map(|(scopes, _)| scopes.clone()),
         not_before: record.throttle(now).map(|(until, _)| until),
         note: note.map(|note| sanitize(&note)),
-        sources: provider.sources().iter().map(|source| sanitize(source)).collect(),
+        sources: info.sources.iter().map(|source| sanitize(source)).collect(),
         invalid_login_file: login_file.clone().filter(|_| record.login_problem.is_some()),
         login_file,
-        hosts: slot.entry.hosts.clone(),
+        hosts: info.hosts.clone(),
     }
 }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Grant, Intent, IssuerState, Record};
-use crate::{Claims, FileLogin, ScopeKey, Secret, Token, fingerprint, sanitize};
+use crate::record::FileLogin;
+use crate::token::{Claims, ScopeKey, Secret, Token, fingerprint, sanitize};
 
 /// The path of the login file, and a fingerprint of the grant that the file contained at the last save.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorCode, ErrorKind, bounds, sanitize};
+use crate::error::{Error, ErrorCode, ErrorKind};
+use crate::token::bounds;
 
 /// The longest `Retry-After` that the broker obeys. One day, because some services have daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
@@ -28,9 +29,9 @@ pub struct Failure {
     #[serde(default, deserialize_with = "known_code", skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
     /// The error's message, without secrets.
-    #[serde(deserialize_with = "sanitize::shown")]
+    #[serde(deserialize_with = "crate::token::shown")]
     pub message: String,
-    /// Until this time, no caller repeats the failed early renewal ([`crate::Phase::Advisory`]).
+    /// Until this time, no caller repeats the failed early renewal ([`crate::token::Phase::Advisory`]).
     #[serde(deserialize_with = "bounds::time")]
     pub retry_at: DateTime<Utc>,
     /// The end of the pause that the service requested with `Retry-After`. No caller sends a request earlier.
@@ -39,7 +40,7 @@ pub struct Failure {
     /// Whether a forced request asked the service during a pause and got another pause. No further request does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) asked_in_pause: bool,
-    /// The [`crate::fingerprint`] of the refused password, which the broker does not send again automatically.
+    /// The [`crate::token::fingerprint`] of the refused password, which the broker does not send again automatically.
     #[serde(rename = "secret_mark", default, skip_serializing_if = "Option::is_none")]
     pub secret_fingerprint: Option<String>,
     #[serde(flatten)]

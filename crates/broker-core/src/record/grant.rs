@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Secret, bounds};
+use crate::token::{Secret, bounds};
 
 /// A long-lived secret that is exchanged for tokens: a refresh token or a stored login.
 #[derive(Clone, Serialize, Deserialize)]

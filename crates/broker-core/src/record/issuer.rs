@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::without_query;
+use crate::token::without_query;
 
 /// The issuer of grants and tokens. A grant is sent only to the issuer that issued it (RFC 9700 section 4.4).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,10 +19,10 @@ pub struct Issuer {
     /// The audience of the tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// A [`crate::fingerprint`] of the client secret: another client secret means another account.
+    /// A [`crate::token::fingerprint`] of the client secret: another client secret means another account.
     #[serde(rename = "secret_mark", default, skip_serializing_if = "Option::is_none")]
     pub secret_fingerprint: Option<String>,
-    /// Fingerprints of the URLs, hosts and programs that environment variables set ([`crate::Settings::bound`]). `None`
+    /// Fingerprints of the URLs, hosts and programs that environment variables set (`Settings::bound`). `None`
     /// in records of older versions.
     #[serde(rename = "from_environment", default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<BTreeSet<String>>,

@@ -8,13 +8,17 @@ use serde_json::{Map, Value};
 
 use super::external_login::ExternalLogin;
 use super::{Failure, Grant, Issuer};
-use crate::{Phase, Secret, Token, bounds, sanitize};
+use crate::token::{Phase, Secret, Token, bounds};
 
 /// The grant, tokens and failures of one issuer and account.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct IssuerState {
     pub(super) issuer: StoredIssuer,
-    #[serde(default, deserialize_with = "sanitize::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::token::optional_shown",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(super) account: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) grant: Option<Grant>,

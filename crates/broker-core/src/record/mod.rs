@@ -2,6 +2,7 @@
 
 mod external_login;
 mod failure;
+mod file_login;
 mod grant;
 mod issuer;
 mod issuer_state;
@@ -12,10 +13,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Phase, ScopeKey, Token, bounds};
+use crate::token::{Phase, ScopeKey, Token, bounds};
 use issuer_state::{IssuerState, Rejection};
 
 pub use failure::Failure;
+pub use file_login::FileLogin;
 pub use grant::Grant;
 pub(crate) use grant::Intent;
 pub use issuer::Issuer;
@@ -53,6 +55,13 @@ pub struct Record {
     /// Whether the record belongs to a new login that replaces the stored login.
     #[serde(skip)]
     pub(crate) new_login: bool,
+}
+
+/// Whether `name` is valid for a provider: at most 64 ASCII letters, digits, `-` and `_`, not beginning with `-`.
+#[must_use]
+pub fn is_provider_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('-')
 }
 
 impl Record {

@@ -3,13 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Failure, Grant, Record};
-use crate::{Error, ErrorCode, Hint, TokenRequest};
+use crate::error::{Error, ErrorCode, Hint};
+use crate::token::TokenRequest;
 
 /// A refusal names an interrupted renewal of this time before, although a later renewal succeeded.
 const INTERRUPTION_NAMED_FOR: TimeDelta = TimeDelta::days(1);
 
 impl Record {
-    /// Returns a [`crate::ErrorKind::LoginRequired`] error that says why there is no usable grant.
+    /// Returns a [`crate::error::ErrorKind::LoginRequired`] error that says why there is no usable grant.
     #[must_use]
     pub fn login_missing(&self) -> Error {
         match self.grant() {
@@ -21,9 +22,13 @@ impl Record {
         }
     }
 
-    /// Fails if the service has refused the password with this [`crate::fingerprint`], because a repeated wrong
+    /// Fails if the service has refused the password with this [`crate::token::fingerprint`], because a repeated wrong
     /// password may lock the account. Does not check a forced request ([`TokenRequest::force`]).
-    pub fn check_password(&self, secret_fingerprint: &str, request: &TokenRequest) -> crate::Result<()> {
+    pub fn check_password(
+        &self,
+        secret_fingerprint: &str,
+        request: &TokenRequest,
+    ) -> crate::error::Result<()> {
         let is_same = |failure: &Failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint);
         if request.is_forced() || !self.current.failures.values().any(is_same) {
             return Ok(());

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Grant, Record};
-use crate::bounds::is_shallow;
-use crate::{Credential, FinalCodes, HttpResponse, Lifetime, Problem, ScopeKey, Secret, Token, salvage};
+use crate::context::{Credential, FinalCodes, HttpResponse, Problem, salvage};
+use crate::token::bounds::is_shallow;
+use crate::token::{Lifetime, ScopeKey, Secret, Token};
 
 /// The changes that one exchange makes to a record. The broker saves them before it uses the new tokens.
 #[derive(Debug, Default)]
@@ -53,7 +54,7 @@ impl RecordUpdate {
         response: &HttpResponse,
         key: &str,
         grant: &Secret,
-    ) -> crate::Result<Self> {
+    ) -> crate::error::Result<Self> {
         match read {
             Ok(update) => Ok(update),
             Err(Problem::Refused(refusal))
@@ -117,7 +118,7 @@ impl RecordUpdate {
     /// Adds the account's name to the update, as the user knows the account.
     pub fn and_account(mut self, account: Option<String>) -> Self {
         // The name comes from the service and is printed on terminals.
-        self.account = account.map(|account| crate::sanitize(&account));
+        self.account = account.map(|account| crate::token::sanitize(&account));
         self
     }
 

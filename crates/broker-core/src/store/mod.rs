@@ -5,7 +5,9 @@ mod file;
 
 use async_trait::async_trait;
 
-use crate::{LoginCheck, Record, Result};
+use crate::context::LoginCheck;
+use crate::error::Result;
+use crate::record::Record;
 
 #[cfg(feature = "file")]
 pub(crate) use file::ExternalLoginStore;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::bytes::{LONGEST_FILE, cannot_write, file_names, is_missing, read_bytes};
-use crate::platform::{self, FileId, Folder};
-use crate::{Error, ErrorCode, Result};
+use crate::context::platform::{self, FileId, Folder};
+use crate::error::{Error, ErrorCode, Result};
 
 /// The disk space to reserve for one save, in addition to the current file's size.
 const SPACE: usize = 64 * 1024;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::platform;
-use crate::{Error, ErrorCode, Result};
+use crate::context::platform;
+use crate::error::{Error, ErrorCode, Result};
 
 /// The size limit of an unencrypted record.
 pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;

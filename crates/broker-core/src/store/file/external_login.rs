@@ -11,11 +11,13 @@ use super::atomic_file::{AtomicFile, private};
 use super::bytes::{cannot_write, is_missing, read_bytes};
 use super::filesystem::Filesystem;
 use super::lock::{Attempt, lock};
-use crate::platform::{self, Version};
-use crate::{
-    Context, Error, FileLogin, InvalidLoginFile, Loaded, Locked, Locking, LoginCheck, LoginFile, Phase,
-    Provider, Record, Result, Secret, Store, StoreAbout, sanitize,
-};
+use crate::context::platform::{self, Version};
+use crate::context::{Context, LoginCheck};
+use crate::error::{Error, Result};
+use crate::provider::{InvalidLoginFile, LoginFile, Provider};
+use crate::record::{FileLogin, Record};
+use crate::store::{Loaded, Locked, Locking, Store, StoreAbout};
+use crate::token::{Phase, Secret, sanitize};
 
 /// How often an incomplete login file is read again. Some tools overwrite their login file in place.
 const REREADS: usize = 20;
@@ -143,7 +145,7 @@ impl Locked for LockedExternalLogin {
             if !matches!(self.content.found, Found::Other { torn: true, .. }) {
                 break;
             }
-            self.join.context.pause(REREAD_PAUSE).await?;
+            self.join.context.clock().sleep(REREAD_PAUSE).await;
             self.content = self.join.read_file();
         }
         self.content.check()?;
@@ -370,7 +372,7 @@ impl Join {
     /// Combines a loaded record with the login from the login file.
     fn join(&self, provider: &str, loaded: Loaded, found: &Found) -> Loaded {
         let now = self.context.now();
-        let (issuer, account) = (self.provider.issuer(), self.provider.account());
+        let (issuer, account) = (&self.provider.info().issuer, self.provider.info().account.as_deref());
         let empty = || Box::new(Record::new(provider, issuer.clone()));
         let (mut record, in_fallback) = match (loaded, found) {
             (loaded @ (Loaded::Nothing | Loaded::Unreadable(_)), Found::Nothing | Found::NoFolder) => {

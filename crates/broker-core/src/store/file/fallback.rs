@@ -7,8 +7,11 @@ use sha2::{Digest, Sha256};
 use super::bytes::{cannot_read, cannot_write, file_names, read_bytes};
 use super::read::{Found, read};
 use super::sealed::Sealer;
-use crate::platform::{self, runtime_folders};
-use crate::{Env, Loaded, Record, Result};
+use crate::context::Env;
+use crate::context::platform::{self, runtime_folders};
+use crate::error::Result;
+use crate::record::Record;
+use crate::store::Loaded;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct FallbackStore {

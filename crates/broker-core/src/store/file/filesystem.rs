@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::{LockScope, platform};
+use crate::context::platform;
+use crate::store::LockScope;
 
 #[derive(Debug, Clone)]
 pub(super) struct Filesystem {

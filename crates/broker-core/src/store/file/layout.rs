@@ -8,7 +8,8 @@ use super::fallback::FallbackStore;
 use super::filesystem::Filesystem;
 use super::read::{Found, read};
 use super::sealed::Sealer;
-use crate::{Loaded, Result};
+use crate::error::Result;
+use crate::store::Loaded;
 
 #[derive(Debug, Clone)]
 pub(super) struct StoreLayout {

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use super::bytes::{cannot_open_lock, cannot_write};
-use crate::Result;
-use crate::platform::{self, FileId, Folder};
+use crate::context::platform::{self, FileId, Folder};
+use crate::error::Result;
 
 /// A lock file that this process has locked. Dropping the value releases the lock.
 pub(super) struct Lock {
@@ -56,6 +56,6 @@ fn holder(lock: &File) -> Option<String> {
     let (process, host) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     let process: u32 = process.parse().ok()?;
     let is_remote = !host.is_empty() && host != platform::host_name();
-    let on_host = if is_remote { format!(" on {}", crate::sanitize(host)) } else { String::new() };
+    let on_host = if is_remote { format!(" on {}", crate::token::sanitize(host)) } else { String::new() };
     Some(format!("process {process}{on_host}"))
 }

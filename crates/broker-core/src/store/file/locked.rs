@@ -10,8 +10,11 @@ use super::atomic_file::{AtomicFile, private};
 use super::layout::StoreLayout;
 use super::read::{parse, read};
 use super::sealed::{no_sealer, not_json};
-use crate::platform::Folder;
-use crate::{Error, ErrorCode, Loaded, Locked, Migrated, Record, Result, zeroizing};
+use crate::context::platform::Folder;
+use crate::error::{Error, ErrorCode, Result};
+use crate::record::Record;
+use crate::store::{Loaded, Locked, Migrated};
+use crate::token::zeroizing;
 
 /// A record file that this process has locked.
 pub(super) struct LockedFile {

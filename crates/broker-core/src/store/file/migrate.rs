@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::FileStore;
 use super::bytes::{file_names, read_bytes};
 use super::sealed::Envelope;
-use crate::backoff::Backoff;
-use crate::{Result, is_provider_name};
+use crate::context::backoff::Backoff;
+use crate::error::Result;
+use crate::record::is_provider_name;
 
 /// The storage format of a record file.
 #[derive(Debug, Clone, PartialEq, Eq)]

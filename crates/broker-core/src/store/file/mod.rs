@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::platform;
-use crate::{Env, Error, ErrorCode, Loaded, LockScope, Locking, Result, Store, StoreAbout, quoted_path};
+use crate::context::platform;
+use crate::context::{Env, quoted_path};
+use crate::error::{Error, ErrorCode, Result};
+use crate::store::{Loaded, LockScope, Locking, Store, StoreAbout};
 use bytes::cannot_write;
 use fallback::FallbackStore;
 use layout::StoreLayout;

@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use super::bytes::{LONGEST_FILE, LONGEST_RECORD, read_bytes};
 use super::sealed::{Envelope, SEALED_FORMAT, Sealer, no_sealer};
+use crate::error::Result;
 use crate::record::FORMAT;
-use crate::{Loaded, Record, Result};
+use crate::record::Record;
+use crate::store::Loaded;
 
 pub(super) struct Found {
     pub(super) loaded: Loaded,

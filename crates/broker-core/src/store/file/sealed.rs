@@ -8,7 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::bytes::{file_names, read_bytes};
-use crate::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result};
 
 /// The version number of encrypted record files. A broker without encryption reports such a file as too new.
 pub(crate) const SEALED_FORMAT: u64 = 2;

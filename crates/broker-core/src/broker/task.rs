@@ -1,0 +1,252 @@
+//! An operation under the record's lock: the common parts of renewal, login and logout.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{OwnedMutexGuard, watch};
+
+use super::{Broker, Inner, Slot};
+use crate::context::backoff::{Backoff, lock_timeout};
+use crate::error::{Error, ErrorCode, Hint, Result};
+use crate::provider::{Operation, OtherProviders, Provider, ProviderInfo};
+use crate::record::{Record, RecordUpdate};
+use crate::store::{Loaded, Locked, Locking};
+use crate::token::{Token, TokenRequest};
+
+/// One operation on a provider, which runs in a separate task. The task continues if the caller stops waiting.
+pub(super) struct ProviderTask {
+    pub(super) inner: Arc<Inner>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) operation: Operation,
+}
+
+/// The result of a wait for the record's lock.
+pub(super) enum Acquired<T> {
+    /// This process has the lock, so no other process changes the record.
+    Lock(Box<LockedRecord>),
+    /// Another process saved a usable result before this process got the lock.
+    Found(T),
+}
+
+/// A locked record, reduced to the parts that its provider may use.
+pub(super) struct LockedRecord {
+    pub(super) locked: Box<dyn Locked>,
+    pub(super) record: Record,
+    pub(super) unreadable: Option<String>,
+    pub(super) unsaved: bool,
+    _process_lock: ProcessLock,
+}
+
+/// A lock between the tasks of this process. A task takes it before the store's lock, which excludes processes.
+pub(super) type ProcessLock = OwnedMutexGuard<()>;
+
+tokio::task_local! {
+    /// This task's operation, and the operations that wait for this operation's token. Each entry has the broker's
+    /// address and the provider's name.
+    static OPERATIONS: Vec<(usize, String)>;
+}
+
+#[async_trait]
+impl OtherProviders for Broker {
+    async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
+        Self::token(self, provider, request).await
+    }
+}
+
+impl Broker {
+    /// Runs an operation to its end. If the caller stops waiting, the operation's pauses and polls end early.
+    pub(super) async fn run<T, F, W>(&self, provider: &str, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+        W: FnOnce(ProviderTask) -> F,
+    {
+        let slot = self.inner.slot(provider)?;
+        let operations = self.operations(provider)?;
+        let inner = self.inner.clone();
+        // Rust drops `caller` with this future when the caller stops waiting, which cancels the operation.
+        let (caller, cancelled) = watch::channel(());
+        let in_flight = inner.in_flight.operation();
+        let others = Arc::new(self.clone());
+        let operation =
+            Operation::of_caller(inner.context.clone(), slot.entry.timeout, in_flight, cancelled, others);
+        let task = ProviderTask { inner, slot, operation };
+        let ended = tokio::spawn(OPERATIONS.scope(operations, work(task))).await;
+        drop(caller);
+        ended
+            .unwrap_or_else(|error| {
+                Err(Error::new(ErrorCode::Internal, "the broker panicked or was aborted").with_source(error))
+            })
+            .map_err(|error| with_login_hint(error).for_provider(provider))
+    }
+
+    /// Returns this task's operations plus a new one. Fails if a provider needs its own token, which would deadlock.
+    fn operations(&self, provider: &str) -> Result<Vec<(usize, String)>> {
+        let mut operations = OPERATIONS.try_with(Clone::clone).unwrap_or_default();
+        let this = (Arc::as_ptr(&self.inner) as usize, provider.to_owned());
+        let is_cycle = operations.contains(&this);
+        operations.push(this);
+        if is_cycle {
+            let names: Vec<_> = operations.iter().map(|(_, name)| name.as_str()).collect();
+            let message = format!("providers need each other's tokens: {}", names.join(" -> "));
+            return Err(Error::new(ErrorCode::ConfigInvalid, message).for_provider(provider));
+        }
+        Ok(operations)
+    }
+}
+
+fn with_login_hint(error: Error) -> Error {
+    if error.kind() == crate::error::ErrorKind::LoginRequired && error.hint().is_none() {
+        error.with_hint(Hint::LogIn)
+    } else {
+        error
+    }
+}
+
+impl ProviderTask {
+    pub(super) fn provider(&self) -> &dyn Provider {
+        self.slot.entry.provider.as_ref()
+    }
+
+    pub(super) fn info(&self) -> &ProviderInfo {
+        &self.slot.entry.info
+    }
+
+    /// Waits for the lock and loads the record. Stops early if `found` accepts the stored record.
+    pub(super) async fn acquire<T>(
+        &self,
+        found: impl Fn(&Record) -> Result<Option<T>>,
+    ) -> Result<Acquired<T>> {
+        let process_lock = self.process_lock().await?;
+        self.acquire_with(process_lock, found).await
+    }
+
+    /// Like [`Self::acquire`], for a caller that already has this process's lock of the record.
+    pub(super) async fn acquire_with<T>(
+        &self,
+        process_lock: ProcessLock,
+        found: impl Fn(&Record) -> Result<Option<T>>,
+    ) -> Result<Acquired<T>> {
+        Ok(match self.lock(|| found(&self.inner.reload(&self.slot)?.record)).await? {
+            Ok(locked) => Acquired::Lock(Box::new(self.load(locked, process_lock).await?)),
+            Err(found) => Acquired::Found(found),
+        })
+    }
+
+    pub(super) async fn process_lock(&self) -> Result<ProcessLock> {
+        let limit = self.inner.wait_limit;
+        tokio::select! {
+            process_lock = self.slot.process_mutex.clone().lock_owned() => Ok(process_lock),
+            error = self.operation.cancelled() => Err(error),
+            () = tokio::time::sleep(limit) => {
+                let task = format!("another call in this process (PID {})", std::process::id());
+                Err(lock_timeout(&task, limit))
+            }
+        }
+    }
+
+    /// Waits for the store's lock. Calls `found` after each failed attempt; a value from `found` ends the wait.
+    async fn lock<T>(&self, found: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
+        let mut backoff = Backoff::up_to(self.inner.wait_limit);
+        loop {
+            let holder = match self.slot.store.try_lock(&self.slot.name).await? {
+                Locking::Taken(locked) => return Ok(Ok(locked)),
+                Locking::Busy(holder) => holder.unwrap_or_else(|| "another process".to_owned()),
+            };
+            if let Some(found) = found()? {
+                return Ok(Err(found));
+            }
+            let (pause, tell) = backoff.next(&holder)?;
+            self.operation.pause(pause).await?;
+            if tell {
+                let name = &self.slot.name;
+                let message = format!("waiting for {holder} to renew the token of {name} or to log in");
+                self.operation.prompt().notify(&message);
+            }
+        }
+    }
+
+    /// Moves a record from its fallback file to the store, if the lock is free and the store is writable.
+    pub(super) async fn restore(&self) {
+        if self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback)
+            && let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned()
+            && let Ok(Locking::Taken(locked)) = self.slot.store.try_lock(&self.slot.name).await
+        {
+            drop(self.load(locked, process_lock).await);
+        }
+    }
+
+    /// Loads the locked record. Moves a record from its fallback file to the store, if possible.
+    async fn load(&self, mut locked: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord> {
+        let loaded = locked.load().await?;
+        let in_fallback = matches!(loaded, Loaded::FromFallback(_));
+        let (record, unreadable) = self.inner.read(&self.slot, loaded);
+        let mut locked_record =
+            LockedRecord { locked, record, unreadable, unsaved: false, _process_lock: process_lock };
+        if in_fallback {
+            match self.write(&mut locked_record).await {
+                Ok(()) => {
+                    self.inner.cache(&self.slot, locked_record.record.clone(), false);
+                    tracing::info!("moved the record from the fallback file to the store");
+                }
+                Err(error) => {
+                    tracing::info!(%error, "cannot move the record from the fallback file to the store");
+                }
+            }
+        }
+        Ok(locked_record)
+    }
+
+    /// Tells the user to which path the store moved an unreadable record file.
+    pub(super) fn notify_quarantined(&self, path: Option<String>) {
+        if let Some(path) = path {
+            let name = &self.slot.name;
+            self.operation.prompt().notify(&format!(
+                "{name}: the file of the stored login could not be read, and was moved to {path}"
+            ));
+        }
+    }
+
+    /// Applies an update and saves the record. The new tokens may be used only after the save.
+    pub(super) async fn save(&self, locked_record: &mut LockedRecord, update: RecordUpdate) -> Result<()> {
+        let has_secrets = update.has_secrets();
+        update.apply(&mut locked_record.record, self.operation.now());
+        match self.write(locked_record).await {
+            Err(error) if has_secrets => {
+                locked_record.unsaved = true;
+                self.save_to_fallback(locked_record, &error).await?;
+            }
+            written => written?,
+        }
+        self.operation.in_flight.end();
+        self.inner.cache(&self.slot, locked_record.record.clone(), locked_record.unsaved);
+        self.operation.run_after_save();
+        Ok(())
+    }
+
+    pub(super) async fn write(&self, locked_record: &mut LockedRecord) -> Result<()> {
+        locked_record.record.revise();
+        let quarantined = locked_record.locked.save(&locked_record.record).await?;
+        self.notify_quarantined(quarantined);
+        locked_record.unreadable = None;
+        locked_record.unsaved = false;
+        Ok(())
+    }
+
+    /// Saves the record in its fallback file, because the store failed with `error`.
+    async fn save_to_fallback(&self, locked_record: &mut LockedRecord, error: &Error) -> Result<()> {
+        let name = &self.slot.name;
+        let path = locked_record.locked.save_to_fallback(&locked_record.record).await.map_err(|second| {
+            let message = format!("cannot save the new token: {}; {}", error.message(), second.message());
+            Error::new(ErrorCode::StoreUnwritable, message)
+                .with_hint("free space on the disk, then repeat the request; if the service refuses the stored login, log in again")
+                .with_source(second)
+        })?;
+        let prompt = self.operation.prompt();
+        prompt.notify(&format!("WARNING: {name}: cannot save the new token: {}", error.message()));
+        prompt.notify(&format!(
+            "WARNING: {name}: it is stored in the fallback file {path}: keep that file; a later call restores it"
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Reads the bodies of responses: bounded, and as far as they arrive.
+
+use std::time::Duration;
+
+use reqwest::Response;
+use serde::de::IgnoredAny;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::{encoding, fault};
+use crate::context::{HttpFault, HttpResponse, RequestSent};
+use crate::error::ErrorCode;
+
+/// How long a connection may be idle after complete JSON. Then the response ends there, whatever its length field says.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Appends the body to `raw` as it arrives. Returns why the body is incomplete.
+pub(super) async fn read(
+    response: &mut Response,
+    encodings: &[String],
+    raw: &mut Zeroizing<Vec<u8>>,
+) -> Option<HttpFault> {
+    loop {
+        let next = {
+            let mut next = std::pin::pin!(response.chunk());
+            match timeout(GRACE, &mut next).await {
+                Ok(next) => next,
+                Err(_) if is_complete(&decoded(raw, encodings, None).0) => return None,
+                Err(_) => next.await,
+            }
+        };
+        match next {
+            Ok(Some(chunk)) => {
+                let free = HttpResponse::LONGEST_BODY - raw.len();
+                raw.extend_from_slice(&chunk[..chunk.len().min(free)]);
+                if chunk.len() > free {
+                    return Some(unusable("the response is longer than 1 MiB".to_owned()));
+                }
+            }
+            Ok(None) => return None,
+            Err(error) => return Some(fault::describe(&error, None)),
+        }
+    }
+}
+
+/// Decodes the body that arrived. Returns it with the reason why it is incomplete: `cut`, or a fault of its encoding.
+/// A complete JSON value is never incomplete, even if the length of the body is wrong.
+pub(super) fn decoded(
+    raw: &[u8],
+    encodings: &[String],
+    cut: Option<HttpFault>,
+) -> (Zeroizing<Vec<u8>>, Option<HttpFault>) {
+    let (body, problem) = encoding::decode(raw, encodings);
+    let cut = cut.or_else(|| problem.map(unusable));
+    let cut = cut.filter(|_| !is_complete(&body));
+    (body, cut)
+}
+
+/// Whether the body is a complete JSON object, array or text. All three have a visible end.
+fn is_complete(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
+    matches!(body, [b'{', .., b'}'] | [b'[', .., b']'] | [b'"', .., b'"'])
+        && serde_json::from_str::<IgnoredAny>(&String::from_utf8_lossy(body)).is_ok()
+}
+
+fn unusable(what: String) -> HttpFault {
+    HttpFault::new(RequestSent::Maybe, ErrorCode::BadResponse, what)
+}

@@ -1,0 +1,161 @@
+//! Describes why a request got no response, and what the user can do.
+
+use std::error::Error;
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
+
+use super::certificate::Untrusted;
+use super::last_check::is_superseded;
+use super::proxy::Proxy;
+use crate::context::{HttpFault, RequestSent};
+use crate::error::ErrorCode;
+
+/// Describes the innermost error, because reqwest's own message does not contain the cause. `proxy` is the proxy of the
+/// request.
+pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFault {
+    let sent = if error.is_connect() || is_superseded(error) { RequestSent::No } else { RequestSent::Maybe };
+    let first = Error::source(error);
+    let causes: Vec<&(dyn Error + 'static)> =
+        std::iter::successors(first, |cause| (*cause).source()).collect();
+    let last = causes.last().map_or_else(|| "the request failed".to_owned(), ToString::to_string);
+    // hyper-util's type of this error is private, so only its text can be compared.
+    let tunnel =
+        causes.iter().find_map(|cause| Some(cause.to_string().strip_prefix("tunnel error: ")?.to_owned()));
+    let to_proxy = proxy.filter(|_| tunnel.as_deref() == Some("failed to create underlying connection"));
+    let fault = |code, what: String| HttpFault::new(sent, code, what);
+    let network = |what: String| match proxy {
+        Some(proxy) => fault(ErrorCode::NetworkUnreachable, what).with_hint(proxy.advice()),
+        None => fault(ErrorCode::NetworkUnreachable, what),
+    };
+    if error.is_timeout() {
+        let what = "could not connect before the timeout".to_owned();
+        return HttpFault { code: ErrorCode::Timeout, ..network(what) };
+    }
+    if let Some(fault) = causes.iter().find_map(|cause| tls(*cause, to_proxy, sent)) {
+        return fault;
+    }
+    // hyper reports an invalid chunk as one of these kinds, and the end of the connection as another.
+    let is_invalid =
+        |cause: &io::Error| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+    let is_invalid_body = || {
+        sent == RequestSent::Maybe && causes.iter().any(|cause| cause.downcast_ref().is_some_and(is_invalid))
+    };
+    match (tunnel, proxy) {
+        (_, Some(proxy)) if to_proxy.is_some() => {
+            let what = format!("cannot connect to the proxy {proxy}: {last}");
+            let hint = format!("correct {0}, or run: unset {0}", proxy.variable());
+            fault(ErrorCode::ProxyFailed, what).with_hint(hint)
+        }
+        (Some(why), Some(proxy)) => refused_by(proxy, &why, sent),
+        // The types of hyper's errors are not exported.
+        _ if last.ends_with(" parsed") || last == "message head is too large" || is_invalid_body() => {
+            fault(ErrorCode::BadResponse, format!("the response is not valid HTTP: {last}"))
+        }
+        _ if causes.iter().any(|cause| cause.to_string() == "dns error") => {
+            fault(ErrorCode::NameNotFound, last)
+        }
+        _ => network(last),
+    }
+}
+
+/// Describes why the proxy did not connect to the service. `why` is hyper-util's text.
+fn refused_by(proxy: &Proxy, why: &str, sent: RequestSent) -> HttpFault {
+    let variable = proxy.variable();
+    let (what, hint) = match why {
+        "proxy authorization required" if proxy.authorization().is_some() => {
+            ("refused the user or password (HTTP 407)", format!("correct user and password in {variable}"))
+        }
+        "proxy authorization required" => (
+            "requires a user and password (HTTP 407)",
+            format!("set {variable} to http://USER:PASSWORD@{}:{}", proxy.host(), proxy.port()),
+        ),
+        // hyper-util does not tell the status, and has the same error for a response that is not HTTP.
+        "unsuccessful" => (
+            "refused to connect to the service",
+            format!(
+                "try again later, or ask the proxy's operator to allow the service's host; if the service needs no proxy, add its host to NO_PROXY; if {variable} names no http proxy, correct it"
+            ),
+        ),
+        _ => (
+            "did not connect to the service",
+            format!(
+                "check whether {variable} names an http proxy; if the service needs no proxy, add its host to NO_PROXY"
+            ),
+        ),
+    };
+    HttpFault::new(sent, ErrorCode::ProxyFailed, format!("the proxy {proxy} {what}")).with_hint(hint)
+}
+
+/// Describes an error of TLS. `to_proxy` is the proxy if the error concerns the connection to the proxy.
+fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSent) -> Option<HttpFault> {
+    let error = rustls_error(cause);
+    let peer = to_proxy.map_or_else(|| "the service".to_owned(), |proxy| format!("the proxy {proxy}"));
+    let failed = |what: String, hint: &str| {
+        Some(HttpFault::new(sent, ErrorCode::TlsFailed, format!("{peer} {what}")).with_hint(hint))
+    };
+    let Some(error) = error else {
+        // tokio-rustls reports the end of a connection during the handshake only by this text.
+        let is_cut = cause.to_string() == "tls handshake eof";
+        return is_cut
+            .then(|| failed("closed the connection during the TLS handshake".to_owned(), INTERCEPTED))?;
+    };
+    match (error, to_proxy) {
+        (rustls::Error::InvalidCertificate(reason), _) => {
+            let untrusted = match reason {
+                CertificateError::Other(OtherError(inner)) => inner.downcast_ref::<Untrusted>().cloned(),
+                _ => None,
+            };
+            let unknown = || HttpFault::new(sent, ErrorCode::TlsUntrusted, error.to_string());
+            Some(untrusted.map_or_else(unknown, HttpFault::from))
+        }
+        (rustls::Error::InvalidMessage(_), Some(proxy)) => {
+            let hint = format!("begin the URL in {} with http:// instead of https://", proxy.variable());
+            failed("does not speak TLS".to_owned(), &hint)
+        }
+        (rustls::Error::InvalidMessage(_), None) => failed(
+            "does not speak TLS on this port".to_owned(),
+            "correct the port of the URL; if it is right, a proxy or another server answered",
+        ),
+        (
+            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+            | rustls::Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+            _,
+        ) => failed("supports only TLS versions older than 1.2".to_owned(), OUTDATED),
+        (
+            rustls::Error::AlertReceived(
+                AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
+            )
+            | rustls::Error::PeerIncompatible(_),
+            _,
+        ) => failed(
+            format!(
+                "shares no TLS version or cipher suite with this machine, or requires a client certificate: {error}"
+            ),
+            OUTDATED,
+        ),
+        (
+            rustls::Error::AlertReceived(
+                AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied,
+            ),
+            _,
+        ) => failed(
+            format!("requires a client certificate: {error}"),
+            "client certificates are not supported: use another URL of the service",
+        ),
+        _ => failed(format!("failed during TLS: {error}"), INTERCEPTED),
+    }
+}
+
+/// Returns the error of rustls inside one or several I/O errors, whose `source` skips it.
+fn rustls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let inner = || cause.downcast_ref::<io::Error>()?.get_ref();
+    cause.downcast_ref().or_else(|| rustls_error(inner()?))
+}
+
+const OUTDATED: &str =
+    "the service has to support TLS 1.2 or 1.3; if it does, a proxy or firewall intercepts TLS";
+const INTERCEPTED: &str = "check the URL, and whether a firewall or proxy intercepts TLS; then try again";

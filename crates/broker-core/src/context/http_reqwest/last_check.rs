@@ -1,0 +1,58 @@
+//! A request body that checks the refresh token in it before the first byte of the request is sent.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body::{Frame, SizeHint};
+use reqwest::Body;
+
+use crate::context::HttpRequest;
+use crate::context::http::SendCheck;
+
+/// Whether the request was not sent because of [`HttpRequest::may_send`].
+pub(super) fn is_superseded(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<Superseded>)
+}
+
+/// Returns the request's body, which checks [`HttpRequest::may_send`] when it is read.
+pub(super) fn checked_body(request: &HttpRequest) -> Body {
+    let body = Body::from(request.body.to_vec());
+    match request.check() {
+        Some(check) => Body::wrap(CheckedBody { check: Some(check), body }),
+        None => body,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the refresh token was replaced before it was sent")]
+struct Superseded;
+
+/// hyper reads the body once the connection stands, and before it writes the request's head. An error therefore means
+/// that the service got no byte of the request.
+struct CheckedBody {
+    check: Option<SendCheck>,
+    body: Body,
+}
+
+impl http_body::Body for CheckedBody {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if self.check.take().is_some_and(|check| !check()) {
+            return Poll::Ready(Some(Err(Superseded.into())));
+        }
+        Pin::new(&mut self.body).poll_frame(context).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

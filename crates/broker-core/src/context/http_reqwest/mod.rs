@@ -1,0 +1,219 @@
+//! The default HTTP client: reqwest with rustls and the system's root certificates.
+
+mod body;
+mod certificate;
+mod encoding;
+mod fault;
+mod last_check;
+mod proxy;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, ClientBuilder, RequestBuilder};
+use zeroize::Zeroizing;
+
+use self::certificate::Untrusted;
+pub use self::certificate::cert_file;
+use self::last_check::checked_body;
+pub use self::proxy::{Proxy, ProxySettings};
+use crate::context::{Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent, ServiceUrl};
+use crate::error::ErrorCode;
+
+/// The time limit for connecting. A shorter limit than a request's timeout reports an unreachable host
+/// sooner.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a response that has already arrived may be read after the timeout.
+const LAST_READ: Duration = Duration::from_millis(100);
+
+/// An HTTP client that is built when the first request is sent, because calls with stored tokens need no
+/// client.
+#[derive(Debug, Default)]
+pub struct ReqwestHttp {
+    settings: OnceLock<ProxySettings>,
+    /// The client for HTTPS through the proxy that environment variables configure.
+    proxied: OnceLock<Client>,
+    /// The client for HTTPS without a proxy.
+    direct: OnceLock<Client>,
+    /// The client for unencrypted HTTP to this machine. Uses no proxy, because a proxy would see secrets.
+    loopback: OnceLock<Client>,
+}
+
+impl ReqwestHttp {
+    /// Returns the proxy for requests to `url`, if the environment configures one.
+    fn proxy_of(&self, url: &ServiceUrl) -> Result<Option<&Proxy>, HttpFault> {
+        self.settings.get_or_init(ProxySettings::from_env).of(url)
+    }
+
+    fn client(&self, plain: bool, proxy: Option<&Proxy>) -> Result<&Client, HttpFault> {
+        let cell = match proxy {
+            _ if plain => &self.loopback,
+            Some(_) => &self.proxied,
+            None => &self.direct,
+        };
+        if let Some(client) = cell.get() {
+            return Ok(client);
+        }
+        let built = build(plain, proxy).map_err(|error| {
+            if let Some(rustls::Error::General(_)) = error.downcast_ref() {
+                return Untrusted::without_roots().into();
+            }
+            let what = format!("cannot build an HTTP client: {error}");
+            HttpFault::new(RequestSent::No, ErrorCode::NetworkUnreachable, what)
+        })?;
+        Ok(cell.get_or_init(|| built))
+    }
+
+    /// Sends the request, and stores the response in `arrived` as it arrives. Returns why the body is incomplete.
+    async fn exchange(
+        &self,
+        request: &HttpRequest,
+        arrived: &mut Option<Arrived>,
+    ) -> Result<Option<HttpFault>, HttpFault> {
+        let proxy = self.proxy_of(&request.url)?;
+        let builder = self.builder(request, proxy)?;
+        let mut response = builder.send().await.map_err(|error| fault::describe(&error, proxy))?;
+        let arrived = arrived.insert(Arrived {
+            status: response.status().as_u16(),
+            headers: headers(response.headers()),
+            encodings: encodings(response.headers()),
+            // Large, because a buffer that grows leaves copies of secrets in memory.
+            raw: Zeroizing::new(Vec::with_capacity(64 * 1024)),
+        });
+        Ok(body::read(&mut response, &arrived.encodings, &mut arrived.raw).await)
+    }
+
+    fn builder(&self, request: &HttpRequest, proxy: Option<&Proxy>) -> Result<RequestBuilder, HttpFault> {
+        let client = self.client(request.url.is_plain(), proxy)?;
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = client.request(method, request.url.as_str()).body(checked_body(request));
+        for (name, default) in [("accept", "application/json"), ("accept-encoding", "identity")] {
+            if !request.headers().any(|(own, _)| own == name) {
+                builder = builder.header(name, default);
+            }
+        }
+        if let Some(kind) = request.content_type {
+            builder = builder.header("content-type", kind);
+        }
+        let authorization = request.authorization().map(|value| ("authorization", value));
+        for (name, value) in authorization.into_iter().chain(request.headers()) {
+            let mut value = HeaderValue::from_str(value).map_err(|_| {
+                let what = "the secret contains characters that an HTTP header cannot contain".to_owned();
+                HttpFault::new(RequestSent::No, ErrorCode::BadResponse, what)
+            })?;
+            value.set_sensitive(true);
+            builder = builder.header(name, value);
+        }
+        Ok(builder)
+    }
+}
+
+/// The part of a response that has arrived.
+struct Arrived {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    encodings: Vec<String>,
+    raw: Zeroizing<Vec<u8>>,
+}
+
+impl Arrived {
+    /// Returns the response. Fails with `cut` if no part of the body arrived, unless the status alone says enough.
+    fn response(self, cut: Option<HttpFault>) -> Result<HttpResponse, HttpFault> {
+        let Self { status, headers, encodings, raw } = self;
+        let (body, cut) = body::decoded(&raw, &encodings, cut);
+        let response = HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH, cut };
+        match &response.cut {
+            Some(fault) if response.body.is_empty() && !response.is_transient() => Err(fault.clone()),
+            _ => Ok(response),
+        }
+    }
+}
+
+fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::error::Error>> {
+    let builder = Client::builder()
+        .user_agent(concat!("earthbroker/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .referer(false)
+        .https_only(!plain)
+        // Old servers and gateways send such headers, and curl reads them.
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_max_headers(1000)
+        .tls_backend_preconfigured(tls::config(!plain)?);
+    let Some(proxy) = proxy else { return Ok(direct(builder, plain).build()?) };
+    let mut own = reqwest::Proxy::all(proxy.url().clone())?;
+    if let Some(authorization) = proxy.authorization() {
+        let mut value = HeaderValue::from_str(authorization)?;
+        value.set_sensitive(true);
+        own = own.custom_http_auth(value);
+    }
+    Ok(builder.proxy(own).build()?)
+}
+
+/// Without environment variables, macOS and Windows use the proxy of the system's settings.
+fn direct(builder: ClientBuilder, plain: bool) -> ClientBuilder {
+    if plain || cfg!(not(any(target_os = "macos", windows))) { builder.no_proxy() } else { builder }
+}
+
+#[async_trait]
+impl Http for ReqwestHttp {
+    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        // The TLS library panics if the clock says a year before 1970.
+        if SystemTime::now() < SystemTime::UNIX_EPOCH && !request.url.is_plain() {
+            let what = "this machine's clock says a year before 1970: set the clock".to_owned();
+            return Err(HttpFault::new(RequestSent::No, ErrorCode::TlsUntrusted, what));
+        }
+        let mut arrived = None;
+        let exchanged = {
+            let mut exchange = pin!(self.exchange(request, &mut arrived));
+            match tokio::time::timeout(timeout, &mut exchange).await {
+                Ok(exchanged) => Ok(exchanged),
+                // If the process was suspended, the timeout may have passed although a response has arrived.
+                Err(_) => tokio::time::timeout(LAST_READ, exchange).await,
+            }
+        };
+        let kind = if arrived.is_some() { "complete response" } else { "response" };
+        let late = || {
+            let what = format!("no {kind} within {}", humantime::format_duration(timeout));
+            let hint = self.proxy_of(&request.url).ok().flatten().map(Proxy::advice);
+            HttpFault { hint, ..HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what) }
+        };
+        let fault = exchanged.map_or_else(|_| Some(late()), |exchanged| exchanged.unwrap_or_else(Some));
+        match arrived {
+            Some(arrived) => arrived.response(fault),
+            None => Err(fault.unwrap_or_else(late)),
+        }
+    }
+}
+
+fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    let mut headers: BTreeMap<_, _> = map.iter().filter_map(text).collect();
+    // `set-cookie` headers cannot be joined with commas (RFC 9110 section 5.3), and gateways add such headers.
+    let cookies: Vec<_> = map.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()).collect();
+    if cookies.len() > 1 {
+        headers.insert("set-cookie".to_owned(), cookies.join("\n"));
+    }
+    headers
+}
+
+/// Returns the names in `Content-Encoding`, in lower case.
+fn encodings(map: &HeaderMap) -> Vec<String> {
+    let fields = map.get_all("content-encoding").iter().filter_map(|value| value.to_str().ok());
+    fields.flat_map(|field| field.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
+}

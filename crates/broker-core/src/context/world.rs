@@ -1,0 +1,65 @@
+//! The world outside the broker: HTTP client, clock, environment and user.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::context::{Clock, Env, Http, Prompt};
+use crate::token::bounds;
+
+/// The HTTP client, clock, environment and user prompt of the process. Clones are cheap.
+#[derive(Clone)]
+pub struct Context {
+    http: Arc<dyn Http>,
+    clock: Arc<dyn Clock>,
+    env: Arc<dyn Env>,
+    prompt: Arc<dyn Prompt>,
+}
+
+impl Context {
+    /// Creates a context from its parts.
+    pub fn new(
+        http: Arc<dyn Http>,
+        clock: Arc<dyn Clock>,
+        env: Arc<dyn Env>,
+        prompt: Arc<dyn Prompt>,
+    ) -> Self {
+        Self { http, clock, env, prompt }
+    }
+
+    /// Replaces the user prompt.
+    #[must_use]
+    pub fn with_prompt(self, prompt: Arc<dyn Prompt>) -> Self {
+        Self { prompt, ..self }
+    }
+
+    /// Returns the current wall-clock time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        bounds::limit(self.clock.now())
+    }
+
+    /// Returns the clock.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Returns the HTTP client.
+    #[must_use]
+    pub fn http(&self) -> &dyn Http {
+        self.http.as_ref()
+    }
+
+    /// Returns the environment variables and files.
+    #[must_use]
+    pub fn env(&self) -> &dyn Env {
+        self.env.as_ref()
+    }
+
+    /// Returns the user prompt.
+    #[must_use]
+    pub fn prompt(&self) -> &dyn Prompt {
+        self.prompt.as_ref()
+    }
+}

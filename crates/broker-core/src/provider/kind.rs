@@ -1,0 +1,105 @@
+//! Kinds of providers. Each kind builds a [`Provider`] from a configuration table.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::context::{Env, ServiceUrl};
+use crate::provider::settings_error::SettingsValue;
+use crate::provider::{EnvTarget, Provider, SettingsError};
+
+/// A kind of provider, which configuration tables select with `kind = "…"`.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// The kind's name in `kind = "…"`.
+    pub name: &'static str,
+    /// A short description of this kind of provider, for users.
+    pub about: &'static str,
+    /// Returns the configuration keys of providers of this kind, except the keys of every provider, such as `timeout`:
+    /// [`crate::provider::field_names`] of the struct that serde fills with them.
+    pub keys: fn() -> &'static [&'static str],
+    /// The configuration keys whose values are secrets.
+    pub secrets: &'static [&'static str],
+    /// Renamed configuration keys as `(old, new)`. The old name is still accepted.
+    pub renamed: &'static [(&'static str, &'static str)],
+    /// Builds a provider from its configuration table.
+    pub build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
+}
+
+/// A provider's configuration table, and the environment.
+pub struct Settings<'a> {
+    name: &'a str,
+    table: Value,
+    env: &'a dyn Env,
+    targets: Vec<EnvTarget>,
+}
+
+impl<'a> Settings<'a> {
+    /// Creates settings from a provider's configuration table. `table` excludes the keys that all providers have, such
+    /// as `timeout`.
+    #[must_use]
+    pub fn new(name: &'a str, table: Value, env: &'a dyn Env) -> Self {
+        Self { name, table, env, targets: Vec::new() }
+    }
+
+    /// Sets the URLs, hosts and programs that environment variables set.
+    #[must_use]
+    pub fn with_targets(mut self, targets: Vec<EnvTarget>) -> Self {
+        self.targets = targets;
+        self
+    }
+
+    /// Whether an environment variable sets this key, which is a URL, the hosts or a program.
+    #[must_use]
+    pub fn is_from_environment(&self, key: &str) -> bool {
+        self.targets.iter().any(|target| target.key == key)
+    }
+
+    /// Whether an environment variable sets a URL, the hosts or a program of the provider.
+    #[must_use]
+    pub fn has_targets(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    /// Returns the value of [`crate::record::Issuer::environment`], which binds stored logins and tokens to these targets.
+    #[must_use]
+    pub fn bound(&self) -> Option<BTreeSet<String>> {
+        Some(self.targets.iter().map(|target| target.mark.clone()).collect())
+    }
+
+    /// Fails if an environment variable sets a URL, hosts or a program, because these must not get the secret in
+    /// `origin`, a file.
+    pub fn check_secret_in(&self, origin: &str) -> Result<(), SettingsError> {
+        match self.targets.first() {
+            Some(target) => Err(target.mixed_with("the secret", origin, "")),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the provider's name.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Deserializes the configuration table.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
+        serde_path_to_error::deserialize(SettingsValue(&self.table)).map_err(|error| {
+            let path = error.path().to_string();
+            error.into_inner().within(&path)
+        })
+    }
+
+    /// Returns the configured URL, or `own`, the default URL of this kind of provider. `key` is named in errors.
+    pub fn url_or(configured: Option<ServiceUrl>, key: &str, own: &str) -> Result<ServiceUrl, SettingsError> {
+        configured.map_or_else(|| ServiceUrl::parse(own).map_err(|why| SettingsError::new(key, why)), Ok)
+    }
+
+    /// Returns the environment. Some providers read settings of the service's own tools from it.
+    #[must_use]
+    pub fn env(&self) -> &'a dyn Env {
+        self.env
+    }
+}
