@@ -37,7 +37,7 @@ pub use context::{
 pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
 pub use provider::{
-    Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
+    Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
     LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests, Revoked, Scopes,
     SecretSource, Settings, SettingsError, SettingsProblem, Words, field_names, host_matches,
 };
