@@ -1,17 +1,17 @@
 //! The top-level key `store`: how records are stored. A later configuration file replaces the whole value.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use broker_core::{Env, Error, ErrorCode, Result, SecretSource};
+use figment::value::Value;
 use serde::Deserialize;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::parts::Parts;
-use super::source_span::{Mark, SourceSpan};
+use super::errors::Mark;
+use super::secrets;
+use super::show::display_secret;
 use super::text::Text;
 use super::warning::others_can_read;
-use super::{Config, ConfigWarning, SECRET_FORMS, Setting};
+use super::{Config, ConfigWarning, Setting};
 
 /// The environment variable that overrides the key `store` of configuration files.
 const VARIABLE: &str = "BROKER_STORE";
@@ -22,7 +22,9 @@ const FORMS: &str =
 /// The value of `store`: how records are stored.
 #[derive(Debug, Clone, Default)]
 pub struct StoreConfig {
-    format: Format,
+    name: Option<&'static str>,
+    /// The value as TOML, without secrets.
+    shown: String,
     /// The file or the environment variable that sets `store`; `None` for the default.
     origin: Option<String>,
     file: Option<PathBuf>,
@@ -30,86 +32,65 @@ pub struct StoreConfig {
     key: Option<SecretSource>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Format {
-    #[default]
-    File,
-    Keyring,
-    Passphrase,
-    Key,
-}
-
 impl StoreConfig {
-    pub(super) fn read(texts: &[Text], env: &dyn Env) -> Result<Self> {
+    /// Reads `store` from the files' values and from the environment.
+    pub(super) fn read(texts: &[Text], values: &[Option<Value>], env: &dyn Env) -> Result<Self> {
         let mut config = Self::default();
-        for text in texts {
-            config.read_file(text)?;
+        for (text, value) in texts.iter().zip(values) {
+            if let Some(value) = value {
+                config.read_value(text, value)?;
+            }
         }
         if let Some(value) = env.var(VARIABLE) {
-            config.format = match value.as_str() {
-                "file" => Format::File,
-                "keyring" => Format::Keyring,
-                _ => {
-                    let why = "environment variable BROKER_STORE must be \"file\" or \"keyring\"";
-                    return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
-                }
-            };
+            config.name = ["file", "keyring"].into_iter().find(|name| value == *name);
+            if config.name.is_none() {
+                let why = "environment variable BROKER_STORE must be \"file\" or \"keyring\"";
+                return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
+            }
+            config.shown = format!("\"{value}\"");
             (config.origin, config.file) = (Some(format!("environment variable {VARIABLE}")), None);
             config.check_built_in().map_err(Error::configuration)?;
         }
         Ok(config)
     }
 
-    /// Reads the key `store` from a configuration file.
-    fn read_file(&mut self, Text { path, text, .. }: &Text) -> Result<()> {
-        let head = Parts::of(text).map_or(text.as_str(), |parts| parts.head);
-        // If the file is not valid TOML, another check reports the syntax error.
-        let Ok(root) = DeTable::parse(head) else { return Ok(()) };
-        let Some((_, value)) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "store") else {
-            return Ok(());
-        };
-        let wrong = |span: Range<usize>, mark: Mark, why: &str| {
-            SourceSpan::at(path, text, span, mark).error(ErrorCode::ConfigInvalidValue, why)
-        };
-        (self.origin, self.file) = (Some(path.display().to_string()), Some(path.clone()));
-        self.format = match value.get_ref() {
-            DeValue::String(text) if text == "file" => Format::File,
-            DeValue::String(text) if text == "keyring" => Format::Keyring,
-            DeValue::Table(table) if table.len() == 1 => {
-                let sources = table.iter().map(|(key, source)| (key.get_ref().as_ref(), source)).next();
-                let Some((name @ ("passphrase" | "key"), source)) = sources else {
-                    return Err(wrong(value.span(), Mark::Secret, &format!("`store` must be {FORMS}")));
-                };
-                let read =
-                    SecretSource::deserialize(ValueDeserializer::from(source.clone())).map_err(|_| {
-                        let why = format!("`store.{name}` must be {SECRET_FORMS}");
-                        wrong(source.span(), Mark::Secret, &why)
-                    })?;
-                let (slot, format) = match name {
-                    "key" => (&mut self.key, Format::Key),
-                    _ => (&mut self.passphrase, Format::Passphrase),
-                };
-                *slot = Some(read);
-                format
-            }
+    fn read_value(&mut self, text: &Text, value: &Value) -> Result<()> {
+        let wrong = |keys: &[&str], why: &str| {
+            let span = text.span_of(keys, Mark::Secret).unwrap_or_default();
             // The wrong value is not shown, because it may be a passphrase.
-            _ => return Err(wrong(value.span(), Mark::Secret, &format!("`store` must be {FORMS}"))),
+            text.error(span, Mark::Secret, ErrorCode::ConfigInvalidValue, why)
         };
-        self.check_built_in().map_err(|why| wrong(value.span(), Mark::Secret, &why))
+        (self.origin, self.file) = (Some(text.origin()), text.path.clone());
+        let table = value.as_dict().filter(|table| table.len() == 1);
+        let source = table.and_then(|table| table.first_key_value());
+        let (name, slot) = match (value.as_str(), source.map(|(key, _)| key.as_str())) {
+            (Some("file"), _) => ("file", None),
+            (Some("keyring"), _) => ("keyring", None),
+            (_, Some("passphrase")) => ("passphrase", Some(&mut self.passphrase)),
+            (_, Some("key")) => ("key", Some(&mut self.key)),
+            _ => return Err(wrong(&["store"], &format!("`store` must be {FORMS}"))),
+        };
+        (self.name, self.shown) = (Some(name), format!("\"{name}\""));
+        if let Some((slot, (_, source))) = slot.zip(source) {
+            let invalid = |_| wrong(&["store", name], &format!("`store.{name}` must be {}", secrets::FORMS));
+            *slot = Some(SecretSource::deserialize(source).map_err(invalid)?);
+            self.shown = format!("{{ {name} = {} }}", display_secret(source));
+        }
+        self.check_built_in().map_err(|why| wrong(&["store"], &why))
     }
 
     /// Checks that this program was built with the Cargo feature that the value of `store` needs.
     fn check_built_in(&self) -> Result<(), String> {
-        let feature = match self.format {
-            Format::File => return Ok(()),
-            Format::Keyring if cfg!(all(feature = "keyring", target_os = "linux")) => return Ok(()),
-            Format::Keyring if cfg!(feature = "keyring") => {
+        let feature = match self.name() {
+            "file" => return Ok(()),
+            "keyring" if cfg!(all(feature = "keyring", target_os = "linux")) => return Ok(()),
+            "keyring" if cfg!(feature = "keyring") => {
                 return Err("`store = \"keyring\"` is supported on Linux only: use \"file\" or { key = … }"
                     .to_owned());
             }
-            Format::Passphrase | Format::Key if cfg!(feature = "sealed") => return Ok(()),
-            Format::Keyring => "keyring",
-            Format::Passphrase | Format::Key => "sealed",
+            "keyring" => "keyring",
+            _ if cfg!(feature = "sealed") => return Ok(()),
+            _ => "sealed",
         };
         Err(format!("this program was built without the feature `{feature}`: set `store` to \"file\""))
     }
@@ -117,12 +98,7 @@ impl StoreConfig {
     /// Returns how new logins are stored: `file`, `keyring`, `passphrase` or `key`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self.format {
-            Format::File => "file",
-            Format::Keyring => "keyring",
-            Format::Passphrase => "passphrase",
-            Format::Key => "key",
-        }
+        self.name.unwrap_or("file")
     }
 
     /// Returns where to read the passphrase and the key of encrypted records. Existing records need these secrets even
@@ -141,27 +117,11 @@ impl StoreConfig {
     }
 
     fn source(&self) -> Option<&SecretSource> {
-        match self.format {
-            Format::File | Format::Keyring => None,
-            Format::Passphrase => self.passphrase.as_ref(),
-            Format::Key => self.key.as_ref(),
+        match self.name() {
+            "passphrase" => self.passphrase.as_ref(),
+            "key" => self.key.as_ref(),
+            _ => None,
         }
-    }
-
-    fn value(&self) -> String {
-        let Some(source) = self.source() else { return format!("\"{}\"", self.name()) };
-        let text = |text: &str| toml::Value::from(text).to_string();
-        let source = match source {
-            SecretSource::Literal(_) => "\"[redacted]\"".to_owned(),
-            SecretSource::Env(name) => format!("{{ env = {} }}", text(name)),
-            SecretSource::File(path) => format!("{{ file = {} }}", text(&path.display().to_string())),
-            // The arguments of a command that prints a secret may be secrets, so only the program is shown.
-            SecretSource::Command(words) => {
-                let program = words.first().map(|word| text(word)).unwrap_or_default();
-                format!("{{ command = [{program}{}] }}", if words.len() > 1 { ", …" } else { "" })
-            }
-        };
-        format!("{{ {} = {source} }}", self.name())
     }
 }
 
@@ -176,7 +136,7 @@ impl Config {
     #[must_use]
     pub fn store_setting(&self) -> Option<Setting> {
         let origin = self.store.origin.clone()?;
-        Some(Setting { key: "store".to_owned(), value: self.store.value(), origin })
+        Some(Setting { key: "store".to_owned(), value: self.store.shown.clone(), origin })
     }
 
     /// Returns a warning if other users can read a literal secret of the key `store` in a configuration file.
