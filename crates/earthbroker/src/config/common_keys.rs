@@ -5,9 +5,8 @@ use broker_core::{Entry, ErrorCode, Header, Kind, Result};
 use figment::value::Value;
 
 use super::Config;
-use super::errors::{Mark, unknown_key};
-use super::text::tables;
-use crate::suggestion;
+use super::errors::{Mark, did_you_mean, unknown_key};
+use super::file::tables;
 
 pub(super) const COMMON_KEYS: [&str; 6] = ["kind", "timeout", "env", "hosts", "header", "prefix"];
 
@@ -17,8 +16,7 @@ impl Config {
         let Some(key) = self.table(name)?.keys().find(|key| !known.contains(&key.as_str())) else {
             return Ok(());
         };
-        let near = suggestion(key, known.iter().copied());
-        let why = unknown_key(&format!("kind `{}`", kind.name), key, near, &known);
+        let why = unknown_key(&format!("kind `{}`", kind.name), key, &known);
         Err(self.wrong(ErrorCode::ConfigUnknownKey, &["providers", name, key], Mark::Key, &why))
     }
 
@@ -94,8 +92,8 @@ impl Config {
             let last = chain.last().copied().unwrap_or_default();
             let Ok(table) = self.table(last) else {
                 let names = self.all_names();
-                let near = suggestion(last, names.iter().map(String::as_str));
-                let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+                let near = did_you_mean(last, names.iter().map(String::as_str));
+                let near = near.map(|near| format!(": {near}")).unwrap_or_default();
                 let why = format!("no provider `{last}` is configured{near}");
                 return Err(wrong(ErrorCode::ConfigInvalidValue, &why));
             };

@@ -8,8 +8,8 @@ use figment::value::{Dict, Value};
 use serde::Deserialize;
 
 use super::Config;
+use super::file::ConfigFile;
 use super::secrets::SENT;
-use super::text::Text;
 
 /// Environment variables with this prefix set keys of providers: `BROKER_PROVIDERS__NAME__KEY`.
 const PREFIX: &str = "BROKER_PROVIDERS__";
@@ -41,14 +41,14 @@ pub(super) struct EnvKey {
 }
 
 impl Variables {
-    pub(super) fn read(env: &dyn Env, texts: &[Text]) -> Self {
+    pub(super) fn read(env: &dyn Env, files: &[ConfigFile]) -> Self {
         let (variables, invalid) = (env.vars(PREFIX), env.not_utf8(PREFIX));
         let mut read = Self::default();
         if variables.is_empty() && invalid.is_empty() {
             return read;
         }
         // The first of several names that variables spell in the same way wins.
-        let all: BTreeSet<_> = texts.iter().flat_map(Text::names).collect();
+        let all: BTreeSet<_> = files.iter().flat_map(ConfigFile::names).collect();
         let names = all.into_iter().rev().map(|name| (spelled(name), name)).collect();
         for (variable, value) in variables {
             if let Some((name, keys)) = split(&variable, &names) {

@@ -6,9 +6,10 @@ use std::ops::Range;
 use broker_core::{Error, ErrorCode, Kind, SettingsError, SettingsProblem};
 use toml::de::{DeTable, DeValue};
 
+use super::Config;
+use super::file::ConfigFile;
+use super::layers::BUILT_IN;
 use super::secrets::{FORMS, SENT};
-use super::text::Text;
-use super::{Config, ConfigWarning};
 use crate::suggestion;
 
 /// The wrong part of a line, which decides how much of the line an error shows.
@@ -24,21 +25,24 @@ pub(super) enum Mark {
     Syntax,
 }
 
-impl Text {
+impl ConfigFile {
     /// Returns the path of the file for display.
     pub(super) fn origin(&self) -> String {
-        self.path.as_ref().map_or_else(|| "built in".to_owned(), |path| path.display().to_string())
+        self.path.as_ref().map_or_else(|| BUILT_IN.to_owned(), |path| path.display().to_string())
     }
 
-    /// Returns the position of a key (`["providers", "NAME", "KEY"]`), or of its nearest parent in the file. Figment
-    /// remembers only the file of each value.
-    pub(super) fn span_of(&self, keys: &[&str], mark: Mark) -> Option<Range<usize>> {
-        let part = self.part(keys.get(1).copied())?;
+    /// Returns the position of a key (`["providers", "NAME", "KEY"]`), or of its nearest parent in the file. A file may
+    /// use the old name of a key. Figment remembers only the file of each value.
+    pub(super) fn span_of(&self, keys: &[&str], mark: Mark, kinds: &[Kind]) -> Option<Range<usize>> {
+        let part = self.part(keys.get(1).copied().filter(|_| keys[0] == "providers"))?;
         let offset = part.start;
         let root = DeTable::parse(&self.text[part]).ok()?;
+        let old_name = |key| kinds.iter().flat_map(|kind| kind.renamed).find(|(_, new)| *new == key);
         let (mut table, mut found) = (root.get_ref(), None);
         for key in keys {
-            let Some((name, value)) = table.get_key_value(*key) else { break };
+            let current = table.get_key_value(*key);
+            let old = || table.get_key_value(old_name(*key)?.0);
+            let Some((name, value)) = current.or_else(old) else { break };
             found = Some(if mark == Mark::Key { name.span() } else { value.span() });
             let DeValue::Table(inner) = value.get_ref() else { break };
             table = inner;
@@ -126,8 +130,7 @@ impl Config {
                 keys.retain(|key| key != unknown);
                 let table = format!("`{}`", keys[2..].join("."));
                 keys.push(unknown);
-                let near = suggestion(unknown, known.iter().copied());
-                (ErrorCode::ConfigUnknownKey, Mark::Key, unknown_key(&table, unknown, near, known))
+                (ErrorCode::ConfigUnknownKey, Mark::Key, unknown_key(&table, unknown, known))
             }
             SettingsProblem::Expected(form) => {
                 (ErrorCode::ConfigInvalidValue, mark, format!("`{key}` must be {}", plain_form(form)))
@@ -143,42 +146,28 @@ impl Config {
         let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
         let is_variable = metadata.is_some_and(|metadata| metadata.name.starts_with("environment"));
         // Figment names no file for a table that is merged from several files, so all files are searched.
-        let is_origin = |text: &&Text| {
-            !is_variable && text.path.as_deref().is_some_and(|own| path.is_none_or(|path| own == path))
+        let is_origin = |file: &&ConfigFile| {
+            !is_variable && file.path.as_deref().is_some_and(|own| path.is_none_or(|path| own == path))
         };
-        let found = self.texts.iter().rev().filter(is_origin).find_map(|text| {
-            let written = self.written_keys(keys, &text.origin());
-            Some((text, text.span_of(&written, mark)?))
-        });
-        match found {
-            Some((text, span)) => text.error(span, mark, code, why),
+        let mut files = self.files.iter().rev().filter(is_origin);
+        match files.find_map(|file| Some((file, file.span_of(keys, mark, &self.kinds)?))) {
+            Some((file, span)) => file.error(span, mark, code, why),
             None => Error::new(code, format!("{}: {why}", self.origin(keys))),
         }
     }
+}
 
-    /// Returns the path of a configuration key. Uses the key's old name if the file `origin` does.
-    fn written_keys<'a>(&self, keys: &[&'a str], origin: &str) -> Vec<&'a str> {
-        let mut keys = keys.to_vec();
-        if let ["providers", name, key, ..] = keys.as_mut_slice() {
-            let renamed = self.merged.renamed.get(*name).map(Vec::as_slice).unwrap_or_default();
-            let old_name = |warning: &ConfigWarning| match warning {
-                ConfigWarning::KeyRenamed { origin: from, old, new, .. } => {
-                    (from == origin && new == key).then_some(*old)
-                }
-                ConfigWarning::SecretReadable { .. } => None,
-            };
-            *key = renamed.iter().find_map(old_name).unwrap_or(key);
-        }
-        keys
-    }
+/// Returns a suggestion for a mistyped name.
+pub(super) fn did_you_mean<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    suggestion(typed, names).map(|near| format!("did you mean `{near}`?"))
 }
 
 /// Returns the message for an unknown key, with a similar key or the list of known keys.
-pub(super) fn unknown_key(table: &str, key: &str, near: Option<&str>, known: &[&str]) -> String {
-    let help = match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("its keys are `{}`", known.join("`, `")),
-    };
+pub(super) fn unknown_key(table: &str, key: &str, known: &[&str]) -> String {
+    // `environment` begins with `env`, but is not similar to it.
+    let start = known.iter().copied().find(|known| key.starts_with(known));
+    let help = did_you_mean(key, known.iter().copied()).or_else(|| did_you_mean(start?, start));
+    let help = help.unwrap_or_else(|| format!("its keys are `{}`", known.join("`, `")));
     format!("{table} has no key `{key}`: {help}")
 }
 

@@ -9,8 +9,11 @@ use figment::{Figment, Metadata, Profile, Provider, Source};
 
 use super::ConfigWarning;
 use super::environment::Variables;
+use super::file::{ConfigFile, tables};
 use super::secrets::remove_replaced;
-use super::text::{Text, tables};
+
+/// The origin of the built-in configuration.
+pub(super) const BUILT_IN: &str = "built in";
 
 struct Layer {
     metadata: Metadata,
@@ -50,18 +53,18 @@ impl Provider for Layer {
 
 /// Merges all layers of the configuration. With `only`, just these providers' tables of large files are parsed.
 pub(super) fn merge(
-    texts: &[Text],
+    files: &[ConfigFile],
     variables: &Variables,
     kinds: &[Kind],
     only: Option<&BTreeSet<String>>,
 ) -> Result<Merged> {
     let (mut layers, mut stores) = (Vec::new(), Vec::new());
-    for text in texts {
-        let mut values = text.values(only)?;
+    for file in files {
+        let mut values = file.values(only)?;
         stores.push(values.remove("store"));
-        let metadata = match &text.path {
+        let metadata = match &file.path {
             Some(path) => Metadata::from("file", Source::File(path.clone())),
-            None => Metadata::named("built in"),
+            None => Metadata::named(BUILT_IN),
         };
         layers.push(Layer { metadata, values });
     }
@@ -99,7 +102,7 @@ fn merged(layers: &[Layer]) -> Figment {
 
 /// Replaces old key names with the new ones. If one layer has both names, the value of the new name wins.
 fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> BTreeMap<String, Vec<ConfigWarning>> {
-    let mut renamed: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut renamed = BTreeMap::<_, Vec<_>>::new();
     let renames = kinds.iter().flat_map(|kind| kind.renamed.iter().map(move |rename| (kind.name, rename)));
     for (kind, (old, new)) in renames {
         for at in 0..layers.len() {
@@ -116,15 +119,18 @@ fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> BTreeMap<String, Vec<Con
                 let Some(table) = table_mut(values, &provider) else { continue };
                 let Some(value) = table.remove(*old) else { continue };
                 table.entry((*new).to_owned()).or_insert(value);
-                let file = metadata.source.as_ref().and_then(Source::file_path);
-                let origin =
-                    file.map_or_else(|| metadata.name.to_string(), |file| file.display().to_string());
-                let warning = ConfigWarning::KeyRenamed { origin, provider: provider.clone(), old, new };
-                renamed.entry(provider).or_default().push(warning);
+                let warnings = renamed.entry(provider.clone()).or_default();
+                warnings.push(ConfigWarning::KeyRenamed { origin: origin_of(metadata), provider, old, new });
             }
         }
     }
     renamed
+}
+
+/// Returns the file or the environment variable of a layer, or `built in`.
+pub(super) fn origin_of(metadata: &Metadata) -> String {
+    let file = metadata.source.as_ref().and_then(Source::file_path);
+    file.map_or_else(|| metadata.name.to_string(), |file| file.display().to_string())
 }
 
 /// Returns a provider's table.

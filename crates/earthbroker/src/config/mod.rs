@@ -3,11 +3,11 @@
 mod common_keys;
 mod environment;
 mod errors;
+mod file;
 mod layers;
 mod secrets;
 mod show;
 mod store;
-mod text;
 mod warning;
 
 use std::collections::BTreeSet;
@@ -16,23 +16,22 @@ use std::sync::Arc;
 use broker_core::{Entry, Env, Error, ErrorCode, Kind, ProviderRegistry, Result, Settings, is_provider_name};
 use figment::value::{Dict, Value};
 
-use crate::suggestion;
 use crate::withheld::Withholding;
 
 use common_keys::COMMON_KEYS;
 use environment::Variables;
-use errors::Mark;
+use errors::{Mark, did_you_mean};
+pub(crate) use file::Files;
+use file::{ConfigFile, tables};
 use layers::Merged;
 pub use show::{Configured, Setting};
 pub use store::StoreConfig;
-pub(crate) use text::Files;
-use text::{Text, tables};
 pub use warning::ConfigWarning;
 
 /// The configuration: the providers, their kinds, and the origin of each value.
 pub struct Config {
     merged: Merged,
-    texts: Vec<Text>,
+    files: Vec<ConfigFile>,
     variables: Variables,
     kinds: Vec<Kind>,
     pub(crate) store: StoreConfig,
@@ -47,16 +46,16 @@ impl Config {
         env: Arc<dyn Env>,
         mut only: Option<BTreeSet<String>>,
     ) -> Result<Self> {
-        let texts = text::read(files)?;
-        let variables = Variables::read(env.as_ref(), &texts);
+        let files = file::read(files)?;
+        let variables = Variables::read(env.as_ref(), &files);
         if let Some(only) = &mut only {
             // Providers that environment variables configure are parsed too: `kind` tells which variables are secrets.
             only.extend(variables.keys.keys().cloned());
         }
         let (merged, store) = (Merged::default(), StoreConfig::default());
-        let mut config = Self { merged, texts, variables, kinds, store, env };
+        let mut config = Self { merged, files, variables, kinds, store, env };
         loop {
-            config.merged = layers::merge(&config.texts, &config.variables, &config.kinds, only.as_ref())?;
+            config.merged = layers::merge(&config.files, &config.variables, &config.kinds, only.as_ref())?;
             config.check_tables()?;
             let Some(only) = &mut only else { break };
             // Remove providers that were not requested, because their tables may have been parsed only in part.
@@ -69,7 +68,7 @@ impl Config {
                 break;
             }
         }
-        config.store = StoreConfig::read(&config.texts, &config.merged.stores, config.env.as_ref())?;
+        config.store = StoreConfig::read(&config.files, &config.merged.stores, config.env.as_ref())?;
         let mut names = config.secret_variables();
         names.extend(config.store.variables().map(str::to_owned));
         names.extend(config.env.withheld());
@@ -79,17 +78,15 @@ impl Config {
 
     /// Returns the names of all configured providers, including those whose tables were not read.
     fn all_names(&self) -> BTreeSet<String> {
-        self.texts.iter().flat_map(Text::names).chain(self.variables.keys.keys()).cloned().collect()
+        self.files.iter().flat_map(ConfigFile::names).chain(self.variables.keys.keys()).cloned().collect()
     }
 
     /// Fails on unknown top-level keys, invalid names and values of the wrong type.
     fn check_tables(&self) -> Result<()> {
         let all = &self.merged.values;
         if let Some(other) = all.keys().find(|key| *key != "providers") {
-            let help = match suggestion(other, ["providers", "store"]) {
-                Some(key) => format!("did you mean `{key}`?"),
-                None => "write `store` or a table [providers.NAME]".to_owned(),
-            };
+            let help = did_you_mean(other, ["providers", "store"]);
+            let help = help.as_deref().unwrap_or("write `store` or a table [providers.NAME]");
             let why = format!("unknown key `{other}`: {help}");
             return Err(self.wrong(ErrorCode::ConfigUnknownKey, &[other], Mark::Key, &why));
         }
@@ -126,10 +123,9 @@ impl Config {
                 return Error::usage(why).for_provider(name);
             }
             let error = Error::new(ErrorCode::ProviderUnknown, "no provider of this name is configured");
-            error.for_provider(name).with_hint(match suggestion(name, names.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("configured providers: {}", Vec::from_iter(names).join(", ")),
-            })
+            let near = did_you_mean(name, names.iter().map(String::as_str));
+            let all = || format!("configured providers: {}", Vec::from_iter(names).join(", "));
+            error.for_provider(name).with_hint(near.unwrap_or_else(all))
         })
     }
 
@@ -150,8 +146,8 @@ impl Config {
                 let why = format!("[providers.{name}] needs a line `kind = \"…\"`: one of `{known}`");
                 return self.wrong(ErrorCode::ConfigMissingKey, &["providers", name], Mark::Key, &why);
             };
-            let hint = suggestion(kind, kinds).map_or(String::new(), |it| format!("did you mean `{it}`? "));
-            let why = format!("unknown kind `{kind}`: {hint}the kinds are `{known}`");
+            let near = did_you_mean(kind, kinds).map(|near| near + " ").unwrap_or_default();
+            let why = format!("unknown kind `{kind}`: {near}the kinds are `{known}`");
             self.wrong(ErrorCode::ConfigUnknownKind, &["providers", name, "kind"], Mark::Value, &why)
         })
     }

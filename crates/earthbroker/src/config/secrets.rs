@@ -6,7 +6,6 @@ use serde::Deserialize;
 
 use super::Config;
 use super::errors::{Mark, unknown_key};
-use crate::suggestion;
 
 /// The ways to configure a secret. Errors show these forms instead of the value.
 pub(super) const FORMS: &str =
@@ -72,10 +71,8 @@ impl Config {
         for (path, value) in self.secrets(name, kind) {
             let mut keys = value.as_dict().into_iter().flat_map(Dict::keys);
             let Some(unknown) = keys.find(|key| !SOURCES.contains(&key.as_str())) else { continue };
-            let near = SOURCES.into_iter().find(|key| unknown.starts_with(key));
-            let near = near.or_else(|| suggestion(unknown, SOURCES));
             let keys = [&["providers", name], &path[..], &[unknown]].concat();
-            let why = unknown_key(&format!("`{}`", path.join(".")), unknown, near, &SOURCES);
+            let why = unknown_key(&format!("`{}`", path.join(".")), unknown, &SOURCES);
             return Err(self.wrong(ErrorCode::ConfigUnknownKey, &keys, Mark::Key, &why));
         }
         Ok(())

@@ -4,8 +4,9 @@ use broker_core::{Kind, Result, without_query};
 use figment::value::Value;
 
 use super::environment::EnvKey;
+use super::file::{ConfigFile, tables};
+use super::layers::{BUILT_IN, origin_of};
 use super::secrets::{SENT, is_source};
-use super::text::{Text, tables};
 use super::{COMMON_KEYS, Config};
 
 /// A configured provider.
@@ -41,7 +42,7 @@ impl Config {
     pub fn configured(&self) -> Result<Vec<Configured>> {
         let configured = |(name, _): (&String, _)| {
             let kind = self.kind_of(name)?.name.to_owned();
-            Ok(Configured { name: name.clone(), kind, origin: self.origin_of(name) })
+            Ok(Configured { name: name.clone(), kind, origin: self.last_origin(name) })
         };
         tables(&self.merged.values).map(configured).collect()
     }
@@ -82,13 +83,7 @@ impl Config {
 
     /// Returns the file or the environment variable that sets a value, or `built in`.
     pub(super) fn origin(&self, keys: &[&str]) -> String {
-        let Some(metadata) = self.merged.metadata(keys) else {
-            return "built in".to_owned();
-        };
-        match metadata.source.as_ref().and_then(|source| source.file_path()) {
-            Some(path) => path.display().to_string(),
-            None => metadata.name.to_string(),
-        }
+        self.merged.metadata(keys).map_or_else(|| BUILT_IN.to_owned(), origin_of)
     }
 
     /// Whether no file and no environment variable configures a provider.
@@ -98,12 +93,12 @@ impl Config {
     }
 
     /// Returns the last file that configures the provider, or else another origin such as `built in`.
-    fn origin_of(&self, name: &str) -> String {
-        self.file_of(name).map_or_else(|| self.origin(&["providers", name]), Text::origin)
+    fn last_origin(&self, name: &str) -> String {
+        self.file_of(name).map_or_else(|| self.origin(&["providers", name]), ConfigFile::origin)
     }
 
-    fn file_of(&self, name: &str) -> Option<&Text> {
-        self.texts.iter().rev().find(|text| text.path.is_some() && text.names().contains(name))
+    fn file_of(&self, name: &str) -> Option<&ConfigFile> {
+        self.files.iter().rev().find(|file| file.path.is_some() && file.names().contains(name))
     }
 }
 

@@ -7,9 +7,9 @@ use figment::value::Value;
 use serde::Deserialize;
 
 use super::errors::Mark;
+use super::file::ConfigFile;
 use super::secrets;
 use super::show::display_secret;
-use super::text::Text;
 use super::warning::others_can_read;
 use super::{Config, ConfigWarning, Setting};
 
@@ -34,11 +34,11 @@ pub struct StoreConfig {
 
 impl StoreConfig {
     /// Reads `store` from the files' values and from the environment.
-    pub(super) fn read(texts: &[Text], values: &[Option<Value>], env: &dyn Env) -> Result<Self> {
+    pub(super) fn read(files: &[ConfigFile], values: &[Option<Value>], env: &dyn Env) -> Result<Self> {
         let mut config = Self::default();
-        for (text, value) in texts.iter().zip(values) {
+        for (file, value) in files.iter().zip(values) {
             if let Some(value) = value {
-                config.read_value(text, value)?;
+                config.read_value(file, value)?;
             }
         }
         if let Some(value) = env.var(VARIABLE) {
@@ -54,13 +54,13 @@ impl StoreConfig {
         Ok(config)
     }
 
-    fn read_value(&mut self, text: &Text, value: &Value) -> Result<()> {
+    fn read_value(&mut self, file: &ConfigFile, value: &Value) -> Result<()> {
         let wrong = |keys: &[&str], why: &str| {
-            let span = text.span_of(keys, Mark::Secret).unwrap_or_default();
+            let span = file.span_of(keys, Mark::Secret, &[]).unwrap_or_default();
             // The wrong value is not shown, because it may be a passphrase.
-            text.error(span, Mark::Secret, ErrorCode::ConfigInvalidValue, why)
+            file.error(span, Mark::Secret, ErrorCode::ConfigInvalidValue, why)
         };
-        (self.origin, self.file) = (Some(text.origin()), text.path.clone());
+        (self.origin, self.file) = (Some(file.origin()), file.path.clone());
         let table = value.as_dict().filter(|table| table.len() == 1);
         let source = table.and_then(|table| table.first_key_value());
         let (name, slot) = match (value.as_str(), source.map(|(key, _)| key.as_str())) {

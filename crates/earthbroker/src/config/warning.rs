@@ -50,11 +50,9 @@ impl ConfigWarning {
 impl fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SecretReadable { file, provider: Some(provider), key } => {
-                write!(f, "other users can read the secret `{key}` of {provider} in {}", file.display())
-            }
-            Self::SecretReadable { file, provider: None, key } => {
-                write!(f, "other users can read the secret `{key}` in {file}", file = file.display())
+            Self::SecretReadable { file, provider, key } => {
+                let of = provider.as_ref().map(|provider| format!(" of {provider}")).unwrap_or_default();
+                write!(f, "other users can read the secret `{key}`{of} in {}", file.display())
             }
             Self::KeyRenamed { origin, provider, old, new } => {
                 write!(f, "{origin}: the key `{old}` of {provider} was renamed to `{new}`")

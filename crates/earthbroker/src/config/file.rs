@@ -40,10 +40,9 @@ pub(crate) struct Files {
     pub(crate) is_named: bool,
 }
 
-/// The text of a configuration file.
-#[expect(clippy::struct_field_names, reason = "the text of the file")]
-pub(super) struct Text {
-    /// The path of the file; `None` for the built-in configuration.
+/// A configuration file.
+pub(super) struct ConfigFile {
+    /// The path; `None` for the built-in configuration.
     pub(super) path: Option<PathBuf>,
     pub(super) text: Cow<'static, str>,
     headers: OnceLock<Option<Vec<Header>>>,
@@ -56,7 +55,7 @@ struct Header {
     name: Range<usize>,
 }
 
-impl Text {
+impl ConfigFile {
     fn new(path: Option<PathBuf>, text: impl Into<Cow<'static, str>>) -> Self {
         Self { path, text: text.into(), headers: OnceLock::new(), names: OnceLock::new() }
     }
@@ -150,33 +149,31 @@ pub(super) fn tables(values: &Dict) -> impl Iterator<Item = (&String, &Value)> {
     values.get("providers").and_then(Value::as_dict).into_iter().flatten()
 }
 
-/// Returns the text of the built-in configuration and of the configuration files.
-pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<Text>> {
+/// Reads the built-in configuration and the configuration files.
+pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<ConfigFile>> {
     let is_absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
-    let mut texts = vec![Text::new(None, BUILT_IN)];
+    let mut files = vec![ConfigFile::new(None, BUILT_IN)];
     for path in paths {
         match read_file(path, *is_named) {
-            Ok(text) => texts.push(Text::new(Some(path.clone()), text)),
+            Ok(text) => files.push(ConfigFile::new(Some(path.clone()), text)),
             Err(error) if !*is_named && is_absent(error.kind()) => {}
             Err(error) => {
                 let why = format!("cannot read {}: {error}", path.display());
-                let hint = match error.kind() {
-                    ErrorKind::InvalidData => Some("save the file as UTF-8 text".into()),
-                    // Every user can change the file: this error is not the operating system's.
-                    ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
-                        Some(format!("run: chmod o-w {}", quoted_path(path)).into())
-                    }
-                    _ => is_named.then_some(Hint::CorrectConfigPath),
-                };
+                let (kind, is_own) = (error.kind(), error.raw_os_error().is_none());
                 let error = Error::new(ErrorCode::ConfigUnreadable, why).with_source(error);
-                return Err(match hint {
-                    Some(hint) => error.with_hint(hint),
-                    None => error,
+                return Err(match kind {
+                    ErrorKind::InvalidData => error.with_hint("save the file as UTF-8 text"),
+                    // Every user can change the file: this error is not the operating system's.
+                    ErrorKind::PermissionDenied if is_own => {
+                        error.with_hint(format!("run: chmod o-w {}", quoted_path(path)))
+                    }
+                    _ if *is_named => error.with_hint(Hint::CorrectConfigPath),
+                    _ => error,
                 });
             }
         }
     }
-    Ok(texts)
+    Ok(files)
 }
 
 /// Reads a configuration file. A file that the user named may be a pipe (`<(…)` of a shell); a default file must be
