@@ -22,43 +22,29 @@ impl Config {
 
     /// Applies the keys of every provider to a provider's entry.
     pub(super) fn apply_common_keys(&self, name: &str, entry: &mut Entry) -> Result<()> {
-        let timeout = self.common_key(name, "timeout", "a duration: \"30s\", \"2m\"", |value| {
-            let timeout = humantime::parse_duration(value.as_str()?).ok()?;
-            (!timeout.is_zero()).then_some(timeout)
+        let form = "a duration: \"30s\", \"2m\"";
+        let timeout = self.common_key(name, "timeout", form, |value| {
+            humantime::parse_duration(value.as_str()?).ok().filter(|timeout| !timeout.is_zero())
         })?;
-        let form = "the name of an environment variable that no other program uses: \"MY_TOKEN\"";
-        let variable = self.common_key(name, "env", form, |value| text(value, is_variable))?;
-        let form = "a list of hosts: [\"example.org\", \"*.example.org\", \"127.0.0.1:8080\"]";
-        let hosts = self.common_key(name, "hosts", form, |value| {
-            let hosts: Vec<String> = match value {
-                // In an environment variable, commas separate the hosts.
-                Value::String(_, text) => text.split(',').map(|host| host.trim().to_owned()).collect(),
-                Value::Array(_, hosts) => {
-                    hosts.iter().map(|host| text(host, |_| true)).collect::<Option<_>>()?
-                }
-                _ => return None,
-            };
-            hosts.iter().all(|host| is_host(host)).then_some(hosts)
-        })?;
-        let form = "the name of a header: \"X-Auth-Token\"";
-        let header = self.common_key(name, "header", form, |value| text(value, is_header))?;
-        let form = "one word to put before the token, or empty: \"api-key\"";
-        let is_prefix = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
-        let prefix = self.common_key(name, "prefix", form, |value| text(value, is_prefix))?;
         entry.timeout = timeout.unwrap_or(entry.timeout);
         let info = &mut entry.info;
-        if let Some(variable) = variable {
+        let form = "the name of an environment variable that no other program uses: \"MY_TOKEN\"";
+        if let Some(variable) = self.common_key(name, "env", form, |value| text(value, is_variable))? {
             info.variable = variable;
         }
-        if let Some(hosts) = hosts {
+        let form = "a list of hosts: [\"example.org\", \"*.example.org\", \"127.0.0.1:8080\"]";
+        if let Some(hosts) = self.common_key(name, "hosts", form, hosts)? {
             info.hosts = hosts;
         }
-        if let Some(header) = header {
+        let form = "the name of a header: \"X-Auth-Token\"";
+        if let Some(header) = self.common_key(name, "header", form, |value| text(value, is_header))? {
             let is_default = header.eq_ignore_ascii_case("authorization");
             info.header = if is_default { Header::default() } else { Header::bare(&header) };
         }
-        if prefix.is_some() {
-            info.header.prefix = prefix;
+        let form = "one word to put before the token, or empty: \"api-key\"";
+        let is_prefix = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+        if let Some(prefix) = self.common_key(name, "prefix", form, |value| text(value, is_prefix))? {
+            info.header.prefix = Some(prefix);
         }
         Ok(())
     }
@@ -110,6 +96,16 @@ impl Config {
 
 fn text(value: &Value, fits: impl Fn(&str) -> bool) -> Option<String> {
     value.as_str().filter(|text| fits(text)).map(str::to_owned)
+}
+
+/// Reads a list of hosts, which commas separate in an environment variable.
+fn hosts(value: &Value) -> Option<Vec<String>> {
+    let hosts: Vec<_> = match value {
+        Value::String(_, text) => text.split(',').map(|host| host.trim().to_owned()).collect(),
+        Value::Array(_, hosts) => hosts.iter().map(|host| text(host, |_| true)).collect::<Option<_>>()?,
+        _ => return None,
+    };
+    hosts.iter().all(|host| is_host(host)).then_some(hosts)
 }
 
 fn is_header(text: &str) -> bool {

@@ -18,8 +18,8 @@ use figment::value::{Dict, Value};
 
 use super::errors::Mark;
 
-/// The configuration of the built-in providers. The file is also the commented example for users.
-const BUILT_IN: &str = include_str!("../../providers.toml");
+/// The text of the built-in configuration. The file is also the commented example for users.
+const PROVIDERS: &str = include_str!("../../providers.toml");
 
 /// The size limit of a configuration file in bytes.
 const MAX_SIZE: u64 = 16 * 1024 * 1024;
@@ -135,13 +135,10 @@ fn headers(text: &str) -> Option<Vec<Header>> {
 
 /// Returns NAME of a TOML table header `[providers.NAME]` or `[providers.NAME.KEY]`.
 fn name_of(line: &str) -> Option<&str> {
-    let (path, rest) = line.strip_prefix(HEADER)?.split_once(']')?;
-    let plain = |key: &str| {
-        !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let rest = rest.trim_start();
-    let is_header = path.split('.').all(plain) && (rest.is_empty() || rest.starts_with('#'));
-    path.split('.').next().filter(|_| is_header)
+    let path = line.split('#').next()?.trim_end().strip_prefix(HEADER)?.strip_suffix(']')?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let is_plain = path.split('.').all(|key| !key.is_empty() && key.bytes().all(plain));
+    path.split('.').next().filter(|_| is_plain)
 }
 
 /// Returns the providers' tables of a parsed file.
@@ -152,7 +149,7 @@ pub(super) fn tables(values: &Dict) -> impl Iterator<Item = (&String, &Value)> {
 /// Reads the built-in configuration and the configuration files.
 pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<ConfigFile>> {
     let is_absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
-    let mut files = vec![ConfigFile::new(None, BUILT_IN)];
+    let mut files = vec![ConfigFile::new(None, PROVIDERS)];
     for path in paths {
         match read_file(path, *is_named) {
             Ok(text) => files.push(ConfigFile::new(Some(path.clone()), text)),

@@ -114,9 +114,11 @@ fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> BTreeMap<String, Vec<Con
             let affected = tables(&layers[at].values)
                 .filter(|(name, value)| has_old(value) && is_of_kind(name))
                 .map(|(name, _)| name.clone());
-            for provider in affected.collect::<Vec<_>>() {
-                let Layer { metadata, values } = &mut layers[at];
-                let Some(table) = table_mut(values, &provider) else { continue };
+            let affected = affected.collect::<Vec<_>>();
+            let Layer { metadata, values } = &mut layers[at];
+            let Some(Value::Dict(_, providers)) = values.get_mut("providers") else { continue };
+            for provider in affected {
+                let Some(Value::Dict(_, table)) = providers.get_mut(&provider) else { continue };
                 let Some(value) = table.remove(*old) else { continue };
                 table.entry((*new).to_owned()).or_insert(value);
                 let warnings = renamed.entry(provider.clone()).or_default();
@@ -136,12 +138,4 @@ pub(super) fn origin_of(metadata: &Metadata) -> String {
 /// Returns a provider's table.
 pub(super) fn table<'a>(values: &'a Dict, name: &str) -> Option<&'a Dict> {
     values.get("providers")?.as_dict()?.get(name)?.as_dict()
-}
-
-fn table_mut<'a>(values: &'a mut Dict, name: &str) -> Option<&'a mut Dict> {
-    let Some(Value::Dict(_, providers)) = values.get_mut("providers") else { return None };
-    match providers.get_mut(name) {
-        Some(Value::Dict(_, table)) => Some(table),
-        _ => None,
-    }
 }

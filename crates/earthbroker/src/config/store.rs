@@ -23,11 +23,10 @@ const FORMS: &str =
 #[derive(Debug, Clone, Default)]
 pub struct StoreConfig {
     name: Option<&'static str>,
-    /// The value as TOML, without secrets.
-    shown: String,
-    /// The file or the environment variable that sets `store`; `None` for the default.
-    origin: Option<String>,
-    file: Option<PathBuf>,
+    /// The value and origin of `store`, for display; `None` for the default.
+    setting: Option<Setting>,
+    /// The file with a passphrase or key in its text.
+    literal_in: Option<PathBuf>,
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
 }
@@ -42,13 +41,11 @@ impl StoreConfig {
             }
         }
         if let Some(value) = env.var(VARIABLE) {
-            config.name = ["file", "keyring"].into_iter().find(|name| value == *name);
-            if config.name.is_none() {
+            let Some(name) = ["file", "keyring"].into_iter().find(|name| value == *name) else {
                 let why = "environment variable BROKER_STORE must be \"file\" or \"keyring\"";
                 return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
-            }
-            config.shown = format!("\"{value}\"");
-            (config.origin, config.file) = (Some(format!("environment variable {VARIABLE}")), None);
+            };
+            config.set(name, format!("\"{name}\""), format!("environment variable {VARIABLE}"));
             config.check_built_in().map_err(Error::configuration)?;
         }
         Ok(config)
@@ -60,7 +57,6 @@ impl StoreConfig {
             // The wrong value is not shown, because it may be a passphrase.
             file.error(span, Mark::Secret, ErrorCode::ConfigInvalidValue, why)
         };
-        (self.origin, self.file) = (Some(file.origin()), file.path.clone());
         let table = value.as_dict().filter(|table| table.len() == 1);
         let source = table.and_then(|table| table.first_key_value());
         let (name, slot) = match (value.as_str(), source.map(|(key, _)| key.as_str())) {
@@ -70,13 +66,23 @@ impl StoreConfig {
             (_, Some("key")) => ("key", Some(&mut self.key)),
             _ => return Err(wrong(&["store"], &format!("`store` must be {FORMS}"))),
         };
-        (self.name, self.shown) = (Some(name), format!("\"{name}\""));
-        if let Some((slot, (_, source))) = slot.zip(source) {
+        let (mut shown, mut literal_in) = (format!("\"{name}\""), None);
+        if let Some((slot, (_, value))) = slot.zip(source) {
             let invalid = |_| wrong(&["store", name], &format!("`store.{name}` must be {}", secrets::FORMS));
-            *slot = Some(SecretSource::deserialize(source).map_err(invalid)?);
-            self.shown = format!("{{ {name} = {} }}", display_secret(source));
+            let source = SecretSource::deserialize(value).map_err(invalid)?;
+            literal_in = file.path.clone().filter(|_| matches!(source, SecretSource::Literal(_)));
+            shown = format!("{{ {name} = {} }}", display_secret(value));
+            *slot = Some(source);
         }
+        self.set(name, shown, file.origin());
+        self.literal_in = literal_in;
         self.check_built_in().map_err(|why| wrong(&["store"], &why))
+    }
+
+    fn set(&mut self, name: &'static str, value: String, origin: String) {
+        self.name = Some(name);
+        self.setting = Some(Setting { key: "store".to_owned(), value, origin });
+        self.literal_in = None;
     }
 
     /// Checks that this program was built with the Cargo feature that the value of `store` needs.
@@ -115,14 +121,6 @@ impl StoreConfig {
             _ => None,
         })
     }
-
-    fn source(&self) -> Option<&SecretSource> {
-        match self.name() {
-            "passphrase" => self.passphrase.as_ref(),
-            "key" => self.key.as_ref(),
-            _ => None,
-        }
-    }
 }
 
 impl Config {
@@ -135,16 +133,14 @@ impl Config {
     /// Returns the value and origin of `store`, if a file or an environment variable sets `store`.
     #[must_use]
     pub fn store_setting(&self) -> Option<Setting> {
-        let origin = self.store.origin.clone()?;
-        Some(Setting { key: "store".to_owned(), value: self.store.shown.clone(), origin })
+        self.store.setting.clone()
     }
 
     /// Returns a warning if other users can read a literal secret of the key `store` in a configuration file.
     #[must_use]
     pub fn store_warning(&self) -> Option<ConfigWarning> {
-        let file = self.store.file.clone().filter(|file| others_can_read(file))?;
-        let is_literal = matches!(self.store.source(), Some(SecretSource::Literal(_)));
+        let file = self.store.literal_in.clone().filter(|file| others_can_read(file))?;
         let key = format!("store.{}", self.store.name());
-        is_literal.then_some(ConfigWarning::SecretReadable { file, provider: None, key })
+        Some(ConfigWarning::SecretReadable { file, provider: None, key })
     }
 }
