@@ -100,12 +100,6 @@ impl TokenAnswer {
         Ok(Self { token: Some(token), refresh_token, id_token, sent_at: response.sent_at })
     }
 
-    /// Creates the answer of a malformed response, of which only the refresh token is saved.
-    pub(crate) fn salvaged(refresh_token: Secret, response: &HttpResponse) -> Self {
-        tracing::info!("the response has no valid access token; the broker saves the refresh token");
-        Self { token: None, refresh_token: Some(refresh_token), id_token: None, sent_at: response.sent_at }
-    }
-
     /// Changes the access token, if there is one.
     pub(crate) fn map_token(self, change: impl FnOnce(Token) -> Token) -> Self {
         Self { token: self.token.map(change), ..self }

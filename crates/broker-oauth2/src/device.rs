@@ -198,7 +198,7 @@ impl Pending {
                 POLL_CODES.into_iter().find(|code| refusal.is(code)).map(str::to_owned)
             }
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
-            Problem::Transient(_) => match token.salvaged_login(response) {
+            Problem::Transient(_) => match token.salvaged(response, None) {
                 Some(answer) => return Ok(Poll::Break(answer)),
                 None => response.json().and_then(|body| text(&body, "error").map(str::to_owned)),
             },

@@ -4,7 +4,7 @@ mod refusal;
 
 use broker_core::{
     Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Operation, Problem, Repeat,
-    Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret, salvage, salvage_login,
+    Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret, salvage_new,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
@@ -121,9 +121,8 @@ impl<'a> TokenEndpoint<'a> {
             Err(problem) => problem,
         };
         // The old refresh token may be invalid now, so a new one is saved even if the response is malformed or an error.
-        let salvaged = salvage(&response, &self.fields.refresh_token);
-        if let Some(rotated) = salvaged.filter(|new| !new.same_as(refresh_token)) {
-            return Ok(Some(TokenAnswer::salvaged(rotated, &response)));
+        if let Some(answer) = self.salvaged(&response, Some(refresh_token)) {
+            return Ok(Some(answer));
         }
         match problem {
             Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::RefreshToken) => {
@@ -234,13 +233,14 @@ impl<'a> TokenEndpoint<'a> {
         response: &HttpResponse,
         sent: &[&Secret],
     ) -> Result<TokenAnswer, Problem> {
-        self.read_granted(response, sent).or_else(|problem| self.salvaged_login(response).ok_or(problem))
+        self.read_granted(response, sent).or_else(|problem| self.salvaged(response, None).ok_or(problem))
     }
 
-    /// Returns the refresh token of a malformed response to a login.
-    pub(crate) fn salvaged_login(&self, response: &HttpResponse) -> Option<TokenAnswer> {
-        let refresh_token = salvage_login(response, &self.fields.refresh_token)?;
-        Some(TokenAnswer::salvaged(refresh_token, response))
+    /// Returns the refresh token of a malformed response to a login, or to a request with the refresh token `sent`.
+    pub(crate) fn salvaged(&self, response: &HttpResponse, sent: Option<&Secret>) -> Option<TokenAnswer> {
+        let refresh_token = Some(salvage_new(response, &self.fields.refresh_token, sent)?);
+        tracing::info!("the response has no valid access token; the broker saves the refresh token");
+        Some(TokenAnswer { token: None, refresh_token, id_token: None, sent_at: response.sent_at })
     }
 
     fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {
