@@ -5,6 +5,7 @@ mod api;
 mod config;
 mod env_token;
 mod mint;
+mod tools;
 
 use std::sync::Arc;
 
@@ -12,21 +13,17 @@ use async_trait::async_trait;
 use broker_core::{
     Choice, Grant, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Result, Revoked, ScopeKey, Scopes, Secret, ServiceUrl, Settings, SettingsError, Token,
-    TokenRequest, field_names, fingerprint,
+    TokenRequest, fingerprint,
 };
 use chrono::{DateTime, Utc};
 
 use config::{Account, Config};
 
 /// The provider type `kind = "carbonmapper"`.
-pub const KIND: Kind = Kind {
-    name: "carbonmapper",
-    about: "Carbon Mapper: methane plumes (password, then scoped tokens)",
-    keys: field_names::<Config>,
-    secrets: &["password"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind =
+    Kind::new::<Config>("carbonmapper", "Carbon Mapper: methane plumes (password, then scoped tokens)", build)
+        .secrets(&["password"])
+        .tools(&tools::Tools);
 
 /// The web page where users list and delete their scoped tokens.
 const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";

@@ -39,7 +39,7 @@ pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
 pub use provider::{
     Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
     LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests, Revoked, Scopes,
-    SecretSource, Settings, SettingsError, SettingsProblem, Words, field_names, host_matches,
+    SecretSource, Settings, SettingsError, SettingsProblem, Words, host_matches, Build, Finding, ServiceTools, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings,
 };
 pub use record::{Failure, FileLogin, Grant, Issuer, Record, RecordUpdate, is_provider_name};
 #[cfg(feature = "file")]

@@ -7,33 +7,29 @@ mod cookie;
 mod differential;
 mod ini;
 mod sources;
+mod tools;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
     Derived, Error, ErrorCode, ErrorKind, Hint, Kind, Login, Operation, Provider, ProviderInfo, Record,
-    RecordUpdate, Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, field_names,
+    RecordUpdate, Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest,
 };
 use broker_oauth2::{BasicSpelling, ClientAuth, TokenEndpoint};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Account, Authentication, Config};
 
-pub use sources::Credentials;
-
 /// The assumed lifetime of a token if the response has no `expires_in`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 /// The provider type `kind = "earthdaily"`.
-pub const KIND: Kind = Kind {
-    name: "earthdaily",
-    about: "EarthDaily: imagery (client credentials)",
-    keys: field_names::<Config>,
-    secrets: &["client_secret"],
-    renamed: &[("auth_style", "client_auth")],
-    build,
-};
+pub const KIND: Kind =
+    Kind::new::<Config>("earthdaily", "EarthDaily: imagery (client credentials)", build)
+        .secrets(&["client_secret"])
+        .renamed(&[("auth_style", "client_auth")])
+        .tools(&tools::Tools);
 
 struct EarthDaily {
     account: Account,

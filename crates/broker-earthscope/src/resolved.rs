@@ -9,8 +9,8 @@ use broker_core::{
 };
 
 use crate::config::{API_URL, AUDIENCE, CLIENT_ID, Config, SCOPE};
+use crate::sources::{Layer, SettingsLogin, Sources, is_url, tools_error, variables};
 use crate::tokens_file::TokensFile;
-use crate::tools::{Layer, SettingsLogin, Tools, is_url, tools_error, variables};
 use crate::{DOMAIN, EarthScope, KIND};
 
 /// The hosts to which programs may send the access token.
@@ -45,15 +45,15 @@ impl ResolvedSettings {
             None => env.home().map(|home| home.join(".earthscope")),
         };
         // Only a provider named `earthscope`, or with the key `profile`, reads the files of EarthScope's tools.
-        let tools = (named || profile.is_some()).then(|| Tools {
+        let sources = (named || profile.is_some()).then(|| Sources {
             env,
             home: home.filter(|home| home.is_absolute()),
             profile: profile.unwrap_or_else(|| "default".to_owned()),
             all: named,
             variables,
         });
-        let layers = tools.as_ref().map_or_else(|| Ok(Vec::new()), Tools::layers)?;
-        let tokens_file = tools.and_then(|tools| tools.tokens_file());
+        let layers = sources.as_ref().map_or_else(|| Ok(Vec::new()), Sources::layers)?;
+        let tokens_file = sources.and_then(|sources| sources.tokens_file());
         let mut resolved = Self {
             client_secret: config.client_secret.clone(),
             config,

@@ -1,54 +1,54 @@
-//! Environment variables from a dotenv file, such as EarthDaily's `EDS.env`.
+//! Environment variables from a dotenv file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use broker_core::{Env, Error, ErrorCode, Result, Secret};
-
-/// The prefixes of the variables that a dotenv file may set. Other variables, such as `HTTPS_PROXY`, are ignored.
-const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
+use broker_core::{Env, Error, ErrorCode, Result, Secret, ServiceTools};
 
 /// A process environment that a dotenv file extends. If the file sets one variable of a service, all variables of that
 /// service come from the file, so a secret is never sent to a URL from elsewhere.
-pub struct EnvFile {
+pub(crate) struct EnvFile {
     path: PathBuf,
+    /// The prefixes of the variables that the file may set. Other variables, such as `HTTPS_PROXY`, are ignored.
+    prefixes: Vec<&'static str>,
     variables: BTreeMap<String, Secret>,
     beneath: Arc<dyn Env>,
 }
 
 impl EnvFile {
-    /// Reads a dotenv file. Its variables override those of the environment `beneath`.
-    pub fn read(path: &Path, beneath: Arc<dyn Env>) -> Result<Self> {
+    /// Reads a dotenv file with variables of these tools, which override those of the environment `beneath`.
+    pub(crate) fn read(
+        path: &Path,
+        tools: impl Iterator<Item = &'static dyn ServiceTools>,
+        beneath: Arc<dyn Env>,
+    ) -> Result<Self> {
+        let (prefixes, secrets): (Vec<_>, Vec<_>) = tools.map(|it| (it.prefix(), it.secret_variable())).unzip();
+        let example = secrets.first().unwrap_or(&"NAME");
         let wrong = |code, why: String| {
-            Error::new(code, why).with_hint("a dotenv file has lines such as EDS_SECRET=…")
+            Error::new(code, why).with_hint(format!("a dotenv file has lines such as {example}=…"))
         };
         let file = path.display();
         let text = beneath.read_secret(path).map_err(|error| {
             let why = format!("cannot read {file}: {error}");
             wrong(ErrorCode::ConfigUnreadable, why).with_source(error)
         })?;
-        let mut variables = parse(text.expose())
+        let mut variables = parse(text.expose(), &prefixes)
             .map_err(|(line, why)| wrong(ErrorCode::ConfigSyntax, format!("{file}:{line}: {why}")))?;
-        variables.retain(|name, _| family(name).is_some());
+        variables.retain(|name, _| family(&prefixes, name).is_some());
         if variables.is_empty() {
-            let prefixes = FAMILIES.join(" or ");
+            let prefixes = prefixes.join(" or ");
             let why = format!("{file} sets no variable that starts with {prefixes}");
             return Err(wrong(ErrorCode::ConfigMissingKey, why));
         }
-        Ok(Self { path: path.to_owned(), variables, beneath })
-    }
-
-    /// Returns the names of the variables that the dotenv file sets.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.keys().map(String::as_str)
+        Ok(Self { path: path.to_owned(), prefixes, variables, beneath })
     }
 
     /// Whether the file sets a variable of the same service as `name`.
     fn has_family_of(&self, name: &str) -> bool {
-        let own = family(name);
-        own.is_some() && self.names().any(|other| family(other) == own)
+        let own = family(&self.prefixes, name);
+        own.is_some() && self.variables.keys().any(|other| family(&self.prefixes, other) == own)
     }
 }
 
@@ -96,16 +96,17 @@ impl Env for EnvFile {
     }
 }
 
-fn family(name: &str) -> Option<&'static str> {
-    // EarthScope's client ignores the case of variable names.
+/// Returns the prefix of a variable's name.
+fn family<'a>(prefixes: &[&'a str], name: &str) -> Option<&'a str> {
+    // Some tools ignore the case of variable names.
     let begins =
         |family: &&str| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
-    FAMILIES.into_iter().find(begins)
+    prefixes.iter().copied().find(begins)
 }
 
 /// Parses lines as python-dotenv does, with `export`, quotes, comments and `${NAME}`, but only of names in the same file:
 /// a URL from the environment must not get a secret of the file. Fails with the first invalid line and the reason.
-pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Secret>, (usize, &'static str)> {
+fn parse(text: &str, prefixes: &[&str]) -> Result<BTreeMap<String, Secret>, (usize, &'static str)> {
     let (mut variables, mut size) = (BTreeMap::new(), 0);
     let mut rest = text.trim_start_matches('\u{feff}');
     loop {
@@ -120,7 +121,7 @@ pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Secret>, (usize, &'st
             let (name, value, after) = variable(rest).ok_or((line, "this line is not NAME=VALUE"))?;
             let expanded = expand(&value, &variables);
             let unknown = (line, "`${NAME}` refers to a variable that the lines above do not set");
-            let value = match (expanded, family(name)) {
+            let value = match (expanded, family(prefixes, name)) {
                 (Some(value), _) => value,
                 (None, Some(_)) => return Err(unknown),
                 (None, None) => value,
@@ -235,7 +236,7 @@ mod tests {
     #[test]
     fn dotenv_file_is_parsed_as_by_python_dotenv() {
         let text = "\u{feff}# words\r\nA=b\r\nexport B = \"x # \\\"y\\\"\\n\" # comment\nC='it''s'\n";
-        assert_eq!(parse(text).err().map(|error| error.0), Some(4), "text after a quote");
+        assert_eq!(parse(text, &["LAB_"]).err().map(|error| error.0), Some(4), "text after a quote");
         let text = "A=b # c\nB=b#c\n\n  C='\\'x\\n'\nD=\nE=\"two\nlines\"\nF=$A '${B}' ${X:-y}\nA=again\nG=#\nexport=x\n\
              H= # c\nI='${A}/${B}'\nJ=${X}\n";
         let expected = [
@@ -251,7 +252,7 @@ mod tests {
             ("J", "${X}"),
             ("export", "x"),
         ];
-        let read = parse(text).unwrap_or_else(|(line, why)| panic!("line {line}: {why}"));
+        let read = parse(text, &["LAB_"]).unwrap_or_else(|(line, why)| panic!("line {line}: {why}"));
         let read: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
         assert_eq!(read, expected);
     }
@@ -266,9 +267,9 @@ mod tests {
             ("[section]\nA=b", 1),
             ("{\"A\": 1}", 1),
             ("\0\0", 1),
-            ("A=b\nEDS_AUTH_URL=${B}/t", 2),
+            ("A=b\nLAB_URL=${B}/t", 2),
         ] {
-            assert_eq!(parse(text).err().map(|error| error.0), Some(line), "{text}");
+            assert_eq!(parse(text, &["LAB_"]).err().map(|error| error.0), Some(line), "{text}");
         }
     }
 }

@@ -39,15 +39,16 @@ mod probe;
 mod records;
 mod setup;
 mod suggestion;
+mod tools;
 mod withheld;
 
 pub use broker_core::{
     Broker, Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
-    ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
+    ErrorKind, FinalCodes, Finding, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
     Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method,
     NonInteractive, Problem, Prompt, Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat,
     RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, SettingsProblem, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token,
+    SettingsError, SettingsProblem, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token,
     TokenRequest, TokenStatus, is_provider_name, is_unsafe, is_utf16, platform, quoted_path, read_object,
     redact, repeats_secret, salvage, salvage_login, sanitize, seconds, shell_word, utf8, without_query,
 };
@@ -55,10 +56,7 @@ pub use broker_core::{
 pub use broker_core::{FileStore, Migrated, StorageFormat};
 #[cfg(feature = "reqwest")]
 pub use broker_core::{Proxy, ProxySettings, cert_file};
-#[cfg(feature = "earthdaily")]
-pub use broker_earthdaily::Credentials as EarthDailyCredentials;
 pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};
-pub use env_file::EnvFile;
 pub use probe::{Obstacle, Probed, Prober};
 #[cfg(feature = "file")]
 pub use records::{KeyringState, Records};

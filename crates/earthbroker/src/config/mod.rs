@@ -44,7 +44,7 @@ const SECRET_FORMS: &str =
 pub struct Config {
     merged: Merged,
     /// The tables of the providers.
-    providers: Dict,
+    pub(crate) providers: Dict,
     texts: Vec<Text>,
     kinds: Vec<Kind>,
     pub(crate) store: StoreConfig,
@@ -149,7 +149,7 @@ impl Config {
         })
     }
 
-    fn kind_of(&self, name: &str) -> Result<&Kind> {
+    pub(crate) fn kind_of(&self, name: &str) -> Result<&Kind> {
         let named = match self.table(name)?.get("kind") {
             None => None,
             Some(Value::String(_, kind)) => Some(kind.as_str()),
@@ -160,7 +160,8 @@ impl Config {
             }
         };
         self.kinds.iter().find(|kind| kind.name == named.unwrap_or(name)).ok_or_else(|| {
-            let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            let mut kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            kinds.sort_unstable();
             let known = kinds.join("`, `");
             let Some(kind) = named else {
                 let why = format!("[providers.{name}] needs a line `kind = \"…\"`: one of `{known}`");
@@ -172,6 +173,14 @@ impl Config {
         })
     }
 
+    /// Returns a provider's settings, without the keys of every provider.
+    pub(crate) fn own_settings<'a>(&'a self, name: &'a str) -> Result<Settings<'a>> {
+        let mut own = self.table(name)?.clone();
+        own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
+        let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
+        Ok(Settings::new(name, json, self.env.as_ref()))
+    }
+
     fn build(&self, name: &str, kind: &Kind) -> Result<Entry> {
         if let Some(variable) = self.merged.not_utf8.get(name) {
             let why = format!("environment variable {variable} is not UTF-8 text");
@@ -180,10 +189,7 @@ impl Config {
         self.check_keys(name, kind)?;
         self.check_secrets(name, kind)?;
         let (timeout, variable, hosts) = (self.timeout(name)?, self.variable(name)?, self.hosts(name)?);
-        let mut own = self.table(name)?.clone();
-        own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
-        let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
-        let settings = Settings::new(name, json, self.env.as_ref()).with_targets(self.env_targets(name));
+        let settings = self.own_settings(name)?.with_targets(self.env_targets(name));
         let failed = |error| self.settings_error(name, kind, &error);
         self.check_secret_origins(name, kind).map_err(failed)?;
         let provider = (kind.build)(&settings).map_err(failed)?;

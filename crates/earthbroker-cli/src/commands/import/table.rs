@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use earthbroker::{
-    Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform, without_query,
-};
+use earthbroker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, ToolSettings, platform};
 
 use super::insert::insert;
 use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};
@@ -22,19 +20,17 @@ pub(super) struct Table<'a> {
     texts: Vec<(&'static str, &'a str)>,
     /// The keys that an import may set. If the existing table has another value for such a key, the import fails.
     keys: Vec<&'static str>,
+    notes: &'a [String],
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(
-        kind: &'static str,
-        name: &'a str,
-        secret: Option<(&'static str, &'a Secret)>,
-        texts: &[(&'static str, Option<&'a str>)],
-    ) -> Self {
-        let keys = secret.iter().map(|(key, _)| *key).chain(texts.iter().map(|(key, _)| *key)).collect();
+    pub(super) fn new(kind: &'static str, name: &'a str, settings: &'a ToolSettings) -> Self {
+        let secret = settings.secret.as_ref().map(|(key, secret)| (*key, secret));
+        let keys = secret.iter().map(|(key, _)| *key).chain(settings.texts.iter().map(|(key, _)| *key)).collect();
         let kind_text = (name != kind).then_some(("kind", kind));
-        let texts = texts.iter().filter_map(|(key, text)| Some((*key, (*text)?)));
-        Self { name, kind, secret, texts: kind_text.into_iter().chain(texts).collect(), keys }
+        let texts = settings.texts.iter().filter_map(|(key, text)| Some((*key, text.as_deref()?)));
+        let texts = kind_text.into_iter().chain(texts).collect();
+        Self { name, kind, secret, texts, keys, notes: &settings.notes }
     }
 
     /// Returns the provider's configuration keys, with their values as TOML.
@@ -71,8 +67,8 @@ impl<'a> Table<'a> {
         })?;
         let new = temporary(&file, &after)?;
         check(&new, &file, self.name)?;
-        for (what, url) in self.unusual_urls() {
-            context.say(&format!("{}: the {what} {}", self.name, without_query(url)));
+        for note in self.notes {
+            context.say(&format!("{}: {note}", self.name));
         }
         if let Some((_, secret)) = self.secret {
             write_secret(&secret_file, secret, false)?;
@@ -117,20 +113,6 @@ impl<'a> Table<'a> {
         let hint = [option, &add, &save_secret].concat();
         let why = format!("{why}; the lines to add to the configuration:");
         Error::new(code, why).with_lines(lines).with_hint(hint)
-    }
-
-    /// Returns the URLs to which the provider would send secrets, except EarthDaily's default URL.
-    fn unusual_urls(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let is_default = |url: &str| {
-            let rest = url.strip_prefix("https://api.earthdaily.com");
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let target = |(key, url): &(&'static str, &'a str)| match *key {
-            "auth_url" => Some(("secret goes to", *url)),
-            "api_url" => Some(("tokens go to", *url)),
-            _ => None,
-        };
-        self.texts.iter().filter_map(target).filter(move |(_, url)| !is_default(url))
     }
 }
 

@@ -1,0 +1,80 @@
+//! What the services' own tools keep on this machine: logins that the broker can import, and causes of conflicts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker_core::{
+    Env, Error, ErrorCode, Finding, Result, ServiceTools, Settings, ToolLogin, ToolLoginOrigin,
+};
+
+use crate::env_file::EnvFile;
+use crate::{Config, Setup};
+
+impl Setup {
+    /// Returns the tools of all provider kinds.
+    fn tools(&self) -> impl Iterator<Item = &'static dyn ServiceTools> {
+        self.kinds.iter().filter_map(|kind| kind.tools)
+    }
+
+    /// Returns the environment with the variables of the dotenv file ([`Setup::env_file`]).
+    pub fn environment(&self) -> Result<Arc<dyn Env>> {
+        match &self.env_file {
+            Some(path) => Ok(Arc::new(EnvFile::read(path, self.tools(), self.env.clone())?)),
+            None => Ok(self.env.clone()),
+        }
+    }
+
+    /// Finds the logins and secrets in the variables and files of the services' own tools.
+    pub fn tool_logins(&self) -> Result<Vec<ToolLogin>> {
+        let env = self.environment()?;
+        Ok(self.tools().flat_map(|tools| tools.find(env.as_ref())).collect())
+    }
+
+    /// Reads the logins and secrets in a file of a service's own tools, or in a dotenv file. Fails if there are none.
+    pub fn tool_logins_in(&self, path: &Path) -> Result<Vec<ToolLogin>> {
+        let env = self.environment()?;
+        let text = env.read_secret(path).map_err(|error| {
+            Error::new(ErrorCode::ConfigUnreadable, format!("cannot read {}: {error}", path.display()))
+        })?;
+        let read = self.tools().filter_map(|tools| tools.read(env.as_ref(), path, &text).transpose());
+        let read: Vec<_> = read.collect();
+        let found: Vec<_> = if read.is_empty() {
+            let file = EnvFile::read(path, self.tools(), env)?;
+            let logins = self.tools().flat_map(|tools| tools.find(&file));
+            logins.filter(|login| login.origin == ToolLoginOrigin::Dotenv).collect()
+        } else {
+            read.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+        };
+        if found.is_empty() {
+            let names: Vec<_> = self.tools().map(ServiceTools::secret_variable).collect();
+            let names = names.join(" or ");
+            let why = format!("{} has no secret to import: a file needs {names}", path.display());
+            return Err(Error::new(ErrorCode::SecretMissing, why));
+        }
+        Ok(found)
+    }
+
+    /// Checks the files and the variables of the services' own tools. With `named`, checks only the tools of this
+    /// provider's service. A dotenv file replaces the variables, so they are then not checked.
+    pub fn check_tools(&self, config: Option<&Config>, named: Option<&str>) -> Vec<Finding> {
+        let checked: Vec<_> = self.kinds.iter().filter_map(|kind| {
+            let providers = config.map(|config| config.settings_of(kind.name)).unwrap_or_default();
+            let is_named = named.is_none_or(|named| providers.iter().any(|settings| settings.name() == named));
+            Some((kind.tools.filter(|_| is_named)?, providers))
+        }).collect();
+        let env = self.env.as_ref();
+        let files = checked.iter().flat_map(|(tools, providers)| tools.check_files(providers, env));
+        let with_variables = checked.iter().filter(|_| self.env_file.is_none());
+        let variables = with_variables.flat_map(|(tools, providers)| tools.check_variables(providers, env));
+        files.chain(variables).collect()
+    }
+}
+
+impl Config {
+    /// Returns the settings of all providers of a kind.
+    fn settings_of(&self, kind: &str) -> Vec<Settings<'_>> {
+        let is_of_kind = |name: &&String| self.kind_of(name).is_ok_and(|it| it.name == kind);
+        let names = self.providers.keys().filter(is_of_kind);
+        names.filter_map(|name| self.own_settings(name).ok()).collect()
+    }
+}
