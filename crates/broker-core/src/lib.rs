@@ -37,9 +37,10 @@ pub use context::{
 pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
 pub use provider::{
-    Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
-    LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests, Revoked, Scopes,
-    SecretSource, Settings, SettingsError, SettingsProblem, Words, host_matches, Build, Finding, ServiceTools, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings,
+    Build, Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, Finding, InvalidLoginFile, Kind,
+    Login, LoginFile, LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests,
+    Revoked, Scopes, SecretSource, ServiceTools, Settings, SettingsError, SettingsProblem, Severity,
+    ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings, Words, host_matches,
 };
 pub use record::{Failure, FileLogin, Grant, Issuer, Record, RecordUpdate, is_provider_name};
 #[cfg(feature = "file")]

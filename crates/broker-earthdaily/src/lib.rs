@@ -25,11 +25,10 @@ use config::{Account, Authentication, Config};
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 /// The provider type `kind = "earthdaily"`.
-pub const KIND: Kind =
-    Kind::new::<Config>("earthdaily", "EarthDaily: imagery (client credentials)", build)
-        .secrets(&["client_secret"])
-        .renamed(&[("auth_style", "client_auth")])
-        .tools(&tools::Tools);
+pub const KIND: Kind = Kind::new::<Config>("earthdaily", "EarthDaily: imagery (client credentials)", build)
+    .secrets(&["client_secret"])
+    .renamed(&[("auth_style", "client_auth")])
+    .tools(&tools::Tools);
 
 struct EarthDaily {
     account: Account,

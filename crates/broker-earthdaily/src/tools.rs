@@ -75,11 +75,13 @@ fn login(set: Credentials) -> ToolLogin {
     let others = others.into_iter().filter_map(|(name, value)| value.is_some().then_some(name));
     let has = [SECRET].into_iter().chain(others).collect();
     let targets = [("secret goes to", &set.auth_url), ("tokens go to", &set.api_url)].into_iter();
-    let targets = targets.filter_map(|(what, url)| Some((what, url.as_ref().filter(|url| !is_default(url))?)));
+    let targets =
+        targets.filter_map(|(what, url)| Some((what, url.as_ref().filter(|url| !is_default(url))?)));
     let notes = targets.map(|(what, url)| format!("the {what} {}", without_query(url))).collect();
     let texts = vec![("auth_url", set.auth_url), ("client_id", set.client_id), ("api_url", set.api_url)];
     let secret = Some(("client_secret", set.secret));
-    let content = ToolLoginContent::Settings(ToolSettings { secret, texts, notes, ..ToolSettings::default() });
+    let content =
+        ToolLoginContent::Settings(ToolSettings { secret, texts, notes, ..ToolSettings::default() });
     let mut login = ToolLogin::new(KIND.name, &set.place, content);
     (login.origin, login.has, login.is_whole_file) = (set.origin, has, set.section.is_none());
     login

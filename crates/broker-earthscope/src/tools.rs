@@ -30,12 +30,13 @@ impl ServiceTools for Tools {
     }
 
     fn find(&self, env: &dyn Env) -> Vec<ToolLogin> {
-        let mut files: Vec<_> = env.home().map(|home| tokens_files(&home.join(".earthscope"))).unwrap_or_default();
+        let mut files: Vec<_> =
+            env.home().map(|home| tokens_files(&home.join(".earthscope"))).unwrap_or_default();
         files.extend(legacy_file(env));
         let files = files.iter().filter(|path| path.is_file()).map(|path| in_tokens_file(env, path));
-        let variable = env.var(REFRESH_TOKEN).map(|token| {
-            ToolLogin::in_variable(KIND.name, REFRESH_TOKEN, env, refresh_token(&token))
-        });
+        let variable = env
+            .var(REFRESH_TOKEN)
+            .map(|token| ToolLogin::in_variable(KIND.name, REFRESH_TOKEN, env, refresh_token(&token)));
         files.chain(variable).collect()
     }
 
@@ -53,8 +54,9 @@ impl ServiceTools for Tools {
             findings.push(match problem(env, &file) {
                 None => Finding::ok(id, format!("{shown} is valid")),
                 Some(what) => {
-                    let fix =
-                        format!("run: mv {path} {path}.old, then log in again with the tool that uses the file");
+                    let fix = format!(
+                        "run: mv {path} {path}.old, then log in again with the tool that uses the file"
+                    );
                     Finding::invalid_file(id, &file, format!("{shown}: {what}"), fix)
                 }
             });
@@ -75,9 +77,12 @@ impl ServiceTools for Tools {
             }
         }
         for (file, names) in users.iter().filter(|(_, names)| names.len() > 1) {
-            let what = format!("{} share {}, a file of EarthScope's tools", names.join(" and "), file.display());
-            let fix =
-                format!("set another `profile`, or `share = false`, in [providers.{}]", names[names.len() - 1]);
+            let what =
+                format!("{} share {}, a file of EarthScope's tools", names.join(" and "), file.display());
+            let fix = format!(
+                "set another `profile`, or `share = false`, in [providers.{}]",
+                names[names.len() - 1]
+            );
             findings.push(Finding::warning("tools.earthscope_profile", what, fix));
         }
         findings
@@ -165,7 +170,8 @@ fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> ToolLog
     };
     let is_whole_file = matches!(content, ToolLoginContent::RefreshToken { .. });
     let mut login = ToolLogin::new(KIND.name, &path.display().to_string(), content);
-    login.has = ["access_token", "refresh_token"].into_iter().filter(|key| token(object, key).is_some()).collect();
+    login.has =
+        ["access_token", "refresh_token"].into_iter().filter(|key| token(object, key).is_some()).collect();
     (login.is_default, login.is_whole_file) = (is_default, is_whole_file);
     login
 }

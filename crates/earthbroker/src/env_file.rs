@@ -24,7 +24,8 @@ impl EnvFile {
         tools: impl Iterator<Item = &'static dyn ServiceTools>,
         beneath: Arc<dyn Env>,
     ) -> Result<Self> {
-        let (prefixes, secrets): (Vec<_>, Vec<_>) = tools.map(|it| (it.prefix(), it.secret_variable())).unzip();
+        let (prefixes, secrets): (Vec<_>, Vec<_>) =
+            tools.map(|it| (it.prefix(), it.secret_variable())).unzip();
         let example = secrets.first().unwrap_or(&"NAME");
         let wrong = |code, why: String| {
             Error::new(code, why).with_hint(format!("a dotenv file has lines such as {example}=…"))

@@ -44,13 +44,14 @@ mod withheld;
 
 pub use broker_core::{
     Broker, Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
-    ErrorKind, FinalCodes, Finding, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
-    Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method,
-    NonInteractive, Problem, Prompt, Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat,
-    RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, SettingsProblem, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token,
-    TokenRequest, TokenStatus, is_provider_name, is_unsafe, is_utf16, platform, quoted_path, read_object,
-    redact, repeats_secret, salvage, salvage_login, sanitize, seconds, shell_word, utf8, without_query,
+    ErrorKind, FinalCodes, Finding, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse,
+    Inspected, Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login,
+    Method, NonInteractive, Problem, Prompt, Provider, ProviderRegistry, Record, RecordUpdate, Refusal,
+    Repeat, RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, SettingsProblem, Severity, State, Status, Store, StoreAbout, SystemClock, SystemEnv,
+    Token, TokenRequest, TokenStatus, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings,
+    is_provider_name, is_unsafe, is_utf16, platform, quoted_path, read_object, redact, repeats_secret,
+    salvage, salvage_login, sanitize, seconds, shell_word, utf8, without_query,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};

@@ -57,11 +57,16 @@ impl Setup {
     /// Checks the files and the variables of the services' own tools. With `named`, checks only the tools of this
     /// provider's service. A dotenv file replaces the variables, so they are then not checked.
     pub fn check_tools(&self, config: Option<&Config>, named: Option<&str>) -> Vec<Finding> {
-        let checked: Vec<_> = self.kinds.iter().filter_map(|kind| {
-            let providers = config.map(|config| config.settings_of(kind.name)).unwrap_or_default();
-            let is_named = named.is_none_or(|named| providers.iter().any(|settings| settings.name() == named));
-            Some((kind.tools.filter(|_| is_named)?, providers))
-        }).collect();
+        let checked: Vec<_> = self
+            .kinds
+            .iter()
+            .filter_map(|kind| {
+                let providers = config.map(|config| config.settings_of(kind.name)).unwrap_or_default();
+                let is_named =
+                    named.is_none_or(|named| providers.iter().any(|settings| settings.name() == named));
+                Some((kind.tools.filter(|_| is_named)?, providers))
+            })
+            .collect();
         let env = self.env.as_ref();
         let files = checked.iter().flat_map(|(tools, providers)| tools.check_files(providers, env));
         let with_variables = checked.iter().filter(|_| self.env_file.is_none());

@@ -36,7 +36,11 @@ pub type Build = fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>;
 impl Kind {
     /// Creates a kind whose configuration keys are the fields of the struct `Config`.
     #[must_use]
-    pub const fn new<Config: DeserializeOwned>(name: &'static str, about: &'static str, build: Build) -> Self {
+    pub const fn new<Config: DeserializeOwned>(
+        name: &'static str,
+        about: &'static str,
+        build: Build,
+    ) -> Self {
         Self { name, about, keys: field_names::<Config>, secrets: &[], renamed: &[], tools: None, build }
     }
 

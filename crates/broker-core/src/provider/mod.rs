@@ -35,7 +35,9 @@ pub use operation::Operation;
 pub(crate) use operation::{DEFAULT_TIMEOUT, OtherProviders};
 pub use secret_source::SecretSource;
 pub use settings_error::{SettingsError, SettingsProblem};
-pub use tools::{Finding, ServiceTools, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
+pub use tools::{
+    Finding, ServiceTools, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings,
+};
 pub use values::{Command, ConfigDuration, Fields, Words};
 
 /// A service that issues tokens.

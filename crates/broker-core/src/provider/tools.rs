@@ -70,7 +70,6 @@ pub enum ToolLoginOrigin {
 
 /// What the broker can import from a [`ToolLogin`].
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum ToolLoginContent {
     /// Settings of a provider.
     Settings(ToolSettings),

@@ -14,7 +14,8 @@ pub(super) fn check(
 ) {
     for found in context.setup().check_tools(config, named) {
         // The login check has already reported an invalid file from which a provider reads its login.
-        let is_reported = |status: &Status| status.invalid_login_file.is_some() && status.invalid_login_file == found.file;
+        let is_reported =
+            |status: &Status| status.invalid_login_file.is_some() && status.invalid_login_file == found.file;
         match found.severity {
             _ if statuses.iter().any(is_reported) => {}
             Severity::Error => report.error(found.id, None, &found.message, &found.fix),

@@ -34,7 +34,6 @@ pub(super) fn how(config: &Config, found: &ToolLogin) -> How {
             (is_source, other.is_none(), other)
         }
         ToolLoginContent::Nothing(why) => (is_source, false, Some(why.clone())),
-        _ => (is_source, false, None),
     };
     How { used, importable, note }
 }
@@ -52,7 +51,8 @@ fn other_login(config: &Config, name: &str) -> Option<String> {
 /// Whether a provider already uses this refresh token from the environment variable that contains it.
 fn is_used_while_set(config: &Config, found: &ToolLogin) -> bool {
     let info = config.entry(found.kind).ok().map(|entry| entry.info);
-    found.origin == ToolLoginOrigin::Environment && info.is_some_and(|info| info.issuer.flow == "refresh_token")
+    found.origin == ToolLoginOrigin::Environment
+        && info.is_some_and(|info| info.issuer.flow == "refresh_token")
 }
 
 /// Whether a provider has these settings, which need no secret: it uses the tools' file.
@@ -62,16 +62,17 @@ fn is_configured(config: &Config, kind: &str, wanted: &ToolSettings) -> bool {
     wanted.secret.is_none()
         && of_kind.any(|provider| {
             let settings = config.settings(&provider.name).unwrap_or_default();
-            let has = |(key, text): &(&str, Option<String>)| {
-                let value = text.as_deref().map(quoted);
-                settings.iter().find(|setting| setting.key == *key).map(|it| &it.value) == value.as_ref()
-            };
-            wanted.texts.iter().all(has)
+            let has = |key: &str, value: &str| settings.iter().any(|it| it.key == key && it.value == value);
+            wanted.texts.iter().all(|(key, text)| text.as_ref().is_none_or(|text| has(key, &quoted(text))))
         })
 }
 
 /// Imports a found login or secret, and returns the name of the provider that uses it.
-pub(super) fn take(context: &CommandContext<'_>, found: &ToolLogin, name: Option<&str>) -> CommandResult<String> {
+pub(super) fn take(
+    context: &CommandContext<'_>,
+    found: &ToolLogin,
+    name: Option<&str>,
+) -> CommandResult<String> {
     let (kind, place) = (found.kind, &found.place);
     let name = match (&found.content, name) {
         (_, Some(name)) => name,
@@ -86,21 +87,20 @@ pub(super) fn take(context: &CommandContext<'_>, found: &ToolLogin, name: Option
         ToolLoginContent::Settings(_) if found.is_default && name == kind => {
             context.say(&format!("{name}: the broker already reads {place}: there is nothing to import"));
         }
-        ToolLoginContent::Settings(settings) => Table::new(kind, name, settings).add(context, place)?,
+        ToolLoginContent::Settings(settings) => Table { name, kind, settings }.add(context, place)?,
         ToolLoginContent::RefreshToken { token, name_key } => {
             let config = context.setup().config()?;
             refuse_unstorable(&config, found, name)?;
             if !config.names().iter().any(|known| known == name) {
                 let texts = name_key.iter().map(|key| (*key, Some(name.to_owned()))).collect();
                 let settings = ToolSettings { texts, ..ToolSettings::default() };
-                Table::new(kind, name, &settings).add(context, place)?;
+                Table { name, kind, settings: &settings }.add(context, place)?;
             }
             log_in(context, name, token)?;
         }
         ToolLoginContent::Nothing(why) => {
             return Err(Error::new(ErrorCode::ReadFailed, format!("{place}: {why}")).into());
         }
-        _ => return Err(Error::new(ErrorCode::ReadFailed, format!("{place}: cannot be imported")).into()),
     }
     Ok(name.to_owned())
 }
