@@ -1,6 +1,7 @@
 //! Imports and checks Carbon Mapper's environment variables.
 
-use broker_core::{Env, Finding, Secret, ServiceTools, Settings, ToolLogin, ToolLoginContent, ToolSettings};
+use broker_core::tools::{Finding, ServiceTools, ToolLogin, ToolLoginContent, ToolSettings};
+use broker_core::{Env, Secret, Settings};
 
 use crate::config::{Config, EMAIL_VARIABLE, PASSWORD_VARIABLE};
 use crate::{KIND, env_token};

@@ -24,8 +24,8 @@ mod store;
 mod broker;
 
 pub use broker::{
-    Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderRegistry, State, Status,
-    TokenStatus,
+    Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderHandle, ProviderRegistry, State,
+    Status, TokenStatus,
 };
 pub use context::{
     Clock, Context, Credential, DeviceCode, Env, FinalCodes, Http, HttpFault, HttpRequest, HttpResponse,
@@ -36,11 +36,11 @@ pub use context::{
 #[cfg(feature = "reqwest")]
 pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
+pub use provider::tools;
 pub use provider::{
-    Build, Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, Finding, InvalidLoginFile, Kind,
-    Login, LoginFile, LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests,
-    Revoked, Scopes, SecretSource, ServiceTools, Settings, SettingsError, SettingsProblem, Severity,
-    ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings, Words, host_matches,
+    Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
+    LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests, Revoked, Scopes,
+    SecretSource, Settings, SettingsError, SettingsProblem, Words, host_matches,
 };
 pub use record::{Failure, FileLogin, Grant, Issuer, Record, RecordUpdate, is_provider_name};
 #[cfg(feature = "file")]

@@ -1,6 +1,7 @@
 //! The configuration keys of `kind = "earthdaily"`, and their precedence over EarthDaily's own settings.
 
-use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError, ToolLoginOrigin};
+use broker_core::tools::ToolLoginOrigin;
+use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError};
 use serde::Deserialize;
 
 use crate::sources::{self, Credentials, SECRET};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use broker_core::{Env, Secret, ToolLoginOrigin};
+use broker_core::tools::ToolLoginOrigin;
+use broker_core::{Env, Secret};
 use serde_json::{Map, Value};
 
 use crate::ini::Ini;

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use broker_core::{
-    Env, Error, ErrorCode, Finding, Result, Secret, ServiceTools, Settings, ToolLogin, ToolLoginContent,
-    ToolSettings, sanitize, without_query,
-};
+use broker_core::tools::{Finding, ServiceTools, ToolLogin, ToolLoginContent, ToolSettings};
+use broker_core::{Env, Error, ErrorCode, Result, Secret, Settings, sanitize, without_query};
 
 use crate::KIND;
 use crate::config::{API_URL, Config};

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use broker_core::{
-    Env, Finding, Result, Secret, ServiceTools, Settings, ToolLogin, ToolLoginContent, ToolSettings,
-    platform, quoted_path,
-};
+use broker_core::tools::{Finding, ServiceTools, ToolLogin, ToolLoginContent, ToolSettings};
+use broker_core::{Env, Result, Secret, Settings, platform, quoted_path};
 use serde_json::{Map, Value};
 
 use crate::KIND;

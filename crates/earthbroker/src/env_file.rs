@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use broker_core::{Env, Error, ErrorCode, Result, Secret, ServiceTools};
+use broker_core::tools::ServiceTools;
+use broker_core::{Env, Error, ErrorCode, Result, Secret};
 
 /// A process environment that a dotenv file extends. If the file sets one variable of a service, all variables of that
 /// service come from the file, so a secret is never sent to a URL from elsewhere.

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use broker_core::{
-    Env, Error, ErrorCode, Finding, Result, ServiceTools, Settings, ToolLogin, ToolLoginOrigin,
-};
+use broker_core::tools::ServiceTools;
+use broker_core::{Env, Error, ErrorCode, Result, Settings};
+
+pub use broker_core::tools::{Finding, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
 
 use crate::env_file::EnvFile;
 use crate::{Config, Setup};

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::context::{Env, ServiceUrl};
 use crate::provider::settings_error::SettingsValue;
-use crate::provider::{EnvTarget, Provider, ServiceTools, SettingsError, field_names};
+use crate::provider::tools::ServiceTools;
+use crate::provider::{EnvTarget, Provider, SettingsError, field_names};
 
 /// A kind of provider, which configuration tables select with `kind = "…"`.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +28,8 @@ pub struct Kind {
     /// The service's own tools, with which the broker shares logins and variables.
     pub tools: Option<&'static dyn ServiceTools>,
     /// Builds a provider from its configuration table.
-    pub build: Build,
+    pub build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
 }
-
-/// Builds a provider from its configuration table: see [`Kind::build`].
-pub type Build = fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>;
 
 impl Kind {
     /// Creates a kind whose configuration keys are the fields of the struct `Config`.
@@ -39,7 +37,7 @@ impl Kind {
     pub const fn new<Config: DeserializeOwned>(
         name: &'static str,
         about: &'static str,
-        build: Build,
+        build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
     ) -> Self {
         Self { name, about, keys: field_names::<Config>, secrets: &[], renamed: &[], tools: None, build }
     }

@@ -13,7 +13,7 @@ mod operation;
 mod secret_source;
 mod send;
 mod settings_error;
-mod tools;
+pub mod tools;
 pub(crate) mod values;
 
 use async_trait::async_trait;
@@ -28,16 +28,13 @@ pub use env_target::EnvTarget;
 pub use expires_as::{ExpiresAs, Pattern};
 use field_names::field_names;
 pub use info::{Choice, ProviderInfo, Requests, Scopes, host_matches};
-pub use kind::{Build, Kind, Settings};
+pub use kind::{Kind, Settings};
 pub use login::{Login, LoginMethod, Revoked};
 pub use login_file::{InvalidLoginFile, LoginFile};
 pub use operation::Operation;
 pub(crate) use operation::{DEFAULT_TIMEOUT, OtherProviders};
 pub use secret_source::SecretSource;
 pub use settings_error::{SettingsError, SettingsProblem};
-pub use tools::{
-    Finding, ServiceTools, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings,
-};
 pub use values::{Command, ConfigDuration, Fields, Words};
 
 /// A service that issues tokens.

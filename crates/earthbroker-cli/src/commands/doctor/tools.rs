@@ -1,6 +1,7 @@
 //! Checks for conflicts with the services' own tools, in their files and environment variables.
 
-use earthbroker::{Config, Severity, Status};
+use earthbroker::tools::Severity;
+use earthbroker::{Config, Status};
 
 use super::report::Report;
 use crate::commands::CommandContext;

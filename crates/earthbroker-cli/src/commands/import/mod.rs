@@ -4,7 +4,8 @@ mod take;
 
 use std::path::Path;
 
-use earthbroker::{Error, ToolLogin, platform};
+use earthbroker::tools::ToolLogin;
+use earthbroker::{Error, platform};
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer};

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use earthbroker::{
-    Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, ToolSettings, platform,
-};
+use earthbroker::tools::ToolSettings;
+use earthbroker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform};
 
 use super::insert::insert;
 use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};

@@ -1,8 +1,8 @@
 //! Imports a found login or secret: adds a table to the configuration, or logs in with a refresh token.
 
+use earthbroker::tools::{ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
 use earthbroker::{
-    Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, ToolLogin, ToolLoginContent,
-    ToolLoginOrigin, ToolSettings, is_provider_name, sanitize,
+    Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize,
 };
 
 use super::table::{Table, quoted};
