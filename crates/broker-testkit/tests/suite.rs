@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Error, ErrorKind, Kind, Login, Operation, Provider, ProviderInfo, Record, RecordUpdate, Result, Revoked,
+    Error, ErrorKind, Login, Operation, Provider, ProviderInfo, Record, RecordUpdate, Result, Revoked,
     Settings, SettingsError, TokenRequest,
 };
 use broker_testkit::conformance::{self, TokenSubject};
