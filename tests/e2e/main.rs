@@ -55,6 +55,7 @@ mod sdk;
 mod sealed;
 mod secret_sources;
 mod secrets;
+mod services;
 mod stage;
 mod static_kind;
 mod strace;
