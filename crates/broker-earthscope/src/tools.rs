@@ -55,7 +55,9 @@ impl ServiceTools for Tools {
                     let fix = format!(
                         "run: mv {path} {path}.old, then log in again with the tool that uses the file"
                     );
-                    Finding::invalid_file(id, &file, format!("{shown}: {what}"), fix)
+                    let mut finding = Finding::warning(id, format!("{shown}: {what}"), fix);
+                    finding.invalid_file = Some(file.clone());
+                    finding
                 }
             });
             if file.symlink_metadata().is_ok_and(|meta| meta.is_file() && platform::others_read(&meta)) {

@@ -34,7 +34,8 @@
 pub mod blocking;
 mod broker;
 mod config;
-mod env_file;
+mod dotenv;
+mod environment;
 mod kinds;
 mod probe;
 #[cfg(feature = "file")]
@@ -42,7 +43,6 @@ mod records;
 mod setup;
 mod suggestion;
 pub mod tools;
-mod withheld;
 
 pub use broker::Broker;
 pub use broker_core::{

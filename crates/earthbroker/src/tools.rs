@@ -6,9 +6,9 @@ use std::sync::Arc;
 use broker_core::tools::ServiceTools;
 use broker_core::{Env, Error, ErrorCode, Result, Settings};
 
-pub use broker_core::tools::{Finding, Severity, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
+pub use broker_core::tools::{Finding, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
 
-use crate::env_file::EnvFile;
+use crate::environment::Environment;
 use crate::{Config, Setup};
 
 impl Setup {
@@ -20,7 +20,7 @@ impl Setup {
     /// Returns the environment with the variables of the dotenv file ([`Setup::env_file`]).
     pub fn environment(&self) -> Result<Arc<dyn Env>> {
         match &self.env_file {
-            Some(path) => Ok(Arc::new(EnvFile::read(path, self.tools(), self.env.clone())?)),
+            Some(path) => Ok(Arc::new(Environment::with_file(path, self.tools(), self.env.clone())?)),
             None => Ok(self.env.clone()),
         }
     }
@@ -40,8 +40,8 @@ impl Setup {
         let read = self.tools().filter_map(|tools| tools.read(env.as_ref(), path, &text).transpose());
         let read: Vec<_> = read.collect();
         let found: Vec<_> = if read.is_empty() {
-            let file = EnvFile::read(path, self.tools(), env)?;
-            let logins = self.tools().flat_map(|tools| tools.find(&file));
+            let env = Environment::with_file(path, self.tools(), env)?;
+            let logins = self.tools().flat_map(|tools| tools.find(&env));
             logins.filter(|login| login.origin == ToolLoginOrigin::Dotenv).collect()
         } else {
             read.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
@@ -58,21 +58,17 @@ impl Setup {
     /// Checks the files and the variables of the services' own tools. With `named`, checks only the tools of this
     /// provider's service. A dotenv file replaces the variables, so they are then not checked.
     pub fn check_tools(&self, config: Option<&Config>, named: Option<&str>) -> Vec<Finding> {
-        let checked: Vec<_> = self
-            .kinds
-            .iter()
-            .filter_map(|kind| {
-                let providers = config.map(|config| config.settings_of(kind.name)).unwrap_or_default();
-                let is_named =
-                    named.is_none_or(|named| providers.iter().any(|settings| settings.name() == named));
-                Some((kind.tools.filter(|_| is_named)?, providers))
-            })
-            .collect();
-        let env = self.env.as_ref();
-        let files = checked.iter().flat_map(|(tools, providers)| tools.check_files(providers, env));
-        let with_variables = checked.iter().filter(|_| self.env_file.is_none());
-        let variables = with_variables.flat_map(|(tools, providers)| tools.check_variables(providers, env));
-        files.chain(variables).collect()
+        let (mut found, env) = (Vec::new(), self.env.as_ref());
+        for kind in &self.kinds {
+            let Some(tools) = kind.tools else { continue };
+            let providers = config.map(|config| config.settings_of(kind.name)).unwrap_or_default();
+            if named.is_none_or(|named| providers.iter().any(|settings| settings.name() == named)) {
+                found.extend(tools.check_files(&providers, env));
+                let variables = self.env_file.is_none().then(|| tools.check_variables(&providers, env));
+                found.extend(variables.into_iter().flatten());
+            }
+        }
+        found
     }
 }
 

@@ -133,50 +133,24 @@ impl ToolLoginOrigin {
 pub struct Finding {
     /// The name of the check, such as `tools.lab_variables`.
     pub id: &'static str,
-    /// Whether tokens still work.
-    pub severity: Severity,
     /// What is wrong, or that nothing is wrong.
     pub message: String,
-    /// How the user fixes the problem; empty if there is none.
-    pub fix: String,
-    /// The invalid file.
-    pub file: Option<PathBuf>,
-}
-
-/// How bad a [`Finding`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Severity {
-    /// No problem.
-    Ok,
-    /// A problem that should be fixed, although tokens still work.
-    Warning,
-    /// A problem that prevents getting a token.
-    Error,
+    /// How the user fixes the problem; `None` if nothing is wrong.
+    pub fix: Option<String>,
+    /// The file that nobody can use. Other problems are warnings.
+    pub invalid_file: Option<PathBuf>,
 }
 
 impl Finding {
     /// Creates the finding that nothing is wrong.
     #[must_use]
     pub fn ok(id: &'static str, message: impl Into<String>) -> Self {
-        Self { id, severity: Severity::Ok, message: message.into(), fix: String::new(), file: None }
+        Self { id, message: message.into(), fix: None, invalid_file: None }
     }
 
     /// Creates a warning.
     #[must_use]
     pub fn warning(id: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, fix: fix.into(), ..Self::ok(id, message) }
-    }
-
-    /// Creates an error about an invalid file.
-    #[must_use]
-    pub fn invalid_file(
-        id: &'static str,
-        file: &Path,
-        message: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        let file = Some(file.to_owned());
-        Self { severity: Severity::Error, file, ..Self::warning(id, message, fix) }
+        Self { fix: Some(fix.into()), ..Self::ok(id, message) }
     }
 }

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use broker_core::{Entry, Env, Error, ErrorCode, Kind, ProviderRegistry, Result, Settings, is_provider_name};
 use figment::value::{Dict, Value};
 
+use crate::environment::Environment;
 use crate::suggestion;
-use crate::withheld::Withholding;
 
 use common_keys::COMMON_KEYS;
 use layers::Merged;
@@ -81,8 +81,7 @@ impl Config {
         }
         let mut names = config.secret_variables();
         names.extend(config.store.variables().map(str::to_owned));
-        names.extend(config.env.withheld());
-        config.env = Arc::new(Withholding { inner: config.env, names });
+        config.env = Arc::new(Environment::withholding(names, config.env));
         Ok(config)
     }
 

@@ -1,6 +1,5 @@
 //! Checks for conflicts with the services' own tools, in their files and environment variables.
 
-use earthbroker::tools::Severity;
 use earthbroker::{Config, Status};
 
 use super::report::Report;
@@ -15,13 +14,12 @@ pub(super) fn check(
 ) {
     for found in context.setup().check_tools(config, named) {
         // The login check has already reported an invalid file from which a provider reads its login.
-        let is_reported =
-            |status: &Status| status.invalid_login_file.is_some() && status.invalid_login_file == found.file;
-        match found.severity {
-            _ if statuses.iter().any(is_reported) => {}
-            Severity::Error => report.error(found.id, None, &found.message, &found.fix),
-            Severity::Warning => report.warning(found.id, None, &found.message, &found.fix),
-            _ => report.ok(found.id, None, found.message),
+        let is_reported = statuses.iter().any(|status| status.invalid_login_file == found.invalid_file);
+        match (found.fix, found.invalid_file) {
+            (None, _) => report.ok(found.id, None, found.message),
+            (Some(fix), None) => report.warning(found.id, None, &found.message, &fix),
+            (Some(_), Some(_)) if is_reported => {}
+            (Some(fix), Some(_)) => report.error(found.id, None, &found.message, &fix),
         }
     }
     if context.global.env_file.is_some() {

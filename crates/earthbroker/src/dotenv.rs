@@ -1,105 +1,11 @@
-//! Environment variables from a dotenv file.
+//! Parses dotenv files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use async_trait::async_trait;
-use broker_core::tools::ServiceTools;
-use broker_core::{Env, Error, ErrorCode, Result, Secret};
-
-/// A process environment that a dotenv file extends. If the file sets one variable of a service, all variables of that
-/// service come from the file, so a secret is never sent to a URL from elsewhere.
-pub(crate) struct EnvFile {
-    path: PathBuf,
-    /// The prefixes of the variables that the file may set. Other variables, such as `HTTPS_PROXY`, are ignored.
-    prefixes: Vec<&'static str>,
-    variables: BTreeMap<String, Secret>,
-    beneath: Arc<dyn Env>,
-}
-
-impl EnvFile {
-    /// Reads a dotenv file with variables of these tools, which override those of the environment `beneath`.
-    pub(crate) fn read(
-        path: &Path,
-        tools: impl Iterator<Item = &'static dyn ServiceTools>,
-        beneath: Arc<dyn Env>,
-    ) -> Result<Self> {
-        let (prefixes, secrets): (Vec<_>, Vec<_>) =
-            tools.map(|it| (it.prefix(), it.secret_variable())).unzip();
-        let example = secrets.first().unwrap_or(&"NAME");
-        let wrong = |code, why: String| {
-            Error::new(code, why).with_hint(format!("a dotenv file has lines such as {example}=…"))
-        };
-        let file = path.display();
-        let text = beneath.read_secret(path).map_err(|error| {
-            let why = format!("cannot read {file}: {error}");
-            wrong(ErrorCode::ConfigUnreadable, why).with_source(error)
-        })?;
-        let mut variables = parse(text.expose(), &prefixes)
-            .map_err(|(line, why)| wrong(ErrorCode::ConfigSyntax, format!("{file}:{line}: {why}")))?;
-        variables.retain(|name, _| family(&prefixes, name).is_some());
-        if variables.is_empty() {
-            let prefixes = prefixes.join(" or ");
-            let why = format!("{file} sets no variable that starts with {prefixes}");
-            return Err(wrong(ErrorCode::ConfigMissingKey, why));
-        }
-        Ok(Self { path: path.to_owned(), prefixes, variables, beneath })
-    }
-
-    /// Whether the file sets a variable of the same service as `name`.
-    fn has_family_of(&self, name: &str) -> bool {
-        let own = family(&self.prefixes, name);
-        own.is_some() && self.variables.keys().any(|other| family(&self.prefixes, other) == own)
-    }
-}
-
-#[async_trait]
-impl Env for EnvFile {
-    fn var(&self, name: &str) -> Option<String> {
-        if !self.has_family_of(name) {
-            return self.beneath.var(name);
-        }
-        self.variables.get(name).map(|value| value.expose().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn vars(&self, prefix: &str) -> Vec<(String, String)> {
-        let beneath = self.beneath.vars(prefix).into_iter().filter(|(name, _)| !self.has_family_of(name));
-        let own = self.variables.iter().filter(|(name, _)| name.starts_with(prefix));
-        beneath.chain(own.map(|(name, value)| (name.clone(), value.expose().to_owned()))).collect()
-    }
-
-    fn not_utf8(&self, prefix: &str) -> Vec<String> {
-        self.beneath.not_utf8(prefix).into_iter().filter(|name| !self.has_family_of(name)).collect()
-    }
-
-    fn withheld(&self) -> Vec<String> {
-        self.beneath.withheld()
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        self.beneath.home()
-    }
-
-    fn file_of(&self, name: &str) -> Option<&Path> {
-        if self.has_family_of(name) { Some(&self.path) } else { self.beneath.file_of(name) }
-    }
-
-    fn host_name(&self) -> String {
-        self.beneath.host_name()
-    }
-
-    fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        self.beneath.read_secret(path)
-    }
-
-    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
-        self.beneath.run_secret(command, without).await
-    }
-}
+use broker_core::Secret;
 
 /// Returns the prefix of a variable's name.
-fn family<'a>(prefixes: &[&'a str], name: &str) -> Option<&'a str> {
+pub(crate) fn family<'a>(prefixes: &[&'a str], name: &str) -> Option<&'a str> {
     // Some tools ignore the case of variable names.
     let begins =
         |family: &&str| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
@@ -108,7 +14,10 @@ fn family<'a>(prefixes: &[&'a str], name: &str) -> Option<&'a str> {
 
 /// Parses lines as python-dotenv does, with `export`, quotes, comments and `${NAME}`, but only of names in the same file:
 /// a URL from the environment must not get a secret of the file. Fails with the first invalid line and the reason.
-fn parse(text: &str, prefixes: &[&str]) -> Result<BTreeMap<String, Secret>, (usize, &'static str)> {
+pub(crate) fn parse(
+    text: &str,
+    prefixes: &[&str],
+) -> Result<BTreeMap<String, Secret>, (usize, &'static str)> {
     let (mut variables, mut size) = (BTreeMap::new(), 0);
     let mut rest = text.trim_start_matches('\u{feff}');
     loop {
