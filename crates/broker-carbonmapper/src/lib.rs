@@ -191,7 +191,7 @@ impl CarbonMapper {
         info.sources = [login].into_iter().chain(env_token).collect();
         info.account.clone_from(&self.account.email);
         info.hosts = vec![self.base_url.host()];
-        info.variable = "CARBONMAPPER_TOKEN".to_owned();
+        info.variable = env_token::VARIABLE.into();
         info.requests.scopes = Scopes::Of(mint::SCOPES.map(str::to_owned).to_vec());
         (info.requests.lifetime, info.requests.name) = (Choice::WithScopes, Choice::WithScopes);
         info.logins = vec![LoginMethod::Interactive, LoginMethod::Password];

@@ -38,7 +38,7 @@ struct EarthDaily {
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let account = settings.parse::<Config>()?.account(settings)?;
     let mut info = ProviderInfo::new(account.issuer(settings));
-    info.variable = "EDS_TOKEN".to_owned();
+    info.variable = "EDS_TOKEN".into();
     info.hosts = account.hosts();
     info.requests.derived = &[Derived::COOKIE];
     info.sources.clone_from(&account.sources);
@@ -53,9 +53,10 @@ impl Provider for EarthDaily {
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-        match wants_cookie(request) {
-            true => cookie::lifetime(request, now).map(drop),
-            false => self.info.requests.check(request),
+        if wants_cookie(request) {
+            cookie::lifetime(request, now).map(drop)
+        } else {
+            self.info.requests.check(request)
         }
     }
 
