@@ -20,13 +20,7 @@ use chrono::{DateTime, Utc};
 use config::{Account, Config};
 
 /// The provider type `kind = "carbonmapper"`.
-pub const KIND: Kind = Kind::new::<Config>(
-    "carbonmapper",
-    "Carbon Mapper: methane plumes (password, then scoped tokens)",
-    build,
-)
-.secrets(&["password"])
-.tools(&tools::Tools);
+pub const KIND: Kind = Kind::new::<Config>("carbonmapper", build).secrets(&["password"]).tools(&tools::Tools);
 
 /// The web page where users list and delete their scoped tokens.
 const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";

@@ -25,7 +25,7 @@ use config::{Account, Authentication, Config};
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 /// The provider type `kind = "earthdaily"`.
-pub const KIND: Kind = Kind::new::<Config>("earthdaily", "EarthDaily: imagery (client credentials)", build)
+pub const KIND: Kind = Kind::new::<Config>("earthdaily", build)
     .secrets(&["client_secret"])
     .renamed(&[("auth_style", "client_auth")])
     .tools(&tools::Tools);

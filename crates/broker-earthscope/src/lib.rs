@@ -33,13 +33,8 @@ const DOMAIN: &str = "https://login.earthscope.org";
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// The provider type `kind = "earthscope"`.
-pub const KIND: Kind = Kind::new::<Config>(
-    "earthscope",
-    "EarthScope: seismic and GNSS data (device code, or a client secret)",
-    build,
-)
-.secrets(&["client_secret"])
-.tools(&tools::Tools);
+pub const KIND: Kind =
+    Kind::new::<Config>("earthscope", build).secrets(&["client_secret"]).tools(&tools::Tools);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;

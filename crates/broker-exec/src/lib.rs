@@ -18,12 +18,7 @@ use plugin::Plugin;
 use source::Source;
 
 /// The provider type `kind = "exec"`.
-pub const KIND: Kind = Kind::new::<Config>(
-    "exec",
-    "a program in any language: a plugin, or a program that prints a token",
-    build,
-)
-.secrets(&["secrets"]);
+pub const KIND: Kind = Kind::new::<Config>("exec", build).secrets(&["secrets"]);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;

@@ -28,12 +28,7 @@ use mint::MintOptions;
 use request::Request;
 
 /// The provider type `kind = "login"`.
-pub const KIND: Kind = Kind::new::<Config>(
-    "login",
-    "a login by one or two HTTP requests that the configuration describes",
-    build,
-)
-.secrets(&["password", "secrets"]);
+pub const KIND: Kind = Kind::new::<Config>("login", build).secrets(&["password", "secrets"]);
 
 /// The longest expected time between the decision to use the refresh token and the token request.
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);

@@ -16,8 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use config::Config;
 
 /// The provider kind `static`.
-pub const KIND: Kind =
-    Kind::new::<Config>("static", "a fixed API key or token, returned unchanged", build).secrets(&["token"]);
+pub const KIND: Kind = Kind::new::<Config>("static", build).secrets(&["token"]);
 
 /// How long before a token's expiry the user gets a warning.
 const WARNING_PERIOD: TimeDelta = TimeDelta::days(7);

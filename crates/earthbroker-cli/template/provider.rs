@@ -12,8 +12,7 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 
 /// The provider kind that `kind = "my-service"` selects in the configuration.
-pub const KIND: Kind =
-    Kind::new::<Config>("my-service", "my-service: describe the service here (password)", build);
+pub const KIND: Kind = Kind::new::<Config>("my-service", build);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -15,8 +15,7 @@ use earthbroker::{
 };
 use serde::Deserialize;
 
-const KIND: Kind =
-    Kind::new::<Config>("observatory", "an observatory's own token service", build).secrets(&["key"]);
+const KIND: Kind = Kind::new::<Config>("observatory", build).secrets(&["key"]);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,8 +17,6 @@ use crate::provider::{EnvTarget, Provider, SettingsError, field_names};
 pub struct Kind {
     /// The kind's name in `kind = "…"`.
     pub name: &'static str,
-    /// A short description of this kind of provider, for users.
-    pub about: &'static str,
     /// Returns the configuration keys of providers of this kind, except the keys of every provider, such as `timeout`.
     pub keys: fn() -> &'static [&'static str],
     /// The configuration keys whose values are secrets.
@@ -36,10 +34,9 @@ impl Kind {
     #[must_use]
     pub const fn new<Config: DeserializeOwned>(
         name: &'static str,
-        about: &'static str,
         build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
     ) -> Self {
-        Self { name, about, keys: field_names::<Config>, secrets: &[], renamed: &[], tools: None, build }
+        Self { name, keys: field_names::<Config>, secrets: &[], renamed: &[], tools: None, build }
     }
 
     /// Sets the configuration keys whose values are secrets.

@@ -23,8 +23,8 @@ use config::{Auth, Config, Flow};
 use session::Session;
 
 /// The provider type `kind = "oauth2"`.
-pub const KIND: Kind = Kind::new::<Config>("oauth2", "any OAuth 2.0 service, by configuration", build)
-    .secrets(&["client_secret", "private_key", "password"]);
+pub const KIND: Kind =
+    Kind::new::<Config>("oauth2", build).secrets(&["client_secret", "private_key", "password"]);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;

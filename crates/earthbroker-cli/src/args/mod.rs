@@ -41,7 +41,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) env_file: Option<PathBuf>,
     /// Store tokens and logins in this folder, except logins shared with a service's own tools
-    /// [env: BROKER_STATE_DIR]
+    /// (key share) [env: BROKER_STATE_DIR]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
     /// Print more log messages on stderr; repeat for more: -vv, -vvv
