@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker_core::tools::ServiceTools;
-use broker_core::{Env, Error, ErrorCode, Result, Settings};
+use broker_core::{Env, Error, ErrorCode, Result};
 
 pub use broker_core::tools::{Finding, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
 
@@ -70,14 +70,5 @@ impl Setup {
             }
         }
         found
-    }
-}
-
-impl Config {
-    /// Returns the settings of all providers of a kind.
-    fn settings_of(&self, kind: &str) -> Vec<Settings<'_>> {
-        let is_of_kind = |name: &&String| self.kind_of(name).is_ok_and(|it| it.name == kind);
-        let names = self.providers.keys().filter(is_of_kind);
-        names.filter_map(|name| self.own_settings(name).ok()).collect()
     }
 }
