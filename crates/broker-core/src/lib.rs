@@ -36,10 +36,11 @@ pub use context::{
 #[cfg(feature = "reqwest")]
 pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
+pub use provider::tools;
 pub use provider::{
     Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
     LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests, Revoked, Scopes,
-    SecretSource, Settings, SettingsError, SettingsProblem, Words, field_names, host_matches,
+    SecretSource, Settings, SettingsError, SettingsProblem, Words, host_matches,
 };
 pub use record::{Failure, FileLogin, Grant, Issuer, Record, RecordUpdate, is_provider_name};
 #[cfg(feature = "file")]
