@@ -29,12 +29,13 @@ pub use broker::{
 };
 pub use context::{
     Clock, Context, Credential, DeviceCode, Env, FinalCodes, Http, HttpFault, HttpRequest, HttpResponse,
-    LoginCheck, Method, NonInteractive, Problem, Prompt, Refusal, Repeat, RequestSent, ServiceUrl,
+    LoginCheck, NonInteractive, Problem, Prompt, Refusal, Repeat, RequestSent, SendCheck, ServiceUrl,
     SystemClock, SystemEnv, WITHHELD, platform, quoted_path, read_object, redact, repeats_secret, salvage,
     salvage_login, shell_word, without_token,
 };
 #[cfg(feature = "reqwest")]
 pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};
+pub use ::http::Method;
 pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
 pub use provider::{
     Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,

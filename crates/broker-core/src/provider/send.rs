@@ -60,12 +60,16 @@ impl Operation {
         }
         let sent_at = self.now();
         tracing::debug!(?request, "sending");
-        let request = &self.delivery.checked(request);
-        // Not every HTTP client checks the request itself.
-        if !request.may_send() {
-            return Err(AttemptFailure::Superseded);
+        let mut sent = request.to_http().map_err(AttemptFailure::Fault)?;
+        if let Some(check) = self.delivery.check(request.repeat) {
+            // Not every HTTP client asks the check.
+            if !check.passes() {
+                return Err(AttemptFailure::Superseded);
+            }
+            sent.extensions_mut().insert(check);
         }
-        let answered = self.context().http().send(request, self.timeout()).await.and_then(|response| {
+        let answered = self.context().http().send(sent, self.timeout()).await.and_then(|response| {
+            let response = HttpResponse::new(response, sent_at);
             match &response.cut {
                 // A transient status and its pause count without the body.
                 Some(fault) if !response.is_transient() && !has_salvage(request, &response) => {
@@ -74,7 +78,7 @@ impl Operation {
                 _ => Ok(response),
             }
         });
-        let mut response = match answered {
+        let response = match answered {
             Ok(response) => response,
             Err(fault) if fault.sent == RequestSent::No && self.delivery.was_superseded() => {
                 return Err(AttemptFailure::Superseded);
@@ -87,7 +91,6 @@ impl Operation {
                 return Err(AttemptFailure::Fault(fault));
             }
         };
-        response.sent_at = sent_at;
         tracing::debug!(status = response.status, "answered");
         let is_salvaged = !response.is_success() && has_salvage(request, &response);
         match response.status {

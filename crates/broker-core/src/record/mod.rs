@@ -253,7 +253,7 @@ impl Record {
         self.current.metadata.get(key)
     }
 
-    pub(crate) fn retain_tokens(&mut self, keep: impl Fn(&Token) -> bool) {
+    pub(crate) fn retain_tokens(&mut self, keep: impl Fn(&mut Token) -> bool) {
         self.current.tokens.retain(|_, token| keep(token));
     }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::token::{Claims, Expiry, Lifetime, Secret, Window, bounds};
+use crate::token::{Claims, Expiry, Header, Lifetime, Secret, Window, bounds};
 
 /// How much shorter than requested a token may be. Services round lifetimes to whole days.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
@@ -39,7 +39,7 @@ const NO_SCHEMES: [&str; 15] = [
 /// An access token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Token(Arc<Inner>);
+pub struct Token(pub(super) Arc<Inner>);
 
 impl Serialize for Token {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -49,7 +49,7 @@ impl Serialize for Token {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Inner {
+pub(super) struct Inner {
     #[serde(serialize_with = "Secret::write")]
     secret: Secret,
     token_type: String,
@@ -73,6 +73,8 @@ struct Inner {
     margin: Option<i64>,
     #[serde(skip)]
     not_stored: bool,
+    #[serde(skip)]
+    pub(super) header: Header,
     /// The token's details, and unknown fields of newer versions.
     #[serde(flatten)]
     more: Map<String, Value>,
@@ -93,6 +95,7 @@ impl Token {
             ahead_of: None,
             margin: None,
             not_stored: false,
+            header: Header::default(),
             more: Map::new(),
         }))
     }
@@ -222,14 +225,16 @@ impl Token {
         longest - self.issued_at() >= asked - tolerance
     }
 
+    /// Sets the header of the token's provider.
+    pub(crate) fn set_header(&mut self, header: &Header) {
+        if self.0.header != *header {
+            Arc::make_mut(&mut self.0).header = header.clone();
+        }
+    }
+
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
-    }
-
-    /// Returns a copy with its own reference count, so that threads with different copies do not slow each other down.
-    pub(crate) fn unshared(&self) -> Self {
-        Self(Arc::new(Inner::clone(&self.0)))
     }
 
     /// Returns the secret that authenticates requests.
