@@ -1,7 +1,7 @@
 //! The login requests `token/pair` and `token/refresh`.
 
 use broker_core::{
-    Claims, Context, Credential, Error, ErrorCode, Expiry, FinalCodes, HttpRequest, HttpResponse, Problem,
+    Claims, Credential, Error, ErrorCode, Expiry, FinalCodes, HttpRequest, HttpResponse, Operation, Problem,
     RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage, salvage_login,
     without_token,
 };
@@ -17,14 +17,14 @@ impl CarbonMapper {
     /// Logs in. Repeats the login request only if the service cannot have checked the password.
     pub(crate) async fn pair(
         &self,
-        context: &Context,
+        operation: &Operation,
         email: &str,
         password: &Secret,
     ) -> Result<RecordUpdate> {
         let fields = [("email", email), ("password", password.expose())];
         let url = self.base_url.join("token/pair");
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_salvage("refresh");
-        let response = context.send(&post).await?;
+        let response = operation.send(&post).await?;
         let read = self.read(&response, &[password]);
         if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage_login(&response, "refresh")) {
             return Ok(RecordUpdate::grant(refresh, response.sent_at).and_account(Some(email.to_owned())));
@@ -49,10 +49,10 @@ impl CarbonMapper {
     }
 
     /// Refreshes the access token.
-    pub(crate) async fn refresh(&self, context: &Context, refresh: &Secret) -> Result<RecordUpdate> {
+    pub(crate) async fn refresh(&self, operation: &Operation, refresh: &Secret) -> Result<RecordUpdate> {
         let url = self.base_url.join("token/refresh");
         let post = HttpRequest::post_json(url, &[("refresh", refresh.expose())], Repeat::SpendsGrant);
-        let response = context.send(&post.with_salvage("refresh")).await?;
+        let response = operation.send(&post.with_salvage("refresh")).await?;
         let problem = match self.read(&response, &[refresh]) {
             Ok(object) => return self.update_from(&response, &object, Some(refresh), None, refresh),
             Err(problem) => problem,

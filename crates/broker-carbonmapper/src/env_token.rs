@@ -1,6 +1,6 @@
 //! The token in the environment variable `CARBONMAPPER_TOKEN`, which is used without a login or password.
 
-use broker_core::{Claims, Context, Env, Error, RecordUpdate, Result, Secret, Token, TokenRequest, later};
+use broker_core::{Claims, Env, Error, Operation, RecordUpdate, Result, Secret, Token, TokenRequest, later};
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
 
@@ -22,8 +22,8 @@ pub(crate) fn token(env: &dyn Env) -> Option<Secret> {
 }
 
 /// Returns the record update that stores the token for the requested scopes, which the token may lack.
-pub(crate) fn update(context: &Context, secret: Secret, request: &TokenRequest) -> Result<RecordUpdate> {
-    let now = context.now();
+pub(crate) fn update(operation: &Operation, secret: Secret, request: &TokenRequest) -> Result<RecordUpdate> {
+    let now = operation.now();
     let secret = Token::bare(secret);
     let expiry = Claims::read(&secret).and_then(|claims| claims.expires_at());
     if let Some(expired) = expiry.filter(|at| *at <= now) {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, ErrorCode, Grant, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate, RequestPart,
-    Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token, TokenRequest, fingerprint,
-    refuse_derived, refuse_lifetime,
+    Choice, Grant, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
+    RecordUpdate, Result, Revoked, ScopeKey, Scopes, Secret, ServiceUrl, Settings, SettingsError, Token,
+    TokenRequest, field_names, fingerprint,
 };
 use chrono::{DateTime, Utc};
 
@@ -22,10 +22,9 @@ use config::{Account, Config};
 pub const KIND: Kind = Kind {
     name: "carbonmapper",
     about: "Carbon Mapper: methane plumes (password, then scoped tokens)",
-    keys: &["base_url", "email", "password", "token_list_path", "token_delete_path"],
+    keys: field_names::<Config>,
     secrets: &["password"],
     renamed: &[],
-    token_variable: "CARBONMAPPER_TOKEN",
     build,
 };
 
@@ -54,21 +53,22 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     }
     config::check_path("token_list_path", config.token_list_path.as_deref(), false)?;
     config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
-    Ok(Arc::new(CarbonMapper {
-        issuer: Issuer {
-            environment: settings.bound(),
-            ..Issuer::new(KIND.name, "password", base_url.as_str())
-        },
+    let issuer =
+        Issuer { environment: settings.bound(), ..Issuer::new(KIND.name, "password", base_url.as_str()) };
+    let mut provider = CarbonMapper {
+        info: ProviderInfo::new(issuer),
         base_url,
         account,
         env_token,
         list_path: config.token_list_path,
         delete_path: config.token_delete_path,
-    }))
+    };
+    provider.describe();
+    Ok(Arc::new(provider))
 }
 
 struct CarbonMapper {
-    issuer: Issuer,
+    info: ProviderInfo,
     base_url: ServiceUrl,
     account: Account,
     env_token: Option<Secret>,
@@ -80,45 +80,13 @@ struct CarbonMapper {
 
 #[async_trait]
 impl Provider for CarbonMapper {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
-    }
-
-    fn account(&self) -> Option<&str> {
-        self.account.email.as_deref()
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-        refuse_derived(request)?;
-        if request.scopes().is_empty() {
-            return refuse_lifetime(request).map_err(|error| {
-                error.with_message("lifetime and name can be chosen for scoped tokens only")
-            });
-        }
-        match request.scopes().iter().find(|scope| !mint::SCOPES.contains(scope)) {
-            None => mint::check(request, now),
-            Some(other) => {
-                let known = mint::SCOPES.join("`, `");
-                let message = format!("Carbon Mapper has no scope `{other}`; the scopes are `{known}`");
-                Err(Error::new(ErrorCode::ScopeUnsupported, message))
-            }
-        }
-    }
-
-    fn hosts(&self) -> Vec<String> {
-        vec![self.base_url.host()]
-    }
-
-    fn sources(&self) -> Vec<String> {
-        let login = match (&self.account.email, &self.account.password_origin) {
-            (Some(_), Some(origin)) => origin.clone(),
-            (None, Some(origin)) => format!("a login, with {origin}"),
-            (_, None) => "a login".to_owned(),
-        };
-        let env_token = self.env_token_without(None);
-        let env_token = env_token
-            .map(|_| format!("environment variable {} (used if you are not logged in)", env_token::VARIABLE));
-        [login].into_iter().chain(env_token).collect()
+        self.info.requests.check(request)?;
+        mint::expiration_date(request, now).map(drop)
     }
 
     fn accepts(&self, token: &Token) -> bool {
@@ -126,50 +94,47 @@ impl Provider for CarbonMapper {
         !env_token::is_from_env(token) || self.env_token.as_ref().is_some_and(same)
     }
 
-    fn can_renew(&self, record: &Record) -> bool {
-        record.usable_grant().is_some()
-            || self.has_password()
-            || self.env_token_without(record.grant()).is_some()
-    }
-
-    fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        self.mints_with(record, request, now).is_none() && record.usable_grant().is_some()
+    fn next_exchange(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> NextExchange {
+        if self.mints_with(record, request, now).is_some() {
+            NextExchange::KeepsGrant
+        } else if record.usable_grant().is_some() {
+            NextExchange::SendsGrant
+        } else if self.has_password() || self.env_token_without(record.grant()).is_some() {
+            NextExchange::KeepsGrant
+        } else {
+            NextExchange::NeedsLogin
+        }
     }
 
     /// Tries in this order: mint with the access token, refresh, log in with the configured password, return the
     /// token from the environment.
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        if let Some(access) = self.mints_with(record, request, context.now()) {
-            return self.mint(context, access, request).await;
+        if let Some(access) = self.mints_with(record, request, operation.now()) {
+            return self.mint(operation, access, request).await;
         }
         if let Some(grant) = record.usable_grant() {
-            return self.refresh(context, grant.secret()).await;
+            return self.refresh(operation, grant.secret()).await;
         }
         if let (Some(email), Some(source)) = (&self.account.email, &self.account.password) {
-            let password = source.resolve(context, "password").await?;
+            let password = source.resolve(operation.context(), "password").await?;
             record.check_password(&self.fingerprint(email, &password), request)?;
-            return self.pair(context, email, &password).await;
+            return self.pair(operation, email, &password).await;
         }
         if let Some(token) = self.env_token_without(record.grant()) {
-            return env_token::update(context, token.clone(), request);
+            return env_token::update(operation, token.clone(), request);
         }
         Err(record.login_missing())
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
-        if let Login::RefreshToken(_) = login {
-            let message = "Carbon Mapper supports password login only";
-            return Err(Error::new(ErrorCode::LoginUnsupported, message)
-                .with_hint(Hint::LeaveOut(RequestPart::RefreshToken)));
-        }
+    async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
         let email = match &self.account.email {
             Some(email) => email.clone(),
-            None => context.prompt().ask("Carbon Mapper email").await.map_err(|error| {
+            None => operation.prompt().ask("Carbon Mapper email").await.map_err(|error| {
                 error.with_hint(
                     "set `email` of this provider in the configuration, or the variable CARBONMAPPER_EMAIL",
                 )
@@ -177,26 +142,22 @@ impl Provider for CarbonMapper {
         };
         let password = match (login, &self.account.password) {
             (Login::Password(password), _) => password.clone(),
-            (_, Some(source)) => source.resolve(context, "password").await?,
+            (_, Some(source)) => source.resolve(operation.context(), "password").await?,
             (_, None) => {
                 let hint = "set `password` of this provider in the configuration, or the variable \
                             CARBONMAPPER_PASSWORD";
-                let asked = context.prompt().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
+                let asked =
+                    operation.prompt().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
                 asked.map_err(|error| error.with_hint(hint))?
             }
         };
-        self.pair(context, &email, &password).await
+        self.pair(operation, &email, &password).await
     }
 
-    /// Returns the request for the access token that deletes minted tokens at logout, if a delete path is configured.
-    fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
-        (self.delete_path.is_some() && record.details().next().is_some()).then(TokenRequest::new)
-    }
-
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
-        let access = record.usable_token(&ScopeKey::default(), context.now());
+    async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
+        let access = record.usable_token(&ScopeKey::default(), operation.now());
         let deleted = match (&self.delete_path, access) {
-            (Some(delete), Some(access)) => self.delete_minted(context, record, access, delete).await?,
+            (Some(delete), Some(access)) => self.delete_minted(operation, record, access, delete).await?,
             _ => Vec::new(),
         };
         let left: Vec<_> = mint::names(record).filter(|name| !deleted.contains(name)).collect();
@@ -208,11 +169,34 @@ impl Provider for CarbonMapper {
                 format!("these tokens stay valid until you delete them at {TOKEN_PAGE}: {}", names.join(", "))
             }
         };
-        Ok(Revoked { revoked: !deleted.is_empty(), note: Some(note) })
+        let revoked = Revoked::new(!deleted.is_empty(), Some(note));
+        // The access token deletes minted tokens.
+        let needs_access =
+            access.is_none() && self.delete_path.is_some() && record.details().next().is_some();
+        Ok(if needs_access { revoked.needing(TokenRequest::new()) } else { revoked })
     }
 }
 
 impl CarbonMapper {
+    fn describe(&mut self) {
+        let login = match (&self.account.email, &self.account.password_origin) {
+            (Some(_), Some(origin)) => origin.clone(),
+            (None, Some(origin)) => format!("a login, with {origin}"),
+            (_, None) => "a login".to_owned(),
+        };
+        let env_token = self
+            .env_token_without(None)
+            .map(|_| format!("environment variable {} (used if you are not logged in)", env_token::VARIABLE));
+        let info = &mut self.info;
+        info.sources = [login].into_iter().chain(env_token).collect();
+        info.account.clone_from(&self.account.email);
+        info.hosts = vec![self.base_url.host()];
+        info.variable = "CARBONMAPPER_TOKEN".to_owned();
+        info.requests.scopes = Scopes::Of(mint::SCOPES.map(str::to_owned).to_vec());
+        (info.requests.lifetime, info.requests.name) = (Choice::WithScopes, Choice::WithScopes);
+        info.logins = vec![LoginMethod::Interactive, LoginMethod::Password];
+    }
+
     /// Returns the access token that can mint the requested scoped token. A token from the environment variable is
     /// never used to mint, because that token may be a scoped token.
     fn mints_with<'a>(

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use broker_core::{
-    Context, Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, RecordUpdate,
+    Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Operation, Problem, Record, RecordUpdate,
     Repeat, Result, ScopeKey, Secret, Token, TokenRequest, repeats_secret, sanitize,
 };
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -26,13 +26,13 @@ impl CarbonMapper {
     /// tokens stay on the account.
     pub(crate) async fn mint(
         &self,
-        context: &Context,
+        operation: &Operation,
         access: &Token,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let now = context.now();
+        let now = operation.now();
         let day = expiration_date(request, now)?;
-        let name = request.asked_name().map_or_else(|| context.token_name(), str::to_owned);
+        let name = request.asked_name().map_or_else(|| operation.token_name(), str::to_owned);
         let fields = [("expiration_date", day.to_string()), ("name", name.clone())];
         let fields = fields.each_ref().map(|(key, value)| (*key, value.as_str()));
         let url = self.base_url.join("account/tokens/create-stac");
@@ -44,12 +44,12 @@ impl CarbonMapper {
             )),
             _ => error,
         };
-        let response = context.send(&post).await.map_err(with_hint)?;
+        let response = operation.send(&post).await.map_err(with_hint)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
             // Drops a refused access token older than this operation. The broker then gets a new one and mints again.
             Err(Problem::Refused(refusal))
-                if refusal.status == 401 && access.issued_at() <= context.began_at() =>
+                if refusal.status == 401 && access.issued_at() <= operation.began_at() =>
             {
                 return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
             }
@@ -70,7 +70,7 @@ impl CarbonMapper {
             .with_scope(Some(request.scopes().as_str().to_owned()))
             .with_details(object);
         let until = token.expires_at().unwrap_or(day_begins).format("%F %H:%M UTC");
-        context.notify_after_save(format!(
+        operation.notify_after_save(format!(
             "created token {name}, which expires {until} (Carbon Mapper counts whole UTC days)"
         ));
         Ok(RecordUpdate::token(request.scopes(), token))
@@ -79,13 +79,13 @@ impl CarbonMapper {
     /// Deletes a record's minted tokens with the configured URL paths. Returns the names of the deleted tokens.
     pub(crate) async fn delete_minted(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         access: &Token,
         delete_path: &str,
     ) -> Result<Vec<String>> {
         let listed = match &self.list_path {
-            Some(path) => self.list(context, access, path).await?,
+            Some(path) => self.list(operation, access, path).await?,
             None => Vec::new(),
         };
         let mut deleted = Vec::new();
@@ -95,7 +95,7 @@ impl CarbonMapper {
             let Some(id) = [Some(details), of_list].into_iter().flatten().find_map(id) else { continue };
             let url = self.base_url.join(&delete_path.replace("{id}", &id));
             let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
-            let response = context.send(&request).await?;
+            let response = operation.send(&request).await?;
             // A 404 with a JSON body comes from the service, so the token is already deleted.
             let gone = response.status == 404 && response.json().is_some();
             // A web page with status 200 may come from a captive portal, so the token may still exist.
@@ -113,10 +113,15 @@ impl CarbonMapper {
     }
 
     /// Lists the account's scoped tokens. The response is a list, or an object that contains a list.
-    async fn list(&self, context: &Context, access: &Token, path: &str) -> Result<Vec<Map<String, Value>>> {
+    async fn list(
+        &self,
+        operation: &Operation,
+        access: &Token,
+        path: &str,
+    ) -> Result<Vec<Map<String, Value>>> {
         let request = HttpRequest::new(Method::Get, self.base_url.join(path), Repeat::Safe)
             .with_bearer(access.secret());
-        let response = context.send(&request).await?;
+        let response = operation.send(&request).await?;
         let list = match serde_json::from_slice(&response.body) {
             Ok(Value::Array(list)) if response.status == 200 => list,
             _ => {
@@ -147,18 +152,9 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// Checks that the service can mint a token with the requested name and lifetime.
-pub(crate) fn check(request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-    let is_invalid = |name: &str| name.trim().is_empty() || name.chars().any(char::is_control);
-    if request.asked_name().is_some_and(is_invalid) {
-        return Err(Error::usage("the name of a token must be one line of text"));
-    }
-    expiration_date(request, now).map(drop)
-}
-
 /// Returns the UTC date to request, which is at least tomorrow and not before the caller's minimum lifetime.
 /// Durations are rounded up to whole days.
-fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDate> {
+pub(crate) fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDate> {
     let today = now.date_naive();
     let too_long = || Error::usage("the lifetime is too long for a calendar date");
     let in_days = |days: u64| today.checked_add_days(Days::new(days)).ok_or_else(too_long);

@@ -38,7 +38,7 @@ pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use ::http::Method;
 pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
 pub use provider::{
-    Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
+    Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
     LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests, Revoked, Scopes,
     SecretSource, Settings, SettingsError, SettingsProblem, Words, field_names, host_matches,
 };

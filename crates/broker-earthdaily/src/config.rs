@@ -1,6 +1,6 @@
 //! The configuration keys of `kind = "earthdaily"`, and their precedence over EarthDaily's own settings.
 
-use broker_core::{SecretSource, ServiceUrl, Settings, SettingsError};
+use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError};
 use serde::Deserialize;
 
 use crate::sources::{self, Credentials, SECRET};
@@ -12,6 +12,8 @@ const AUTH_URL: &str = "https://api.earthdaily.com/account_management/v1/authent
 const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
 
 const API_URL: &str = "https://api.earthdaily.com";
+
+const HOST: &str = "api.earthdaily.com";
 
 /// The settings of a provider: see `providers.toml`.
 #[derive(Deserialize, Default)]
@@ -98,6 +100,27 @@ impl Config {
             api: host_root(&Settings::url_or(api_url, "api_url", API_URL)?)?,
             sources,
         })
+    }
+}
+
+impl Account {
+    pub(crate) fn issuer(&self, settings: &Settings<'_>) -> Issuer {
+        let (endpoint, secret) = (self.auth_url.as_str(), self.secret.as_ref());
+        Issuer {
+            kind: crate::KIND.name.to_owned(),
+            flow: "client_credentials".to_owned(),
+            endpoint: endpoint.to_owned(),
+            client_id: Some(self.client_id.clone()),
+            audience: None,
+            environment: settings.bound(),
+            secret_fingerprint: secret.and_then(|secret| secret.fingerprint(endpoint, settings.env())),
+        }
+    }
+
+    /// Returns the hosts that may receive tokens: the service's, and the configured one.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        let configured = Some(self.api.host()).filter(|host| host != HOST);
+        [HOST.to_owned()].into_iter().chain(configured).collect()
     }
 }
 

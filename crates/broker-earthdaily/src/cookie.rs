@@ -1,7 +1,7 @@
 //! The asset cookie, which GDAL and curl send to download assets.
 
 use broker_core::{
-    Context, Derived, Error, ErrorCode, Expiry, Hint, HttpRequest, HttpResponse, Lifetime, Problem,
+    Derived, Error, ErrorCode, Expiry, Hint, HttpRequest, HttpResponse, Lifetime, Operation, Problem,
     RecordUpdate, Repeat, RequestPart, Result, ScopeKey, Secret, ServiceUrl, Token, TokenRequest,
     read_object,
 };
@@ -34,23 +34,23 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
 
 /// Requests the cookie. If the service refuses the access token, drops that token from the record.
 pub(crate) async fn request_cookie(
-    context: &Context,
+    operation: &Operation,
     api: &ServiceUrl,
     access: &Token,
     request: &TokenRequest,
 ) -> Result<RecordUpdate> {
-    let lifetime = lifetime(request, context.now())?;
+    let lifetime = lifetime(request, operation.now())?;
     let url = api.join(PATH);
     // The request can be repeated, because an unused cookie simply expires.
     let post =
         HttpRequest::post_value(url.clone(), &json!({ "max_age": lifetime.num_seconds() }), Repeat::Safe);
-    let response = context.send(&post.with_bearer(access.secret())).await?;
+    let response = operation.send(&post.with_bearer(access.secret())).await?;
     if (200..300).contains(&response.status) && !response.is_html() {
         return Ok(RecordUpdate::token(request.scopes(), cookie(&response, &url, lifetime)?));
     }
     Err(match read_object(&response, &url, &[access.secret()]) {
         Err(Problem::Refused(refusal))
-            if refusal.status == 401 && access.issued_at() <= context.began_at() =>
+            if refusal.status == 401 && access.issued_at() <= operation.began_at() =>
         {
             return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
         }

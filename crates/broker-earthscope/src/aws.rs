@@ -1,8 +1,8 @@
 //! AWS keys for EarthScope's data on S3: `GET beta/user/credentials/aws/ROLE` with the access token.
 
 use broker_core::{
-    Context, Derived, Error, ErrorCode, Expiry, HttpRequest, Method, Problem, Record, RecordUpdate, Repeat,
-    Result, ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, refuse_derived,
+    Derived, Error, ErrorCode, Expiry, HttpRequest, Method, Operation, Problem, Record, RecordUpdate, Repeat,
+    Result, ScopeKey, Secret, Token, TokenRequest, host_matches, read_object,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -18,9 +18,7 @@ const ROLES: &str = "name a role of EarthScope: s3-miniseed, s3-miniseed-v2 or s
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 
 pub(crate) fn check(request: &TokenRequest) -> Result<()> {
-    let Some(derived) = request.asked_derived().filter(|derived| derived.what == Derived::AWS) else {
-        return refuse_derived(request);
-    };
+    let Some(derived) = request.asked_derived() else { return Ok(()) };
     if derived.which.is_empty() {
         return Err(Error::usage("AWS keys need a role").with_hint(ROLES));
     }
@@ -44,13 +42,13 @@ impl EarthScope {
     /// Requests AWS keys. The broker may repeat a failed request, because unused keys expire.
     pub(crate) async fn derive(
         &self,
-        context: &Context,
+        operation: &Operation,
         derived: &Derived,
         token: &Token,
         key: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let host = self.api_url.host();
-        if !self.hosts.iter().any(|pattern| host_matches(pattern, &host)) {
+        if !self.info.hosts.iter().any(|pattern| host_matches(pattern, &host)) {
             return Err(Error::new(
                 ErrorCode::HostNotAllowed,
                 format!("the broker does not send the token to {host}, which is not a host of EarthScope"),
@@ -60,12 +58,12 @@ impl EarthScope {
         let path = format!("beta/user/credentials/aws/{}", derived.which);
         let url = self.api_url.join(&path).with_query(&derived.params);
         let get = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe).with_bearer(token.secret());
-        let response = context.send(&get).await?;
+        let response = operation.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
             // Drops a refused token that is older than this call. The broker then repeats the request with a new token.
             Err(Problem::Refused(refusal))
-                if refusal.status == 401 && token.issued_at() <= context.began_at() =>
+                if refusal.status == 401 && token.issued_at() <= operation.began_at() =>
             {
                 return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
             }

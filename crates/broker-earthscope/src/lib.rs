@@ -13,16 +13,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, ErrorCode, Hint, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record,
-    RecordUpdate, Repeat, RequestPart, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, Token, TokenRequest, refuse_lifetime, refuse_scopes,
+    Error, ErrorCode, HttpRequest, Kind, Login, NextExchange, Operation, Provider, ProviderInfo, Record,
+    RecordUpdate, Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, Token, TokenRequest, field_names,
 };
 use broker_oauth2::{ClientAuth, DeviceFlow, TokenEndpoint, UserLogin, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::Config;
 use resolved::ResolvedSettings;
-use tokens_file::{TOOLS_RENEW_AT, TokensFile};
+use tokens_file::TOOLS_RENEW_AT;
 use tools::SettingsLogin;
 
 /// The URL of EarthScope's login server.
@@ -35,20 +35,9 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(24);
 pub const KIND: Kind = Kind {
     name: "earthscope",
     about: "EarthScope: seismic and GNSS data (device code, or a client secret)",
-    keys: &[
-        "domain",
-        "audience",
-        "client_id",
-        "client_secret",
-        "scope",
-        "api_url",
-        "profile",
-        "sdk_home",
-        "share",
-    ],
+    keys: field_names::<Config>,
     secrets: &["client_secret"],
     renamed: &[],
-    token_variable: "EARTHSCOPE_TOKEN",
     build,
 };
 
@@ -67,112 +56,74 @@ struct EarthScope {
     client_secret: Option<SecretSource>,
     audience: String,
     scope: String,
-    issuer: Issuer,
+    info: ProviderInfo,
     /// Logins in the settings of EarthScope's own tools, in order of precedence.
     settings_logins: Vec<SettingsLogin>,
-    file: Option<Arc<TokensFile>>,
-    sources: Vec<String>,
-    hosts: Vec<String>,
+    shares_login: bool,
 }
 
 #[async_trait]
 impl Provider for EarthScope {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
-        refuse_lifetime(request)?;
-        if request.asked_derived().is_some() {
-            return aws::check(request);
+        self.info.requests.check(request)?;
+        aws::check(request)
+    }
+
+    fn next_exchange(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> NextExchange {
+        let keeps = self.client_secret.is_some() || aws::derives_with(record, request, now).is_some();
+        match record.usable_grant() {
+            Some(_) if !keeps => NextExchange::SendsGrant,
+            None if !keeps && self.next_settings_login(record).is_none() => NextExchange::NeedsLogin,
+            _ => NextExchange::KeepsGrant,
         }
-        if request.scopes().iter().any(Derived::is_key) {
-            return Err(Error::new(
-                ErrorCode::ScopeUnsupported,
-                "AWS keys cannot be requested by a scope, only by the name of a role",
-            ));
-        }
-        if self.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
-    }
-
-    fn hosts(&self) -> Vec<String> {
-        self.hosts.clone()
-    }
-
-    fn sources(&self) -> Vec<String> {
-        self.sources.clone()
-    }
-
-    fn takes_refresh_token(&self) -> bool {
-        self.client_secret.is_none()
-    }
-
-    fn login_file(&self) -> Option<Arc<dyn LoginFile>> {
-        self.file.clone().map(|file| file as Arc<dyn LoginFile>)
-    }
-
-    fn can_renew(&self, record: &Record) -> bool {
-        self.client_secret.is_some()
-            || record.usable_grant().is_some()
-            || self.next_settings_login(record).is_some()
-    }
-
-    fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        let derives = aws::derives_with(record, request, now).is_some();
-        !derives && self.client_secret.is_none() && record.usable_grant().is_some()
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        if let Some((derived, token)) = aws::derives_with(record, request, context.now()) {
-            return self.derive(context, derived, token, request.scopes()).await;
+        if let Some((derived, token)) = aws::derives_with(record, request, operation.now()) {
+            return self.derive(operation, derived, token, request.scopes()).await;
         }
         // A request for AWS keys needs the default access token, so the broker gets that access token first.
         let usual = ScopeKey::default();
         let scopes = if request.asked_derived().is_some() { &usual } else { request.scopes() };
         if let Some(secret) = &self.client_secret {
-            return self.client_credentials(context, secret, scopes).await;
+            return self.client_credentials(operation, secret, scopes).await;
         }
         if let Some(grant) = record.usable_grant() {
-            return self.refresh(context, record, grant.secret(), scopes).await;
+            return self.refresh(operation, record, grant.secret(), scopes).await;
         }
         let login = self.next_settings_login(record).ok_or_else(|| record.login_missing())?;
-        login.begin(context, scopes)
+        login.begin(operation, scopes)
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
-        let unsupported = |message: &str| Error::new(ErrorCode::LoginUnsupported, message);
+    async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
         match (login, &self.client_secret) {
-            // The login requests a token, which proves that the client secret is valid.
-            (Login::Usual, Some(secret)) => {
-                self.client_credentials(context, secret, &ScopeKey::default()).await
-            }
-            (Login::Usual, None) => self.log_in(context).await,
-            (Login::RefreshToken(_), Some(_)) => {
-                Err(unsupported("this provider uses `client_secret` and accepts no refresh token")
-                    .with_hint("for a user's login, add another provider with `kind = \"earthscope\"`"))
-            }
-            (Login::RefreshToken(token), None) => self.begin_with(context, token).await,
-            _ => Err(unsupported("EarthScope does not support password login")
-                .with_hint(Hint::LeaveOut(RequestPart::Password))),
+            // A new token proves that the client secret is valid.
+            (_, Some(secret)) => self.client_credentials(operation, secret, &ScopeKey::default()).await,
+            (Login::RefreshToken(token), None) => self.begin_with(operation, token).await,
+            _ => self.log_in(operation).await,
         }
     }
 
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+    async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let url = self.domain.join("oauth/revoke");
         let fields = [("client_id", self.client_id.as_str()), ("token", grant.secret().expose())];
         // Revocation is idempotent, so the request can be repeated.
-        let response = context.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
+        let response = operation.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
         revoked(&response, &url, grant.secret())?;
         let login = self.settings_logins.iter().find(|login| login.refresh_token.is_some());
         let note = login
             .map(|login| format!("{} contains another login, which the next broker call uses", login.origin));
-        Ok(Revoked { revoked: true, note })
+        Ok(Revoked::new(true, note))
     }
 }
 
@@ -193,20 +144,20 @@ impl EarthScope {
     /// Requests a token by client credentials. The request contains `audience`, but no `scope`.
     async fn client_credentials(
         &self,
-        context: &Context,
+        operation: &Operation,
         secret: &SecretSource,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        let secret = secret.resolve(context, "client_secret").await?;
+        let secret = secret.resolve(operation.context(), "client_secret").await?;
         let client = ClientAuth::Body(&self.client_id, &secret);
         let endpoint = TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFETIME);
-        let response = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
+        let response = endpoint.client_credentials(operation, &[("audience", &self.audience)]).await?;
         Ok(response.into_update(scopes))
     }
 
     /// Returns a function that makes the broker refresh a token earlier than EarthScope's tools do.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + use<> {
-        let shared = self.file.is_some();
+        let shared = self.shares_login;
         move |token, scopes| {
             if shared && scopes.is_empty() { token.ahead_of(TOOLS_RENEW_AT) } else { token }
         }
@@ -214,7 +165,7 @@ impl EarthScope {
 
     async fn refresh(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         refresh_token: &Secret,
         scopes: &ScopeKey,
@@ -225,19 +176,19 @@ impl EarthScope {
             fields.push(("scope", scopes.as_str()));
         }
         let login = UserLogin { token: self.public_client(), fields: &fields, finish: &self.finish() };
-        login.refresh(context, record, refresh_token, scopes).await
+        login.refresh(operation, record, refresh_token, scopes).await
     }
 
-    async fn log_in(&self, context: &Context) -> Result<RecordUpdate> {
+    async fn log_in(&self, operation: &Operation) -> Result<RecordUpdate> {
         let fields = [("scope", self.scope.as_str()), ("audience", &self.audience)];
         let (url, token) = (self.domain.join("oauth/device/code"), self.public_client());
         // Like EarthScope's SDK, the login uses no PKCE.
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[], verifier: None };
-        let approved = flow.run(context).await?;
-        Ok(UserLogin { token, fields: &[], finish: &self.finish() }.approved(context, approved))
+        let approved = flow.run(operation).await?;
+        Ok(UserLogin { token, fields: &[], finish: &self.finish() }.approved(operation, approved))
     }
 
-    async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
+    async fn begin_with(&self, operation: &Operation, refresh_token: &Secret) -> Result<RecordUpdate> {
         if !self.domain_is_own {
             let domain = self.domain.as_str();
             return Err(Error::new(
@@ -248,6 +199,6 @@ impl EarthScope {
         }
         let fields = [("scopes", self.scope.as_str())];
         let login = UserLogin { token: self.public_client(), fields: &fields, finish: &self.finish() };
-        login.begin_with(context, refresh_token).await
+        login.begin_with(operation, refresh_token).await
     }
 }

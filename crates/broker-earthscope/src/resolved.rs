@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_core::{
-    Issuer, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, fingerprint, platform,
+    Derived, Issuer, LoginFile, LoginMethod, ProviderInfo, Scopes, SecretSource, ServiceUrl, Settings,
+    SettingsError, SettingsProblem, fingerprint, platform,
 };
 
 use crate::config::{API_URL, AUDIENCE, CLIENT_ID, Config, SCOPE};
@@ -154,8 +155,17 @@ impl ResolvedSettings {
             file.is_some() && settings.is_from_environment("api_url") && api_url.host() != domain.host();
         hosts.extend(self.config.api_url.as_ref().filter(|_| !foreign).map(ServiceUrl::host));
         let settings_logins = self.settings_logins(issuer.flow == DEVICE_CODE, !settings.has_targets());
+        let mut info = ProviderInfo::new(issuer);
+        info.variable = "EARTHSCOPE_TOKEN".to_owned();
+        info.hosts = hosts;
+        info.requests.derived = &[Derived::AWS];
+        if self.client_secret.is_none() {
+            info.requests.scopes = Scopes::Any;
+            info.logins = vec![LoginMethod::Interactive, LoginMethod::RefreshToken];
+        }
+        info.sources = self.sources(file.as_deref(), &settings_logins);
+        info.login_file = file.clone().map(|file| file as Arc<dyn LoginFile>);
         Ok(EarthScope {
-            sources: self.sources(file.as_deref(), &settings_logins),
             client_id,
             audience,
             scope: scope.unwrap_or_else(|| SCOPE.to_owned()),
@@ -164,10 +174,9 @@ impl ResolvedSettings {
             domain_is_own,
             token_url,
             api_url,
-            issuer,
+            info,
             settings_logins,
-            file,
-            hosts,
+            shares_login: file.is_some(),
         })
     }
 

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use broker_core::{
-    Claims, Context, Env, Error, ErrorCode, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl,
+    Claims, Env, Error, ErrorCode, Operation, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl,
     SettingsError, Token,
 };
 use serde_json::{Map, Value};
@@ -120,7 +120,7 @@ pub(crate) struct SettingsLogin {
 
 impl SettingsLogin {
     /// Returns a record update with the login's refresh token and, if it is valid, the login's access token.
-    pub(crate) fn begin(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
+    pub(crate) fn begin(&self, operation: &Operation, scopes: &ScopeKey) -> Result<RecordUpdate> {
         for secret in [&self.access_token, &self.refresh_token].into_iter().flatten() {
             let invalid = |why| {
                 Error::new(
@@ -130,7 +130,7 @@ impl SettingsLogin {
             };
             secret.check_line().map_err(invalid)?;
         }
-        let now = context.now();
+        let now = operation.now();
         let valid = |token: &Secret| {
             let claims = Claims::read(token)?;
             let expiry = claims.expires_at().filter(|expiry| *expiry > now)?;

@@ -12,7 +12,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use broker_core::{Kind, Provider, Settings, SettingsError};
+use broker_core::{Kind, Provider, Settings, SettingsError, field_names};
 use config::{Config, Protocol};
 use plugin::Plugin;
 use source::Source;
@@ -21,10 +21,9 @@ use source::Source;
 pub const KIND: Kind = Kind {
     name: "exec",
     about: "a program in any language: a plugin, or a program that prints a token",
-    keys: &["command", "speaks", "secrets", "settings", "token", "expires", "expires_as", "registry", "life"],
+    keys: field_names::<Config>,
     secrets: &["secrets"],
     renamed: &[],
-    token_variable: "TOKEN",
     build,
 };
 

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, ErrorCode, Expiry, Hint, Issuer, Login, Provider, Record, RecordUpdate,
-    RequestPart, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token,
-    TokenRequest, fingerprint, refuse_derived,
+    Choice, Error, ErrorCode, Expiry, Hint, Issuer, Login, LoginMethod, NextExchange, Operation, Provider,
+    ProviderInfo, Record, RecordUpdate, RequestPart, Result, Revoked, ScopeKey, Scopes, Secret, SecretSource,
+    ServiceUrl, Settings, SettingsError, Token, TokenRequest, fingerprint,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -29,7 +29,7 @@ pub(crate) struct Plugin {
     settings: Map<String, Value>,
     secrets: Vec<(String, SecretSource)>,
     lifetime: TimeDelta,
-    issuer: Issuer,
+    info: ProviderInfo,
 }
 
 impl Plugin {
@@ -61,13 +61,25 @@ impl Plugin {
         };
         let lifetime = config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
         let name = settings.name().to_owned();
-        Ok(Self { name, program, settings: config.settings.0, secrets, lifetime, issuer })
+        let mut info = ProviderInfo::new(issuer);
+        // A plugin says only when it runs what it supports.
+        info.requests.scopes = Scopes::Any;
+        (info.requests.lifetime, info.requests.name) = (Choice::Always, Choice::Always);
+        info.logins = vec![LoginMethod::Interactive, LoginMethod::Password, LoginMethod::RefreshToken];
+        info.sources =
+            secrets.iter().map(|(name, source)| source.describe(&format!("secrets.{name}"))).collect();
+        info.sources.push(format!("the plugin `{}`", program.name()));
+        info.program = Some(program.name());
+        Ok(Self { name, program, settings: config.settings.0, secrets, lifetime, info })
     }
 
-    async fn secrets(&self, context: &Context) -> Result<Vec<(String, Secret)>> {
+    async fn secrets(&self, operation: &Operation) -> Result<Vec<(String, Secret)>> {
         let mut secrets = Vec::new();
         for (name, source) in &self.secrets {
-            secrets.push((name.clone(), source.resolve_lines(context, &format!("secrets.{name}")).await?));
+            secrets.push((
+                name.clone(),
+                source.resolve_lines(operation.context(), &format!("secrets.{name}")).await?,
+            ));
         }
         Ok(secrets)
     }
@@ -79,11 +91,11 @@ impl Plugin {
     /// Starts the plugin and checks its response to `describe`. The broker sends secrets only after this check.
     async fn begin<'a>(
         &'a self,
-        context: &'a Context,
+        operation: &'a Operation,
         record: Option<&Record>,
     ) -> Result<(Session<'a>, Description)> {
-        let mut session = Session::start(context, &self.program)?;
-        match self.describe(context, &mut session, record).await {
+        let mut session = Session::start(operation, &self.program)?;
+        match self.describe(operation, &mut session, record).await {
             Ok(description) => Ok((session, description)),
             Err(error) => session.close(Err(error)).await,
         }
@@ -91,12 +103,12 @@ impl Plugin {
 
     async fn describe(
         &self,
-        context: &Context,
+        operation: &Operation,
         session: &mut Session<'_>,
         record: Option<&Record>,
     ) -> Result<Description> {
         session.greet().await?;
-        let description: Description = session.request(&self.request("describe", context.now())).await?;
+        let description: Description = session.request(&self.request("describe", operation.now())).await?;
         let name = self.program.name();
         if let Err(why) = ServiceUrl::parse(&description.issuer) {
             let message = format!("plugin `{name}` returned an invalid `issuer`: {}", session.redact(&why));
@@ -201,7 +213,7 @@ impl Plugin {
 
     async fn exchange_in(
         &self,
-        context: &Context,
+        operation: &Operation,
         session: &mut Session<'_>,
         description: &Description,
         record: &Record,
@@ -211,11 +223,11 @@ impl Plugin {
         self.check_supported(description, request)?;
         session.begin_exchange()?;
         hide(session, record, secrets);
-        let sent_at = context.now();
+        let sent_at = operation.now();
         let message = self.request("exchange", sent_at).with_secrets(secrets);
         let message =
-            message.with_record(record, PLUGIN_DATA, context.began_at()).for_token(request, sent_at);
-        context
+            message.with_record(record, PLUGIN_DATA, operation.began_at()).for_token(request, sent_at);
+        operation
             .exchange(async {
                 let response = session.try_request(&message).await;
                 self.update(session, response, record, request.scopes(), sent_at)
@@ -256,20 +268,20 @@ impl Plugin {
 
     async fn log_in(
         &self,
-        context: &Context,
+        operation: &Operation,
         session: &mut Session<'_>,
         login: &Login,
         secrets: &[(String, Secret)],
     ) -> Result<RecordUpdate> {
-        let (record, scopes) = (Record::new(&self.name, self.issuer.clone()), ScopeKey::default());
+        let (record, scopes) = (Record::new(&self.name, self.info.issuer.clone()), ScopeKey::default());
         hide(session, &record, secrets);
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
             session.hide(secret);
         }
-        let request = self.request("login", context.now()).with_secrets(secrets).for_login(login);
+        let request = self.request("login", operation.now()).with_secrets(secrets).for_login(login);
         let response = session.log_in(&request).await;
         // After the plugin's response, a signal cannot cancel the login until the broker has saved the login.
-        let received_at = context.now();
+        let received_at = operation.now();
         if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
             let code = match login {
                 Login::Password(_) => ErrorCode::PasswordRefused,
@@ -278,11 +290,12 @@ impl Plugin {
             return Err(Error::new(code, "the service refused the login"));
         }
         let is_malformed = response.is_err();
-        let update =
-            context.exchange(async { self.update(session, response, &record, &scopes, received_at) }).await?;
+        let update = operation
+            .exchange(async { self.update(session, response, &record, &scopes, received_at) })
+            .await?;
         if is_malformed {
             let name = self.program.name();
-            context.notify_after_save(format!(
+            operation.notify_after_save(format!(
                 "warning: plugin `{name}` sent a malformed response, of which only the login was saved"
             ));
         }
@@ -300,60 +313,45 @@ fn hide(session: &mut Session<'_>, record: &Record, secrets: &[(String, Secret)]
 
 #[async_trait]
 impl Provider for Plugin {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
-    /// Rejects requests that no plugin supports. After the plugin's start, the broker checks what this plugin supports.
-    fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
-        refuse_derived(request)?;
-        if request.scopes().iter().any(Derived::is_key) {
-            let message = "plugins do not issue AWS credentials or cookies";
-            return Err(Error::new(ErrorCode::ScopeUnsupported, message)
-                .with_hint(Hint::LeaveOut(RequestPart::Scope)));
-        }
-        Ok(())
-    }
-
-    fn sources(&self) -> Vec<String> {
-        let secrets = self.secrets.iter().map(|(name, source)| source.describe(&format!("secrets.{name}")));
-        secrets.chain([format!("the plugin `{}`", self.program.name())]).collect()
-    }
-
-    fn program(&self) -> Option<String> {
-        Some(self.program.name())
-    }
-
-    fn can_renew(&self, record: &Record) -> bool {
+    fn next_exchange(&self, record: &Record, _: &TokenRequest, _: DateTime<Utc>) -> NextExchange {
         // A record without this entry is new: the plugin has not yet said whether it supports a login.
-        record.usable_grant().is_some() || record.metadata(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
+        let has_login = record.metadata(HAS_LOGIN).and_then(Value::as_bool) == Some(true);
+        match record.usable_grant() {
+            Some(_) => NextExchange::SendsGrant,
+            None if has_login => NextExchange::NeedsLogin,
+            None => NextExchange::KeepsGrant,
+        }
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let secrets = self.secrets(context).await?;
-        let (mut session, description) = self.begin(context, Some(record)).await?;
-        let result = self.exchange_in(context, &mut session, &description, record, request, &secrets).await;
+        let secrets = self.secrets(operation).await?;
+        let (mut session, description) = self.begin(operation, Some(record)).await?;
+        let result = self.exchange_in(operation, &mut session, &description, record, request, &secrets).await;
         let update = session.close(result).await?;
         Ok(Self::with_description(update, &description))
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
-        let secrets = self.secrets(context).await?;
-        let (mut session, description) = self.begin(context, None).await?;
+    async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
+        let secrets = self.secrets(operation).await?;
+        let (mut session, description) = self.begin(operation, None).await?;
         let result = match login {
             _ if description.supports_login(login) => {
-                self.log_in(context, &mut session, login, &secrets).await
+                self.log_in(operation, &mut session, login, &secrets).await
             }
             // For a plugin without a login, requests a token, which proves that the secrets are valid.
             Login::Usual if !description.supports("login") => {
-                let record = Record::new(&self.name, self.issuer.clone());
+                let record = Record::new(&self.name, self.info.issuer.clone());
                 let request = TokenRequest::new();
-                self.exchange_in(context, &mut session, &description, &record, &request, &secrets).await
+                self.exchange_in(operation, &mut session, &description, &record, &request, &secrets).await
             }
             _ => Err(self.unsupported_login(login)),
         };
@@ -361,19 +359,19 @@ impl Provider for Plugin {
         Ok(Self::with_description(update, &description))
     }
 
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
-        let secrets = self.secrets(context).await?;
-        let (mut session, description) = self.begin(context, Some(record)).await?;
+    async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
+        let secrets = self.secrets(operation).await?;
+        let (mut session, description) = self.begin(operation, Some(record)).await?;
         if !description.supports("revoke") {
             return session.close(Ok(Revoked::default())).await;
         }
         hide(&mut session, record, &secrets);
-        let request = self.request("revoke", context.now()).with_secrets(&secrets);
-        let request = request.with_record(record, PLUGIN_DATA, context.began_at());
-        let result = context.exchange(session.request::<RevokeResponse>(&request)).await;
+        let request = self.request("revoke", operation.now()).with_secrets(&secrets);
+        let request = request.with_record(record, PLUGIN_DATA, operation.began_at());
+        let result = operation.exchange(session.request::<RevokeResponse>(&request)).await;
         let result = result.map(|response| {
             let note = response.note.map(|note| session.redact(&note));
-            Revoked { revoked: response.revoked, note }
+            Revoked::new(response.revoked, note)
         });
         session.close(result).await
     }

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, ErrorCode, Hint, Result, Secret, ServiceUrl, redact, repeats_secret,
+    DeviceCode, Error, ErrorCode, Hint, Operation, Result, Secret, ServiceUrl, redact, repeats_secret,
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const MIN_LINE: usize = 8;
 
 pub(crate) struct Session<'a> {
-    context: &'a Context,
+    operation: &'a Operation,
     program: &'a Program,
     process: Process,
     deadline: Instant,
@@ -65,12 +65,12 @@ impl From<Error> for Malformed {
 
 impl<'a> Session<'a> {
     /// Starts the plugin. Except in a login, the plugin must send all responses within `timeout` after this start.
-    pub(crate) fn start(context: &'a Context, program: &'a Program) -> Result<Self> {
+    pub(crate) fn start(operation: &'a Operation, program: &'a Program) -> Result<Self> {
         Ok(Self {
-            context,
+            operation,
             program,
-            process: Process::start(program, context.env())?,
-            deadline: Instant::now() + context.timeout(),
+            process: Process::start(program, operation.env())?,
+            deadline: Instant::now() + operation.timeout(),
             secrets: Vec::new(),
             is_broken: false,
             is_abandoned: false,
@@ -190,7 +190,7 @@ impl<'a> Session<'a> {
         &mut self,
         request: &Request<'_>,
     ) -> Result<T, Malformed> {
-        let silence = self.context.timeout().saturating_mul(LOGIN_TIMEOUTS);
+        let silence = self.operation.timeout().saturating_mul(LOGIN_TIMEOUTS);
         let mut left = MAX_LOGIN;
         self.check_no_output()?;
         self.send(&line(request)).await?;
@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
     }
 
     async fn prompt<T>(&mut self, message: Message<T>) -> Result<()> {
-        let prompt = self.context.prompt();
+        let prompt = self.operation.prompt();
         match message {
             Message::Ask(ask) => {
                 let question = self.redact(&ask.question);
@@ -223,7 +223,7 @@ impl<'a> Session<'a> {
                 } else {
                     Secret::new(prompt.ask(question).await?)
                 };
-                self.deadline = Instant::now() + self.context.timeout();
+                self.deadline = Instant::now() + self.operation.timeout();
                 self.send(&line(&BTreeMap::from([("answer", answer.expose())]))).await?;
             }
             Message::ShowCode(code) => prompt.show_code(&self.code(&code)?),
@@ -260,18 +260,18 @@ impl<'a> Session<'a> {
 
     async fn send(&mut self, line: &[u8]) -> Result<()> {
         let written = tokio::time::timeout_at(self.deadline, self.process.write(line)).await;
-        written.map_err(|_| self.timed_out(self.context.timeout()))
+        written.map_err(|_| self.timed_out(self.operation.timeout()))
     }
 
     async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>> {
         let line = tokio::time::timeout_at(self.deadline, self.process.line()).await;
-        line.map_err(|_| self.timed_out(self.context.timeout()))?.map_err(|problem| self.broken(problem))
+        line.map_err(|_| self.timed_out(self.operation.timeout()))?.map_err(|problem| self.broken(problem))
     }
 
     async fn line_unless_cancelled(&mut self, limit: Duration) -> Result<Zeroizing<Vec<u8>>> {
-        let context = self.context;
+        let operation = self.operation;
         let cancelled = async {
-            while !context.is_cancelled() {
+            while !operation.is_cancelled() {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
@@ -319,15 +319,15 @@ impl<'a> Session<'a> {
             Err(_) if self.is_abandoned => Shutdown::Terminate,
             _ => Shutdown::Wait,
         };
-        let Self { context, program, process, secrets, is_broken, .. } = self;
+        let Self { operation, program, process, secrets, is_broken, .. } = self;
         let (status, stderr) = process.end(shutdown).await;
         let (lines, leaked) = log(program, &stderr, &secrets.iter().collect::<Vec<_>>());
         if leaked {
             let warning = format!("warning: plugin `{}` wrote a secret to stderr", program.name());
             if result.is_ok() {
-                context.notify_after_save(warning);
+                operation.notify_after_save(warning);
             } else {
-                context.prompt().notify(&warning);
+                operation.prompt().notify(&warning);
             }
         }
         result.map_err(|error| if is_broken { with_details(error, status, &lines) } else { error })

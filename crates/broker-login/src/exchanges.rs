@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use broker_core::{
-    Context, Error, ErrorCode, ErrorKind, Grant, Hint, HttpResponse, Problem, Provider, Record, RecordUpdate,
-    Result, Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, sanitize,
+    Error, ErrorCode, ErrorKind, Grant, Hint, HttpResponse, Operation, Problem, Record, RecordUpdate, Result,
+    Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, sanitize,
 };
 use serde_json::{Map, Value};
 
@@ -35,19 +35,19 @@ impl LoginProvider {
     /// not sent again.
     pub(crate) async fn log_in(
         &self,
-        context: &Context,
+        operation: &Operation,
         credentials: &Credentials<'_>,
         automatic: Option<(&Record, &TokenRequest)>,
     ) -> Result<RecordUpdate> {
         let request = &self.requests.login;
         let Credentials { username, password } = *credentials;
-        let secrets = self.secrets_of(context, request).await?;
+        let secrets = self.secrets_of(operation, request).await?;
         let values = Values { username, password, secrets, ..Values::default() };
         let fingerprint = self.fingerprint(&values);
         if let Some((record, request)) = automatic {
             record.check_password(&fingerprint, request)?;
         }
-        let sent = self.send(context, request, &values).await;
+        let sent = self.send(operation, request, &values).await;
         if let Err(SendError::Problem(response, Problem::Transient(_))) = &sent
             && let Some(refresh_token) = self.salvaged_refresh_token(request, response)
         {
@@ -67,23 +67,23 @@ impl LoginProvider {
         })?;
         let account = username.map(str::to_owned);
         let account = account.or_else(|| request.format.account(&parsed.body, &values.secrets()));
-        Ok(self.update(context, request, &parsed, None)?.and_account(account))
+        Ok(self.update(operation, request, &parsed, None)?.and_account(account))
     }
 
     /// Gets a new login token with the refresh token.
     pub(crate) async fn refresh(
         &self,
-        context: &Context,
+        operation: &Operation,
         request: &Request,
         record: &Record,
         grant: &Grant,
     ) -> Result<RecordUpdate> {
         let sent = grant.secret();
-        let secrets = self.secrets_of(context, request).await?;
+        let secrets = self.secrets_of(operation, request).await?;
         let username = self.username_of(record);
         let values = Values { username, refresh_token: Some(sent), secrets, ..Values::default() };
-        match self.send(context, request, &values).await {
-            Ok(parsed) => self.update(context, request, &parsed, Some(sent)),
+        match self.send(operation, request, &values).await {
+            Ok(parsed) => self.update(operation, request, &parsed, Some(sent)),
             Err(SendError::Error(error)) => Err(error),
             Err(SendError::Problem(response, problem)) => {
                 let ends_grant =
@@ -103,30 +103,30 @@ impl LoginProvider {
     /// Mints a token: the mint request contains the login's token.
     pub(crate) async fn mint(
         &self,
-        context: &Context,
+        operation: &Operation,
         (request, options): (&Request, &MintOptions),
         record: &Record,
         login_token: &Token,
         requested: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let expiry = options.expiry(requested, context.now())?;
-        let name = requested.asked_name().map_or_else(|| context.token_name(), str::to_owned);
+        let expiry = options.expiry(requested, operation.now())?;
+        let name = requested.asked_name().map_or_else(|| operation.token_name(), str::to_owned);
         let values = Values {
             username: self.username_of(record),
             token: Some(login_token.secret()),
             scope: requested.scopes().as_str(),
             name: &name,
             expires: expiry,
-            secrets: self.secrets_of(context, request).await?,
+            secrets: self.secrets_of(operation, request).await?,
             ..Values::default()
         };
         let failed = |error| Err(mint_error(error, options, &name));
-        let Parsed { response, body } = match self.send(context, request, &values).await {
+        let Parsed { response, body } = match self.send(operation, request, &values).await {
             Ok(parsed) => parsed,
             // The service refused a stored login token. The broker gets a new one and repeats the mint request. The
             // status alone ends no login that only the user can renew.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
-                if login_token.issued_at() <= context.began_at()
+                if login_token.issued_at() <= operation.began_at()
                     && (request.format.says_token_is_invalid(&refusal)
                         || request.format.rejects_token(&refusal) && self.can_renew(record)) =>
             {
@@ -143,7 +143,7 @@ impl LoginProvider {
         let lifetime = expiry.map(|at| at - response.sent_at).or(self.lifetime_of(request));
         let lifetime = lifetime.or(Some(DEFAULT_LIFETIME));
         let mut token = request.format.token_from(&response, &body, secret, lifetime);
-        self.warn_of_expiry(context, request, (&response, &body), &token);
+        self.warn_of_expiry(operation, request, (&response, &body), &token);
         if !requested.scopes().is_empty() {
             token = token.with_scope(Some(requested.scopes().as_str().to_owned()));
         }
@@ -155,13 +155,13 @@ impl LoginProvider {
                 .expires_at()
                 .map_or_else(String::new, |at| at.format(", valid until %F %H:%M UTC").to_string());
             let days = if options.in_days() { " (the service rounds the expiry to UTC days)" } else { "" };
-            context.notify_after_save(format!("created token {}{until}{days}", sanitize(&name)));
+            operation.notify_after_save(format!("created token {}{until}{days}", sanitize(&name)));
         }
         Ok(RecordUpdate::token(requested.scopes(), self.fingerprints.add_to(token, details, true)))
     }
 
     /// Revokes the login at the service, if a `revoke` request is configured.
-    pub(crate) async fn revoke_login(&self, context: &Context, record: &Record) -> Result<Revoked> {
+    pub(crate) async fn revoke_login(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
         let name = |details: &Map<String, Value>| Some(sanitize(details.get("name")?.as_str()?));
         let names: Vec<_> = record.details().filter_map(name).collect();
         let left = (!names.is_empty()).then(|| {
@@ -173,33 +173,38 @@ impl LoginProvider {
                 Some(left) => format!("{why}; {left}"),
                 None => why.to_owned(),
             };
-            Ok(Revoked { revoked: false, note: Some(note) })
+            Revoked::new(false, Some(note))
         };
         let Some(request) = &self.requests.revoke else {
-            return not_revoked("no `revoke` request is configured: tokens stay valid until they expire");
+            return Ok(not_revoked("no `revoke` request is configured: tokens stay valid until they expire"));
         };
-        let token = record.usable_token(&self.login_key, context.now()).map(Token::secret);
+        let token = record.usable_token(&self.login_key, operation.now()).map(Token::secret);
         let refresh_token = record.usable_grant().map(Grant::secret);
         if request.needs_token() && token.is_none()
             || request.needs_refresh_token() && refresh_token.is_none()
         {
-            return not_revoked("the login has already expired");
+            let not_revoked = not_revoked("the login has already expired");
+            // A refresh brings the token.
+            let can_refresh =
+                request.needs_token() && request.needs_refresh_token() && refresh_token.is_some();
+            let needs = || self.login_key.iter().fold(TokenRequest::new(), TokenRequest::scope);
+            return Ok(if can_refresh { not_revoked.needing(needs()) } else { not_revoked });
         }
         let username = self.username_of(record);
-        let secrets = self.secrets_of(context, request).await?;
+        let secrets = self.secrets_of(operation, request).await?;
         let values = Values { username, refresh_token, token, secrets, ..Values::default() };
-        match self.send(context, request, &values).await {
-            Ok(_) => Ok(Revoked { revoked: true, note: left }),
+        match self.send(operation, request, &values).await {
+            Ok(_) => Ok(Revoked::new(true, left)),
             // Services often confirm a revocation with an empty body or one word, which are not JSON objects.
             Err(SendError::Problem(response, _))
                 if (200..300).contains(&response.status) && has_no_object(&response) =>
             {
-                Ok(Revoked { revoked: true, note: left })
+                Ok(Revoked::new(true, left))
             }
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if refusal.status == 404 || request.format.rejects_token(&refusal) =>
             {
-                not_revoked("the service had already ended the login")
+                Ok(not_revoked("the service had already ended the login"))
             }
             Err(SendError::Problem(_, problem)) => {
                 Err(problem.error("the service refused to revoke the login"))
@@ -210,12 +215,12 @@ impl LoginProvider {
 
     async fn send(
         &self,
-        context: &Context,
+        operation: &Operation,
         request: &Request,
         values: &Values<'_>,
     ) -> Result<Parsed, SendError> {
         let (filled, pair) = request.fill(values).map_err(SendError::Error)?;
-        let response = context.send(&filled).await.map_err(SendError::Error)?;
+        let response = operation.send(&filled).await.map_err(SendError::Error)?;
         let secrets: Vec<_> = values.secrets().into_iter().chain(&pair).collect();
         match request.format.read(&response, &request.sample, &secrets) {
             Ok(body) => Ok(Parsed { response, body }),
@@ -227,7 +232,7 @@ impl LoginProvider {
     /// without access token may contain a new refresh token, which is saved.
     fn update(
         &self,
-        context: &Context,
+        operation: &Operation,
         request: &Request,
         Parsed { response, body }: &Parsed,
         sent: Option<&Secret>,
@@ -249,7 +254,7 @@ impl LoginProvider {
             let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
             let lifetime = self.lifetime_of(request).or(is_renewable.then_some(DEFAULT_LIFETIME));
             let token = request.format.token_from(response, body, token, lifetime);
-            self.warn_of_expiry(context, request, (response, body), &token);
+            self.warn_of_expiry(operation, request, (response, body), &token);
             update = update.and_token(&self.login_key, self.fingerprints.add_to(token, Map::new(), false));
         }
         Ok(match refresh_token {
@@ -269,22 +274,22 @@ impl LoginProvider {
 
     fn warn_of_expiry(
         &self,
-        context: &Context,
+        operation: &Operation,
         request: &Request,
         (response, body): (&HttpResponse, &Value),
         token: &Token,
     ) {
         let has_lifetime = self.lifetime_of(request).is_some();
         if let Some(warning) = request.format.expiry_warning(response, body, token, has_lifetime) {
-            context.notify_after_save(format!("{}: {warning}", self.name));
+            operation.notify_after_save(format!("{}: {warning}", self.name));
         }
     }
 
-    async fn secrets_of(&self, context: &Context, request: &Request) -> Result<BTreeMap<String, Secret>> {
+    async fn secrets_of(&self, operation: &Operation, request: &Request) -> Result<BTreeMap<String, Secret>> {
         let mut secrets = BTreeMap::new();
         for name in request.secrets() {
             if let Some(source) = self.secrets.get(&name) {
-                let secret = source.resolve(context, &format!("secrets.{name}")).await?;
+                let secret = source.resolve(operation.context(), &format!("secrets.{name}")).await?;
                 secrets.insert(name, secret);
             }
         }
@@ -297,7 +302,7 @@ impl LoginProvider {
 
     /// Returns a fingerprint of the values' secrets. Its 16 bits are too few to confirm a guessed password.
     fn fingerprint(&self, values: &Values<'_>) -> String {
-        let salt = format!("{} {}", self.issuer.endpoint, values.username.unwrap_or_default());
+        let salt = format!("{} {}", self.info.issuer.endpoint, values.username.unwrap_or_default());
         let all: Vec<_> = values.secrets().into_iter().map(Secret::expose).collect();
         fingerprint(&salt, &Secret::new(all.join("\0")), 16)
     }

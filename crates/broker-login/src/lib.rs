@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, ErrorCode, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate, RequestPart,
-    Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
-    refuse_derived, refuse_lifetime, refuse_scopes,
+    Error, Hint, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
+    RecordUpdate, Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token,
+    TokenRequest, field_names,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -31,10 +31,9 @@ use request::Request;
 pub const KIND: Kind = Kind {
     name: "login",
     about: "a login by one or two HTTP requests that the configuration describes",
-    keys: &["username", "password", "secrets", "login", "refresh", "mint", "revoke", "life"],
+    keys: field_names::<Config>,
     secrets: &["password", "secrets"],
     renamed: &[],
-    token_variable: "TOKEN",
     build,
 };
 
@@ -60,7 +59,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         _ => ScopeKey::default(),
     };
     let fingerprints = TableFingerprints::of(settings, login_key != ScopeKey::default())?;
-    Ok(Arc::new(LoginProvider {
+    let mut provider = LoginProvider {
         name: settings.name().to_owned(),
         username: config.username,
         password: config.password,
@@ -70,8 +69,10 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         lifetime,
         login_key,
         fingerprints,
-        issuer,
-    }))
+        info: ProviderInfo::new(issuer),
+    };
+    provider.describe();
+    Ok(Arc::new(provider))
 }
 
 /// Fingerprints the secrets that identify the account. Without a username, the password identifies the account.
@@ -103,78 +104,57 @@ struct LoginProvider {
     /// The key under which the record stores the login's token.
     login_key: ScopeKey,
     fingerprints: TableFingerprints,
-    issuer: Issuer,
+    info: ProviderInfo,
 }
 
 #[async_trait]
 impl Provider for LoginProvider {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
-    }
-
-    fn account(&self) -> Option<&str> {
-        self.username.as_deref()
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-        if let Some(options) = &self.mint_options {
-            return options.check(request, now);
-        }
-        refuse_derived(request)?;
-        refuse_scopes(request)?;
-        refuse_lifetime(request)
-    }
-
-    fn hosts(&self) -> Vec<String> {
-        vec![self.requests.login.sample.host()]
-    }
-
-    fn sources(&self) -> Vec<String> {
-        let login = &self.requests.login;
-        let prompts = (!self.logs_in_automatically()).then(|| "a login".to_owned());
-        let password = self.password.as_ref().filter(|_| login.needs_password());
-        let password = password.map(|source| source.describe("password"));
-        let secret = |name: String| Some(self.secrets.get(&name)?.describe(&format!("secrets.{name}")));
-        let secrets = login.secrets().into_iter().filter_map(secret);
-        prompts.into_iter().chain(password).chain(secrets).collect()
+        self.info.requests.check(request)?;
+        self.mint_options.as_ref().map_or(Ok(()), |options| options.expiry(request, now).map(drop))
     }
 
     fn accepts(&self, token: &Token) -> bool {
         self.fingerprints.accept(token)
     }
 
-    fn can_renew(&self, record: &Record) -> bool {
-        self.requests.refresh.is_some() && record.usable_grant().is_some() || self.logs_in_automatically()
-    }
-
-    fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
+    fn next_exchange(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> NextExchange {
         // If the login's token expires before the mint request starts, the broker must refresh the login's token first.
-        self.mint_inputs(record, request, broker_core::later(now, EXCHANGE_DELAY)).is_none()
-            && self.requests.refresh.is_some()
-            && record.usable_grant().is_some()
+        let mints = self.mint_inputs(record, request, broker_core::later(now, EXCHANGE_DELAY)).is_some();
+        if !mints && self.requests.refresh.is_some() && record.usable_grant().is_some() {
+            NextExchange::SendsGrant
+        } else if mints || self.logs_in_automatically() {
+            NextExchange::KeepsGrant
+        } else {
+            NextExchange::NeedsLogin
+        }
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        if let Some((mint, login_token)) = self.mint_inputs(record, request, context.now()) {
-            return self.mint(context, mint, record, login_token, request).await;
+        if let Some((mint, login_token)) = self.mint_inputs(record, request, operation.now()) {
+            return self.mint(operation, mint, record, login_token, request).await;
         }
         if let (Some(refresh), Some(grant)) = (&self.requests.refresh, record.usable_grant()) {
-            return self.refresh(context, refresh, record, grant).await;
+            return self.refresh(operation, refresh, record, grant).await;
         }
         if self.logs_in_automatically() {
             let password = match &self.password {
                 Some(source) if self.requests.login.needs_password() => {
-                    Some(source.resolve(context, "password").await?)
+                    Some(source.resolve(operation.context(), "password").await?)
                 }
                 _ => None,
             };
             let credentials = Credentials { username: self.username.as_deref(), password: password.as_ref() };
-            return self.log_in(context, &credentials, Some((record, request))).await;
+            return self.log_in(operation, &credentials, Some((record, request))).await;
         }
         Err(match (record.grant(), record.token(&self.login_key)) {
             (None, Some(_)) => Error::login_required("the login has expired and has no refresh token"),
@@ -182,47 +162,55 @@ impl Provider for LoginProvider {
         })
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
+    async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
         let request = &self.requests.login;
         // Reads the secrets before the prompts, so that a missing secret fails before the user types.
         let password = match (login, &self.password) {
-            (Login::RefreshToken(_), _) => {
-                return Err(unsupported_login("a refresh token", RequestPart::RefreshToken));
-            }
-            (Login::Password(_), _) if !request.needs_password() => {
-                return Err(unsupported_login("a password", RequestPart::Password));
-            }
             (Login::Password(password), _) => Some(password.clone()),
-            (_, Some(SecretSource::Env(name))) if context.env().var(name).is_none() => None,
-            (_, Some(source)) if request.needs_password() => Some(source.resolve(context, "password").await?),
+            (_, Some(SecretSource::Env(name))) if operation.env().var(name).is_none() => None,
+            (_, Some(source)) if request.needs_password() => {
+                Some(source.resolve(operation.context(), "password").await?)
+            }
             _ => None,
         };
         let asks_password = request.needs_password() && password.is_none();
         let username = match &self.username {
             Some(username) => Some(username.clone()),
-            None if request.needs_username() => Some(self.ask_username(context, asks_password).await?),
+            None if request.needs_username() => Some(self.ask_username(operation, asks_password).await?),
             None => None,
         };
         let password = match password {
-            None if asks_password => Some(self.ask_password(context, username.as_deref()).await?),
+            None if asks_password => Some(self.ask_password(operation, username.as_deref()).await?),
             password => password,
         };
         let credentials = Credentials { username: username.as_deref(), password: password.as_ref() };
-        self.log_in(context, &credentials, None).await
+        self.log_in(operation, &credentials, None).await
     }
 
-    fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
-        let revoke = self.requests.revoke.as_ref()?;
-        let needed = revoke.needs_token() && revoke.needs_refresh_token() && record.usable_grant().is_some();
-        needed.then(|| self.login_key.iter().fold(TokenRequest::new(), TokenRequest::scope))
-    }
-
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
-        self.revoke_login(context, record).await
+    async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
+        self.revoke_login(operation, record).await
     }
 }
 
 impl LoginProvider {
+    fn describe(&mut self) {
+        let (login, options) = (&self.requests.login, self.mint_options.as_ref());
+        let prompts = (!self.logs_in_automatically()).then(|| "a login".to_owned());
+        let password = self.password.as_ref().filter(|_| login.needs_password());
+        let password = password.map(|source| source.describe("password"));
+        let secret = |name: String| Some(self.secrets.get(&name)?.describe(&format!("secrets.{name}")));
+        let secrets = login.secrets().into_iter().filter_map(secret);
+        let info = &mut self.info;
+        info.sources = prompts.into_iter().chain(password).chain(secrets).collect();
+        info.account.clone_from(&self.username);
+        info.hosts = vec![login.sample.host()];
+        info.logins = vec![LoginMethod::Interactive];
+        if login.needs_password() {
+            info.logins.push(LoginMethod::Password);
+        }
+        info.requests = options.map(MintOptions::requests).unwrap_or_default();
+    }
+
     /// Returns the configured `[mint]` request and the login's access token to send in it. Returns `None` if the
     /// requested token needs no `[mint]` request, or if the login's access token has expired.
     fn mint_inputs<'a>(
@@ -237,6 +225,11 @@ impl LoginProvider {
         Some(((mint, options), login_token))
     }
 
+    /// Whether the provider can get a login token without asking the user.
+    pub(crate) fn can_renew(&self, record: &Record) -> bool {
+        self.requests.refresh.is_some() && record.usable_grant().is_some() || self.logs_in_automatically()
+    }
+
     /// Whether the configuration contains all values that a login needs, so that no prompt is needed.
     pub(crate) fn logs_in_automatically(&self) -> bool {
         let login = &self.requests.login;
@@ -244,8 +237,8 @@ impl LoginProvider {
             && (!login.needs_password() || self.password.is_some())
     }
 
-    async fn ask_username(&self, context: &Context, asks_password: bool) -> Result<String> {
-        let answer = context.prompt().ask(&format!("{} username", self.name)).await;
+    async fn ask_username(&self, operation: &Operation, asks_password: bool) -> Result<String> {
+        let answer = operation.prompt().ask(&format!("{} username", self.name)).await;
         let name = answer.map_err(|error| {
             let hint = "set `username` of this provider in the configuration";
             if asks_password {
@@ -260,9 +253,9 @@ impl LoginProvider {
         }
     }
 
-    async fn ask_password(&self, context: &Context, username: Option<&str>) -> Result<Secret> {
+    async fn ask_password(&self, operation: &Operation, username: Option<&str>) -> Result<Secret> {
         let of = username.map(|name| format!(" of {name}")).unwrap_or_default();
-        let answer = context.prompt().ask_hidden(&format!("{} password{of}", self.name)).await;
+        let answer = operation.prompt().ask_hidden(&format!("{} password{of}", self.name)).await;
         answer.map_err(|error| error.with_hint(Hint::SetPassword(self.set_password())))
     }
 
@@ -273,9 +266,4 @@ impl LoginProvider {
             _ => "set `password` of this provider in the configuration".to_owned(),
         }
     }
-}
-
-fn unsupported_login(with: &str, part: RequestPart) -> Error {
-    Error::new(ErrorCode::LoginUnsupported, format!("this provider does not support a login with {with}"))
-        .with_hint(Hint::LeaveOut(part))
 }

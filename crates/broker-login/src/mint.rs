@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use broker_core::{
-    Error, ErrorCode, Hint, Lifetime, Pattern, RequestPart, Result, TokenRequest, refuse_derived,
-    refuse_lifetime, refuse_scopes,
-};
+use broker_core::{Choice, Error, Lifetime, Pattern, Requests, Result, Scopes, TokenRequest};
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 
 use crate::request::Request;
@@ -47,39 +44,18 @@ impl MintOptions {
         self.scopes.is_empty() || !request.scopes().is_empty()
     }
 
-    /// Returns an error if the service cannot issue the requested scopes, lifetime or name.
-    pub(crate) fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-        refuse_derived(request)?;
-        if self.scopes.is_empty() {
-            refuse_scopes(request)?;
+    /// Describes what callers may request.
+    pub(crate) fn requests(&self) -> Requests {
+        let (can_name, can_expire) = (self.has_name, self.expires.is_some());
+        let mut requests = Requests::default();
+        let mut choice = Choice::Always;
+        if !self.scopes.is_empty() {
+            requests.scopes = Scopes::Of(self.scopes.clone());
+            choice = Choice::WithScopes;
         }
-        let known = || self.scopes.join("`, `");
-        let is_unknown = |scope: &&str| !self.scopes.iter().any(|known| known == scope);
-        if let Some(unknown) = request.scopes().iter().find(is_unknown) {
-            let message = format!("unknown scope `{unknown}`: the scopes of this provider are `{}`", known());
-            return Err(Error::new(ErrorCode::ScopeUnsupported, message));
-        }
-        let extra = match (request.asked_lifetime(), request.asked_name()) {
-            (None, None) => None,
-            (Some(_), _) => Some((RequestPart::Lifetime, "lifetime")),
-            (None, Some(_)) => Some((RequestPart::Name, "name")),
-        };
-        if let Some((part, name)) = extra.filter(|_| !self.covers(request)) {
-            let message = format!("to set a token's {name}, request one of the scopes `{}`", known());
-            return Err(Error::new(ErrorCode::RequestUnsupported, message).with_hint(Hint::LeaveOut(part)));
-        }
-        if self.expires.is_none() && request.asked_lifetime().is_some() {
-            return refuse_lifetime(request);
-        }
-        if let Some(name) = request.asked_name() {
-            if !self.has_name {
-                return refuse_lifetime(&TokenRequest::new().name(name));
-            }
-            if name.trim().is_empty() || name.chars().any(char::is_control) {
-                return Err(Error::usage("the name of a token must be one line of text"));
-            }
-        }
-        self.expiry(request, now).map(drop)
+        requests.lifetime = if can_expire { choice } else { Choice::Never };
+        requests.name = if can_name { choice } else { Choice::Never };
+        requests
     }
 
     /// Whether the mint request contains the expiry as a date without a time.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, ErrorCode, Hint, HttpFault, HttpResponse, Problem, Repeat, RequestSent,
+    DeviceCode, Error, ErrorCode, Hint, HttpFault, HttpResponse, Operation, Problem, Repeat, RequestSent,
     Result, Secret, ServiceUrl, read_object, repeats_secret, sanitize, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -72,18 +72,18 @@ type Poll = ControlFlow<Approved, Duration>;
 impl DeviceFlow<'_> {
     /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not
     /// stop the polls.
-    pub async fn run(&self, context: &Context) -> Result<Approved> {
-        let mut pending = self.begin(context).await?;
+    pub async fn run(&self, operation: &Operation) -> Result<Approved> {
+        let mut pending = self.begin(operation).await?;
         let mut pause = pending.interval;
         loop {
-            wait(context, pause, pending.expires_at).await?;
-            if context.now() >= pending.expires_at {
+            wait(operation, pause, pending.expires_at).await?;
+            if operation.now() >= pending.expires_at {
                 return Err(pending.timed_out());
             }
-            match self.poll(context, &mut pending).await? {
+            match self.poll(operation, &mut pending).await? {
                 Poll::Break(approved) => return Ok(approved),
                 Poll::Continue(at_least) => {
-                    context.nothing_issued();
+                    operation.nothing_issued();
                     pause = at_least;
                 }
             }
@@ -91,9 +91,9 @@ impl DeviceFlow<'_> {
     }
 
     /// Requests a device code (RFC 8628 section 3.1). The request issues no token, so it can be repeated.
-    async fn begin(&self, context: &Context) -> Result<Pending> {
-        let response = self.token.send(context, self.url, self.fields, Repeat::Safe).await?;
-        context.nothing_issued();
+    async fn begin(&self, operation: &Operation) -> Result<Pending> {
+        let response = self.token.send(operation, self.url, self.fields, Repeat::Safe).await?;
+        operation.nothing_issued();
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
             .map_err(|problem| self.refused_start(problem.of_service(self.url)))?;
         let lifetime = object
@@ -121,7 +121,7 @@ impl DeviceFlow<'_> {
                 "check `device_url` or `issuer` of this provider, and report this to the service",
             ));
         }
-        context.prompt().show_code(&code);
+        operation.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
         Ok(Pending {
             device_code,
@@ -145,7 +145,7 @@ impl DeviceFlow<'_> {
     }
 
     /// Sends one poll (RFC 8628 section 3.4).
-    async fn poll(&self, context: &Context, pending: &mut Pending) -> Result<Poll> {
+    async fn poll(&self, operation: &Operation, pending: &mut Pending) -> Result<Poll> {
         let own = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", pending.device_code.expose()),
@@ -153,7 +153,7 @@ impl DeviceFlow<'_> {
         let verifier = self.verifier.map(|verifier| ("code_verifier", verifier.expose()));
         let fields: Vec<_> =
             own.into_iter().chain(verifier).chain(self.token_fields.iter().copied()).collect();
-        match self.token.send(context, self.token.url, &fields, Repeat::Never).await {
+        match self.token.send(operation, self.token.url, &fields, Repeat::Never).await {
             Ok(response) => {
                 pending.timeouts = 0;
                 pending.read(&self.token, self.verifier, &response)
@@ -292,16 +292,16 @@ fn no_web_page(address: &str) -> Option<String> {
 }
 
 /// Waits until the next poll, and shows the remaining time.
-async fn wait(context: &Context, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
+async fn wait(operation: &Operation, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
     let mut rest = pause;
     while !rest.is_zero() {
-        let left = (expires_at - context.now()).to_std().unwrap_or_default();
+        let left = (expires_at - operation.now()).to_std().unwrap_or_default();
         if left.is_zero() {
             return Ok(());
         }
-        context.prompt().waiting(left);
+        operation.prompt().waiting(left);
         let step = rest.min(TICK).min(left);
-        context.pause(step).await?;
+        operation.pause(step).await?;
         rest = rest.saturating_sub(step);
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Discovery of endpoints from the issuer's metadata: OpenID Connect Discovery 1.0 and RFC 8414.
 
 use broker_core::{
-    Context, Error, ErrorCode, HttpRequest, HttpResponse, Method, Problem, Record, Repeat, Result,
+    Error, ErrorCode, HttpRequest, HttpResponse, Method, Operation, Problem, Record, Repeat, Result,
     ServiceUrl, read_object, sanitize, without_query,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -112,7 +112,7 @@ impl Metadata {
     pub(crate) const KEY: &str = "discovery";
 
     /// Requests the metadata from the issuer. `keys` are the configuration keys that replace the metadata.
-    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl, keys: &[&str]) -> Result<Self> {
+    pub(crate) async fn discover(operation: &Operation, issuer: &IssuerUrl, keys: &[&str]) -> Result<Self> {
         let without = format!("set {} instead of `issuer`", list(keys));
         let urls = issuer.metadata_urls();
         let urls = urls.map_err(|why| Error::new(ErrorCode::ConfigInvalid, why))?;
@@ -120,7 +120,7 @@ impl Metadata {
         let mut transient = None;
         for url in &urls {
             let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
-            let response = match context.send(&request).await {
+            let response = match operation.send(&request).await {
                 Ok(response) => response,
                 Err(error) if error.code() == ErrorCode::RedirectRefused => {
                     transient = Some(error);
@@ -128,7 +128,7 @@ impl Metadata {
                 }
                 Err(error) => return Err(error),
             };
-            context.nothing_issued();
+            operation.nothing_issued();
             match read_object(&response, url, &[]) {
                 Ok(object) => match Self::read(&response, &object, issuer, url, &without)? {
                     Some(found) => return Ok(found),

@@ -1,7 +1,8 @@
 //! The record updates after a user's login and after each refresh of its tokens.
 
 use broker_core::{
-    Claims, Context, Error, ErrorCode, Record, RecordUpdate, Result, ScopeKey, Secret, Token, repeats_secret,
+    Claims, Error, ErrorCode, Operation, Record, RecordUpdate, Result, ScopeKey, Secret, Token,
+    repeats_secret,
 };
 
 use crate::{Approved, Refreshed, TokenAnswer, TokenEndpoint};
@@ -19,14 +20,14 @@ pub struct UserLogin<'a> {
 
 impl UserLogin<'_> {
     /// Returns the record update that stores a new login.
-    pub fn approved(&self, context: &Context, approved: Approved) -> RecordUpdate {
+    pub fn approved(&self, operation: &Operation, approved: Approved) -> RecordUpdate {
         let answer = match approved {
             Approved::Granted(answer) => answer,
             // Without an access token, only the refresh token is stored. The next token request uses it.
             Approved::OnlyRefreshToken(refresh_token, at) => return RecordUpdate::grant(refresh_token, at),
         };
         if answer.refresh_token.is_none() {
-            context.notify_after_save(match answer.token.expires_at() {
+            operation.notify_after_save(match answer.token.expires_at() {
                 Some(_) => "the service issued no refresh token, so this login ends when its token expires (is `offline_access` in `scope`?)".to_owned(),
                 None => "the service issued no refresh token and no expiry, so this login lasts until the service rejects its token".to_owned(),
             });
@@ -38,12 +39,12 @@ impl UserLogin<'_> {
     /// Gets a token for `scopes` with the record's refresh token. `self.fields` must already contain these scopes.
     pub async fn refresh(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         refresh_token: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        Ok(match self.token.refresh(context, refresh_token, self.fields).await? {
+        Ok(match self.token.refresh(operation, refresh_token, self.fields).await? {
             Refreshed::Granted(answer) => {
                 // An access token may not name the user, so it does not replace a known account name.
                 let is_known = answer.id_token.is_some() || record.account().is_none();
@@ -58,10 +59,10 @@ impl UserLogin<'_> {
 
     /// Logs in with a refresh token that another program got. Refreshes once, so an invalid refresh token does not
     /// replace a valid login.
-    pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
-        let refreshed = self.token.refresh(context, refresh_token, self.fields).await.map_err(|error| {
+    pub async fn begin_with(&self, operation: &Operation, refresh_token: &Secret) -> Result<RecordUpdate> {
+        let refreshed = self.token.refresh(operation, refresh_token, self.fields).await.map_err(|error| {
             let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the host or program that you copied it from";
-            let may_have_arrived = context.lost_response() || error.code() == ErrorCode::BadResponse;
+            let may_have_arrived = operation.lost_response() || error.code() == ErrorCode::BadResponse;
             if error.is_transient() && may_have_arrived { error.with_hint(hint) } else { error }
         });
         match refreshed? {

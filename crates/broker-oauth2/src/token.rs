@@ -3,7 +3,7 @@
 mod refusal;
 
 use broker_core::{
-    Context, Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Problem, Repeat,
+    Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Operation, Problem, Repeat,
     Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -43,9 +43,13 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
-    pub async fn client_credentials(&self, context: &Context, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
+    pub async fn client_credentials(
+        &self,
+        operation: &Operation,
+        extra: &[(&str, &str)],
+    ) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
-        let response = self.send(context, self.url, &fields, Repeat::Safe).await?;
+        let response = self.send(operation, self.url, &fields, Repeat::Safe).await?;
         self.read(&response, &[]).map_err(|problem| {
             self.error(problem.of_service(self.url), "the service refused the client credentials")
         })
@@ -54,7 +58,7 @@ impl<'a> TokenEndpoint<'a> {
     /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
     pub(crate) async fn token_exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         subject: &Secret,
         extra: &[(&str, &str)],
     ) -> Result<TokenAnswer> {
@@ -62,7 +66,7 @@ impl<'a> TokenEndpoint<'a> {
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("subject_token", subject.expose()),
         ];
-        let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::Safe).await?;
+        let response = self.send(operation, self.url, &[&own, extra].concat(), Repeat::Safe).await?;
         self.read(&response, &[subject]).map_err(|problem| {
             self.error(problem.of_service(self.url), "the service refused to exchange the token")
         })
@@ -73,14 +77,14 @@ impl<'a> TokenEndpoint<'a> {
     /// mean that the password is wrong: a gateway may have sent other refusals.
     pub(crate) async fn password(
         &self,
-        context: &Context,
+        operation: &Operation,
         username: &str,
         password: &Secret,
         fingerprint: String,
         extra: &[(&str, &str)],
     ) -> Result<Approved> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
-        let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
+        let response = self.send(operation, self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
         self.read_login(&response, &[password]).map_err(|problem| match problem {
             Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::Password) => {
                 let message = format!("the service refused the password: {}", refusal.words);
@@ -95,13 +99,13 @@ impl<'a> TokenEndpoint<'a> {
     /// [`Repeat::SpendsGrant`].
     pub async fn refresh(
         &self,
-        context: &Context,
+        operation: &Operation,
         refresh_token: &Secret,
         extra: &[(&str, &str)],
     ) -> Result<Refreshed> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
-        let response = self.send(context, self.url, &fields, Repeat::SpendsGrant).await?;
+        let response = self.send(operation, self.url, &fields, Repeat::SpendsGrant).await?;
         let problem = match self.read(&response, &[refresh_token]) {
             Ok(answer) => return Ok(Refreshed::Granted(Box::new(answer))),
             Err(problem) => problem,
@@ -132,13 +136,13 @@ impl<'a> TokenEndpoint<'a> {
     /// tokens of this type (RFC 7009 section 2.2.1). Failed requests can be repeated.
     pub(crate) async fn revoke(
         &self,
-        context: &Context,
+        operation: &Operation,
         url: &ServiceUrl,
         token: &Secret,
         hint: &str,
     ) -> Result<bool> {
         let fields = [("token", token.expose()), ("token_type_hint", hint)];
-        let response = self.send(context, url, &fields, Repeat::Safe).await?;
+        let response = self.send(operation, url, &fields, Repeat::Safe).await?;
         match read_revoked(&response, url, token) {
             Ok(()) => Ok(true),
             Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => Ok(false),
@@ -150,12 +154,12 @@ impl<'a> TokenEndpoint<'a> {
     /// secret, because the claims are shown.
     pub(crate) async fn introspect(
         &self,
-        context: &Context,
+        operation: &Operation,
         url: &ServiceUrl,
         token: &Secret,
     ) -> Result<Map<String, Value>> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
-        let response = self.send(context, url, &fields, Repeat::Safe).await?;
+        let response = self.send(operation, url, &fields, Repeat::Safe).await?;
         let secrets = self.secrets(&[token]);
         let claims = read_object(&response, url, &secrets)
             .map_err(|problem| self.error(problem, "the service refused the introspection"))?;
@@ -169,7 +173,7 @@ impl<'a> TokenEndpoint<'a> {
     /// Sends an authenticated request to an endpoint of the service.
     pub(crate) async fn send(
         &self,
-        context: &Context,
+        operation: &Operation,
         url: &ServiceUrl,
         fields: &[(&str, &str)],
         repeat: Repeat,
@@ -187,15 +191,15 @@ impl<'a> TokenEndpoint<'a> {
             ClientAuth::Key(client_id, key) => (client_id, key),
             ClientAuth::Basic(..) => {
                 let is_password = fields.contains(&("grant_type", "password"));
-                return self.send_basic(context, &post(None), is_password).await;
+                return self.send_basic(operation, &post(None), is_password).await;
             }
-            ClientAuth::Public(_) | ClientAuth::Body(..) => return context.send(&post(None)).await,
+            ClientAuth::Public(_) | ClientAuth::Body(..) => return operation.send(&post(None)).await,
         };
         let send = async |now| {
             let assertion = key.assertion(client_id, self.url, url, now)?;
-            Ok(withhold(context.send(&post(Some(&assertion))).await?, &assertion))
+            Ok(withhold(operation.send(&post(Some(&assertion))).await?, &assertion))
         };
-        let response = send(context.now()).await?;
+        let response = send(operation.now()).await?;
         // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
         // service's time.
         match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
@@ -208,14 +212,16 @@ impl<'a> TokenEndpoint<'a> {
     /// The refused request spends no grant, because a service authenticates the client first (RFC 6749 section 6).
     async fn send_basic(
         &self,
-        context: &Context,
+        operation: &Operation,
         request: &HttpRequest,
         is_password: bool,
     ) -> Result<HttpResponse> {
-        let ClientAuth::Basic(id, secret, spelling) = self.client else { return context.send(request).await };
+        let ClientAuth::Basic(id, secret, spelling) = self.client else {
+            return operation.send(request).await;
+        };
         let mut first = None;
         for (number, request) in spelling.requests(request, id, secret) {
-            let response = context.send(&request).await?;
+            let response = operation.send(&request).await?;
             if !refuses_client(&response, &request.url, request.repeat, is_password) {
                 if !response.is_transient() {
                     spelling.remember(number);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Claims, Context, Error, ErrorCode, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest, later,
+    Claims, Error, ErrorCode, HttpRequest, Issuer, Kind, NextExchange, Operation, Provider, ProviderInfo,
+    Record, RecordUpdate, Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token,
+    TokenRequest, field_names, later,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -18,10 +19,9 @@ use config::Config;
 pub const KIND: Kind = Kind {
     name: "static",
     about: "a fixed API key or token, returned unchanged",
-    keys: &["token", "username", "life", "expires"],
+    keys: field_names::<Config>,
     secrets: &["token"],
     renamed: &[],
-    token_variable: "TOKEN",
     build,
 };
 
@@ -49,8 +49,11 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         // The fingerprint shows whether the token (of a command: the command line) has changed since the broker cached it.
         secret_fingerprint: life.and_then(|_| token.fingerprint(settings.name(), settings.env())),
     };
+    let mut info = ProviderInfo::new(issuer);
+    info.account.clone_from(&username);
+    info.sources = vec![source.clone()];
     let name = settings.name().to_owned();
-    Ok(Arc::new(Static { name, token, source, username, life, expires, issuer }))
+    Ok(Arc::new(Static { name, token, source, username, life, expires, info }))
 }
 
 struct Static {
@@ -61,44 +64,37 @@ struct Static {
     username: Option<String>,
     life: Option<TimeDelta>,
     expires: Option<DateTime<Utc>>,
-    issuer: Issuer,
+    info: ProviderInfo,
 }
 
 #[async_trait]
 impl Provider for Static {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
-    }
-
-    fn account(&self) -> Option<&str> {
-        self.username.as_deref()
-    }
-
-    fn sources(&self) -> Vec<String> {
-        vec![self.source.clone()]
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     /// With the key `life`, the broker reads an expired token again. Without `life`, the user must replace the token.
-    fn can_renew(&self, record: &Record) -> bool {
+    fn next_exchange(&self, record: &Record, _: &TokenRequest, _: DateTime<Utc>) -> NextExchange {
         let stored = record.token(&ScopeKey::default());
-        self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none())
+        let reads = self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none());
+        if reads { NextExchange::KeepsGrant } else { NextExchange::NeedsLogin }
     }
 
     /// Reads the token from the file, variable, command or text that the key `token` configures.
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         _record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let secret = self.read(&self.token.resolve_lines(context, "token").await?)?;
-        let now = context.now();
+        let secret = self.read(&self.token.resolve_lines(operation.context(), "token").await?)?;
+        let now = operation.now();
         let secret = if self.username.is_some() { secret } else { Token::bare(secret) };
         let claims = Claims::read(&secret);
         let expiry = [self.expires, claims.as_ref().and_then(Claims::expires_at)].into_iter().flatten().min();
         let issued_at = claims.as_ref().and_then(Claims::issued_at).filter(|_| self.expires.is_none());
         if let Some(expiry) = expiry {
-            self.check_expiry(context, issued_at, expiry)?;
+            self.check_expiry(operation, issued_at, expiry)?;
         }
         let read_again = self.life.map(|life| later(now, life));
         let expires_at = [expiry, read_again].into_iter().flatten().min();
@@ -113,9 +109,9 @@ impl Provider for Static {
         Ok(RecordUpdate::token(request.scopes(), token).and_account(self.username.clone()))
     }
 
-    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
+    async fn revoke(&self, _context: &Operation, _record: &Record) -> Result<Revoked> {
         let note = format!("the token stays valid, and remains in {source}", source = self.source);
-        Ok(Revoked { revoked: false, note: Some(note) })
+        Ok(Revoked::new(false, Some(note)))
     }
 }
 
@@ -143,11 +139,11 @@ impl Static {
     /// Fails if the token has expired, and warns the user if the token expires soon.
     fn check_expiry(
         &self,
-        context: &Context,
+        operation: &Operation,
         issued_at: Option<DateTime<Utc>>,
         expiry: DateTime<Utc>,
     ) -> Result<()> {
-        let now = context.now();
+        let now = operation.now();
         let at = expiry.format("%F %H:%M UTC");
         let setting = if self.expires == Some(expiry) { ", then correct `expires`" } else { "" };
         let source = &self.source;
@@ -157,7 +153,8 @@ impl Static {
         }
         let is_long = issued_at.is_some_and(|issued_at| expiry - issued_at >= LONG_LIFETIME);
         if expiry - now <= WARNING_PERIOD && (self.expires.is_some() || is_long) {
-            context.notify_after_save(format!("{name}: the token expires at {at}: {hint}", name = self.name));
+            operation
+                .notify_after_save(format!("{name}: the token expires at {at}: {hint}", name = self.name));
         }
         Ok(())
     }

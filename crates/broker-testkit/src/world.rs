@@ -179,7 +179,8 @@ impl World {
     /// Creates a broker with one provider and nothing cached in memory, like a new process.
     #[must_use]
     pub fn broker(&self, provider: Arc<dyn Provider>) -> Broker {
-        let entry = Entry { timeout: self.timeout, ..Entry::new(provider) };
+        let mut entry = Entry::new(provider);
+        entry.timeout = self.timeout;
         let registry = BTreeMap::from([(Self::NAME.to_owned(), entry)]);
         Broker::builder(registry, Arc::new(FileStore::new(self.folder.path())), self.context()).build()
     }

@@ -49,8 +49,7 @@ pub use broker_core::{
     RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
     SettingsError, SettingsProblem, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token,
     TokenRequest, TokenStatus, is_provider_name, is_unsafe, is_utf16, platform, quoted_path, read_object,
-    redact, refuse_derived, refuse_lifetime, refuse_scopes, repeats_secret, salvage, salvage_login, sanitize,
-    seconds, shell_word, utf8, without_query,
+    redact, repeats_secret, salvage, salvage_login, sanitize, seconds, shell_word, utf8, without_query,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};

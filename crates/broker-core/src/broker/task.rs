@@ -62,6 +62,7 @@ impl Broker {
         W: FnOnce(ProviderTask) -> F,
     {
         let slot = self.inner.slot(provider)?;
+        let hint = slot.entry.info.login_hint();
         let operations = self.operations(provider)?;
         let inner = self.inner.clone();
         // Rust drops `caller` with this future when the caller stops waiting, which cancels the operation.
@@ -77,7 +78,7 @@ impl Broker {
             .unwrap_or_else(|error| {
                 Err(Error::new(ErrorCode::Internal, "the broker panicked or was aborted").with_source(error))
             })
-            .map_err(|error| with_login_hint(error).for_provider(provider))
+            .map_err(|error| with_login_hint(error, hint).for_provider(provider))
     }
 
     /// Returns this task's operations plus a new one. Fails if a provider needs its own token, which would deadlock.
@@ -95,9 +96,9 @@ impl Broker {
     }
 }
 
-fn with_login_hint(error: Error) -> Error {
+fn with_login_hint(error: Error, hint: Hint) -> Error {
     if error.kind() == crate::error::ErrorKind::LoginRequired && error.hint().is_none() {
-        error.with_hint(Hint::LogIn)
+        error.with_hint(hint)
     } else {
         error
     }

@@ -79,9 +79,9 @@ pub struct Requests {
     /// The scopes that callers may request.
     pub scopes: Scopes,
     /// Whether callers may choose the token's lifetime.
-    pub lifetime: bool,
+    pub lifetime: Choice,
     /// Whether callers may choose the token's name.
-    pub name: bool,
+    pub name: Choice,
     /// The derived credentials: [`Derived::AWS`] or [`Derived::COOKIE`].
     pub derived: &'static [&'static str],
 }
@@ -96,16 +96,23 @@ pub enum Scopes {
     /// Any scopes; the service decides.
     Any,
     /// Some of these scopes.
-    Of(&'static [&'static str]),
+    Of(Vec<String>),
+}
+
+/// Whether callers may choose a property of the token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Choice {
+    /// Callers cannot choose it.
+    #[default]
+    Never,
+    /// Callers can choose it for tokens with scopes.
+    WithScopes,
+    /// Callers can choose it.
+    Always,
 }
 
 impl Requests {
-    /// Creates the description of requests with these scopes, for tokens whose lifetime and name the service sets.
-    #[must_use]
-    pub fn with_scopes(scopes: Scopes) -> Self {
-        Self { scopes, ..Self::default() }
-    }
-
     /// Fails with [`crate::error::ErrorKind::Usage`] if the request is not one of these.
     pub fn check(&self, request: &TokenRequest) -> Result<()> {
         match request.asked_derived().map(|derived| derived.what) {
@@ -117,21 +124,29 @@ impl Requests {
             Some(_) => return Err(unsupported("this provider issues no cookie", RequestPart::Cookie)),
             None => self.scopes.check(request)?,
         }
-        self.check_lifetime(request)
-    }
-
-    /// Fails if the request has a lifetime or name that the provider does not support.
-    pub fn check_lifetime(&self, request: &TokenRequest) -> Result<()> {
-        match (request.asked_lifetime(), request.asked_name()) {
-            (Some(_), _) if !self.lifetime => Err(unsupported(
-                "only the service sets the lifetime of this provider's tokens",
-                RequestPart::Lifetime,
-            )),
-            (_, Some(_)) if !self.name => {
-                Err(unsupported("tokens of this provider cannot have a name", RequestPart::Name))
-            }
-            _ => Ok(()),
+        if request.asked_lifetime().is_some() {
+            self.lifetime.check(request, "lifetime", RequestPart::Lifetime)?;
         }
+        match request.asked_name() {
+            None => Ok(()),
+            Some(name) if name.trim().is_empty() || name.chars().any(char::is_control) => {
+                Err(Error::usage("the name of a token must be one line of text"))
+            }
+            Some(_) => self.name.check(request, "name", RequestPart::Name),
+        }
+    }
+}
+
+impl Choice {
+    fn check(self, request: &TokenRequest, what: &str, part: RequestPart) -> Result<()> {
+        let message = match self {
+            Self::Never => format!("callers cannot choose the {what} of this provider's tokens"),
+            Self::WithScopes if request.scopes().is_empty() => {
+                format!("the {what} can be chosen for tokens with scopes only")
+            }
+            Self::WithScopes | Self::Always => return Ok(()),
+        };
+        Err(unsupported(&message, part))
     }
 }
 
@@ -145,7 +160,7 @@ impl Scopes {
                 "AWS keys and cookies cannot be requested by a scope".to_owned()
             }
             Self::Any => return Ok(()),
-            Self::Of(known) => match asked.iter().find(|scope| !known.contains(scope)) {
+            Self::Of(known) => match asked.iter().find(|scope| !known.iter().any(|known| known == scope)) {
                 None => return Ok(()),
                 Some(other) => {
                     let known = known.join("`, `");

@@ -69,9 +69,9 @@ impl Revoked {
         Self { revoked, note, needs: None }
     }
 
-    /// Reports that nothing was revoked, because the record lacks the token for `request`.
+    /// Adds the token that the revocation needs and the record lacks.
     #[must_use]
-    pub fn needs(request: TokenRequest) -> Self {
-        Self { needs: Some(request), ..Self::default() }
+    pub fn needing(self, request: TokenRequest) -> Self {
+        Self { needs: Some(request), ..self }
     }
 }

@@ -26,7 +26,7 @@ use crate::token::{Token, TokenRequest};
 pub use env_target::EnvTarget;
 pub use expires_as::{ExpiresAs, Pattern};
 pub use field_names::field_names;
-pub use info::{ProviderInfo, Requests, Scopes, host_matches};
+pub use info::{Choice, ProviderInfo, Requests, Scopes, host_matches};
 pub use kind::{Kind, Settings};
 pub use login::{Login, LoginMethod, Revoked};
 pub use login_file::{InvalidLoginFile, LoginFile};

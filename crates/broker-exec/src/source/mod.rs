@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, ErrorCode, Expiry, Hint, Issuer, Provider, Record, RecordUpdate, RequestPart,
-    Result, Secret, Settings, SettingsError, Token, TokenRequest, is_utf16, refuse_derived, refuse_lifetime,
-    refuse_scopes,
+    Derived, Error, ErrorCode, Expiry, Hint, Issuer, Operation, Provider, ProviderInfo, Record, RecordUpdate,
+    RequestPart, Result, Secret, Settings, SettingsError, Token, TokenRequest, is_utf16,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 pub(crate) struct Source {
     program: Program,
     config: Config,
-    issuer: Issuer,
+    info: ProviderInfo,
 }
 
 struct PrintedToken {
@@ -71,12 +70,18 @@ impl Source {
             secret_fingerprint: None,
             environment: settings.bound(),
         };
-        Ok(Self { program, config, issuer })
+        let mut info = ProviderInfo::new(issuer);
+        if config.protocol == Protocol::Aws {
+            info.requests.derived = &[Derived::AWS];
+        }
+        info.sources = vec![format!("the program `{}`", program.name())];
+        info.program = Some(program.name());
+        Ok(Self { program, config, info })
     }
 
     /// Runs the program in the broker's process group, because the program may prompt at the terminal.
-    async fn run(&self, context: &Context) -> Result<Zeroizing<Vec<u8>>> {
-        let mut command = self.program.command(context.env())?;
+    async fn run(&self, operation: &Operation) -> Result<Zeroizing<Vec<u8>>> {
+        let mut command = self.program.command(operation.env())?;
         let is_cargo = self.config.protocol == Protocol::Cargo;
         command.stdin(if is_cargo { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
         if self.config.protocol == Protocol::Kubectl {
@@ -167,57 +172,40 @@ impl Source {
 
 #[async_trait]
 impl Provider for Source {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         let unsupported = |message: &str, hint: Hint| {
             Err(Error::new(ErrorCode::RequestUnsupported, message).with_hint(hint))
         };
+        self.info.requests.check(request)?;
         match request.asked_derived() {
-            Some(aws) if self.config.protocol == Protocol::Aws && aws.what == Derived::AWS => {
-                if !aws.which.is_empty() || !aws.params.is_empty() {
-                    let message = "the caller cannot choose the role of this program's AWS credentials";
-                    return unsupported(message, Hint::LeaveOut(RequestPart::AwsRole));
-                }
+            Some(aws) if !aws.which.is_empty() || !aws.params.is_empty() => {
+                let message = "the caller cannot choose the role of this program's AWS credentials";
+                unsupported(message, Hint::LeaveOut(RequestPart::AwsRole))
             }
             None if self.config.protocol == Protocol::Aws => {
-                return unsupported("this program issues AWS credentials only", Hint::RequestAwsKeys);
+                unsupported("this program issues AWS credentials only", Hint::RequestAwsKeys)
             }
-            _ => {
-                refuse_derived(request)?;
-                refuse_scopes(request)?;
-            }
+            _ => Ok(()),
         }
-        refuse_lifetime(request)
-    }
-
-    fn sources(&self) -> Vec<String> {
-        vec![format!("the program `{}`", self.program.name())]
-    }
-
-    fn program(&self) -> Option<String> {
-        Some(self.program.name())
-    }
-
-    fn can_renew(&self, _record: &Record) -> bool {
-        true
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         _record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let sent_at = context.now();
+        let sent_at = operation.now();
         let exchange = async {
-            let output = self.run(context).await?;
+            let output = self.run(operation).await?;
             let printed = self.parse(&output, sent_at)?;
             Ok(RecordUpdate::token(request.scopes(), self.token(printed, sent_at)))
         };
         // The program may be refreshing its own login, so a signal must not interrupt the program.
-        context.exchange(exchange).await
+        operation.exchange(exchange).await
     }
 }

@@ -186,8 +186,8 @@ fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
 }
 
 async fn accept(sockets: &[TcpListener]) -> io::Result<TcpStream> {
-    poll_fn(|context| {
-        let mut polls = sockets.iter().map(|socket| socket.poll_accept(context));
+    poll_fn(|operation| {
+        let mut polls = sockets.iter().map(|socket| socket.poll_accept(operation));
         polls
             .find_map(|poll| match poll {
                 Poll::Ready(accepted) => Some(accepted.map(|(stream, _)| stream)),

@@ -9,7 +9,9 @@ mod tab;
 
 use std::time::Duration;
 
-use broker_core::{Context, Error, ErrorCode, ErrorKind, Hint, Problem, Repeat, Result, Secret, ServiceUrl};
+use broker_core::{
+    Error, ErrorCode, ErrorKind, Hint, Operation, Problem, Repeat, Result, Secret, ServiceUrl,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
@@ -56,7 +58,7 @@ pub struct CodeFlow<'a> {
 impl CodeFlow<'_> {
     /// Opens the authorization endpoint in the browser, and exchanges the code that the browser returns. If no
     /// browser opens, the user can paste the final address of a browser on another machine.
-    pub async fn run(&self, context: &Context) -> Result<Approved> {
+    pub async fn run(&self, operation: &Operation) -> Result<Approved> {
         // RFC 7636 section 4.1 recommends 256 bits.
         let (state, verifier) = (random::<32>()?, random::<32>()?);
         let expected = Expected::new(state.clone(), self.issuer, self.sends_issuer);
@@ -64,16 +66,16 @@ impl CodeFlow<'_> {
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
         let redirect_uri = listener.redirect_uri.clone();
         let url = self.request(&redirect_uri, &state, &verifier)?;
-        context.prompt().show_page(&url);
-        let deadline = broker_core::later(context.now(), LONGEST_WAIT);
-        let (code, tab) = if context.prompt().browses() {
-            wait(context, &mut listener, deadline).await?
+        operation.prompt().show_page(&url);
+        let deadline = broker_core::later(operation.now(), LONGEST_WAIT);
+        let (code, tab) = if operation.prompt().browses() {
+            wait(operation, &mut listener, deadline).await?
         } else {
-            paste(context, &mut listener, deadline).await?
+            paste(operation, &mut listener, deadline).await?
         };
         drop(listener);
         let result = match code {
-            Ok(code) => self.exchange(context, &code, &verifier, &redirect_uri).await,
+            Ok(code) => self.exchange(operation, &code, &verifier, &redirect_uri).await,
             Err(error) => Err(error),
         };
         match (tab, &result) {
@@ -82,7 +84,7 @@ impl CodeFlow<'_> {
                     Approved::Granted(answer) => account_of(answer, &self.token, None),
                     Approved::OnlyRefreshToken(..) => None,
                 });
-                context.after_save(move || tab.show(&page));
+                operation.after_save(move || tab.show(&page));
             }
             (Some(tab), Err(error)) => tab.show(&Page::Failed(error.code())),
             (None, _) => {}
@@ -116,7 +118,7 @@ impl CodeFlow<'_> {
     /// still unused.
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         code: &Secret,
         verifier: &Secret,
         redirect_uri: &str,
@@ -128,7 +130,7 @@ impl CodeFlow<'_> {
             ("code_verifier", verifier.expose()),
         ];
         let fields = [&own, self.token_fields].concat();
-        let response = self.token.send(context, self.token.url, &fields, Repeat::IfNotActed).await;
+        let response = self.token.send(operation, self.token.url, &fields, Repeat::IfNotActed).await;
         let response = response.map_err(with_used_code)?;
         self.token.read_login(&response, &[code, verifier]).map_err(|problem| match problem {
             Problem::Refused(refusal) if refusal.is("invalid_grant") => Error::new(
@@ -152,39 +154,39 @@ fn with_used_code(error: Error) -> Error {
 }
 
 /// Waits for the authorization response, and shows the remaining time.
-async fn wait(context: &Context, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
+async fn wait(operation: &Operation, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
     loop {
-        let left = (deadline - context.now()).to_std().unwrap_or_default();
+        let left = (deadline - operation.now()).to_std().unwrap_or_default();
         if left.is_zero() {
             return Err(timed_out());
         }
-        context.prompt().waiting(left);
+        operation.prompt().waiting(left);
         tokio::select! {
             arrival = listener.wait() => return Ok(arrival),
-            paused = context.pause(TICK.min(left)) => paused?,
+            paused = operation.pause(TICK.min(left)) => paused?,
         }
     }
 }
 
 /// Asks the user to paste the browser's final address.
-async fn paste(context: &Context, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
-    let prompt = context.prompt();
+async fn paste(operation: &Operation, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
+    let prompt = operation.prompt();
     let start = listener.redirect_uri.clone();
     prompt.notify(&format!(
         "After the login, the browser opens an address that begins with {start}. A browser on another machine \
          cannot open this address and shows an error: copy the whole address from the browser's address bar."
     ));
     for _ in 0..TRIES {
-        let left = (deadline - context.now()).to_std().unwrap_or_default();
+        let left = (deadline - operation.now()).to_std().unwrap_or_default();
         let typed = tokio::select! {
-            // Check the listener first, because on a test clock `context.pause` ends immediately.
+            // Check the listener first, because on a test clock `operation.pause` ends immediately.
             biased;
             arrival = listener.wait() => {
                 prompt.notify("the browser has returned the login's result; you do not need to paste an address");
                 return Ok(arrival);
             }
             typed = prompt.ask("Address in the browser") => Secret::new(typed.or_else(unanswered)?),
-            paused = context.pause(left) => return Err(paused.err().unwrap_or_else(timed_out)),
+            paused = operation.pause(left) => return Err(paused.err().unwrap_or_else(timed_out)),
         };
         match listener.parse_pasted(&typed) {
             Ok(code) => return Ok((code, None)),

@@ -1,6 +1,6 @@
 //! The service's endpoints: configured, or discovered from the issuer's metadata.
 
-use broker_core::{Context, Error, ErrorCode, ErrorKind, Record, RecordUpdate, Result, ServiceUrl};
+use broker_core::{Error, ErrorCode, ErrorKind, Operation, Record, RecordUpdate, Result, ServiceUrl};
 use chrono::{DateTime, Utc};
 
 use super::OAuth2;
@@ -23,7 +23,7 @@ impl Endpoints {
     /// Returns the URL of the endpoint, or an error if the URL is unknown.
     pub(super) fn require(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<ServiceUrl> {
         self.find(provider, endpoint)?.ok_or_else(|| {
-            let (issuer, key) = (&provider.issuer.endpoint, endpoint.key());
+            let (issuer, key) = (&provider.info.issuer.endpoint, endpoint.key());
             let flow = provider.flow.name();
             Error::new(
                 ErrorCode::ConfigMissingKey,
@@ -42,7 +42,7 @@ impl Endpoints {
         let own = Some(found.auth_methods(endpoint)).filter(|own| !own.is_empty());
         by_secret(own.unwrap_or(of_token))
             .or_else(|| by_secret(of_token))
-            .ok_or_else(|| no_secret(&provider.issuer.endpoint, of_token))
+            .ok_or_else(|| no_secret(&provider.info.issuer.endpoint, of_token))
     }
 
     pub(super) fn sends_issuer(&self) -> bool {
@@ -67,11 +67,11 @@ impl OAuth2 {
 
     /// Returns a record update with the issuer's new metadata. If the request for new metadata fails, the update
     /// prolongs the use of the stored metadata.
-    pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<RecordUpdate> {
-        let found = match (self.request_metadata(context, &[Endpoint::Token]).await, self.stored(record)) {
+    pub(super) async fn discover(&self, operation: &Operation, record: &Record) -> Result<RecordUpdate> {
+        let found = match (self.request_metadata(operation, &[Endpoint::Token]).await, self.stored(record)) {
             (Err(error), Some(before)) if may_use_stored(&error) => {
                 tracing::warn!(%error, "cannot discover the issuer's endpoints; the broker uses the stored ones");
-                before.postponed(context.now())
+                before.postponed(operation.now())
             }
             (found, _) => found?,
         };
@@ -94,7 +94,7 @@ impl OAuth2 {
     /// Discovers the endpoints, unless all of `wanted` are configured. The metadata must contain all of `needed`.
     pub(super) async fn endpoints_for(
         &self,
-        context: &Context,
+        operation: &Operation,
         wanted: &[Endpoint],
         needed: &[Endpoint],
     ) -> Result<Endpoints> {
@@ -102,33 +102,33 @@ impl OAuth2 {
         if is_known || self.config.issuer.is_none() {
             return Ok(Endpoints(None));
         }
-        Ok(Endpoints(Some(self.request_metadata(context, needed).await?)))
+        Ok(Endpoints(Some(self.request_metadata(operation, needed).await?)))
     }
 
     /// Returns the endpoints for a logout, after discovery if no revocation endpoint is known.
-    pub(super) async fn logout_endpoints(&self, context: &Context, record: &Record) -> Result<Endpoints> {
+    pub(super) async fn logout_endpoints(&self, operation: &Operation, record: &Record) -> Result<Endpoints> {
         if self.config.url(Endpoint::Revocation).is_some() || self.config.issuer.is_none() {
             return Ok(self.stored_endpoints(record));
         }
         let revokes = |stored: &Metadata| matches!(stored.url(Endpoint::Revocation), Ok(Some(_)));
         let stored = self.stored(record).filter(revokes);
-        if stored.as_ref().is_some_and(|stored| stored.is_fresh(context.now(), false)) {
+        if stored.as_ref().is_some_and(|stored| stored.is_fresh(operation.now(), false)) {
             return Ok(Endpoints(stored));
         }
-        let found = match (self.request_metadata(context, &[Endpoint::Token]).await, stored) {
+        let found = match (self.request_metadata(operation, &[Endpoint::Token]).await, stored) {
             (Err(error), Some(before)) if may_use_stored(&error) => before,
             (found, _) => found?,
         };
         Ok(Endpoints(Some(found)))
     }
 
-    async fn request_metadata(&self, context: &Context, needed: &[Endpoint]) -> Result<Metadata> {
+    async fn request_metadata(&self, operation: &Operation, needed: &[Endpoint]) -> Result<Metadata> {
         let Some(issuer) = &self.config.issuer else {
             let message = "`issuer` is not set, so the endpoints cannot be discovered";
             return Err(Error::new(ErrorCode::ConfigMissingKey, message));
         };
         let urls: Vec<_> = self.flow.endpoints().iter().map(|endpoint| endpoint.key()).collect();
-        let found = Metadata::discover(context, issuer, &urls).await?;
+        let found = Metadata::discover(operation, issuer, &urls).await?;
         let endpoints = Endpoints(Some(found.clone()));
         for endpoint in needed {
             endpoints.require(self, *endpoint)?;

@@ -1,8 +1,7 @@
 //! The token requests of each flow, and the record updates from their responses.
 
 use broker_core::{
-    Error, ErrorCode, ErrorKind, Hint, Login, Record, RecordUpdate, RequestPart, Result, ScopeKey, Secret,
-    Token, TokenRequest,
+    Error, ErrorCode, ErrorKind, Record, RecordUpdate, Result, ScopeKey, Secret, Token, TokenRequest,
 };
 use serde_json::Value;
 
@@ -75,24 +74,6 @@ impl OAuth2 {
         scope.map(|scope| ("scope", scope)).into_iter().chain(self.common_fields()).collect()
     }
 
-    /// Checks that the flow supports `login`, such as a login with a refresh token.
-    pub(super) fn check_login(&self, login: &Login) -> Result<()> {
-        let (problem, hint) = match login {
-            Login::Usual if self.flow == Flow::RefreshToken => {
-                ("this flow needs a refresh token from another program", Hint::LogInWithRefreshToken)
-            }
-            Login::RefreshToken(_) if !self.flow.has_user_login() => {
-                ("this flow has no login with a refresh token", Hint::LeaveOut(RequestPart::RefreshToken))
-            }
-            Login::Password(_) if self.flow != Flow::Password => {
-                ("this flow has no login with a password", Hint::LeaveOut(RequestPart::Password))
-            }
-            _ => return Ok(()),
-        };
-        let message = format!("{problem}: `flow = \"{}\"`", self.flow.name());
-        Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(hint))
-    }
-
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
         |token, scopes| self.annotate(token, scopes)
     }
@@ -110,14 +91,14 @@ impl Session<'_> {
         let mut fields = self.provider.initial_fields(scopes);
         let mut answer = match &config.from {
             Some(from) => {
-                let subject = self.context.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
+                let subject = self.operation.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
                 let subject_type = config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
                 let requested_type = config.requested_token_type.as_deref();
                 fields.push(("subject_token_type", subject_type));
                 fields.extend(requested_type.map(|kind| ("requested_token_type", kind)));
-                self.token().token_exchange(self.context, subject.secret(), &fields).await?
+                self.token().token_exchange(self.operation, subject.secret(), &fields).await?
             }
-            None => self.token().client_credentials(self.context, &fields).await?,
+            None => self.token().client_credentials(self.operation, &fields).await?,
         };
         // The client's credentials or the exchanged token suffice for the next token, so no refresh token is stored.
         answer.refresh_token = None;
@@ -138,7 +119,7 @@ impl Session<'_> {
     ) -> Result<RecordUpdate> {
         let fields = self.provider.refresh_fields(record, scopes);
         let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
-        let update = login.refresh(self.context, record, refresh_token, scopes).await?;
+        let update = login.refresh(self.operation, record, refresh_token, scopes).await?;
         Ok(self.provider.with_username(update, record.account()))
     }
 
@@ -150,7 +131,7 @@ impl Session<'_> {
             _ => self.provider.common_fields(),
         };
         let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
-        let update = login.begin_with(self.context, refresh_token).await?;
+        let update = login.begin_with(self.operation, refresh_token).await?;
         Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
     }
 
@@ -170,7 +151,7 @@ impl Session<'_> {
             token_fields: &self.provider.common_fields(),
             verifier: verifier.as_ref(),
         };
-        Ok(self.approved(flow.run(self.context).await?))
+        Ok(self.approved(flow.run(self.operation).await?))
     }
 
     /// Logs in by the authorization code grant with PKCE (RFC 8252).
@@ -185,13 +166,13 @@ impl Session<'_> {
             fields: &self.provider.initial_fields(&no_scopes),
             token_fields: &self.provider.common_fields(),
         };
-        Ok(self.approved(flow.run(self.context).await?))
+        Ok(self.approved(flow.run(self.operation).await?))
     }
 
     /// Returns the record update that stores a new login.
     fn approved(&self, approved: Approved) -> RecordUpdate {
         let login = UserLogin { token: self.token(), fields: &[], finish: &self.provider.finish() };
-        login.approved(self.context, approved)
+        login.approved(self.operation, approved)
     }
 }
 

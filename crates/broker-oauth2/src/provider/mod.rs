@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, ErrorCode, Grant, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate,
-    Result, Revoked, ScopeKey, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
-    refuse_derived, refuse_lifetime,
+    Grant, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
+    RecordUpdate, Result, Revoked, ScopeKey, Scopes, SecretSource, ServiceUrl, Settings, SettingsError,
+    Token, TokenRequest, field_names,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -26,49 +26,44 @@ use session::Session;
 pub const KIND: Kind = Kind {
     name: "oauth2",
     about: "any OAuth 2.0 service, by configuration",
-    keys: &[
-        "flow",
-        "issuer",
-        "token_url",
-        "device_url",
-        "authorization_url",
-        "revocation_url",
-        "introspection_url",
-        "client_id",
-        "client_secret",
-        "client_auth",
-        "private_key",
-        "key_id",
-        "algorithm",
-        "assertion_audience",
-        "audience",
-        "resource",
-        "scope",
-        "params",
-        "fields",
-        "error_final",
-        "redirect_uri",
-        "pkce",
-        "username",
-        "password",
-        "from",
-        "subject_token_type",
-        "requested_token_type",
-        "life",
-    ],
+    keys: field_names::<Config>,
     secrets: &["client_secret", "private_key", "password"],
     renamed: &[],
-    token_variable: "TOKEN",
     build,
 };
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     let (flow, auth) = config.check()?;
-    let issuer = issuer(&config, flow, settings);
+    let info = info(&config, flow, auth, settings);
     let (params, redirect_uri) = (config.params()?, config.redirect_uri()?);
     let (scope, fingerprint) = (config.scope.0.join(" "), config.fingerprint());
-    Ok(Arc::new(OAuth2 { config, flow, auth, issuer, scope, params, fingerprint, redirect_uri }))
+    Ok(Arc::new(OAuth2 { config, flow, auth, info, scope, params, fingerprint, redirect_uri }))
+}
+
+fn info(config: &Config, flow: Flow, auth: Auth, settings: &Settings<'_>) -> ProviderInfo {
+    let mut info = ProviderInfo::new(issuer(config, flow, settings));
+    info.account.clone_from(&config.username);
+    info.requests.scopes = Scopes::Any;
+    info.derives_from.clone_from(&config.from);
+    info.logins = match flow {
+        Flow::Device | Flow::AuthorizationCode => vec![LoginMethod::Interactive, LoginMethod::RefreshToken],
+        Flow::Password => vec![LoginMethod::Interactive, LoginMethod::Password, LoginMethod::RefreshToken],
+        Flow::RefreshToken => vec![LoginMethod::RefreshToken],
+        Flow::ClientCredentials | Flow::TokenExchange => Vec::new(),
+    };
+    let described =
+        |key: &str, source: &Option<SecretSource>| source.as_ref().map(|source| source.describe(key));
+    let login = flow.has_user_login().then(|| "a login".to_owned());
+    let from = config.from.as_ref().map(|from| format!("the token of {from}"));
+    let client = match auth {
+        Auth::None => None,
+        Auth::PrivateKeyJwt => described("private_key", &config.private_key),
+        Auth::Basic | Auth::Body => described("client_secret", &config.client_secret),
+    };
+    let own = described("password", &config.password);
+    info.sources = [own, login, from, client].into_iter().flatten().collect();
+    info
 }
 
 /// Identifies the issuer of stored tokens by token endpoint, client and audience.
@@ -97,7 +92,7 @@ struct OAuth2 {
     config: Config,
     flow: Flow,
     auth: Auth,
-    issuer: Issuer,
+    info: ProviderInfo,
     scope: String,
     params: Vec<(String, String)>,
     /// The fingerprint of the settings that change the issued token, except the scope.
@@ -107,74 +102,46 @@ struct OAuth2 {
 
 #[async_trait]
 impl Provider for OAuth2 {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
-    }
-
-    fn account(&self) -> Option<&str> {
-        self.config.username.as_deref()
-    }
-
-    fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
-        refuse_derived(request)?;
-        refuse_lifetime(request)?;
-        if request.scopes().iter().any(Derived::is_key) {
-            let message = "the requested scope is reserved for stored AWS keys and cookies";
-            return Err(Error::new(ErrorCode::ScopeUnsupported, message));
-        }
-        Ok(())
-    }
-
-    fn derives_from(&self) -> Option<&str> {
-        self.config.from.as_deref()
-    }
-
-    fn sources(&self) -> Vec<String> {
-        let described =
-            |key: &str, source: &Option<SecretSource>| source.as_ref().map(|source| source.describe(key));
-        let config = &self.config;
-        let login = self.flow.has_user_login().then(|| "a login".to_owned());
-        let from = config.from.as_ref().map(|from| format!("the token of {from}"));
-        let own = described("password", &config.password);
-        let client = match self.auth {
-            Auth::None => None,
-            Auth::PrivateKeyJwt => described("private_key", &config.private_key),
-            Auth::Basic | Auth::Body => described("client_secret", &config.client_secret),
-        };
-        [own, login, from, client].into_iter().flatten().collect()
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     fn accepts(&self, token: &Token) -> bool {
         self.accepts_token(token)
     }
 
-    fn can_renew(&self, record: &Record) -> bool {
-        !self.flow.has_user_login() || record.usable_grant().is_some() || self.has_password()
-    }
-
-    fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        let sends = self.flow.has_user_login() && record.usable_grant().is_some();
-        sends && !self.discovers_first(record, now, request.is_forced())
+    fn next_exchange(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> NextExchange {
+        let has_login = self.flow.has_user_login();
+        if has_login && record.usable_grant().is_some() {
+            match self.discovers_first(record, now, request.is_forced()) {
+                true => NextExchange::KeepsGrant,
+                false => NextExchange::SendsGrant,
+            }
+        } else if has_login && !self.has_password() {
+            NextExchange::NeedsLogin
+        } else {
+            NextExchange::KeepsGrant
+        }
     }
 
     /// Discovers the token endpoint if the endpoint is unknown. Otherwise requests a token with the refresh token,
     /// the password, the client credentials or another provider's token.
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let has_login = self.flow.has_user_login();
         let grant = record.usable_grant().map(Grant::secret).filter(|_| has_login);
         if has_login && grant.is_none() && !self.has_password() {
-            return Err(record.login_missing().with_hint(self.login_hint()));
+            return Err(record.login_missing());
         }
-        if self.discovers_first(record, context.now(), request.is_forced()) {
-            return self.discover(context, record).await;
+        if self.discovers_first(record, operation.now(), request.is_forced()) {
+            return self.discover(operation, record).await;
         }
         let basic = BasicSpelling::stored(record);
-        let session = Session::new(self, context, self.stored_endpoints(record), basic, None).await?;
+        let session = Session::new(self, operation, self.stored_endpoints(record), basic, None).await?;
         let update = match grant {
             Some(refresh_token) => session.refresh(record, refresh_token, request.scopes()).await,
             None if has_login => session.log_in_configured(record, request).await,
@@ -183,21 +150,9 @@ impl Provider for OAuth2 {
         Ok(session.basic.add_to(update, Some(record)))
     }
 
-    fn login_hint(&self) -> Hint {
-        match self.flow {
-            Flow::RefreshToken => Hint::LogInWithRefreshToken,
-            _ => Hint::LogIn,
-        }
-    }
-
-    fn takes_refresh_token(&self) -> bool {
-        self.flow.has_user_login()
-    }
-
-    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
-        self.check_login(login)?;
-        let endpoints = self.endpoints_for(context, self.flow.endpoints(), self.flow.endpoints()).await?;
-        let session = Session::new(self, context, endpoints, BasicSpelling::default(), None).await?;
+    async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
+        let endpoints = self.endpoints_for(operation, self.flow.endpoints(), self.flow.endpoints()).await?;
+        let session = Session::new(self, operation, endpoints, BasicSpelling::default(), None).await?;
         let update = match (login, self.flow) {
             (Login::RefreshToken(token), _) => session.begin_with(token).await,
             (_, Flow::Device) => session.device().await,
@@ -212,23 +167,23 @@ impl Provider for OAuth2 {
     }
 
     /// Revokes the refresh token first, because many services then also revoke the access tokens.
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
-        let endpoints = self.logout_endpoints(context, record).await?;
+    async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
+        let endpoints = self.logout_endpoints(operation, record).await?;
         let Some(url) = endpoints.find(self, Endpoint::Revocation)? else {
             let note = "the provider has no `revocation_url`, so the tokens stay valid until they expire";
-            return Ok(Revoked { revoked: false, note: Some(note.to_owned()) });
+            return Ok(Revoked::new(false, Some(note.to_owned())));
         };
         let (basic, to) = (BasicSpelling::stored(record), Some((Endpoint::Revocation, &url)));
-        let session = Session::new(self, context, endpoints, basic, to).await?;
+        let session = Session::new(self, operation, endpoints, basic, to).await?;
         let endpoint = session.token();
         let mut revoked = false;
         if let Some(grant) = record.usable_grant() {
-            revoked |= endpoint.revoke(context, &url, grant.secret(), "refresh_token").await?;
+            revoked |= endpoint.revoke(operation, &url, grant.secret(), "refresh_token").await?;
         }
-        let now = context.now();
+        let now = operation.now();
         let live = record.tokens().filter(|(_, token)| token.expires_at().is_none_or(|at| at > now));
         for (_, token) in live {
-            match endpoint.revoke(context, &url, token.secret(), "access_token").await {
+            match endpoint.revoke(operation, &url, token.secret(), "access_token").await {
                 Ok(done) => revoked |= done,
                 // The revoked refresh token has ended the login, so an access token that stays valid is no error.
                 Err(error) if revoked => tracing::info!(%error, "the service did not revoke an access token"),
@@ -238,15 +193,15 @@ impl Provider for OAuth2 {
         let note = (!revoked).then(|| {
             "the service revoked none of these tokens; they stay valid until they expire".to_owned()
         });
-        Ok(Revoked { revoked, note })
+        Ok(Revoked::new(revoked, note))
     }
 
-    async fn introspect(&self, context: &Context, token: &Token) -> Result<Option<Map<String, Value>>> {
+    async fn introspect(&self, operation: &Operation, token: &Token) -> Result<Option<Map<String, Value>>> {
         let wanted = [Endpoint::Introspection, Endpoint::Token];
-        let endpoints = self.endpoints_for(context, &wanted, &[Endpoint::Token]).await?;
+        let endpoints = self.endpoints_for(operation, &wanted, &[Endpoint::Token]).await?;
         let Some(url) = endpoints.find(self, Endpoint::Introspection)? else { return Ok(None) };
         let to = Some((Endpoint::Introspection, &url));
-        let session = Session::new(self, context, endpoints, BasicSpelling::default(), to).await?;
-        session.token().introspect(context, &url, token.secret()).await.map(Some)
+        let session = Session::new(self, operation, endpoints, BasicSpelling::default(), to).await?;
+        session.token().introspect(operation, &url, token.secret()).await.map(Some)
     }
 }

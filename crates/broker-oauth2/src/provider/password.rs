@@ -1,7 +1,7 @@
 //! The password grant (RFC 6749 section 4.3), for services that support no other grant.
 
 use broker_core::{
-    Context, Hint, Record, RecordUpdate, Result, ScopeKey, Secret, SecretSource, TokenRequest, fingerprint,
+    Hint, Operation, Record, RecordUpdate, Result, ScopeKey, Secret, SecretSource, TokenRequest, fingerprint,
 };
 
 use super::OAuth2;
@@ -20,29 +20,29 @@ impl OAuth2 {
 
     /// Returns a fingerprint of the password. Its 16 bits are too few to confirm a guessed password.
     fn password_fingerprint(&self, username: &str, password: &Secret) -> String {
-        fingerprint(&format!("{} {username}", self.issuer.endpoint), password, 16)
+        fingerprint(&format!("{} {username}", self.info.issuer.endpoint), password, 16)
     }
 }
 
 impl Session<'_> {
     /// Logs in with `password`, else with the configured password or one that the user types.
     pub(super) async fn log_in_with(&self, password: Option<&Secret>) -> Result<RecordUpdate> {
-        let (context, config) = (self.context, &self.provider.config);
+        let (operation, config) = (self.operation, &self.provider.config);
         let hint = "set `username` of this provider in the configuration";
         let username = match &config.username {
             Some(username) => username.clone(),
-            None => context.prompt().ask("Username").await.map_err(|error| error.with_hint(hint))?,
+            None => operation.prompt().ask("Username").await.map_err(|error| error.with_hint(hint))?,
         };
         let password = match (password, &config.password) {
             (Some(password), _) => password.clone(),
             // If the configured environment variable is not set, the user can type the password.
-            (None, Some(SecretSource::Env(name))) if context.env().var(name).is_none() => {
-                ask_password(context, &username, format!("set the environment variable {name}")).await?
+            (None, Some(SecretSource::Env(name))) if operation.env().var(name).is_none() => {
+                ask_password(operation, &username, format!("set the environment variable {name}")).await?
             }
-            (None, Some(source)) => source.resolve(context, "password").await?,
+            (None, Some(source)) => source.resolve(operation.context(), "password").await?,
             (None, None) => {
                 let hint = "set `password` of this provider in the configuration";
-                ask_password(context, &username, hint.to_owned()).await?
+                ask_password(operation, &username, hint.to_owned()).await?
             }
         };
         self.send_password(&username, &password, &ScopeKey::default()).await
@@ -58,7 +58,7 @@ impl Session<'_> {
         else {
             return Err(record.login_missing());
         };
-        let password = source.resolve(self.context, "password").await?;
+        let password = source.resolve(self.operation.context(), "password").await?;
         let fingerprint = self.provider.password_fingerprint(username, &password);
         record.check_password(&fingerprint, request)?;
         let update = self.send_password(username, &password, request.scopes()).await?;
@@ -73,10 +73,11 @@ impl Session<'_> {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let fields = self.provider.initial_fields(scopes);
-        self.context.notify_after_save(WARNING.to_owned());
+        self.operation.notify_after_save(WARNING.to_owned());
         // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
         let fingerprint = self.provider.password_fingerprint(username, password);
-        let approved = self.token().password(self.context, username, password, fingerprint, &fields).await?;
+        let approved =
+            self.token().password(self.operation, username, password, fingerprint, &fields).await?;
         let update = match approved {
             Approved::Granted(mut answer) => {
                 answer.token = self.provider.annotate(answer.token, scopes);
@@ -90,7 +91,7 @@ impl Session<'_> {
     }
 }
 
-async fn ask_password(context: &Context, username: &str, hint: String) -> Result<Secret> {
-    let password = context.prompt().ask_hidden(&format!("Password of {username}")).await;
+async fn ask_password(operation: &Operation, username: &str, hint: String) -> Result<Secret> {
+    let password = operation.prompt().ask_hidden(&format!("Password of {username}")).await;
     password.map_err(|error| error.with_hint(Hint::SetPassword(hint)))
 }

@@ -1,6 +1,6 @@
 //! The client's credential and the endpoints for a login, a token request, a logout or an introspection.
 
-use broker_core::{Context, Error, ErrorCode, FinalCodes, Result, Secret, ServiceUrl};
+use broker_core::{Error, ErrorCode, FinalCodes, Operation, Result, Secret, ServiceUrl};
 use chrono::TimeDelta;
 
 use super::OAuth2;
@@ -15,7 +15,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// The client's credential and the endpoints for a login, a token request, a logout or an introspection.
 pub(super) struct Session<'a> {
     pub(super) provider: &'a OAuth2,
-    pub(super) context: &'a Context,
+    pub(super) operation: &'a Operation,
     pub(super) endpoints: Endpoints,
     credential: Credential,
     pub(super) basic: BasicSpelling,
@@ -34,7 +34,7 @@ impl<'a> Session<'a> {
     /// needs no token URL. For the other requests, fails if the token URL is unknown.
     pub(super) async fn new(
         provider: &'a OAuth2,
-        context: &'a Context,
+        operation: &'a Operation,
         endpoints: Endpoints,
         basic: BasicSpelling,
         instead: Option<(Endpoint, &ServiceUrl)>,
@@ -45,7 +45,7 @@ impl<'a> Session<'a> {
         };
         let secret = async || {
             let source = config.client_secret.as_ref().ok_or_else(|| missing("client_secret"))?;
-            source.resolve(context, "client_secret").await
+            source.resolve(operation.context(), "client_secret").await
         };
         let endpoint = instead.map_or(Endpoint::Token, |(endpoint, _)| endpoint);
         let credential = match endpoints.client_auth(provider, endpoint)? {
@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
             Auth::Body => Credential::Body(secret().await?),
             Auth::PrivateKeyJwt => {
                 let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
-                let pem = source.resolve_lines(context, "private_key").await?;
+                let pem = source.resolve_lines(operation.context(), "private_key").await?;
                 let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone())?;
                 let issuer = config.issuer.as_ref().map(|issuer| issuer.0.clone());
                 Credential::Key(Box::new(key.with_audience(config.assertion_audience.clone(), issuer)))
@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
             None => endpoints.require(provider, Endpoint::Token)?,
             Some((_, url)) => endpoints.find(provider, Endpoint::Token)?.unwrap_or_else(|| url.clone()),
         };
-        Ok(Self { provider, context, endpoints, credential, basic, token_url })
+        Ok(Self { provider, operation, endpoints, credential, basic, token_url })
     }
 
     /// Returns the token endpoint with the authenticated client.

@@ -54,9 +54,9 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
         provider: &args.provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
-        variable: &entry.token_variable,
-        hosts: &entry.hosts,
-        header: &entry.header,
+        variable: &entry.info.variable,
+        hosts: &entry.info.hosts,
+        header: &entry.info.header,
         now,
     };
     let output = print(&token, &style, &info)?;

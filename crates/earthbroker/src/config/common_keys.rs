@@ -14,7 +14,7 @@ pub(super) const COMMON_KEYS: [&str; 6] = ["kind", "timeout", "env", "hosts", "h
 
 impl Config {
     pub(super) fn check_keys(&self, name: &str, kind: &Kind) -> Result<()> {
-        let known: Vec<_> = COMMON_KEYS.iter().chain(kind.keys).copied().collect();
+        let known: Vec<_> = COMMON_KEYS.iter().chain((kind.keys)()).copied().collect();
         let Some(key) = self.table(name)?.keys().find(|key| !known.contains(&key.as_str())) else {
             return Ok(());
         };

@@ -39,7 +39,7 @@ impl Config {
         if let Some(hosts) =
             targets.iter().find(|target| ["hosts", "registry"].contains(&target.key.as_str()))
             && is_own
-            && kind.keys.contains(&"command")
+            && (kind.keys)().contains(&"command")
         {
             let origin = self.origin(&["providers", name, "command"]);
             return Err(hosts.mixed_with("`command`", &origin, &variable(&["command"])));
@@ -57,7 +57,7 @@ impl Config {
     /// compared with the issuer of the file's login.
     pub(super) fn check_login_file(&self, name: &str, provider: &dyn Provider) -> Result<(), SettingsError> {
         let hosts = self.env_targets(name).into_iter().find(|target| target.key == "hosts");
-        match hosts.zip(provider.login_file()) {
+        match hosts.zip(provider.info().login_file.as_ref()) {
             Some((hosts, file)) => Err(hosts.mixed_with("the login", &file.path().display().to_string(), "")),
             None => Ok(()),
         }

@@ -125,7 +125,8 @@ impl Config {
                 return Err(wrong(&["providers", name], Mark::Key, &why));
             };
             // In TOML, `store` below a table header belongs to that table. The broker would ignore it and not encrypt.
-            if table.contains_key("store") && !self.kinds.iter().any(|kind| kind.keys.contains(&"store")) {
+            if table.contains_key("store") && !self.kinds.iter().any(|kind| (kind.keys)().contains(&"store"))
+            {
                 let why = "`store` must be above all tables: move it to the top of the file";
                 return Err(wrong(&["providers", name, "store"], Mark::Key, why));
             }
@@ -187,14 +188,15 @@ impl Config {
         self.check_secret_origins(name, kind).map_err(failed)?;
         let provider = (kind.build)(&settings).map_err(failed)?;
         self.check_login_file(name, provider.as_ref()).map_err(failed)?;
-        if let Some(from) = provider.derives_from() {
+        if let Some(from) = &provider.info().derives_from {
             self.check_from(name, from)?;
         }
         let mut entry = Entry::new(provider);
-        entry.header = self.header(name, entry.header)?;
         entry.timeout = timeout.unwrap_or(entry.timeout);
-        entry.token_variable = variable.unwrap_or_else(|| kind.token_variable.to_owned());
-        entry.hosts = hosts.unwrap_or(entry.hosts);
+        let info = &mut entry.info;
+        info.header = self.header(name, info.header.clone())?;
+        info.variable = variable.unwrap_or(std::mem::take(&mut info.variable));
+        info.hosts = hosts.unwrap_or(std::mem::take(&mut info.hosts));
         Ok(entry)
     }
 }

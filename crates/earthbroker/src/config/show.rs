@@ -139,7 +139,7 @@ enum Redacted {
 /// Returns a value as TOML, without secrets. An unknown key may be a mistyped secret, so its value is redacted.
 fn display(kind: &Kind, key: &str, value: &Value) -> (String, Redacted) {
     let is_old_name = || kind.renamed.iter().any(|(old, _)| *old == key);
-    let is_known = COMMON_KEYS.contains(&key) || kind.keys.contains(&key) || is_old_name();
+    let is_known = COMMON_KEYS.contains(&key) || (kind.keys)().contains(&key) || is_old_name();
     let redacted = || (REDACTED.to_owned(), Redacted::Yes);
     match value {
         Value::Dict(_, table) if kind.secrets.contains(&key) && is_source(key, table) => source(table),

@@ -59,7 +59,7 @@ fn login(status: &Status, report: &mut Report) {
 
 /// Reports a provider's missing secret. The outcome is an error only if the user configured the provider.
 fn missing(config: &Config, name: &str, report: &mut Report) {
-    let error = config.entry(name).and_then(|entry| entry.provider.check_secret()).err();
+    let error = config.entry(name).map_or_else(Some, |entry| entry.info.secret_missing);
     let Some(error) = error.map(|error| error.for_provider(name)) else { return };
     let fix = hints::hint(&error).unwrap_or_else(|| format!("add a secret to [providers.{name}]"));
     if config.is_built_in(name) {

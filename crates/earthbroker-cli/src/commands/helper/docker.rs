@@ -52,7 +52,7 @@ fn list(context: &CommandContext<'_>) -> CommandResult {
     let mut hosts = BTreeMap::new();
     for name in broker.names() {
         if matches!(broker.stored(&name, &TokenRequest::new()), Ok(Some(_))) {
-            let all = broker.entry(&name).map(|entry| entry.hosts).unwrap_or_default();
+            let all = broker.entry(&name).map(|entry| entry.info.hosts).unwrap_or_default();
             let exact = all.into_iter().filter(|host| is_exact(host));
             hosts.extend(exact.map(|host| (host, USERNAME)));
         }

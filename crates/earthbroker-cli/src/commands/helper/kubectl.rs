@@ -37,7 +37,7 @@ pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult
     }
     let token = token(&broker, provider)?;
     plain(&token)?;
-    answer(&exec_credential(&token, &broker.entry(provider)?.header, &request.api_version)?)
+    answer(&exec_credential(&token, &broker.entry(provider)?.info.header, &request.api_version)?)
 }
 
 /// Reads kubectl's request from the environment, or returns an empty request of the newest API version.

@@ -19,7 +19,7 @@ pub(super) struct How {
 
 pub(super) fn how(config: &Config, found: &Found) -> How {
     let entry = config.entry(found.kind).ok();
-    let sources = entry.map(|entry| entry.provider.sources()).unwrap_or_default();
+    let sources = entry.map(|entry| entry.info.sources).unwrap_or_default();
     let is_source = sources.contains(&found.place);
     // A login or secret that a provider uses already is not imported again.
     let once = |used: bool| (used, !used, None);
@@ -38,18 +38,18 @@ pub(super) fn how(config: &Config, found: &Found) -> How {
 
 /// Returns why a provider stores no login: its login or secret is in the configuration or a variable.
 fn other_login(config: &Config, name: &str) -> Option<String> {
-    let provider = config.entry(name).ok()?.provider;
-    if provider.issuer().flow == "device_code" {
+    let info = config.entry(name).ok()?.info;
+    if info.issuer.flow == "device_code" {
         return None;
     }
-    let place = provider.sources().into_iter().next().unwrap_or_default();
+    let place = info.sources.into_iter().next().unwrap_or_default();
     Some(format!("the provider {name} uses {place}, and stores no login"))
 }
 
 /// Whether a provider already uses this refresh token from the environment variable that contains it.
 fn is_used_while_set(config: &Config, found: &Found) -> bool {
-    let provider = config.entry(found.kind).ok().map(|entry| entry.provider);
-    found.in_env && provider.is_some_and(|provider| provider.issuer().flow == "refresh_token")
+    let info = config.entry(found.kind).ok().map(|entry| entry.info);
+    found.in_env && info.is_some_and(|info| info.issuer.flow == "refresh_token")
 }
 
 fn uses_profile(config: &Config, profile: &str) -> bool {
