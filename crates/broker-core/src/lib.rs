@@ -24,8 +24,8 @@ mod store;
 mod broker;
 
 pub use broker::{
-    Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderRegistry, State, Status,
-    TokenStatus,
+    Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderHandle, ProviderRegistry, State,
+    Status, TokenStatus,
 };
 pub use context::{
     Clock, Context, Credential, DeviceCode, Env, FinalCodes, Http, HttpFault, HttpRequest, HttpResponse,

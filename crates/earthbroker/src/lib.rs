@@ -31,6 +31,8 @@
 //! The dependency tree has 141 crates with the default features, and 89 with only `earthdaily`. `tests/features/embed`
 //! in the repository is a program with only `earthdaily`, and its own client and store.
 
+pub mod blocking;
+mod broker;
 mod config;
 mod env_file;
 mod kinds;
@@ -41,15 +43,17 @@ mod setup;
 mod suggestion;
 mod withheld;
 
+pub use broker::Broker;
 pub use broker_core::{
-    Broker, Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
+    Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
     ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
     Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method,
-    NonInteractive, Problem, Prompt, Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat,
-    RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, SettingsProblem, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token,
-    TokenRequest, TokenStatus, is_provider_name, is_unsafe, is_utf16, platform, quoted_path, read_object,
-    redact, repeats_secret, salvage, salvage_login, sanitize, seconds, shell_word, utf8, without_query,
+    NonInteractive, Operation, Problem, Prompt, Provider, ProviderHandle, ProviderInfo, ProviderRegistry,
+    Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret,
+    SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status, Store, StoreAbout,
+    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name, is_unsafe, is_utf16,
+    platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_login, sanitize, seconds,
+    shell_word, utf8, without_query,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{
-    Broker, Clock, Context, Env, Error, ErrorCode, Hint, Http, Kind, NonInteractive, Prompt, Result, Store,
+    Clock, Context, Env, Error, ErrorCode, Hint, Http, Kind, NonInteractive, Prompt, Result, Store,
     SystemClock, SystemEnv, platform,
 };
 
+use crate::Broker;
 use crate::config::{Config, Files};
 use crate::env_file::EnvFile;
 use crate::kinds::BUILT_IN;
@@ -194,11 +195,11 @@ impl Setup {
             None => self.default_store(&config)?,
         };
         let context = Context::new(self.client()?, self.clock, config.env.clone(), self.prompt);
-        let builder = Broker::builder(config, store, context);
-        Ok(match self.wait_limit {
+        let builder = broker_core::Broker::builder(config, store, context);
+        Ok(Broker::new(match self.wait_limit {
             Some(limit) => builder.wait_limit(limit).build(),
             None => builder.build(),
-        })
+        }))
     }
 
     /// Returns a prober that uses this setup's HTTP client and clock.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Broker, Entry, Slot};
+use super::{Entry, ProviderHandle, Slot};
 use crate::error::{Hint, Result};
 use crate::provider::NextExchange;
 use crate::record::{Failure, Record};
@@ -91,19 +91,19 @@ pub enum State {
     None,
 }
 
-impl Broker {
+impl ProviderHandle {
     /// Returns the status of a provider. Sends no request and does not wait.
-    pub fn status(&self, provider: &str) -> Result<Status> {
-        let slot = self.inner.slot(provider)?;
-        let loaded = slot.store.peek(provider).map_err(|error| error.for_provider(provider))?;
+    pub fn status(&self) -> Result<Status> {
+        let (inner, slot) = (&self.broker.inner, &self.slot);
+        let loaded = slot.store.peek(self.name()).map_err(|error| self.named(error))?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_)).then(|| {
             "the login is stored in a fallback file because the record file could not be written; \
              the next call tries to write the record file"
                 .to_owned()
         });
-        let (record, unreadable) = self.inner.read(&slot, loaded);
+        let (record, unreadable) = inner.read(slot, loaded);
         let note = unreadable.or(in_fallback).or_else(|| record.why_empty()).or_else(|| grant_note(&record));
-        Ok(status(&slot, &record, note, self.inner.context.now()))
+        Ok(status(slot, &record, note, inner.context.now()))
     }
 }
 

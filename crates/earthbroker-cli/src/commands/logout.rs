@@ -4,8 +4,11 @@ use crate::run::run as run_async;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Logout) -> CommandResult {
     let broker = context.broker(&args.provider)?;
-    let done = run_async(&broker, broker.logout(&args.provider, args.local))?;
-    let provider = &args.provider;
+    let (provider, handle) = (&args.provider, broker.provider(&args.provider)?);
+    let done = match args.local {
+        true => run_async(&broker, handle.logout_locally())?,
+        false => run_async(&broker, handle.logout())?,
+    };
     context.say(&match (done.had_login, done.at_service.revoked) {
         (false, _) => format!("{provider}: not logged in"),
         (true, true) => format!("{provider}: logged out, and revoked at the service"),

@@ -207,7 +207,8 @@ fn block(broker: &Broker, status: &Status) -> String {
     let sources = status.sources.iter().map(|source| ("login or secret from", source.clone()));
     let renews = renews_at(status).map(|at| ("next renewal", humanize::local(at)));
     let hosts = Some(("sent only to", status.hosts.join(", "))).filter(|_| !status.hosts.is_empty());
-    let variable = broker.entry(&status.name).ok().map(|entry| ("variable", entry.info.variable));
+    let variable =
+        broker.provider(&status.name).ok().map(|provider| ("variable", provider.info().variable.clone()));
     let details = [("tokens from", status.issuer.clone())].into_iter().chain(sources);
     let details = details.chain(renews).chain(hosts).chain(variable);
     let lines = details.map(|(what, value)| format!("  {what:<20}  {}\n", sanitize(&value)));

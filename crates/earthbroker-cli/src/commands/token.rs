@@ -49,14 +49,14 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let token = get(context, &broker, args, &request)?;
     let now = SystemClock.now();
     warn_if_short(context, &token, args.min_ttl, args.expires, now);
-    let entry = broker.entry(&args.provider)?;
+    let provider = broker.provider(&args.provider)?;
     let info = TokenInfo {
         provider: &args.provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
-        variable: &entry.info.variable,
-        hosts: &entry.info.hosts,
-        header: &entry.info.header,
+        variable: &provider.info().variable,
+        hosts: &provider.info().hosts,
+        header: &provider.info().header,
         now,
     };
     let output = print(&token, &style, &info)?;
@@ -68,7 +68,7 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
 
 /// Returns the refresh token, and tells the user how to log in with the token on another host.
 fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<String> {
-    let secret = context.broker(provider)?.refresh_token(provider)?;
+    let secret = context.broker(provider)?.provider(provider)?.refresh_token()?;
     context.say(&format!(
         "warning: with this refresh token anyone can act as you at {provider}, until you run: broker logout {provider}"
     ));
@@ -88,7 +88,7 @@ fn get(
     let rejected = args.rejected || args.rejected_stdin;
     let result = if rejected {
         let secret = args.rejected_stdin.then(|| secret_from_stdin("--rejected-stdin", true)).transpose()?;
-        run_async(broker, broker.replace_rejected(&args.provider, request, secret))
+        run_async(broker, broker.replace_rejected(&args.provider, request, secret.as_ref()))
     } else {
         stored_or_new(broker, &args.provider, request)
     };
@@ -98,7 +98,7 @@ fn get(
         {
             // With `force`, the broker ignores the stored token, which the service may have rejected.
             let request = if rejected { request.clone().force() } else { request.clone() };
-            let result = run_async(broker, broker.token_or_login(&args.provider, &request));
+            let result = run_async(broker, broker.provider(&args.provider)?.token_or_login(&request));
             context.terminal.clear();
             let (token, logged_in) = result?;
             if let Some(logged_in) = logged_in {

@@ -70,7 +70,7 @@ fn command(providers: &[String], words: &[OsString]) -> CommandResult<Command> {
 
 /// Returns the environment variable for each provider's token. Fails if two providers have the same variable.
 fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>> {
-    let named = providers.iter().map(|provider| Ok(broker.entry(provider)?.info.variable));
+    let named = providers.iter().map(|provider| Ok(broker.provider(provider)?.info().variable.clone()));
     let variables = named.collect::<earthbroker::Result<Vec<_>>>()?;
     if let Some(twice) = repeated(providers) {
         return Err(Error::usage(format!("the provider `{twice}` is named twice")).into());

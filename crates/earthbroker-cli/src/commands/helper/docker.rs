@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use earthbroker::TokenRequest;
 use serde_json::json;
 
 use super::{input, provider_for, token};
@@ -51,10 +50,11 @@ fn list(context: &CommandContext<'_>) -> CommandResult {
     let broker = context.setup().open()?;
     let mut hosts = BTreeMap::new();
     for name in broker.names() {
-        if matches!(broker.stored(&name, &TokenRequest::new()), Ok(Some(_))) {
-            let all = broker.entry(&name).map(|entry| entry.info.hosts).unwrap_or_default();
-            let exact = all.into_iter().filter(|host| is_exact(host));
-            hosts.extend(exact.map(|host| (host, USERNAME)));
+        if let Ok(provider) = broker.provider(&name)
+            && matches!(provider.stored(), Ok(Some(_)))
+        {
+            let exact = provider.info().hosts.iter().filter(|host| is_exact(host));
+            hosts.extend(exact.map(|host| (host.clone(), USERNAME)));
         }
     }
     answer(&line(&hosts)?)

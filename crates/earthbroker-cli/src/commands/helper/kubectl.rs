@@ -37,7 +37,7 @@ pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult
     }
     let token = token(&broker, provider)?;
     plain(&token)?;
-    answer(&exec_credential(&token, &broker.entry(provider)?.info.header, &request.api_version)?)
+    answer(&exec_credential(&token, &broker.provider(provider)?.info().header, &request.api_version)?)
 }
 
 /// Reads kubectl's request from the environment, or returns an empty request of the newest API version.
@@ -63,7 +63,7 @@ fn check(broker: &Broker, provider: &str, server: &str) -> Result<()> {
         let shown = sanitize(server);
         return Err(Error::usage(format!("the cluster's server `{shown}` is not an https URL")));
     };
-    if !broker.offers_to(provider, &host)? {
+    if !broker.provider(provider)?.offers_to(&host) {
         let why = format!("the provider's tokens must not be sent to {host}");
         let hint =
             format!("if you trust this host, add the host in [providers.{provider}]: hosts = [\"{host}\"]");

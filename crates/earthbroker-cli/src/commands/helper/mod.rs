@@ -46,8 +46,8 @@ fn token(broker: &Broker, provider: &str) -> CommandResult<Token> {
 /// Returns the first provider whose tokens may be sent to the host in the URL.
 fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<String> {
     let host = host_of(url)?;
-    let offers = |name: &String| match broker.offers_to(name, &host) {
-        Ok(offers) => offers,
+    let offers = |name: &String| match broker.provider(name) {
+        Ok(provider) => provider.offers_to(&host),
         Err(error) => {
             context.say(&format!("warning: {error}"));
             false
