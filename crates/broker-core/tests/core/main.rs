@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use broker_core::{
     Broker, BrokerBuilder, Context, Entry, FileStore, HttpResponse, Issuer, Provider, Secret, Store,
 };
@@ -56,8 +57,14 @@ fn files(world: &World) -> FileStore {
 
 /// Returns an HTTP response that was sent at `sent_at`.
 fn response(status: u16, headers: &[(&str, &str)], body: &str, sent_at: DateTime<Utc>) -> HttpResponse {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    HttpResponse { status, headers, body: body.as_bytes().to_vec().into(), sent_at, cut: None }
+    HttpResponse::new(http_response(status, headers, body), sent_at)
+}
+
+/// Returns the response of an HTTP client.
+fn http_response(status: u16, headers: &[(&str, &str)], body: &str) -> http::Response<Bytes> {
+    let response = http::Response::builder().status(status);
+    let response = headers.iter().fold(response, |response, (name, value)| response.header(*name, *value));
+    response.body(Bytes::copy_from_slice(body.as_bytes())).expect("a response")
 }
 
 /// Returns an unsigned JSON Web Token with these claims.

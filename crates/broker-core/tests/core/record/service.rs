@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use broker_core::{
     Context, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Login, Problem, Provider,
     Record, RecordUpdate, Repeat, RequestSent, Result, Revoked, Secret, ServiceUrl, Token, TokenRequest,
@@ -164,18 +165,15 @@ impl Wire {
         self.service.lock().unwrap()
     }
 
-    async fn die(&self) -> Result<HttpResponse, HttpFault> {
+    async fn die(&self) -> Result<http::Response<Bytes>, HttpFault> {
         self.dies.notify_one();
         std::future::pending().await
     }
 
     fn fault(sent: RequestSent) -> HttpFault {
-        HttpFault {
-            sent,
-            code: if sent == RequestSent::Maybe { ErrorCode::Timeout } else { ErrorCode::NetworkUnreachable },
-            what: "a fault".to_owned(),
-            hint: None,
-        }
+        let is_late = sent == RequestSent::Maybe;
+        let code = if is_late { ErrorCode::Timeout } else { ErrorCode::NetworkUnreachable };
+        HttpFault::new(sent, code, "a fault".to_owned())
     }
 }
 
@@ -203,11 +201,15 @@ impl Drop for Flight {
 
 #[async_trait]
 impl Http for Wire {
-    async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        _timeout: Duration,
+    ) -> Result<http::Response<Bytes>, HttpFault> {
         let (_flight, fault) = Flight::begin(self);
         tokio::task::yield_now().await;
-        let issuer = ISSUERS.iter().position(|url| *url == request.url.as_str()).unwrap();
-        let form = url::form_urlencoded::parse(&request.body).into_owned().collect();
+        let issuer = ISSUERS.iter().position(|url| request.uri() == *url).unwrap();
+        let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
         let (status, mut body) = match fault {
             Some(Fault::Unreached) => return Err(Self::fault(RequestSent::No)),
             Some(Fault::DiesBefore) => return self.die().await,
@@ -225,8 +227,7 @@ impl Http for Wire {
             }
             _ => {}
         }
-        let body = body.to_string().into_bytes().into();
-        Ok(HttpResponse { status, headers: [].into(), body, sent_at: DateTime::UNIX_EPOCH, cut: None })
+        Ok(http_response(status, &[], &body.to_string()))
     }
 }
 
