@@ -84,7 +84,7 @@ impl Provider for EarthDaily {
         self.request_token(operation, None, &ScopeKey::default()).await
     }
 
-    async fn revoke(&self, _context: &Operation, _record: &Record) -> Result<Revoked> {
+    async fn revoke(&self, _operation: &Operation, _record: &Record) -> Result<Revoked> {
         let note = "EarthDaily cannot revoke tokens; manage the API token at console.earthdaily.com/account";
         Ok(Revoked::new(false, Some(note.to_owned())))
     }
