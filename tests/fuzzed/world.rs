@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Clock, Context, DeviceCode, Env, Error, ErrorCode, Http, HttpFault, HttpResponse, Prompt, RequestSent, Result, Secret,
+    Clock, Context, DeviceCode, Env, Error, ErrorCode, Http, HttpFault, HttpResponse, Prompt, RequestSent,
+    Result, Secret,
 };
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -45,7 +46,8 @@ fn http_response(bytes: &[u8]) -> http::Response<Bytes> {
     let mut response = http::Response::builder().status(status);
     for line in lines {
         if let Some((name, value)) = line.split_once(':')
-            && let (Ok(name), Ok(value)) = (name.trim().parse::<HeaderName>(), HeaderValue::from_str(value.trim()))
+            && let (Ok(name), Ok(value)) =
+                (name.trim().parse::<HeaderName>(), HeaderValue::from_str(value.trim()))
         {
             response = response.header(name, value);
         }

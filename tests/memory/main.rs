@@ -16,9 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
-use earthbroker::{
-    Broker, ErrorCode, Http, HttpFault, RequestSent, Setup, TokenRequest,
-};
+use earthbroker::{Broker, ErrorCode, Http, HttpFault, RequestSent, Setup, TokenRequest};
 
 /// A placeholder in a record, which another process replaces with a secret.
 const TOKEN: &str = "token-that-is-to-be-replaced";

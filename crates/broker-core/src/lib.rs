@@ -23,6 +23,7 @@ mod store;
 
 mod broker;
 
+pub use ::http::Method;
 pub use broker::{
     Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderHandle, ProviderRegistry, State,
     Status, TokenStatus,
@@ -35,7 +36,6 @@ pub use context::{
 };
 #[cfg(feature = "reqwest")]
 pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};
-pub use ::http::Method;
 pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
 pub use provider::{
     Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,

@@ -1,6 +1,5 @@
 //! The plugin's response to `exchange` and `login`.
 
-
 use broker_core::{
     Derived, ErrorCode, HttpFault, HttpResponse, Record, RequestSent, ScopeKey, Secret, salvage,
 };

@@ -140,7 +140,8 @@ impl HttpRequest {
     #[must_use]
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
         let json = (ACCEPT, HeaderValue::from_static("application/json"));
-        let headers = Ok([json, (ACCEPT_ENCODING, HeaderValue::from_static("identity"))].into_iter().collect());
+        let headers =
+            Ok([json, (ACCEPT_ENCODING, HeaderValue::from_static("identity"))].into_iter().collect());
         Self { url, repeat, method, headers, body: Bytes::new(), salvage: None }
     }
 

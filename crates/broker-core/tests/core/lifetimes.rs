@@ -60,11 +60,11 @@ async fn token_shorter_than_requested_is_used_if_service_is_down() {
     let (world, down) = (World::new(), Arc::new(AtomicBool::new(false)));
     let provider = Scripted::new({
         let down = down.clone();
-        move |number, context, _, request| {
+        move |number, operation, _, request| {
             if down.load(Ordering::SeqCst) {
                 return Err(Error::unavailable("down"));
             }
-            Ok(issue(context, request, &number.to_string(), TimeDelta::days(7)))
+            Ok(issue(operation, request, &number.to_string(), TimeDelta::days(7)))
         }
     });
     get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
@@ -82,9 +82,9 @@ async fn token_shorter_than_requested_is_used_if_service_is_down() {
 
 /// Creates a provider that returns `error` for a request with scopes, and a token for any other request.
 fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
-    Scripted::new(move |_, context, _, request| {
+    Scripted::new(move |_, operation, _, request| {
         if request.scopes().is_empty() {
-            return Ok(issue(context, request, "t", TimeDelta::hours(1)));
+            return Ok(issue(operation, request, "t", TimeDelta::hours(1)));
         }
         Err(error())
     })

@@ -1,6 +1,6 @@
 //! Tests of minting and revocation.
 
-use broker_core::{Clock, ErrorKind, Lifetime, Login, Record, TokenRequest};
+use broker_core::{Clock, ErrorKind, Lifetime, Login, NextExchange, Record, TokenRequest};
 use broker_testkit::{Seen, World};
 use chrono::TimeDelta;
 use serde_json::json;
@@ -117,8 +117,11 @@ async fn refresh_token_is_spent_if_login_token_expires_soon() {
     let (usual, began) = (TokenRequest::new(), world.clock.now());
     world.broker(provider.clone()).login(World::NAME, Login::Usual).await.expect("a login");
     let record: Record = serde_json::from_value(world.record().expect("a record")).expect("a record");
-    let spends = |seconds| provider.spends_grant(&record, &usual, began + TimeDelta::seconds(seconds));
-    assert!(!spends(500) && spends(515) && spends(600));
+    let next = |seconds| provider.next_exchange(&record, &usual, began + TimeDelta::seconds(seconds));
+    assert_eq!(
+        [500, 515, 600].map(next),
+        [NextExchange::KeepsGrant, NextExchange::SendsGrant, NextExchange::SendsGrant]
+    );
 }
 
 #[tokio::test]
