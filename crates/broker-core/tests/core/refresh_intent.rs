@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Login, LoginMethod,
+    Broker, Context, Error, ErrorCode, Http, HttpFault, HttpRequest, Login, LoginMethod,
     Operation, Provider, ProviderInfo, Record, RecordUpdate, Repeat, RequestSent, Result, Secret, ServiceUrl,
     TokenRequest,
 };

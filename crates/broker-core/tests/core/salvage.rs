@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use broker_core::{ErrorCode, HttpFault, HttpResponse, RequestSent, Secret, salvage, salvage_login};
+use broker_core::{ErrorCode, HttpFault, RequestSent, Secret, salvage, salvage_login};
 use serde_json::{Value, json};
 
 use crate::answers::{answer, read};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Clock, Context, Entry, Error, FileStore, Http, HttpFault, HttpRequest, HttpResponse, Login,
-    Provider, Secret, Settings, SettingsError, Token, TokenRequest,
+    Broker, Clock, Context, Entry, Error, FileStore, Http, HttpFault, Login, Provider, Secret, Settings,
+    SettingsError, Token, TokenRequest,
 };
 use broker_oauth2::KIND;
 use broker_testkit::World;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
