@@ -16,6 +16,8 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::http_response;
+
 pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.example/token"];
 
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
