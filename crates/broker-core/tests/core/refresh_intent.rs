@@ -103,7 +103,12 @@ async fn record_contains_failure_of_token_request_after_login() {
         1 => Ok(RecordUpdate::grant(Secret::new("grant"), operation.now())),
         _ => Err(Error::unavailable("429").with_retry_after(Some(Duration::from_hours(1)))),
     });
-    let login = world.broker(provider).token_or_login(World::NAME, &TokenRequest::new()).await;
+    let login = world
+        .broker(provider)
+        .provider(World::NAME)
+        .expect("a provider")
+        .token_or_login(&TokenRequest::new())
+        .await;
     let error = login.expect_err("too many requests");
     assert!(error.is_transient(), "{error}");
     let record = world.record().expect("a record");
