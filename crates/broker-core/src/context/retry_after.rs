@@ -52,7 +52,7 @@ fn epoch(at: DateTime<Utc>) -> f64 {
 
 /// Parses an HTTP date in each form of RFC 9110 section 5.6.7, also with another zone than GMT, or an RFC 3339 time.
 pub(crate) fn date(text: &str) -> Option<DateTime<Utc>> {
-    let text = text.trim();
+    let text = &text.trim().replace("UTC", "GMT");
     let date = httpdate::parse_http_date(text).map(DateTime::from).ok();
     let date = date.or_else(|| Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc()));
     let date = date.or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()));
