@@ -1,9 +1,9 @@
 //! Caches records and tokens in memory. Most calls then neither read the store nor wait for other threads.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{Decision, decide};
@@ -16,6 +16,9 @@ use crate::token::{ScopeKey, Token, TokenRequest};
 /// A cached record is read from the store again after this time.
 const RELOAD_AFTER: TimeDelta = TimeDelta::seconds(1);
 
+/// The token cache has this many parts. If the process has more threads, some threads share a part.
+const STRIPES: usize = 16;
+
 #[derive(Clone)]
 pub(super) struct CachedRecord {
     pub(super) record: Arc<Record>,
@@ -24,15 +27,21 @@ pub(super) struct CachedRecord {
     pub(super) in_fallback: bool,
 }
 
-/// The token cache. Readers wait for no other thread. A changed record removes its provider's tokens.
+/// The token cache, with a part for each thread. A changed record removes its provider's tokens from all parts.
 #[derive(Default)]
-pub(super) struct TokenCache(ArcSwap<BTreeMap<String, TokensByScope>>);
+pub(super) struct TokenCache([Stripe; STRIPES]);
 
-type TokensByScope = BTreeMap<ScopeKey, CachedToken>;
+/// The cached tokens of one thread, or of several if there are more threads than [`STRIPES`]. The alignment is two
+/// cache lines, because processors fetch cache lines in pairs.
+#[derive(Default)]
+#[repr(align(128))]
+struct Stripe(Mutex<TokensByProvider>);
+
+type TokensByProvider = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
 
 /// A cached token, and the period in which requests without options other than scopes get the token.
-#[derive(Clone)]
 struct CachedToken {
+    /// A copy with a separate reference count, because threads that update one count slow each other down.
     token: Token,
     from: DateTime<Utc>,
     until: DateTime<Utc>,
@@ -42,7 +51,7 @@ impl Inner {
     pub(super) fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
         let now = self.context.now();
         if request.is_plain()
-            && let Some(tokens) = self.tokens.0.load().get(provider)
+            && let Some(tokens) = self.tokens.of_thread().get(provider)
             && let Some(cached) = tokens.get(request.scopes())
             && cached.is_current(now)
         {
@@ -51,23 +60,17 @@ impl Inner {
         let slot = self.slot(provider)?;
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
-        let stored = || {
-            let cached = slot.cached().filter(|cached| !cached.in_fallback)?;
-            let Decision::Use(token) = decide(&cached.record, request, now, now) else { return None };
-            Some(cached.token_entry(token))
-        };
-        if !request.is_plain() {
-            return Ok(stored().map(|entry| entry.token));
+        // The cache is locked before the record is read: a newer record then removes the token inserted below.
+        let mut tokens = self.tokens.of_thread();
+        let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
+        let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };
+        let entry = cached.token_entry(token);
+        let token = entry.token.clone();
+        if request.is_plain() && entry.is_current(now) {
+            let tokens = tokens.entry(provider.to_owned()).or_default();
+            tokens.insert(request.scopes().clone(), entry);
         }
-        let mut found = None;
-        // If the record changes, the update is repeated with the new record.
-        self.tokens.update(provider, |tokens| {
-            found = stored();
-            if let Some(entry) = found.clone().filter(|entry| entry.is_current(now)) {
-                tokens.insert(request.scopes().clone(), entry);
-            }
-        });
-        Ok(found.map(|entry| entry.token))
+        Ok(Some(token))
     }
 
     /// Returns the cached record, or reads it from the store if the cached copy is older than [`RELOAD_AFTER`].
@@ -94,14 +97,14 @@ impl Inner {
         }
         *cached = Some(reloaded.clone());
         drop(cached);
-        self.tokens.update(&slot.name, TokensByScope::clear);
+        self.tokens.clear(&slot.name);
         Ok(reloaded)
     }
 
     pub(super) fn cache(&self, slot: &Slot, record: Record, in_fallback: bool) {
         let cached = self.cached_now(record, in_fallback);
         *slot.cached.write().unwrap_or_else(PoisonError::into_inner) = Some(cached);
-        self.tokens.update(&slot.name, TokensByScope::clear);
+        self.tokens.clear(&slot.name);
     }
 
     fn cached_now(&self, record: Record, in_fallback: bool) -> CachedRecord {
@@ -124,7 +127,7 @@ impl CachedRecord {
     fn token_entry(&self, token: &Token) -> CachedToken {
         let until = crate::token::bounds::later(self.at, RELOAD_AFTER);
         let until = token.window().renews_at().map_or(until, |renews_at| renews_at.min(until));
-        CachedToken { token: token.clone(), from: self.at, until }
+        CachedToken { token: token.unshared(), from: self.at, until }
     }
 }
 
@@ -136,12 +139,23 @@ impl CachedToken {
 }
 
 impl TokenCache {
-    /// Changes the tokens of a provider. Calls `change` again if another thread changes the cache at the same time.
-    fn update(&self, provider: &str, mut change: impl FnMut(&mut TokensByScope)) {
-        self.0.rcu(|tokens| {
-            let mut tokens = BTreeMap::clone(tokens);
-            change(tokens.entry(provider.to_owned()).or_default());
-            tokens
-        });
+    fn of_thread(&self) -> MutexGuard<'_, TokensByProvider> {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static STRIPE: usize = THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES;
+        }
+        self.0[STRIPE.with(|stripe| *stripe)].lock()
+    }
+
+    fn clear(&self, provider: &str) {
+        for stripe in &self.0 {
+            stripe.lock().remove(provider);
+        }
+    }
+}
+
+impl Stripe {
+    fn lock(&self) -> MutexGuard<'_, TokensByProvider> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -225,6 +225,11 @@ impl Token {
         longest - self.issued_at() >= asked - tolerance
     }
 
+    /// Returns a copy with its own reference count, so that threads with different copies do not slow each other down.
+    pub(crate) fn unshared(&self) -> Self {
+        Self(Arc::new(Inner::clone(&self.0)))
+    }
+
     /// Sets the header of the token's provider.
     pub(crate) fn set_header(&mut self, header: &Header) {
         if self.0.header != *header {
