@@ -59,8 +59,14 @@ impl Prober {
         let url = ServiceUrl::parse(url).map_err(Error::configuration)?;
         let request = HttpRequest::new(Method::GET, url, Repeat::Never);
         let sent_at = self.clock.now();
-        let sent = async { self.http.send(request.to_http()?, bound).await };
-        let answered = sent.await.map(|response| HttpResponse::new(response, sent_at));
+        let answered = async {
+            let response = HttpResponse::new(self.http.send(request.to_http()?, bound).await?, sent_at);
+            match response.cut.clone().filter(|_| response.body.is_empty() && !response.is_transient()) {
+                Some(fault) => Err(fault),
+                None => Ok(response),
+            }
+        };
+        let answered = answered.await;
         let middle = sent_at + (self.clock.now() - sent_at) / 2;
         Ok(match answered {
             Ok(response) => Probed {

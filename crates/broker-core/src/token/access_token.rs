@@ -1,5 +1,6 @@
 //! Tokens that callers get from the broker.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,13 +41,6 @@ const NO_SCHEMES: [&str; 15] = [
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Token(pub(super) Arc<Inner>);
-
-impl Serialize for Token {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let secret = if self.0.not_stored { Secret::new("") } else { self.0.secret.clone() };
-        Inner { secret, ..Inner::clone(&self.0) }.serialize(serializer)
-    }
-}
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Inner {
@@ -223,6 +217,17 @@ impl Token {
         let tolerance = LIFETIME_TOLERANCE.min(asked / 2);
         let longest = self.0.asked_until.map_or(expires_at, |asked_until| asked_until.max(expires_at));
         longest - self.issued_at() >= asked - tolerance
+    }
+
+    /// Serializes the tokens of a record file, by scopes.
+    pub(crate) fn write<S: Serializer>(
+        tokens: &BTreeMap<String, Self>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(tokens.iter().map(|(scopes, Self(token))| {
+            let secret = if token.not_stored { Secret::new("") } else { token.secret.clone() };
+            (scopes, Inner { secret, ..Inner::clone(token) })
+        }))
     }
 
     /// Returns a copy with its own reference count, so that threads with different copies do not slow each other down.
