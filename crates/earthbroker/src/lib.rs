@@ -6,7 +6,7 @@
 //!
 //! let broker = Setup::new().open()?;
 //! let token = broker.token("earthscope", &TokenRequest::new()).await?;
-//! let header = format!("{} {}", token.token_type(), token.secret().expose());
+//! let header = (token.header_name(), token.authorization());
 //! # drop(header);
 //! # Ok(())
 //! # }

@@ -25,8 +25,37 @@ use crate::token::{Secret, sensitive, zeroizing};
 /// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
 /// and must return within `timeout`.
 ///
-/// Two extensions are optional. After a client has connected, it asks [`SendCheck::allows`]. If a body ends early, the
-/// client returns what arrived, with the [`HttpFault`] in the response's extensions.
+/// Two extensions are optional. Once connected, a client may ask [`SendCheck::allows`]. If a body ends early, a client may
+/// return what arrived, with the [`HttpFault`] in the response's extensions.
+///
+/// ```
+/// use broker_core::{ErrorCode, Http, HttpFault, HttpResponse, RequestSent};
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+///
+/// struct Client(reqwest::Client); // with `redirect(Policy::none())`
+///
+/// #[async_trait::async_trait]
+/// impl Http for Client {
+///     async fn send(&self, request: Request<Bytes>, timeout: std::time::Duration) -> Result<Response<Bytes>, HttpFault> {
+///         let fault = |error: reqwest::Error| {
+///             let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
+///             HttpFault::new(sent, ErrorCode::NetworkUnreachable, error.without_url().to_string())
+///         };
+///         let mut request = reqwest::Request::try_from(request).map_err(fault)?;
+///         *request.timeout_mut() = Some(timeout);
+///         let mut response = self.0.execute(request).await.map_err(fault)?;
+///         let mut body = Vec::new();
+///         while let Some(chunk) = response.chunk().await.map_err(fault)?.filter(|_| body.len() < HttpResponse::LONGEST_BODY) {
+///             body.extend_from_slice(&chunk);
+///         }
+///         let mut answer = Response::new(body.into());
+///         *answer.status_mut() = response.status();
+///         *answer.headers_mut() = std::mem::take(response.headers_mut());
+///         Ok(answer)
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Http: Send + Sync {
     /// Sends a request once, without retries. `Debug` of the request shows the secrets in its body.

@@ -54,7 +54,8 @@ impl TokenRequest {
         self
     }
 
-    /// Requests AWS keys or a cookie, which the service issues in exchange for the token of [`TokenRequest::new`].
+    /// Requests AWS keys or a cookie, which the service issues in exchange for the token of [`TokenRequest::new`]. Such a
+    /// request ignores scopes.
     pub fn derived(mut self, derived: Derived) -> Self {
         self.derived = Some((derived.key(), derived));
         self

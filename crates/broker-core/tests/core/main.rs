@@ -21,6 +21,7 @@ mod bounds;
 mod broker;
 mod cut_responses;
 mod expiry;
+mod header;
 mod hosts;
 mod last_check;
 mod lifetimes;
