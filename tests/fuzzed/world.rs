@@ -1,6 +1,6 @@
 //! Replacements for network, clock, environment and prompt, which make fuzzing fast and deterministic.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

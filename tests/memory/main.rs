@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
+use bytes::Bytes;
 use earthbroker::{Broker, ErrorCode, Http, HttpFault, RequestSent, Setup, TokenRequest};
+use http::{Request, Response};
 
 /// A placeholder in a record, which another process replaces with a secret.
 const TOKEN: &str = "token-that-is-to-be-replaced";
