@@ -130,23 +130,15 @@ pub type LoginCheck = Arc<dyn Fn() -> crate::error::Result<bool> + Send + Sync>;
 
 /// The last check of a request's refresh token, in the extensions of the [`http::Request`].
 #[derive(Clone)]
-pub struct SendCheck(Arc<dyn Fn() -> bool + Send + Sync>);
+pub struct SendCheck(pub(crate) Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl SendCheck {
-    pub(crate) fn new(check: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(check))
-    }
-
-    pub(crate) fn passes(&self) -> bool {
-        (self.0)()
-    }
-
     /// Whether the request's refresh token is still the newest. HTTP clients ask after they have connected, right before
     /// the first byte. If the answer is false, they send nothing and return a fault with [`RequestSent::No`]. The broker
     /// asks before it calls a client, so a client that does not ask is only less likely to notice a replaced token.
     #[must_use]
     pub fn allows<B>(request: &http::Request<B>) -> bool {
-        request.extensions().get().is_none_or(Self::passes)
+        request.extensions().get().is_none_or(|Self(check)| check())
     }
 }
 
@@ -157,10 +149,8 @@ pub struct HttpRequest {
     pub url: ServiceUrl,
     /// When the broker may repeat the request.
     pub repeat: Repeat,
-    method: Method,
-    /// The fault if a value cannot be a header.
-    headers: Result<HeaderMap, HttpFault>,
-    body: Bytes,
+    /// The fault if the URL or a header is invalid in HTTP.
+    sent: Result<http::Request<Bytes>, HttpFault>,
     salvage: Option<String>,
 }
 
@@ -168,10 +158,10 @@ impl HttpRequest {
     /// Creates a request without a body, which accepts JSON.
     #[must_use]
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
-        let json = (ACCEPT, HeaderValue::from_static("application/json"));
-        let headers =
-            Ok([json, (ACCEPT_ENCODING, HeaderValue::from_static("identity"))].into_iter().collect());
-        Self { url, repeat, method, headers, body: Bytes::new(), salvage: None }
+        let request = http::Request::builder().method(method).uri(url.as_str());
+        let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
+        let sent = request.body(Bytes::new()).map_err(|_| invalid());
+        Self { url, repeat, sent, salvage: None }
     }
 
     /// Creates a POST request with form fields.
@@ -202,26 +192,23 @@ impl HttpRequest {
     }
 
     fn post(url: ServiceUrl, content_type: &'static str, body: Zeroizing<Vec<u8>>, repeat: Repeat) -> Self {
-        let mut request = Self { body: Bytes::from_owner(body), ..Self::new(Method::POST, url, repeat) };
-        if let Ok(headers) = &mut request.headers {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let mut request = Self::new(Method::POST, url, repeat);
+        if let Ok(sent) = &mut request.sent {
+            sent.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            *sent.body_mut() = Bytes::from_owner(body);
         }
         request
     }
 
-    /// Returns the request for an HTTP client. Fails if a value cannot be a header, or the URL is too long.
+    /// Returns the request for an HTTP client. Fails if the URL or a header is invalid in HTTP.
     pub fn to_http(&self) -> Result<http::Request<Bytes>, HttpFault> {
-        let mut request = http::Request::new(self.body.clone());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.url.as_str().parse().map_err(|_| invalid("the URL"))?;
-        *request.headers_mut() = self.headers.clone()?;
-        Ok(request)
+        self.sent.clone()
     }
 
     /// Adds a bearer token to the request (RFC 6750 section 2.1).
     #[must_use]
     pub fn with_bearer(self, token: &Secret) -> Self {
-        self.with_authorization(&["Bearer ", token.expose()])
+        self.with_secret(Some(AUTHORIZATION), &["Bearer ", token.expose()])
     }
 
     /// Adds client credentials as HTTP Basic, form-encoded first (RFC 6749 section 2.3.1). A blank becomes `%20`, which
@@ -241,11 +228,7 @@ impl HttpRequest {
     /// Adds the bytes `USERNAME:PASSWORD` as HTTP Basic, without form encoding (RFC 7617 section 2).
     #[must_use]
     pub fn with_basic_pair(self, pair: &[u8]) -> Self {
-        self.with_authorization(&["Basic ", &Zeroizing::new(STANDARD.encode(pair))])
-    }
-
-    fn with_authorization(self, parts: &[&str]) -> Self {
-        self.with_secret_header(Some(AUTHORIZATION), parts)
+        self.with_secret(Some(AUTHORIZATION), &["Basic ", &Zeroizing::new(STANDARD.encode(pair))])
     }
 
     /// Returns the base64 text of `username:password` for a Basic header, without form encoding (RFC 7617 section 2).
@@ -259,15 +242,15 @@ impl HttpRequest {
     /// Sets a header of the request. The value may be a secret.
     #[must_use]
     pub fn with_header(self, name: &str, value: &str) -> Self {
-        self.with_secret_header(name.parse().ok(), &[value])
+        self.with_secret(name.parse().ok(), &[value])
     }
 
-    fn with_secret_header(mut self, name: Option<HeaderName>, parts: &[&str]) -> Self {
-        match (&mut self.headers, name.zip(sensitive(parts))) {
-            (Ok(headers), Some((name, value))) => drop(headers.insert(name, value)),
-            (Ok(_), None) => self.headers = Err(invalid("the secret")),
-            (Err(_), _) => {}
-        }
+    fn with_secret(mut self, name: Option<HeaderName>, parts: &[&str]) -> Self {
+        self.sent = self.sent.and_then(|mut sent| {
+            let (name, value) = name.zip(sensitive(parts)).ok_or_else(invalid)?;
+            sent.headers_mut().insert(name, value);
+            Ok(sent)
+        });
         self
     }
 
@@ -286,26 +269,27 @@ impl HttpRequest {
 
     /// Whether the request contains nothing but its URL, so no secret.
     pub(crate) fn is_bare(&self) -> bool {
-        let is_sensitive = |headers: &HeaderMap| headers.values().any(HeaderValue::is_sensitive);
-        self.body.is_empty() && !self.headers.as_ref().is_ok_and(is_sensitive)
+        let is_bare = |sent: &http::Request<Bytes>| {
+            sent.body().is_empty() && !sent.headers().values().any(HeaderValue::is_sensitive)
+        };
+        self.sent.as_ref().is_ok_and(is_bare)
     }
 
-    /// Whether both requests have the same `Authorization` header.
+    /// Returns the value of the `Authorization` header.
     #[must_use]
-    pub fn same_authorization(&self, other: &Self) -> bool {
-        let of = |request: &Self| request.headers.as_ref().ok()?.get(AUTHORIZATION).cloned();
-        of(self) == of(other)
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.sent.as_ref().ok()?.headers().get(AUTHORIZATION)
     }
 }
 
-fn invalid(what: &str) -> HttpFault {
-    let what = format!("{what} contains characters that HTTP does not allow");
+fn invalid() -> HttpFault {
+    let what = "the URL or the secret contains characters that HTTP does not allow".to_owned();
     HttpFault::new(RequestSent::No, ErrorCode::BadResponse, what)
 }
 
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.url)
+        write!(f, "{} {}", self.sent.as_ref().map_or(&Method::POST, http::Request::method), self.url)
     }
 }
 

@@ -32,13 +32,13 @@ impl DeliveryStatus {
         let check = self.check.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let check = check.filter(|_| repeat == Repeat::SpendsGrant)?;
         let (superseded, check_error) = (self.superseded.clone(), self.check_error.clone());
-        Some(SendCheck::new(move || {
+        Some(SendCheck(Arc::new(move || {
             let checked = check();
             let is_current = matches!(checked, Ok(true));
             superseded.fetch_or(!is_current, Ordering::SeqCst);
             *check_error.lock().unwrap_or_else(PoisonError::into_inner) = checked.err();
             is_current
-        }))
+        })))
     }
 
     /// Whether a refresh token was not sent, because another program has replaced it, or may have.

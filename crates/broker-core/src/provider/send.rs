@@ -7,7 +7,7 @@ use url::Url;
 
 use super::operation::{Operation, cancelled};
 use crate::context::retry::AttemptFailure;
-use crate::context::{HttpFault, HttpRequest, HttpResponse, RequestSent, salvage};
+use crate::context::{HttpFault, HttpRequest, HttpResponse, RequestSent, SendCheck, salvage};
 use crate::error::{Error, ErrorCode, Hint, Result};
 
 impl Operation {
@@ -61,12 +61,10 @@ impl Operation {
         let sent_at = self.now();
         tracing::debug!(?request, "sending");
         let mut sent = request.to_http().map_err(AttemptFailure::Fault)?;
-        if let Some(check) = self.delivery.check(request.repeat) {
-            // Not every HTTP client asks the check.
-            if !check.passes() {
-                return Err(AttemptFailure::Superseded);
-            }
-            sent.extensions_mut().insert(check);
+        self.delivery.check(request.repeat).map(|check| sent.extensions_mut().insert(check));
+        // Not every HTTP client checks the request itself.
+        if !SendCheck::allows(&sent) {
+            return Err(AttemptFailure::Superseded);
         }
         let answered = self.context().http().send(sent, self.timeout()).await.and_then(|response| {
             let response = HttpResponse::new(response, sent_at);

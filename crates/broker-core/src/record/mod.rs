@@ -87,29 +87,23 @@ impl Record {
     pub fn to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
         #[derive(Serialize)]
         struct Fields<'r> {
-            version: u64,
+            version: &'r u64,
             provider: &'r str,
-            revision: u64,
+            revision: &'r u64,
             #[serde(skip_serializing_if = "Option::is_none")]
-            origin: Option<&'r str>,
-            logins: u64,
-            grants: u64,
+            origin: &'r Option<String>,
+            logins: &'r u64,
+            grants: &'r u64,
             #[serde(flatten)]
             current: &'r IssuerState,
             #[serde(rename = "parked", skip_serializing_if = "<[_]>::is_empty")]
             other_issuers: &'r [IssuerState],
         }
-        let fields = Fields {
-            version: self.version,
-            provider: &self.provider,
-            revision: self.revision,
-            origin: self.origin.as_deref(),
-            logins: self.logins,
-            grants: self.grants,
-            current: &self.current,
-            other_issuers: &self.other_issuers,
-        };
-        zeroizing::json(&fields, true)
+        let Self { version, provider, revision, origin, logins, grants, current, other_issuers, .. } = self;
+        zeroizing::json(
+            &Fields { version, provider, revision, origin, logins, grants, current, other_issuers },
+            true,
+        )
     }
 
     /// Returns a value to compare copies of a record: newer copies have a greater value. The numbers of logins and of

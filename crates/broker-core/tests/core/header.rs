@@ -48,7 +48,8 @@ fn authorization_has_the_token_type_and_no_unsafe_text() {
 #[test]
 fn key_of_a_request_does_not_depend_on_the_setters_order() {
     let aws = || Derived::aws("role", Vec::new());
-    let requests = [TokenRequest::new().scope("a").derived(aws()), TokenRequest::new().derived(aws()).scope("a")];
+    let requests =
+        [TokenRequest::new().scope("a").derived(aws()), TokenRequest::new().derived(aws()).scope("a")];
     for request in &requests {
         assert_eq!((request.scopes().as_str(), request), ("aws:role", &requests[0]));
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Clock, Context, ErrorCode, ErrorKind, FileLogin, Http, HttpFault, HttpRequest,
-    InvalidLoginFile, LoginFile, LoginMethod, Operation, Provider, ProviderInfo, Record, RecordUpdate,
-    Repeat, ReqwestHttp, Result, Secret, ServiceUrl, Token, TokenRequest,
+    Broker, Clock, Context, ErrorCode, ErrorKind, FileLogin, Http, HttpFault, HttpRequest, InvalidLoginFile,
+    LoginFile, LoginMethod, Operation, Provider, ProviderInfo, Record, RecordUpdate, Repeat, ReqwestHttp,
+    Result, Secret, ServiceUrl, Token, TokenRequest,
 };
 use broker_testkit::{TestEnv, TestPrompt, World};
 use bytes::Bytes;

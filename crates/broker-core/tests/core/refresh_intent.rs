@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Error, ErrorCode, Http, HttpFault, HttpRequest, Login, LoginMethod,
-    Operation, Provider, ProviderInfo, Record, RecordUpdate, Repeat, RequestSent, Result, Secret, ServiceUrl,
-    TokenRequest,
+    Broker, Context, Error, ErrorCode, Http, HttpFault, HttpRequest, Login, LoginMethod, Operation, Provider,
+    ProviderInfo, Record, RecordUpdate, Repeat, RequestSent, Result, Secret, ServiceUrl, TokenRequest,
 };
 use broker_testkit::{TestEnv, TestPrompt, World};
 use bytes::Bytes;

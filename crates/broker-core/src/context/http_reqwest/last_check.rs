@@ -42,7 +42,7 @@ impl http_body::Body for CheckedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if self.check.take().is_some_and(|check| !check.passes()) {
+        if self.check.take().is_some_and(|SendCheck(check)| !check()) {
             return Poll::Ready(Some(Err(Superseded.into())));
         }
         Pin::new(&mut self.body).poll_frame(context).map_err(Into::into)

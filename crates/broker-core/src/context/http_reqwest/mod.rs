@@ -85,9 +85,7 @@ impl ReqwestHttp {
         *head.status_mut() = response.status();
         *head.headers_mut() = std::mem::take(response.headers_mut());
         let encodings = encodings(head.headers());
-        // Large, because a buffer that grows leaves copies of secrets in memory.
-        let raw = Zeroizing::new(Vec::with_capacity(64 * 1024));
-        let arrived = arrived.insert(Arrived { head, encodings, raw });
+        let arrived = arrived.insert(Arrived { head, encodings, raw: encoding::buffer() });
         Ok(body::read(&mut response, &arrived.encodings, &mut arrived.raw).await)
     }
 }
