@@ -53,7 +53,7 @@ pub use broker_core::{
     Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret,
     SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status, Store, StoreAbout,
     SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, field_names, is_provider_name, is_unsafe,
-    is_utf16, platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_login, sanitize,
+    is_utf16, platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_new, sanitize,
     seconds, shell_word, utf8, without_query,
 };
 #[cfg(feature = "file")]
