@@ -23,13 +23,14 @@ mod store;
 
 mod broker;
 
+pub use ::http::Method;
 pub use broker::{
     Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderHandle, ProviderRegistry, State,
     Status, TokenStatus,
 };
 pub use context::{
     Clock, Context, Credential, DeviceCode, Env, FinalCodes, Http, HttpFault, HttpRequest, HttpResponse,
-    LoginCheck, Method, NonInteractive, Problem, Prompt, Refusal, Repeat, RequestSent, ServiceUrl,
+    LoginCheck, NonInteractive, Problem, Prompt, Refusal, Repeat, RequestSent, SendCheck, ServiceUrl,
     SystemClock, SystemEnv, WITHHELD, platform, quoted_path, read_object, redact, repeats_secret, salvage,
     salvage_new, shell_word, without_token,
 };

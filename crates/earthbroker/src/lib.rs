@@ -6,7 +6,7 @@
 //!
 //! let broker = Setup::new().open()?;
 //! let token = broker.token("earthscope", &TokenRequest::new()).await?;
-//! let header = format!("{} {}", token.token_type(), token.secret().expose());
+//! let header = (token.header_name(), token.authorization());
 //! # drop(header);
 //! # Ok(())
 //! # }
@@ -45,6 +45,7 @@ mod suggestion;
 pub mod tools;
 
 pub use broker::Broker;
+pub use broker_core::SendCheck;
 pub use broker_core::{
     Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
     ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,

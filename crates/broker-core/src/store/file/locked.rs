@@ -14,7 +14,6 @@ use crate::context::platform::Folder;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::Record;
 use crate::store::{Loaded, Locked, Migrated};
-use crate::token::zeroizing;
 
 /// A record file that this process has locked.
 pub(super) struct LockedFile {
@@ -54,7 +53,7 @@ impl LockedFile {
     /// Returns the content of the record file, encrypted unless `with` is `None`. Fails if the content cannot be read
     /// again, such as metadata that is nested too deeply.
     fn bytes(&self, record: &Record, with: Option<&str>) -> Result<Zeroizing<Vec<u8>>> {
-        let plain = zeroizing::json(record, true).map_err(not_json)?;
+        let plain = record.to_json().map_err(not_json)?;
         parse(&plain, &self.provider).map_err(|why| {
             let message = format!("cannot save the record, because it could not be read again: it {why}");
             Error::new(ErrorCode::StoreUnwritable, message)
