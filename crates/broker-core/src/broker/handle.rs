@@ -57,8 +57,16 @@ impl ProviderHandle {
     }
 
     /// Returns the stored token unless it needs renewal. Sends no request, does not wait and needs no async runtime.
+    /// Returns `None` also for an encrypted record whose key is not in memory yet: [`ProviderHandle::token_with`] gets
+    /// the key.
     pub fn stored_with(&self, request: &TokenRequest) -> Result<Option<Token>> {
         self.broker.inner.stored(self.name(), request).map_err(|error| self.named(error))
+    }
+
+    /// Like [`ProviderHandle::stored_with`], but waits for the key of an encrypted record, which a keyring, a program or a
+    /// slow key derivation may provide. For programs without an async runtime.
+    pub fn blocking_stored_with(&self, request: &TokenRequest) -> Result<Option<Token>> {
+        self.broker.inner.blocking_stored(self.name(), request).map_err(|error| self.named(error))
     }
 
     /// Replaces the usual token after a service rejected it: see [`ProviderHandle::replace_rejected_with`].

@@ -6,13 +6,13 @@ use crate::context::platform;
 use crate::store::LockScope;
 
 #[derive(Debug, Clone)]
-pub(super) struct Filesystem {
+pub(crate) struct Filesystem {
     /// The file system's name in messages: `ext4`, `nfs4 (server:/home)`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Whether other hosts may use the same file system.
-    pub(super) is_network: bool,
+    pub(crate) is_network: bool,
     /// Whether `flock` on this file system excludes processes on other hosts too.
-    pub(super) reach: LockScope,
+    pub(crate) reach: LockScope,
 }
 
 /// A line of mountinfo (`proc_pid_mountinfo(5)`).
@@ -45,7 +45,7 @@ const NETWORK: [(u64, &str); 16] = [
 
 impl Filesystem {
     /// Finds the file system of a folder. If the folder does not exist, uses the nearest parent that exists.
-    pub(super) fn of(folder: &Path) -> Self {
+    pub(crate) fn of(folder: &Path) -> Self {
         let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let magic = platform::magic(existing).unwrap_or(UNKNOWN);
