@@ -1,7 +1,8 @@
 //! Fuzzes the parsers of token responses.
 
 use broker_core::{
-    Error, HttpResponse, Phase, Problem, Secret, ServiceUrl, Token, read_object, redact, salvage, sanitize,
+    Error, HttpResponse, Operation, Phase, Problem, Secret, ServiceUrl, Token, read_object, redact, salvage,
+    sanitize,
 };
 use broker_oauth2::{ClientAuth, Refreshed, TokenEndpoint};
 use chrono::TimeDelta;
@@ -21,7 +22,8 @@ pub fn token_answer(data: &[u8]) {
     check_object(&answer, &url);
     let sent = Secret::new(SENT);
     let endpoint = TokenEndpoint::new(&url, ClientAuth::Public("me"), TimeDelta::hours(1));
-    let refreshed = block_on(endpoint.refresh(&World::new([data].into_iter()).context, &sent, &[]));
+    let operation = Operation::new(World::new([data].into_iter()).context);
+    let refreshed = block_on(endpoint.refresh(&operation, &sent, &[]));
     let rotated = rotated(&answer);
     match refreshed {
         Ok(Refreshed::Granted(granted)) => {

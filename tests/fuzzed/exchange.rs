@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Derived, Entry, Error, FileStore, Issuer, Lifetime, Loaded, Login, Provider, Record,
-    RecordUpdate, Result, Revoked, Secret, Store, Token, TokenRequest, sanitize,
+    Broker, Derived, Entry, Error, FileStore, Lifetime, Loaded, Login, Operation, Provider, ProviderInfo,
+    Record, RecordUpdate, Result, Secret, Store, Token, TokenRequest, sanitize,
 };
 use earthbroker::{ProviderRegistry, Setup};
 
@@ -77,7 +77,7 @@ impl Shell<'_> {
         match word {
             "login" => self.login(Login::Usual).await,
             "with" => self.login(Login::RefreshToken(Secret::new(SENT))).await,
-            "logout" => match self.world.clock.bounded(self.broker.logout(self.name, false)).await {
+            "logout" => match self.world.clock.bounded(self.broker.logout(self.name)).await {
                 Ok(ended) => self.check_words(&ended.at_service.note.unwrap_or_default()),
                 Err(error) => self.check_error(&error),
             },
@@ -164,30 +164,15 @@ impl Shell<'_> {
 }
 
 /// A provider that sends no request.
-pub(super) struct Idle {
-    pub(super) issuer: Issuer,
-}
+pub(super) struct Idle(pub(super) ProviderInfo);
 
 #[async_trait]
 impl Provider for Idle {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
+    fn info(&self) -> &ProviderInfo {
+        &self.0
     }
 
-    async fn exchange(
-        &self,
-        _context: &Context,
-        _record: &Record,
-        _request: &TokenRequest,
-    ) -> Result<RecordUpdate> {
+    async fn exchange(&self, _: &Operation, _: &Record, _: &TokenRequest) -> Result<RecordUpdate> {
         Err(Error::login_required("not logged in"))
-    }
-
-    async fn login(&self, _context: &Context, _login: &Login) -> Result<RecordUpdate> {
-        Err(Error::usage("no login"))
-    }
-
-    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
-        Ok(Revoked::default())
     }
 }

@@ -95,7 +95,7 @@ pub fn earthscope(data: &[u8]) {
     let config: Config = setup.config().unwrap();
     match config.entry("earthscope") {
         Ok(entry) => {
-            let Some(file) = entry.provider.login_file() else { return };
+            let Some(file) = entry.info.login_file else { return };
             if let Ok(login) = file.read(&tokens) {
                 let written = file.write(&login, Some(&tokens));
                 assert!(

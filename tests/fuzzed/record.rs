@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker_core::{Broker, Entry, FileStore, Issuer, Loaded, Provider, Record, Store, TokenRequest};
+use broker_core::{
+    Broker, Entry, FileStore, Issuer, Loaded, Provider, ProviderInfo, Record, Store, TokenRequest,
+};
 use serde_json::{Map, Value};
 
 use super::exchange::Idle;
@@ -86,7 +88,7 @@ fn check_broker(record: &Record) {
     for issuer in [record.issuer().clone(), other] {
         let own = &issuer == record.issuer();
         let world = World::new(std::iter::empty());
-        let provider: Arc<dyn Provider> = Arc::new(Idle { issuer });
+        let provider: Arc<dyn Provider> = Arc::new(Idle(ProviderInfo::new(issuer)));
         let providers = BTreeMap::from([(NAME.to_owned(), Entry::new(provider))]);
         let broker = in_folder(|folder| {
             Broker::builder(providers, Arc::new(FileStore::new(folder)), world.context.clone()).build()

@@ -30,7 +30,8 @@ async fn earthdaily_passes_the_conformance_suite() {
 fn earthdaily_reports_credential_sources_and_hosts() {
     let resolved = |world: World, table: serde_json::Value| {
         let provider = (KIND.build)(&Settings::new("lab", table, &world.env)).expect("settings");
-        (provider.sources(), provider.hosts())
+        let info = provider.info();
+        (info.sources.clone(), info.hosts.clone())
     };
     let with = |name: &str, value: &str| {
         let mut world = World::new();

@@ -9,10 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::{ErrorCode, Login, Provider, Record, Secret, Settings};
+use broker_core::{ErrorCode, Login, NextExchange, Provider, Record, Secret, Settings, TokenRequest};
 use broker_exec::KIND;
 use broker_testkit::conformance::{self, ClientSubject, Subject};
 use broker_testkit::{EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, World};
+use chrono::Utc;
 use serde_json::{Value, json};
 
 pub(crate) fn example(name: &str) -> String {
@@ -120,7 +121,9 @@ async fn python_plugin_logs_in_with_refresh_token() {
 #[tokio::test]
 async fn plugin_that_needs_no_login_can_get_tokens() {
     let plugin = client().provider();
-    assert!(plugin.can_renew(&Record::new(World::NAME, plugin.issuer().clone())));
+    let record = Record::new(World::NAME, plugin.info().issuer.clone());
+    let next = plugin.next_exchange(&record, &TokenRequest::new(), Utc::now());
+    assert_eq!(next, NextExchange::KeepsGrant);
 }
 
 /// The example plugin in sh, which uses a client secret and no login.

@@ -109,7 +109,7 @@ impl Provider for Static {
         Ok(RecordUpdate::token(request.scopes(), token).and_account(self.username.clone()))
     }
 
-    async fn revoke(&self, _context: &Operation, _record: &Record) -> Result<Revoked> {
+    async fn revoke(&self, _operation: &Operation, _record: &Record) -> Result<Revoked> {
         let note = format!("the token stays valid, and remains in {source}", source = self.source);
         Ok(Revoked::new(false, Some(note)))
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, ErrorKind, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked,
+    Error, ErrorKind, Kind, Login, Operation, Provider, ProviderInfo, Record, RecordUpdate, Result, Revoked,
     Settings, SettingsError, TokenRequest,
 };
 use broker_testkit::conformance::{self, TokenSubject};
@@ -45,24 +45,20 @@ struct Flawed(Arc<dyn Provider>, Flaw);
 
 #[async_trait]
 impl Provider for Flawed {
-    fn issuer(&self) -> &Issuer {
-        self.0.issuer()
-    }
-
-    fn account(&self) -> Option<&str> {
-        self.0.account()
+    fn info(&self) -> &ProviderInfo {
+        self.0.info()
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         if matches!(self.1, Flaw::RequestsTwice) {
-            drop(self.0.exchange(context, record, request).await);
+            drop(self.0.exchange(operation, record, request).await);
         }
-        let result = self.0.exchange(context, record, request).await;
+        let result = self.0.exchange(operation, record, request).await;
         match (self.1, result) {
             (Flaw::AnyFaultIsFinal, Err(error)) if error.is_transient() => Err(Error::refused("no")),
             (Flaw::NothingIsFinal, Err(error)) if error.kind() == ErrorKind::Refused => {
@@ -79,15 +75,15 @@ impl Provider for Flawed {
         }
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
-        self.0.login(context, login).await
+    async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
+        self.0.login(operation, login).await
     }
 
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+    async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
         match self.1 {
-            Flaw::FakesRevocation => Ok(Revoked { revoked: true, note: None }),
-            Flaw::IgnoresRevocation => Ok(self.0.revoke(context, record).await.unwrap_or_default()),
-            _ => self.0.revoke(context, record).await,
+            Flaw::FakesRevocation => Ok(Revoked::new(true, None)),
+            Flaw::IgnoresRevocation => Ok(self.0.revoke(operation, record).await.unwrap_or_default()),
+            _ => self.0.revoke(operation, record).await,
         }
     }
 }

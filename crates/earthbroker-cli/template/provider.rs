@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, HttpRequest, HttpResponse, Issuer, Kind, Login, Problem, Provider, Record, RecordUpdate,
-    Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
-    read_object, seconds,
+    Error, HttpRequest, HttpResponse, Issuer, Kind, Login, LoginMethod, Operation, Problem, Provider,
+    ProviderInfo, Record, RecordUpdate, Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings,
+    SettingsError, Token, TokenRequest, field_names, read_object, seconds,
 };
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -15,10 +15,9 @@ use serde::Deserialize;
 pub const KIND: Kind = Kind {
     name: "my-service",
     about: "my-service: describe the service here (password)",
-    keys: &["url", "username"],
+    keys: field_names::<Config>,
     secrets: &[],
     renamed: &[],
-    token_variable: "MY_SERVICE_TOKEN",
     build,
 };
 
@@ -29,65 +28,68 @@ struct Config {
     username: String,
 }
 
-struct Service(Config, Issuer);
+struct Service {
+    config: Config,
+    info: ProviderInfo,
+}
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     // The broker never sends a stored login to another issuer than this one.
-    let issuer = Issuer::new(KIND.name, "password", config.url.as_str());
-    Ok(Arc::new(Service(config, issuer)))
+    let mut info = ProviderInfo::new(Issuer::new(KIND.name, "password", config.url.as_str()));
+    info.account = Some(config.username.clone());
+    info.hosts = vec![config.url.host()];
+    info.variable = "MY_SERVICE_TOKEN".to_owned();
+    info.logins = vec![LoginMethod::Interactive, LoginMethod::Password];
+    Ok(Arc::new(Service { config, info }))
 }
 
 #[async_trait]
 impl Provider for Service {
-    fn issuer(&self) -> &Issuer {
-        &self.1
-    }
-
-    fn account(&self) -> Option<&str> {
-        Some(&self.0.username)
-    }
-
-    fn hosts(&self) -> Vec<String> {
-        vec![self.0.url.host()]
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     /// Exchanges the stored refresh token for a token. The broker saves the `RecordUpdate` before the next request.
-    async fn exchange(&self, context: &Context, record: &Record, req: &TokenRequest) -> Result<RecordUpdate> {
+    async fn exchange(
+        &self,
+        operation: &Operation,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let Some(grant) = record.usable_grant() else {
             return Err(Error::login_required("not logged in, or the login has expired"));
         };
         let fields = [("grant_type", "refresh_token"), ("refresh_token", grant.secret().expose())];
-        let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::SpendsGrant);
-        let response = context.send(&post.with_salvage("refresh_token")).await?;
-        let change = self.read(&response, grant.secret(), req.scopes());
+        let post = HttpRequest::post_form(self.config.url.join("token"), &fields, Repeat::SpendsGrant);
+        let response = operation.send(&post.with_salvage("refresh_token")).await?;
+        let change = self.read(&response, grant.secret(), request.scopes());
         // `invalid_grant` ends the login. If your service uses another code, return `RecordUpdate::grant_refused()`.
         RecordUpdate::refreshed(change, &response, "refresh_token", grant.secret())
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
+    async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
         let password = match login {
-            Login::Usual => context.prompt().ask_hidden("Password").await?,
             Login::Password(password) => password.clone(),
-            _ => return Err(Error::usage("this service logs in with a password")),
+            _ => operation.prompt().ask_hidden("Password").await?,
         };
-        let (name, password) = (self.0.username.as_str(), &password);
+        let (name, password) = (self.config.username.as_str(), &password);
         let fields = [("grant_type", "password"), ("username", name), ("password", password.expose())];
         // Repeating a wrong password may lock the account.
-        let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::IfNotActed);
-        let response = context.send(&post).await?;
+        let post = HttpRequest::post_form(self.config.url.join("token"), &fields, Repeat::IfNotActed);
+        let response = operation.send(&post).await?;
         let change = self.read(&response, password, &ScopeKey::default());
         change.map_err(|problem| problem.error("the login failed"))
     }
 
     /// Revokes the login. Delete this function if your service cannot revoke logins.
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+    async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let fields = [("token", grant.secret().expose())];
-        let post = HttpRequest::post_form(self.0.url.join("revoke"), &fields, Repeat::Safe);
-        match context.send(&post).await?.status {
-            200 => Ok(Revoked { revoked: true, note: None }),
-            status => Err(Error::unavailable(format!("{} answered HTTP {status}", self.0.url))),
+        let post = HttpRequest::post_form(self.config.url.join("revoke"), &fields, Repeat::Safe);
+        match operation.send(&post).await?.status {
+            200 => Ok(Revoked::new(true, None)),
+            status => Err(Error::unavailable(format!("{} answered HTTP {status}", self.config.url))),
         }
     }
 }
@@ -95,14 +97,18 @@ impl Provider for Service {
 impl Service {
     /// Reads token, lifetime and refresh token from a response. Errors never show `sent`, the request's secret.
     fn read(&self, response: &HttpResponse, sent: &Secret, key: &ScopeKey) -> Result<RecordUpdate, Problem> {
-        let object = read_object(response, &self.0.url, &[sent])?;
+        let object = read_object(response, &self.config.url, &[sent])?;
         let text = |key: &str| object.get(key)?.as_str().map(Secret::new);
-        let missing =
-            || Problem::Transient(Error::unavailable(format!("the response of {} has no token", self.0.url)));
+        let missing = || {
+            Problem::Transient(Error::unavailable(format!(
+                "the response of {} has no token",
+                self.config.url
+            )))
+        };
         let secret = text("access_token").ok_or_else(missing)?;
         let lifetime = object.get("expires_in").and_then(seconds);
         let token = Token::from_response(response, secret, lifetime, TimeDelta::hours(1));
-        let update = RecordUpdate::token(key, token).and_account(Some(self.0.username.clone()));
+        let update = RecordUpdate::token(key, token).and_account(Some(self.config.username.clone()));
         let Some(refresh_token) = text("refresh_token") else { return Ok(update) };
         Ok(update.and_grant(refresh_token, response.sent_at))
     }

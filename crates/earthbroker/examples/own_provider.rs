@@ -9,19 +9,18 @@ use async_trait::async_trait;
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 use chrono::TimeDelta;
 use earthbroker::{
-    Context, Error, ErrorCode, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Repeat, Result,
-    Secret, SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest, read_object,
-    seconds,
+    Error, ErrorCode, HttpRequest, Issuer, Kind, Operation, Provider, ProviderInfo, Record, RecordUpdate,
+    Repeat, Result, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest,
+    field_names, read_object, seconds,
 };
 use serde::Deserialize;
 
 const KIND: Kind = Kind {
     name: "observatory",
     about: "an observatory's own token service",
-    keys: &["url", "key"],
+    keys: field_names::<Config>,
     secrets: &["key"],
     renamed: &[],
-    token_variable: "OBSERVATORY_TOKEN",
     build,
 };
 
@@ -34,7 +33,7 @@ struct Config {
 
 struct Observatory {
     config: Config,
-    issuer: Issuer,
+    info: ProviderInfo,
 }
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
@@ -42,33 +41,32 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let url = config.url.as_str();
     let secret_fingerprint = config.key.fingerprint(url, settings.env());
     let issuer = Issuer { secret_fingerprint, ..Issuer::new(KIND.name, "client_credentials", url) };
-    Ok(Arc::new(Observatory { config, issuer }))
+    let mut info = ProviderInfo::new(issuer);
+    info.hosts = vec![config.url.host()];
+    info.variable = "OBSERVATORY_TOKEN".to_owned();
+    Ok(Arc::new(Observatory { config, info }))
 }
 
 #[async_trait]
 impl Provider for Observatory {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
-    }
-
-    fn can_renew(&self, _record: &Record) -> bool {
-        true
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         _record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let key = self.config.key.resolve(context, "key").await?;
+        let key = self.config.key.resolve(operation.context(), "key").await?;
         let fields = [
             ("grant_type", "client_credentials"),
             ("client_id", "EARTHDAILY_API_TOKEN"),
             ("client_secret", key.expose()),
         ];
         let post = HttpRequest::post_form(self.config.url.clone(), &fields, Repeat::Safe);
-        let response = context.send(&post).await?;
+        let response = operation.send(&post).await?;
         let answer = read_object(&response, &self.config.url, &[&key])
             .map_err(|problem| problem.error("the observatory refused the key"))?;
         let secret = answer.get("access_token").and_then(|token| token.as_str()).map(Secret::new);

@@ -51,9 +51,9 @@ pub use broker_core::{
     Method, NonInteractive, Operation, Problem, Prompt, Provider, ProviderHandle, ProviderInfo,
     ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked,
     ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status,
-    Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name, is_unsafe,
-    is_utf16, platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_login, sanitize,
-    seconds, shell_word, utf8, without_query,
+    Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, field_names,
+    is_provider_name, is_unsafe, is_utf16, platform, quoted_path, read_object, redact, repeats_secret,
+    salvage, salvage_login, sanitize, seconds, shell_word, utf8, without_query,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};

@@ -5,34 +5,34 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Error, ErrorCode, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result,
-    ScopeKey, Secret, Token, TokenRequest,
+    Broker, Error, ErrorCode, ErrorKind, Login, Operation, Provider, ProviderInfo, Record, RecordUpdate,
+    Result, ScopeKey, Secret, Token, TokenRequest,
 };
 use broker_testkit::World;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::issuer;
+use crate::info;
 
-type Act = dyn Fn(usize, &Context, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync;
+type Act = dyn Fn(usize, &Operation, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync;
 
 /// A provider whose closure returns the result of each exchange, given the number of the exchange.
 pub(crate) struct Scripted {
-    issuer: Issuer,
+    info: ProviderInfo,
     exchanges: AtomicUsize,
     act: Box<Act>,
 }
 
 impl Scripted {
     pub(crate) fn new(
-        act: impl Fn(usize, &Context, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync + 'static,
+        act: impl Fn(usize, &Operation, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { issuer: issuer(), exchanges: AtomicUsize::new(0), act: Box::new(act) })
+        Arc::new(Self { info: info(&[]), exchanges: AtomicUsize::new(0), act: Box::new(act) })
     }
 
     /// Creates a provider that issues tokens with the texts `0`, `1`, `2`, in this order.
     pub(crate) fn numbered(lifetime: TimeDelta) -> Arc<Self> {
-        Self::new(move |number, context, _, request| {
-            Ok(issue(context, request, &number.to_string(), lifetime))
+        Self::new(move |number, operation, _, request| {
+            Ok(issue(operation, request, &number.to_string(), lifetime))
         })
     }
 
@@ -43,40 +43,36 @@ impl Scripted {
 
 #[async_trait]
 impl Provider for Scripted {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     fn check(&self, _request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         Ok(())
     }
 
-    fn can_renew(&self, _record: &Record) -> bool {
-        true
-    }
-
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        (self.act)(self.exchanges.fetch_add(1, Ordering::SeqCst), context, record, request)
+        (self.act)(self.exchanges.fetch_add(1, Ordering::SeqCst), operation, record, request)
     }
 }
 
-pub(crate) fn token(context: &Context, name: &str, lifetime: TimeDelta) -> Token {
-    Token::new(Secret::new(name), context.now(), context.now().checked_add_signed(lifetime))
+pub(crate) fn token(operation: &Operation, name: &str, lifetime: TimeDelta) -> Token {
+    Token::new(Secret::new(name), operation.now(), operation.now().checked_add_signed(lifetime))
 }
 
 /// Returns a record update with a new token for the requested scopes.
 pub(crate) fn issue(
-    context: &Context,
+    operation: &Operation,
     request: &TokenRequest,
     name: &str,
     lifetime: TimeDelta,
 ) -> RecordUpdate {
-    RecordUpdate::token(request.scopes(), token(context, name, lifetime))
+    RecordUpdate::token(request.scopes(), token(operation, name, lifetime))
 }
 
 /// Gets a token from a broker with one provider, and returns the token's secret.
@@ -88,14 +84,14 @@ pub(crate) async fn get(broker: &Broker, request: &TokenRequest) -> String {
 async fn broker_saves_each_response_before_the_next_request() {
     let world = World::new();
     let path = world.record_path();
-    let provider = Scripted::new(move |number, context, record, request| {
+    let provider = Scripted::new(move |number, operation, record, request| {
         if number == 0 {
-            return Ok(RecordUpdate::grant(Secret::new("a grant"), context.now()));
+            return Ok(RecordUpdate::grant(Secret::new("a grant"), operation.now()));
         }
         let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
         assert!(saved.contains("a grant"), "the first exchange is saved");
         assert!(record.usable_grant().is_some(), "the grant is in the record");
-        Ok(issue(context, request, "t", TimeDelta::hours(1)))
+        Ok(issue(operation, request, "t", TimeDelta::hours(1)))
     });
     assert_eq!(get(&world.broker(provider), &TokenRequest::new()).await, "t");
 }
@@ -103,7 +99,7 @@ async fn broker_saves_each_response_before_the_next_request() {
 #[tokio::test]
 async fn provider_that_never_returns_a_token_fails() {
     let provider =
-        Scripted::new(|_, context, _, _| Ok(RecordUpdate::grant(Secret::new("again"), context.now())));
+        Scripted::new(|_, operation, _, _| Ok(RecordUpdate::grant(Secret::new("again"), operation.now())));
     let error = World::new().broker(provider.clone()).token(World::NAME, &TokenRequest::new()).await;
     assert_eq!(error.expect_err("stopped").kind(), ErrorKind::Unavailable);
     assert!(provider.exchanges() < 10);
@@ -112,9 +108,9 @@ async fn provider_that_never_returns_a_token_fails() {
 #[tokio::test]
 async fn panic_of_a_provider_returns_an_error_and_frees_the_lock() {
     let world = World::new();
-    let provider = Scripted::new(|number, context, _, request| match number {
+    let provider = Scripted::new(|number, operation, _, request| match number {
         0 => std::panic::resume_unwind(Box::new(())),
-        _ => Ok(issue(context, request, "t", TimeDelta::hours(1))),
+        _ => Ok(issue(operation, request, "t", TimeDelta::hours(1))),
     });
     let broker = world.broker(provider);
     let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("the provider panicked");
@@ -126,8 +122,8 @@ async fn panic_of_a_provider_returns_an_error_and_frees_the_lock() {
 #[tokio::test]
 async fn tokens_of_different_scopes_are_stored_separately() {
     let world = World::new();
-    let provider = Scripted::new(|_, context, _, request| {
-        Ok(issue(context, request, request.scopes().as_str(), TimeDelta::hours(1)))
+    let provider = Scripted::new(|_, operation, _, request| {
+        Ok(issue(operation, request, request.scopes().as_str(), TimeDelta::hours(1)))
     });
     let broker = world.broker(provider.clone());
     for (asked, key) in [(vec!["b", "a"], "a b"), (vec!["a", "b"], "a b"), (vec!["a"], "a")] {
@@ -153,8 +149,8 @@ async fn five_second_token_is_renewed_before_expiry() {
 
 #[tokio::test]
 async fn token_call_fails_if_token_of_another_scope_has_expired() {
-    let provider = Scripted::new(|_, context, _, _| {
-        let expired = token(context, "expired", TimeDelta::seconds(-1));
+    let provider = Scripted::new(|_, operation, _, _| {
+        let expired = token(operation, "expired", TimeDelta::seconds(-1));
         Ok(RecordUpdate::token(&ScopeKey::default(), expired))
     });
     let world = World::new();
@@ -166,9 +162,9 @@ async fn token_call_fails_if_token_of_another_scope_has_expired() {
 
 #[tokio::test]
 async fn login_with_only_an_expired_token_keeps_the_stored_login() {
-    let provider = Scripted::new(|number, context, _, request| match number {
-        0 => Ok(RecordUpdate::grant(Secret::new("old"), context.now())),
-        _ => Ok(issue(context, request, "expired", TimeDelta::seconds(-1))),
+    let provider = Scripted::new(|number, operation, _, request| match number {
+        0 => Ok(RecordUpdate::grant(Secret::new("old"), operation.now())),
+        _ => Ok(issue(operation, request, "expired", TimeDelta::seconds(-1))),
     });
     let world = World::new();
     let broker = world.broker(provider);
@@ -192,11 +188,11 @@ async fn invalid_provider_names_are_refused() {
 async fn token_call_fails_if_the_new_token_cannot_be_saved() {
     let world = World::new();
     let path = world.record_path();
-    let provider = Scripted::new(move |_, context, _, request| {
+    let provider = Scripted::new(move |_, operation, _, request| {
         let folder = path.parent().expect("a folder");
         std::fs::remove_dir_all(folder).expect("the folder is removed");
         std::fs::write(folder, "").expect("a file instead of the folder");
-        Ok(issue(context, request, "t", TimeDelta::hours(1)))
+        Ok(issue(operation, request, "t", TimeDelta::hours(1)))
     });
     let error = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect_err("no save");
     assert_eq!(error.code(), ErrorCode::StoreUnwritable);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use broker_core::{Context, ErrorCode, HttpRequest, Repeat, ReqwestHttp, ServiceUrl, read_object};
+use broker_core::{Context, ErrorCode, HttpRequest, Operation, Repeat, ReqwestHttp, ServiceUrl, read_object};
 use broker_testkit::{TestClock, TestEnv, TestPrompt};
 
 /// Starts a server that answers each request with `answer` and closes the connection. Returns its URL and the number
@@ -28,9 +28,14 @@ fn serve(answer: String) -> (ServiceUrl, Arc<AtomicUsize>) {
     (ServiceUrl::parse(&url).expect("a URL"), requests)
 }
 
-fn context() -> Context {
+fn operation() -> Operation {
     let http = Arc::new(ReqwestHttp::default());
-    Context::new(http, Arc::<TestClock>::default(), Arc::<TestEnv>::default(), Arc::<TestPrompt>::default())
+    Operation::new(Context::new(
+        http,
+        Arc::<TestClock>::default(),
+        Arc::<TestEnv>::default(),
+        Arc::<TestPrompt>::default(),
+    ))
 }
 
 #[tokio::test]
@@ -40,7 +45,7 @@ async fn pause_is_obeyed_although_the_body_is_cut() {
         let (url, requests) = serve(format!("{head}{body}"));
         let fields = [("refresh_token", "rt")];
         let request = HttpRequest::post_form(url.clone(), &fields, Repeat::SpendsGrant);
-        let response = context().send(&request.with_salvage("refresh_token")).await.expect("a response");
+        let response = operation().send(&request.with_salvage("refresh_token")).await.expect("a response");
         let error = read_object(&response, &url, &[]).expect_err("no object").error("");
         assert_eq!(error.retry_after(), Some(Duration::from_mins(10)), "{status} {body}: {error}");
         assert_eq!(requests.load(Ordering::SeqCst), 1, "{status} {body}: the request is not repeated");
@@ -71,7 +76,7 @@ async fn refresh_token_is_not_sent_again_after_unreadable_response() {
         let what = answer.get(..answer.len().min(80)).unwrap_or_default().to_owned();
         let (url, requests) = serve(answer);
         let request = HttpRequest::post_form(url, &[("refresh_token", "rt")], Repeat::SpendsGrant);
-        let sending = context().send(&request.with_salvage("refresh_token")).await;
+        let sending = operation().send(&request.with_salvage("refresh_token")).await;
         let error = sending.expect_err(&what);
         assert_eq!((error.code(), requests.load(Ordering::SeqCst)), (code, sent), "{what}: {error}");
     }

@@ -10,15 +10,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker_core::{
     Broker, Clock, Context, ErrorCode, ErrorKind, FileLogin, Http, HttpFault, HttpRequest, HttpResponse,
-    InvalidLoginFile, Issuer, LoginFile, Provider, Record, RecordUpdate, Repeat, ReqwestHttp, Result, Secret,
-    ServiceUrl, Token, TokenRequest,
+    InvalidLoginFile, LoginFile, LoginMethod, Operation, Provider, ProviderInfo, Record, RecordUpdate,
+    Repeat, ReqwestHttp, Result, Secret, ServiceUrl, Token, TokenRequest,
 };
 use broker_testkit::{TestEnv, TestPrompt, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use crate::{builder, files, issuer, response};
+use crate::{builder, files, info, response};
 
 /// A server that records the bytes of each connection, and answers complete requests with a new login.
 struct RawServer {
@@ -130,31 +130,27 @@ impl LoginFile for JsonFile {
 
 /// A provider with a login file, which sends refresh tokens to the raw server.
 struct Shared {
-    issuer: Issuer,
+    info: ProviderInfo,
     url: ServiceUrl,
     file: Arc<JsonFile>,
 }
 
 #[async_trait]
 impl Provider for Shared {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
-    }
-
-    fn login_file(&self) -> Option<Arc<dyn LoginFile>> {
-        Some(self.file.clone())
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let grant = record.usable_grant().ok_or_else(|| record.login_missing())?;
         let fields = [("refresh_token", grant.secret().expose())];
         let refresh = HttpRequest::post_form(self.url.clone(), &fields, Repeat::SpendsGrant);
-        let response = context.send(&refresh).await?;
+        let response = operation.send(&refresh).await?;
         let json = response.json().expect("the raw server's response");
         let issued = json["refresh_token"].as_str().expect("a refresh token");
         let token =
@@ -212,7 +208,9 @@ impl Scene {
     }
 
     fn provider(&self) -> Shared {
-        Shared { issuer: issuer(), url: self.server.url.clone(), file: self.file.clone() }
+        let mut info = info(&[LoginMethod::Interactive]);
+        info.login_file = Some(self.file.clone());
+        Shared { info, url: self.server.url.clone(), file: self.file.clone() }
     }
 
     fn context(&self, http: Arc<dyn Http>) -> Context {
@@ -373,24 +371,20 @@ struct Slow(Shared);
 
 #[async_trait]
 impl Provider for Slow {
-    fn issuer(&self) -> &Issuer {
-        &self.0.issuer
-    }
-
-    fn login_file(&self) -> Option<Arc<dyn LoginFile>> {
-        self.0.login_file()
+    fn info(&self) -> &ProviderInfo {
+        self.0.info()
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         if record.usable_grant().is_some_and(|grant| grant.secret().expose() == "old") {
             self.0.file.put(&json!({ "refresh_token": "new" }));
         }
-        self.0.exchange(context, record, request).await
+        self.0.exchange(operation, record, request).await
     }
 }
 

@@ -37,7 +37,12 @@ async fn request_for_a_longer_lifetime_replaces_the_token_once() {
     for (request, exchanges) in calls {
         // A new broker has no cache, and reads the stored token's requested lifetime from the record.
         get(&world.broker(provider.clone()), &request).await;
-        let login = world.broker(provider.clone()).token_or_login(World::NAME, &request).await;
+        let login = world
+            .broker(provider.clone())
+            .provider(World::NAME)
+            .expect("a provider")
+            .token_or_login(&request)
+            .await;
         assert!(login.expect("a token").1.is_none());
         assert_eq!(provider.exchanges(), exchanges, "{request:?}");
     }
@@ -60,11 +65,11 @@ async fn token_shorter_than_requested_is_used_if_service_is_down() {
     let (world, down) = (World::new(), Arc::new(AtomicBool::new(false)));
     let provider = Scripted::new({
         let down = down.clone();
-        move |number, context, _, request| {
+        move |number, operation, _, request| {
             if down.load(Ordering::SeqCst) {
                 return Err(Error::unavailable("down"));
             }
-            Ok(issue(context, request, &number.to_string(), TimeDelta::days(7)))
+            Ok(issue(operation, request, &number.to_string(), TimeDelta::days(7)))
         }
     });
     get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
@@ -82,9 +87,9 @@ async fn token_shorter_than_requested_is_used_if_service_is_down() {
 
 /// Creates a provider that returns `error` for a request with scopes, and a token for any other request.
 fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
-    Scripted::new(move |_, context, _, request| {
+    Scripted::new(move |_, operation, _, request| {
         if request.scopes().is_empty() {
-            return Ok(issue(context, request, "t", TimeDelta::hours(1)));
+            return Ok(issue(operation, request, "t", TimeDelta::hours(1)));
         }
         Err(error())
     })

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use broker_core::{
-    Broker, BrokerBuilder, Context, Entry, FileStore, HttpResponse, Issuer, Provider, Secret, Store,
+    Broker, BrokerBuilder, Context, Entry, FileStore, HttpResponse, Issuer, LoginMethod, Provider,
+    ProviderInfo, Secret, Store,
 };
 use broker_testkit::World;
 use chrono::{DateTime, Utc};
@@ -38,6 +39,13 @@ mod windows;
 /// The issuer of the test providers.
 fn issuer() -> Issuer {
     Issuer::new("test", "none", "https://example.org")
+}
+
+/// Describes a test provider with these methods of login.
+fn info(logins: &[LoginMethod]) -> ProviderInfo {
+    let mut info = ProviderInfo::new(issuer());
+    info.logins = logins.to_vec();
+    info
 }
 
 fn builder<P: Provider + 'static>(

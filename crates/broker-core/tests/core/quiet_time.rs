@@ -21,9 +21,9 @@ const HOUR: TimeDelta = TimeDelta::hours(1);
 /// Creates a provider whose first exchange returns a login and the token `0`. Later exchanges return a token and a new
 /// grant.
 fn rotating() -> Arc<Scripted> {
-    Scripted::new(|number, context, _, request| {
+    Scripted::new(|number, operation, _, request| {
         let grant = Secret::new(format!("grant {number}"));
-        Ok(issue(context, request, &number.to_string(), HOUR).and_grant(grant, context.now()))
+        Ok(issue(operation, request, &number.to_string(), HOUR).and_grant(grant, operation.now()))
     })
 }
 
@@ -108,12 +108,12 @@ async fn time_of_sending_in_the_future_delays_one_renewal() {
     for (ahead, age) in [(5, 50), (86_400 * 400, 50), (5, 60), (86_400 * 400, 60)] {
         let what = format!("sent {ahead} s ahead, token {age} min old");
         // The service is down in the second exchange.
-        let provider = Scripted::new(|number, context, _, request| {
+        let provider = Scripted::new(|number, operation, _, request| {
             if number == 1 {
                 return Err(Error::new(ErrorCode::NetworkUnreachable, "down"));
             }
             let grant = Secret::new(format!("grant {number}"));
-            Ok(issue(context, request, &number.to_string(), HOUR).and_grant(grant, context.now()))
+            Ok(issue(operation, request, &number.to_string(), HOUR).and_grant(grant, operation.now()))
         });
         let world = logged_in(&provider, TimeDelta::minutes(age)).await;
         edit_grant(&world, &json!({ "sent_at": world.clock.now() + TimeDelta::seconds(ahead) }));
@@ -136,7 +136,7 @@ async fn login_and_logout_do_not_wait_for_a_resting_grant() {
         edit_grant(&world, &json!({ "sent_at": world.clock.now() }));
         let broker = world.broker(provider);
         if logout {
-            broker.logout(World::NAME, false).await.expect("logged out");
+            broker.logout(World::NAME).await.expect("logged out");
         } else {
             broker.login(World::NAME, Login::Usual).await.expect("logged in");
         }
@@ -202,10 +202,10 @@ async fn cancelled_call_ends_its_wait_and_sends_nothing() {
 
 /// Creates a provider that issues tokens until its third exchange, which refuses the grant.
 fn refusing_later() -> Arc<Scripted> {
-    Scripted::new(|number, context, record, request| match number {
+    Scripted::new(|number, operation, record, request| match number {
         0 | 1 => {
             let grant = Secret::new(format!("grant {number}"));
-            Ok(issue(context, request, &number.to_string(), HOUR).and_grant(grant, context.now()))
+            Ok(issue(operation, request, &number.to_string(), HOUR).and_grant(grant, operation.now()))
         }
         2 => Ok(RecordUpdate::grant_refused()),
         _ => Err(record.login_missing()),

@@ -366,7 +366,8 @@ async fn token(broker: &Broker, call: Call) -> Result<Option<Token>> {
             broker.token(NAME, &if force { request.force() } else { request }).await.map(Some)
         }
         Call::Login => broker.login(NAME, Login::Usual).await.map(|login| login.token),
-        Call::Logout { local } => broker.logout(NAME, local).await.map(|_| None),
+        Call::Logout { local: false } => broker.logout(NAME).await.map(|_| None),
+        Call::Logout { local: true } => broker.provider(NAME)?.logout_locally().await.map(|_| None),
     }
 }
 

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Login, Provider,
-    Record, RecordUpdate, Repeat, RequestSent, Result, Secret, ServiceUrl, TokenRequest,
+    Broker, Context, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Login, LoginMethod,
+    Operation, Provider, ProviderInfo, Record, RecordUpdate, Repeat, RequestSent, Result, Secret, ServiceUrl,
+    TokenRequest,
 };
 use broker_testkit::{TestEnv, TestPrompt, World};
 use chrono::TimeDelta;
 use tokio::task::AbortHandle;
 
 use crate::broker::{Scripted, issue};
-use crate::{builder, files, issuer};
+use crate::{builder, files, info};
 
 /// A fake HTTP client whose responses are all lost. First cancels the task `caller`, if set.
 #[derive(Clone, Default)]
@@ -44,34 +45,34 @@ impl Http for LostConnection {
 }
 
 /// A provider that sends a refresh request each time the broker needs a token.
-struct Refreshing(Issuer);
+struct Refreshing(ProviderInfo);
 
 #[async_trait]
 impl Provider for Refreshing {
-    fn issuer(&self) -> &Issuer {
+    fn info(&self) -> &ProviderInfo {
         &self.0
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         _record: &Record,
         _request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let url = ServiceUrl::parse("https://example.org/token").expect("a URL");
-        context.send(&HttpRequest::post_form(url, &[], Repeat::SpendsGrant)).await?;
+        operation.send(&HttpRequest::post_form(url, &[], Repeat::SpendsGrant)).await?;
         Err(Error::unavailable("no response is possible"))
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
-        Ok(RecordUpdate::grant(Secret::new("grant"), context.now()))
+    async fn login(&self, operation: &Operation, _login: &Login) -> Result<RecordUpdate> {
+        Ok(RecordUpdate::grant(Secret::new("grant"), operation.now()))
     }
 }
 
 fn broker(world: &World, connection: &LostConnection) -> Broker {
     let (clock, http) = (Arc::new(world.clock.clone()), Arc::new(connection.clone()));
     let context = Context::new(http, clock, Arc::<TestEnv>::default(), Arc::<TestPrompt>::default());
-    let provider = Arc::new(Refreshing(issuer()));
+    let provider = Arc::new(Refreshing(info(&[LoginMethod::Interactive])));
     builder([(World::NAME, provider)], Arc::new(files(world)), context).build()
 }
 
@@ -97,12 +98,17 @@ async fn record_keeps_request_time_if_response_is_lost() {
 #[tokio::test]
 async fn record_contains_failure_of_token_request_after_login() {
     let world = World::new();
-    let provider = Scripted::new(|number, context, _, _| match number {
+    let provider = Scripted::new(|number, operation, _, _| match number {
         0 => Err(Error::login_required("not logged in")),
-        1 => Ok(RecordUpdate::grant(Secret::new("grant"), context.now())),
+        1 => Ok(RecordUpdate::grant(Secret::new("grant"), operation.now())),
         _ => Err(Error::unavailable("429").with_retry_after(Some(Duration::from_hours(1)))),
     });
-    let login = world.broker(provider).token_or_login(World::NAME, &TokenRequest::new()).await;
+    let login = world
+        .broker(provider)
+        .provider(World::NAME)
+        .expect("a provider")
+        .token_or_login(&TokenRequest::new())
+        .await;
     let error = login.expect_err("too many requests");
     assert!(error.is_transient(), "{error}");
     let record = world.record().expect("a record");
@@ -117,22 +123,27 @@ async fn turns(times: usize) {
 }
 
 /// A provider whose exchange takes several turns of the runtime.
-struct Slow(Issuer);
+struct Slow(ProviderInfo);
 
 #[async_trait]
 impl Provider for Slow {
-    fn issuer(&self) -> &Issuer {
+    fn info(&self) -> &ProviderInfo {
         &self.0
     }
 
-    async fn exchange(&self, context: &Context, _: &Record, request: &TokenRequest) -> Result<RecordUpdate> {
+    async fn exchange(
+        &self,
+        operation: &Operation,
+        _: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         turns(10).await;
-        let update = issue(context, request, "token", TimeDelta::hours(1));
-        Ok(update.and_grant(Secret::new("new"), context.now()))
+        let update = issue(operation, request, "token", TimeDelta::hours(1));
+        Ok(update.and_grant(Secret::new("new"), operation.now()))
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
-        Ok(RecordUpdate::grant(Secret::new("old"), context.now()))
+    async fn login(&self, operation: &Operation, _login: &Login) -> Result<RecordUpdate> {
+        Ok(RecordUpdate::grant(Secret::new("old"), operation.now()))
     }
 }
 
@@ -140,7 +151,7 @@ impl Provider for Slow {
 fn dropped_runtime_ends_a_renewal_unless_it_waits() {
     for waits in [false, true] {
         let world = World::new();
-        let broker = world.broker(Arc::new(Slow(issuer())));
+        let broker = world.broker(Arc::new(Slow(info(&[LoginMethod::Interactive]))));
         let new_runtime =
             || tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         new_runtime().block_on(broker.login(World::NAME, Login::Usual)).expect("a login");

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Clock, Context, Error, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result,
-    ScopeKey, Secret, Token, TokenRequest,
+    Broker, Clock, Error, ErrorKind, Login, LoginMethod, Operation, Provider, ProviderInfo, Record,
+    RecordUpdate, Result, ScopeKey, Secret, Token, TokenRequest,
 };
 use broker_testkit::{TestClock, World};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::broker::{issue, token};
-use crate::issuer;
+use crate::info;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dev/renewal.md");
 
@@ -38,7 +38,7 @@ const PHASES: [(&str, (i64, i64)); 5] = [
 
 /// A service that returns the response of one row of the table in docs/dev/renewal.md.
 struct Service {
-    issuer: Issuer,
+    info: ProviderInfo,
     clock: TestClock,
     response: Mutex<&'static str>,
     requests: AtomicUsize,
@@ -50,13 +50,13 @@ struct Service {
 
 #[async_trait]
 impl Provider for Service {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
@@ -70,20 +70,20 @@ impl Provider for Service {
         self.clock.advance(TimeDelta::milliseconds(1));
         let response = *self.response.lock().expect("a response");
         match response {
-            "a new token" => Ok(issue(context, request, "new", LIFETIME)),
-            "an expired token" => Ok(issue(context, request, "new", TimeDelta::seconds(-1))),
+            "a new token" => Ok(issue(operation, request, "new", LIFETIME)),
+            "an expired token" => Ok(issue(operation, request, "new", TimeDelta::seconds(-1))),
             "no response" => Err(Error::unavailable("no response")),
             "a refusal" => Err(Error::refused("refused")),
             _ => Ok(RecordUpdate::grant_refused()),
         }
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
-        let update = RecordUpdate::grant(Secret::new("grant"), context.now());
+    async fn login(&self, operation: &Operation, _login: &Login) -> Result<RecordUpdate> {
+        let update = RecordUpdate::grant(Secret::new("grant"), operation.now());
         if *self.response.lock().expect("a response") == "no token" {
             return Ok(update);
         }
-        Ok(update.and_token(&ScopeKey::default(), token(context, "old", LIFETIME)))
+        Ok(update.and_token(&ScopeKey::default(), token(operation, "old", LIFETIME)))
     }
 }
 
@@ -98,7 +98,7 @@ impl Scene {
     async fn new(phase: &'static str, at: (i64, i64), response: &'static str) -> Self {
         let world = World::new();
         let service = Arc::new(Service {
-            issuer: issuer(),
+            info: info(&[LoginMethod::Interactive]),
             clock: world.clock.clone(),
             response: Mutex::new(phase),
             requests: AtomicUsize::new(0),

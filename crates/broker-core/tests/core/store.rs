@@ -42,7 +42,7 @@ impl Home {
         let state = root.path().join("state");
         let meanwhile = Arc::<Mutex<Option<Change>>>::default();
         let (change, current) = (meanwhile.clone(), Mutex::<Option<String>>::default());
-        let service = Scripted::new(move |number, context, record, request| {
+        let service = Scripted::new(move |number, operation, record, request| {
             let mut current = current.lock().expect("the refresh token");
             let sent = record.usable_grant().map(|grant| grant.secret().expose().to_owned());
             if *current != sent {
@@ -53,8 +53,9 @@ impl Home {
             }
             let grant = format!("RT-{number}");
             *current = Some(grant.clone());
-            let update: RecordUpdate = issue(context, request, &format!("AT-{number}"), TimeDelta::hours(1));
-            Ok(update.and_grant(Secret::new(grant), context.now()))
+            let update: RecordUpdate =
+                issue(operation, request, &format!("AT-{number}"), TimeDelta::hours(1));
+            Ok(update.and_grant(Secret::new(grant), operation.now()))
         });
         Self { root, state, world: World::new(), service, meanwhile }
     }

@@ -60,9 +60,9 @@ async fn record_change_by_one_thread_is_seen_by_all_threads() {
     assert_all_stored(&others, Some("0"));
     get(&broker, &usual.clone().force()).await;
     assert_all_stored(&others, Some("1"));
-    broker.replace_rejected(World::NAME, &usual, Some(Secret::new("1"))).await.expect("another");
+    broker.replace_rejected(World::NAME, &usual, Some(&Secret::new("1"))).await.expect("another");
     assert_all_stored(&others, Some("2"));
-    broker.logout(World::NAME, true).await.expect("a logout");
+    broker.provider(World::NAME).expect("a provider").logout_locally().await.expect("a logout");
     assert_all_stored(&others, None);
 }
 
@@ -125,7 +125,7 @@ async fn login_removed_during_a_slow_record_read_stays_removed() {
     let other = Other::new(&broker);
     other.requests.send(()).expect("the thread listens");
     read.recv().expect("the thread reads");
-    broker.logout(World::NAME, true).await.expect("a logout");
+    broker.provider(World::NAME).expect("a provider").logout_locally().await.expect("a logout");
     go_on.send(()).expect("the thread waits");
     // The thread may return the old token, because the thread's read began before the logout.
     let _ = other.tokens.recv().expect("the thread answers");

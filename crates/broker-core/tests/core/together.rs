@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Error, ErrorCode, ErrorKind, Hint, Issuer, Login, Provider, Record, RecordUpdate,
-    Result, Secret, TokenRequest,
+    Broker, Error, ErrorCode, ErrorKind, Hint, Login, LoginMethod, Operation, Provider, ProviderInfo, Record,
+    RecordUpdate, Result, Secret, TokenRequest,
 };
 use broker_testkit::World;
 use chrono::TimeDelta;
 
 use crate::broker::issue;
-use crate::{builder, files, issuer};
+use crate::{builder, files, info};
 
 /// A provider that needs a token of the provider `needs` to get its own token. `None`: needs no other token.
 struct Derived {
-    issuer: Issuer,
+    info: ProviderInfo,
     needs: Option<&'static str>,
     broker: Arc<OnceLock<Broker>>,
     exchanges: AtomicUsize,
@@ -30,8 +30,10 @@ struct Derived {
 
 impl Derived {
     fn new(needs: Option<&'static str>) -> Self {
+        let mut info = info(&[]);
+        info.derives_from = needs.map(str::to_owned);
         Self {
-            issuer: issuer(),
+            info,
             needs,
             broker: Arc::default(),
             exchanges: AtomicUsize::new(0),
@@ -42,23 +44,19 @@ impl Derived {
     }
 
     fn with_login() -> Self {
-        Self { logins: Some(AtomicUsize::new(0)), ..Self::new(None) }
+        Self { info: info(&[LoginMethod::Interactive]), logins: Some(AtomicUsize::new(0)), ..Self::new(None) }
     }
 }
 
 #[async_trait]
 impl Provider for Derived {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
-    }
-
-    fn derives_from(&self) -> Option<&str> {
-        self.needs
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
@@ -72,24 +70,24 @@ impl Provider for Derived {
         let usual = TokenRequest::new();
         let source = match (self.needs, self.broker.get()) {
             (Some(needs), Some(broker)) => Some(broker.token(needs, &usual).await?),
-            (Some(needs), None) => Some(context.token_of(needs, &usual).await?),
+            (Some(needs), None) => Some(operation.token_of(needs, &usual).await?),
             (None, _) => None,
         };
         let source = source.as_ref().map_or("", |token| token.secret().expose());
-        Ok(issue(context, request, &format!("{source}+"), TimeDelta::hours(1)))
+        Ok(issue(operation, request, &format!("{source}+"), TimeDelta::hours(1)))
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
+    async fn login(&self, operation: &Operation, _login: &Login) -> Result<RecordUpdate> {
         let Some(logins) = &self.logins else { return Err(Error::usage("no login")) };
         logins.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
         let account = self.names_account.then(|| format!("account {}", logins.load(Ordering::SeqCst)));
-        Ok(RecordUpdate::grant(Secret::new("grant"), context.now()).and_account(account))
+        Ok(RecordUpdate::grant(Secret::new("grant"), operation.now()).and_account(account))
     }
 }
 
 /// Returns a broker whose providers need each other's tokens. Providers get these tokens with
-/// [`Context::token_of`], or, if `embedded`, from the broker itself, as in a program that embeds the broker.
+/// [`Operation::token_of`], or, if `embedded`, from the broker itself, as in a program that embeds the broker.
 fn family(world: &World, embedded: bool, needs: &[(&'static str, Option<&'static str>)]) -> Broker {
     let itself = Arc::new(OnceLock::new());
     let provider = |needs| Arc::new(Derived { broker: itself.clone(), ..Derived::new(needs) });
@@ -175,7 +173,9 @@ async fn only_one_of_many_concurrent_callers_logs_in() {
         .map(|_| world.broker(provider.clone()))
         .flat_map(|broker| [broker.clone(), broker])
         .map(|broker| {
-            tokio::spawn(async move { broker.token_or_login(World::NAME, &TokenRequest::new()).await })
+            tokio::spawn(async move {
+                broker.provider(World::NAME).expect("a provider").token_or_login(&TokenRequest::new()).await
+            })
         })
         .collect();
     let mut logged_in = 0;

@@ -1,6 +1,6 @@
 //! Tests of minting and revocation.
 
-use broker_core::{Clock, ErrorKind, Lifetime, Login, Record, TokenRequest};
+use broker_core::{Clock, ErrorKind, Lifetime, Login, NextExchange, Record, TokenRequest};
 use broker_testkit::{Seen, World};
 use chrono::TimeDelta;
 use serde_json::json;
@@ -117,8 +117,11 @@ async fn refresh_token_is_spent_if_login_token_expires_soon() {
     let (usual, began) = (TokenRequest::new(), world.clock.now());
     world.broker(provider.clone()).login(World::NAME, Login::Usual).await.expect("a login");
     let record: Record = serde_json::from_value(world.record().expect("a record")).expect("a record");
-    let spends = |seconds| provider.spends_grant(&record, &usual, began + TimeDelta::seconds(seconds));
-    assert!(!spends(500) && spends(515) && spends(600));
+    let next = |seconds| provider.next_exchange(&record, &usual, began + TimeDelta::seconds(seconds));
+    assert_eq!(
+        [500, 515, 600].map(next),
+        [NextExchange::KeepsGrant, NextExchange::SendsGrant, NextExchange::SendsGrant]
+    );
 }
 
 #[tokio::test]
@@ -127,7 +130,7 @@ async fn logout_sends_the_configured_revoke_request() {
     let revoke =
         format!("[revoke]\nurl = \"{}/logout\"\nheaders = {{ X-Session = \"{{token}}\" }}\n", server.url);
     let toml = toml(&server, &revoke);
-    let logout = async || broker(&world, &toml).logout(World::NAME, false).await.expect("logged out");
+    let logout = async || broker(&world, &toml).logout(World::NAME).await.expect("logged out");
     token(&world, &toml).await.expect("a token");
     assert!(logout().await.at_service.revoked);
     let last = server.requests().pop().expect("a request");
@@ -169,7 +172,7 @@ async fn logout_revokes_the_login_if_response_has_no_error() {
         let (_server, toml) = revoking(200, body).await;
         let world = World::new();
         token(&world, &toml).await.expect("a token");
-        let done = broker(&world, &toml).logout(World::NAME, false).await.expect(body);
+        let done = broker(&world, &toml).logout(World::NAME).await.expect(body);
         assert_eq!(done.at_service.revoked, revoked, "{body}");
     }
 }
@@ -185,7 +188,7 @@ async fn failed_revocation_keeps_the_login() {
     ] {
         let (world, (_server, toml)) = (World::new(), revoking(status, body).await);
         token(&world, &toml).await.expect("a token");
-        broker(&world, &toml).logout(World::NAME, false).await.expect_err(body);
+        broker(&world, &toml).logout(World::NAME).await.expect_err(body);
         assert!(world.record().is_some(), "{status} {body}");
     }
 }

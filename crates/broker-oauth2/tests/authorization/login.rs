@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Clock, Context, DeviceCode, Entry, Error, ErrorCode, FileStore, Issuer, Login, Prompt, Provider,
-    Record, RecordUpdate, ReqwestHttp, Result, Secret, ServiceUrl, SystemClock, TokenRequest,
+    Broker, Clock, Context, DeviceCode, Entry, Error, ErrorCode, FileStore, Issuer, Login, LoginMethod,
+    Operation, Prompt, Provider, ProviderInfo, Record, RecordUpdate, ReqwestHttp, Result, Secret, ServiceUrl,
+    SystemClock, TokenRequest,
 };
 use broker_oauth2::{Approved, ClientAuth, CodeFlow, TokenEndpoint};
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, TestEnv, World};
@@ -187,8 +188,10 @@ pub(crate) fn start_with(plan: Plan, answer: Fault) -> RunningLogin {
     let (http, env) = (Arc::new(ReqwestHttp::default()), Arc::new(TestEnv::default()));
     let context = Context::new(http, plan.clock, env, Arc::new(user));
     let approved = Arc::new(Mutex::new(None));
+    let mut info = ProviderInfo::new(Issuer::new("code", "authorization_code", ISSUER));
+    info.logins = vec![LoginMethod::Interactive];
     let provider = CodeProvider {
-        issuer: Issuer::new("code", "authorization_code", ISSUER),
+        info,
         token_url: ServiceUrl::parse(&format!("{}/oauth/token", service.url())).unwrap(),
         redirect_uri: ServiceUrl::parse(&plan.redirect_uri).unwrap(),
         sends_issuer: plan.sends_issuer,
@@ -206,7 +209,7 @@ pub(crate) fn start_with(plan: Plan, answer: Fault) -> RunningLogin {
 
 /// A provider that only supports a login by the authorization code flow.
 struct CodeProvider {
-    issuer: Issuer,
+    info: ProviderInfo,
     token_url: ServiceUrl,
     redirect_uri: ServiceUrl,
     sends_issuer: bool,
@@ -215,15 +218,15 @@ struct CodeProvider {
 
 #[async_trait]
 impl Provider for CodeProvider {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
-    async fn exchange(&self, _: &Context, _: &Record, _: &TokenRequest) -> Result<RecordUpdate> {
+    async fn exchange(&self, _: &Operation, _: &Record, _: &TokenRequest) -> Result<RecordUpdate> {
         Err(Error::login_required("only the login is tested"))
     }
 
-    async fn login(&self, context: &Context, _: &Login) -> Result<RecordUpdate> {
+    async fn login(&self, operation: &Operation, _: &Login) -> Result<RecordUpdate> {
         let flow = CodeFlow {
             url: &ServiceUrl::parse("https://login.example.org/authorize?client_id=old&tenant=t").unwrap(),
             token: TokenEndpoint::new(&self.token_url, ClientAuth::Public("me"), TimeDelta::hours(1)),
@@ -233,7 +236,7 @@ impl Provider for CodeProvider {
             fields: &[("scope", "openid data"), ("audience", "api"), ("state", "of the configuration")],
             token_fields: &[("resource", "https://api.example.org")],
         };
-        *self.approved.lock().unwrap() = Some(flow.run(context).await?);
+        *self.approved.lock().unwrap() = Some(flow.run(operation).await?);
         Ok(RecordUpdate::default())
     }
 }

@@ -60,7 +60,7 @@ fn list_and_table_settings_can_be_strings_of_json() {
         "resource": "[\"https://a.example\"]", "params": "{\"tenant\": \"t\"}",
     });
     let provider = Lab::new().build(table).expect("settings");
-    assert_eq!(provider.issuer().audience.as_deref(), Some("https://a.example"));
+    assert_eq!(provider.info().issuer.audience.as_deref(), Some("https://a.example"));
 }
 
 #[tokio::test]

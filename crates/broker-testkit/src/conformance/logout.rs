@@ -10,7 +10,7 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     let path = subject.world().record_path();
     let before = std::fs::read(&path).expect("a record");
     let has_grant = subject.world().record().expect("a record")["grant"].is_object();
-    let out = broker.logout(World::NAME, false).await.expect("a logout");
+    let out = broker.logout(World::NAME).await.expect("a logout");
     assert!(out.had_login, "failed test of a logout: `LoggedOut::had_login` should be true");
     assert!(!path.exists(), "failed test of a logout: the record still exists");
     if !has_grant {
@@ -41,7 +41,7 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
     let (broker, stored) = with_token(subject).await;
     subject.service().forget_seen();
     subject.service().fault_always("*", Fault::Status(503));
-    let out = broker.logout(World::NAME, false).await;
+    let out = broker.logout(World::NAME).await;
     let requested = !subject.service().seen().is_empty();
     subject.service().clear_faults();
     let Err(error) = out else {
@@ -56,7 +56,12 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
         still.secret().same_as(stored.secret()),
         "failed test of a failed logout: the stored token was replaced"
     );
-    let local = broker.logout(World::NAME, true).await.expect("logout without revocation failed");
+    let local = broker
+        .provider(World::NAME)
+        .expect("a provider")
+        .logout_locally()
+        .await
+        .expect("logout without revocation failed");
     assert!(
         local.had_login,
         "failed test of a logout without revocation: `LoggedOut::had_login` should be true"

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Login, Problem, Provider,
-    Record, RecordUpdate, Repeat, RequestSent, Result, Revoked, Secret, ServiceUrl, Token, TokenRequest,
-    read_object,
+    Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Login, LoginMethod, Operation,
+    Problem, Provider, ProviderInfo, Record, RecordUpdate, Repeat, RequestSent, Result, Revoked, Secret,
+    ServiceUrl, Token, TokenRequest, read_object,
 };
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
@@ -232,7 +232,7 @@ impl Http for Wire {
 
 /// A provider that uses the fake service of one of the two [`ISSUERS`].
 pub(super) struct Subject {
-    issuer: Issuer,
+    info: ProviderInfo,
     url: ServiceUrl,
 }
 
@@ -240,11 +240,13 @@ impl Subject {
     pub(super) fn new(issuer: usize) -> Self {
         let issuer = Issuer::new("test", "password", ISSUERS[issuer]);
         let url = ServiceUrl::parse(&issuer.endpoint).unwrap();
-        Self { issuer, url }
+        let mut info = ProviderInfo::new(issuer);
+        info.logins = vec![LoginMethod::Interactive];
+        Self { info, url }
     }
 
-    async fn post(&self, context: &Context, fields: &[(&str, &str)]) -> Result<HttpResponse> {
-        context.send(&HttpRequest::post_form(self.url.clone(), fields, Repeat::IfNotActed)).await
+    async fn post(&self, operation: &Operation, fields: &[(&str, &str)]) -> Result<HttpResponse> {
+        operation.send(&HttpRequest::post_form(self.url.clone(), fields, Repeat::IfNotActed)).await
     }
 
     /// Converts a token response to a record update; `None` if the service refused the refresh token.
@@ -269,8 +271,8 @@ impl Subject {
 
 #[async_trait]
 impl Provider for Subject {
-    fn issuer(&self) -> &Issuer {
-        &self.issuer
+    fn info(&self) -> &ProviderInfo {
+        &self.info
     }
 
     fn check(&self, _request: &TokenRequest, _now: DateTime<chrono::Utc>) -> Result<()> {
@@ -279,26 +281,26 @@ impl Provider for Subject {
 
     async fn exchange(
         &self,
-        context: &Context,
+        operation: &Operation,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let grant = record.usable_grant().ok_or_else(|| Error::login_required("not logged in"))?;
-        let response = self.post(context, &[("refresh_token", grant.secret().expose())]).await?;
+        let response = self.post(operation, &[("refresh_token", grant.secret().expose())]).await?;
         Ok(self.read(&response, request)?.unwrap_or_else(RecordUpdate::grant_refused))
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
-        let response = self.post(context, &[("password", "p")]).await?;
+    async fn login(&self, operation: &Operation, _login: &Login) -> Result<RecordUpdate> {
+        let response = self.post(operation, &[("password", "p")]).await?;
         self.read(&response, &TokenRequest::new())?.ok_or_else(|| Error::refused("a wrong password"))
     }
 
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+    async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let fields = [("refresh_token", grant.secret().expose()), ("revoke", "yes")];
-        let response = self.post(context, &fields).await?;
+        let response = self.post(operation, &fields).await?;
         match response.status {
-            200 => Ok(Revoked { revoked: true, note: None }),
+            200 => Ok(Revoked::new(true, None)),
             other => Err(Error::unavailable(format!("HTTP {other}"))),
         }
     }
