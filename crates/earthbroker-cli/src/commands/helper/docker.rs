@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use earthbroker::TokenRequest;
 use serde_json::json;
 
 use super::{input, provider_for, token};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use earthbroker::Secret;
+use earthbroker::{Secret, TokenRequest};
 
 use super::{input, provider_for, token};
 use crate::commands::{CommandContext, CommandResult, answer};
