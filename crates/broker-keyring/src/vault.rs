@@ -155,7 +155,7 @@ impl Vault {
     /// Deletes the folder's key from the keyring if no record needs that key. Returns whether a key was deleted.
     pub fn forget_unused(&self) -> Result<bool> {
         let lock = self.lock()?;
-        for envelope in Envelope::all_in(&self.folder) {
+        for envelope in Envelope::all_in(&self.folder)? {
             if envelope?.with == KeySource::Keyring.name() {
                 return Ok(false);
             }
@@ -202,7 +202,8 @@ impl Vault {
     fn key_to_seal(&self, source: KeySource, provider: &str) -> Result<SealingKey> {
         let keyring = &mut *self.getter();
         let own = Envelope::of_file(&self.folder.join(format!("{provider}.json")));
-        let mut sealed = own.into_iter().chain(Envelope::all_in(&self.folder).flatten());
+        let mut sealed =
+            own.into_iter().chain(Envelope::all_in(&self.folder).into_iter().flatten().flatten());
         if let Some(envelope) = sealed.find(|envelope| envelope.with == source.name() && is_strong(envelope))
         {
             return self.key_of(&envelope, keyring);

@@ -47,21 +47,9 @@ struct CachedToken {
     until: DateTime<Utc>,
 }
 
-/// Returns the cached record, or reads it; `None` if the read would wait.
-type ReadCached = fn(&Inner, &Slot) -> Result<Option<CachedRecord>>;
-
 impl Inner {
     /// Returns the stored token unless it needs renewal, without waiting.
     pub(super) fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
-        self.stored_by(provider, request, Self::peek_cached)
-    }
-
-    /// Like [`Self::stored`], but may wait for the key of an encrypted record.
-    pub(super) fn blocking_stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
-        self.stored_by(provider, request, |inner, slot| inner.read_cached(slot).map(Some))
-    }
-
-    fn stored_by(&self, provider: &str, request: &TokenRequest, read: ReadCached) -> Result<Option<Token>> {
         let now = self.context.now();
         if request.is_plain()
             && let Some(tokens) = self.tokens.of_thread().get(provider)
@@ -72,7 +60,7 @@ impl Inner {
         }
         let slot = self.slot(provider)?;
         slot.entry.provider.check(request, now)?;
-        if read(self, &slot)?.is_none() {
+        if self.peek_cached(&slot)?.is_none() {
             return Ok(None);
         }
         // The cache is locked before the record is read: a newer record then removes the token inserted below.
@@ -98,12 +86,7 @@ impl Inner {
         self.fresh(slot).map_or_else(|| self.peek_anew(slot), |cached| Ok(Some(cached)))
     }
 
-    /// Like [`Self::peek_cached`], but may wait for the key of an encrypted record.
-    pub(super) fn read_cached(&self, slot: &Slot) -> Result<CachedRecord> {
-        self.fresh(slot).map_or_else(|| self.reload(slot), Ok)
-    }
-
-    /// Like [`Self::read_cached`], but waits on a blocking thread.
+    /// Like [`Self::peek_cached`], but waits on a blocking thread if necessary.
     pub(super) async fn cached(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<CachedRecord> {
         match self.fresh(slot) {
             Some(cached) => Ok(cached),
@@ -111,7 +94,7 @@ impl Inner {
         }
     }
 
-    /// Like [`Self::reload`], but waits on a blocking thread.
+    /// Like [`Self::reload`], but waits on a blocking thread if necessary.
     pub(super) async fn reloaded(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<CachedRecord> {
         if let Some(cached) = self.peek_anew(slot)? {
             return Ok(cached);

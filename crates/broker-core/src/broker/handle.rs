@@ -66,7 +66,11 @@ impl ProviderHandle {
     /// Like [`ProviderHandle::stored_with`], but waits for the key of an encrypted record, which a keyring, a program or a
     /// slow key derivation may provide. For programs without an async runtime.
     pub fn blocking_stored_with(&self, request: &TokenRequest) -> Result<Option<Token>> {
-        self.broker.inner.blocking_stored(self.name(), request).map_err(|error| self.named(error))
+        let inner = &self.broker.inner;
+        if matches!(inner.peek_cached(&self.slot), Ok(None)) {
+            inner.reload(&self.slot).map_err(|error| self.named(error))?;
+        }
+        self.stored_with(request)
     }
 
     /// Replaces the usual token after a service rejected it: see [`ProviderHandle::replace_rejected_with`].

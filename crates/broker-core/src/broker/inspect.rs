@@ -24,7 +24,7 @@ impl ProviderHandle {
     /// Describes the stored token for these scopes, even if the token has expired; `None` if none is stored. Sends no
     /// request. May wait for the key of an encrypted record.
     pub fn inspect(&self, scopes: &ScopeKey) -> Result<Option<Inspected>> {
-        let cached = self.broker.inner.read_cached(&self.slot).map_err(|error| self.named(error))?;
+        let cached = self.broker.inner.reload(&self.slot).map_err(|error| self.named(error))?;
         Ok(cached.record.token(scopes).map(|token| Inspected {
             token_type: token.token_type().to_owned(),
             expires_at: token.expires_at(),

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::context::{Env, platform};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::Record;
-use crate::store::file::bytes::{cannot_read, cannot_write, file_names, is_missing, read_bytes};
+use crate::store::file::bytes::{cannot_read, cannot_write, file_stems, is_missing, read_bytes};
 use crate::store::file::{FileStore, LockedRecord, runtime};
 use crate::store::{Loaded, Locked, Locking, Store, StoreAbout, blocking};
 
@@ -84,9 +84,8 @@ impl FallbackStore {
     pub(super) fn names_of_copies(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for folder in self.private_folders()? {
-            let files = file_names(folder)?;
             for ending in self.file_names("") {
-                names.extend(files.iter().filter_map(|name| name.strip_suffix(&ending)).map(str::to_owned));
+                names.extend(file_stems(folder, &ending)?);
             }
         }
         Ok(names)

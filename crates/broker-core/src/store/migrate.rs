@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fallback::{FallbackStore, LockedCopies};
-use super::file::bytes::{file_names, read_bytes};
+use super::file::bytes::{file_names, file_stems, read_bytes};
 use super::sealed::Envelope;
 use crate::context::backoff::Backoff;
 use crate::error::Result;
@@ -28,7 +28,7 @@ pub enum Migrated {
 impl FallbackStore {
     /// Returns the names of all providers with a record in the state or runtime folder, whether configured or not.
     pub fn names(&self) -> Result<Vec<String>> {
-        let mut names = self.with_suffix(".json")?;
+        let mut names = file_stems(self.files.folder(), ".json")?;
         names.extend(self.names_of_copies()?);
         names.retain(|name| is_provider_name(name));
         names.sort();
@@ -73,7 +73,9 @@ impl FallbackStore {
     /// Locks all records and runs `work`. If another process has a lock, returns `None` without running `work`.
     pub fn while_idle<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
         let mut locks = Vec::new();
-        for provider in self.with_suffix(".lock")?.into_iter().filter(|name| is_provider_name(name)) {
+        for provider in
+            file_stems(self.files.folder(), ".lock")?.into_iter().filter(|name| is_provider_name(name))
+        {
             match self.files.lock(&provider)? {
                 Ok(locked) => locks.push(locked),
                 Err(_) => return Ok(None),
@@ -89,11 +91,6 @@ impl FallbackStore {
         let names = names.filter(|name| name.contains(".json.aside-"));
         let paths = names.map(|name| self.files.folder().join(name));
         paths.filter(|path| Envelope::of_file(path).is_none()).collect()
-    }
-
-    fn with_suffix(&self, suffix: &str) -> Result<Vec<String>> {
-        let files = file_names(self.files.folder())?.into_iter();
-        Ok(files.filter_map(|name| name.strip_suffix(suffix).map(str::to_owned)).collect())
     }
 }
 

@@ -208,17 +208,12 @@ impl Envelope {
 
     /// Iterates over the encrypted records in a folder, including quarantined ones. Reads each file when needed. An
     /// error means that a file, which may be an encrypted record, cannot be read.
-    pub fn all_in(folder: &Path) -> impl Iterator<Item = Result<Self>> {
+    pub fn all_in(folder: &Path) -> Result<impl Iterator<Item = Result<Self>>> {
         let is_record = |name: &String| {
             Path::new(name).extension() == Some("json".as_ref()) || name.contains(".json.aside-")
         };
-        let (names, fault) = match file_names(folder) {
-            Ok(names) => (names, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
-        let files = names.into_iter().filter(is_record).map(|name| folder.join(name));
-        let read = files.filter_map(|file| Self::read_file(&file).transpose());
-        fault.map(Err).into_iter().chain(read)
+        let files = file_names(folder)?.into_iter().filter(is_record).map(|name| folder.join(name));
+        Ok(files.filter_map(|file| Self::read_file(&file).transpose()))
     }
 
     fn read_file(file: &Path) -> Result<Option<Self>> {

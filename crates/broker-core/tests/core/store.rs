@@ -435,7 +435,7 @@ async fn unreadable_record_is_quarantined_once_and_never_missing() {
 #[test]
 fn folder_listing_reports_files_that_cannot_be_read() {
     let root = tempfile::tempdir().expect("a folder");
-    assert_eq!(Envelope::all_in(&root.path().join("missing")).count(), 0);
+    assert_eq!(Envelope::all_in(&root.path().join("missing")).expect("no folder").count(), 0);
     std::fs::create_dir(root.path().join("lab.json")).expect("a folder, which cannot be read as a file");
-    assert!(Envelope::all_in(root.path()).any(|envelope| envelope.is_err()));
+    assert!(Envelope::all_in(root.path()).expect("a folder").any(|envelope| envelope.is_err()));
 }

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::content::{FileContent, Found, unreadable};
-use super::hinted;
-use super::join::Join;
+use super::{ExternalLoginStore, hinted};
 use crate::context::LoginCheck;
 use crate::context::platform;
 use crate::error::Result;
@@ -21,7 +20,7 @@ use crate::token::{Secret, sanitize};
 pub(super) struct LockedExternalLogin {
     records: Box<dyn Locked>,
     login_file: LockedFile,
-    join: Join,
+    store: ExternalLoginStore,
     provider: String,
     /// The login file's content when this process last read or wrote the file.
     content: FileContent,
@@ -38,14 +37,14 @@ struct UsedContent(Option<Zeroizing<Vec<u8>>>);
 #[async_trait]
 impl Locked for LockedExternalLogin {
     async fn load(&mut self) -> Result<Loaded> {
-        self.content = FileContent::read_complete(&*self.join.file, self.join.context.clock()).await;
+        self.content = FileContent::read_complete(&*self.store.file, self.store.context.clock()).await;
         self.content.check()?;
         let is_usable = !matches!(self.content.found, Found::Other { .. });
         self.loaded = is_usable.then(|| UsedContent(self.content.bytes.clone()));
-        let loaded = self.join.join(&self.provider, self.records.load().await?, &self.content.found);
+        let loaded = self.store.join(&self.provider, self.records.load().await?, &self.content.found);
         let is_foreign = match &loaded {
             Loaded::Record(record) | Loaded::FromFallback(record) => {
-                self.join.is_foreign(&self.content.found, record)
+                self.store.is_foreign(&self.content.found, record)
             }
             Loaded::Nothing | Loaded::Unreadable(_) => false,
         };
@@ -59,14 +58,14 @@ impl Locked for LockedExternalLogin {
     }
 
     fn login_check(&self) -> Option<LoginCheck> {
-        let (file, loaded) = (self.join.file.clone(), self.loaded.clone()?);
+        let (file, loaded) = (self.store.file.clone(), self.loaded.clone()?);
         // Compares the content, because size and times can be equal after a change.
         Some(Arc::new(move || Ok(UsedContent(read_bytes(file.path()).map_err(unreadable)?) == loaded)))
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
         // Reads the login file again only if another program has changed the file since the last read.
-        if self.content.is_outdated(&*self.join.file) {
+        if self.content.is_outdated(&*self.store.file) {
             self.read_file();
         }
         let login = record.file_login();
@@ -75,7 +74,7 @@ impl Locked for LockedExternalLogin {
         }
         if !record.new_login {
             // Saves only the record if the file may contain another issuer's login.
-            if self.join.is_foreign(&self.content.found, record) {
+            if self.store.is_foreign(&self.content.found, record) {
                 return self.records.save(record).await;
             }
             if self.is_theirs() {
@@ -103,9 +102,9 @@ impl Locked for LockedExternalLogin {
         };
         match kept {
             Some(why) => {
-                let (provider, path) = (&self.provider, sanitize(&self.join.path()));
+                let (provider, path) = (&self.provider, sanitize(&self.store.path()));
                 let message = format!("{provider}: {path} {why}; the file was not changed");
-                self.join.context.prompt().notify(&message);
+                self.store.context.prompt().notify(&message);
             }
             None => self.remove_login()?,
         }
@@ -116,16 +115,16 @@ impl Locked for LockedExternalLogin {
 impl LockedExternalLogin {
     pub(super) fn new(records: Box<dyn Locked>, login_file: LockedFile, join: Join, provider: &str) -> Self {
         let (provider, content) = (provider.to_owned(), FileContent::empty());
-        Self { records, login_file, join, provider, content, known: None, loaded: None }
+        Self { records, login_file, store, provider, content, known: None, loaded: None }
     }
 
     fn read_file(&mut self) {
-        self.content = FileContent::read(&*self.join.file);
+        self.content = FileContent::read(&*self.store.file);
     }
 
     /// Creates the login file's folder, and reserves disk space for `saves` saves.
     fn probe_file(&mut self, saves: usize) -> Result<()> {
-        if let Some(folder) = self.join.file.path().parent() {
+        if let Some(folder) = self.store.file.path().parent() {
             platform::make_folder(folder)
                 .map_err(|error| cannot_write("create the folder", folder, error))?;
         }
@@ -144,9 +143,9 @@ impl LockedExternalLogin {
     async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
         // Renames the file instead of overwriting another issuer's login, or a login that the broker never used.
         let found = &self.content.found;
-        let displaces = self.join.is_foreign(found, record)
+        let displaces = self.store.is_foreign(found, record)
             || if record.new_login {
-                matches!(found, Found::Login(login) if login.of_another && !record.vouches_for(&self.join.path(), login))
+                matches!(found, Found::Login(login) if login.of_another && !record.vouches_for(&self.store.path(), login))
             } else {
                 !record.is_external() && self.content.grant().is_some()
             };
@@ -156,7 +155,7 @@ impl LockedExternalLogin {
             return self.save_record(record).await;
         }
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
-        let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
+        let Some(bytes) = self.store.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
             // The login file's format cannot store this login. A new login still removes the old login from the file.
             if record.new_login {
                 self.remove_login()?;
@@ -180,7 +179,7 @@ impl LockedExternalLogin {
 
     /// Saves the record without the refresh token, because the login file contains the refresh token.
     async fn save_record(&mut self, record: &Record) -> Result<Option<String>> {
-        let record = record.with_login_in_file(&self.join.path(), self.known.as_ref());
+        let record = record.with_login_in_file(&self.store.path(), self.known.as_ref());
         self.records.save(&record).await
     }
 
@@ -192,7 +191,7 @@ impl LockedExternalLogin {
         if login.unproven.is_some() && self.known.is_none() {
             return Ok(());
         }
-        match self.join.file.without_login(bytes) {
+        match self.store.file.without_login(bytes) {
             Some(rest) => self.replace_file(&rest).map(drop),
             None => self.login_file.remove().map_err(hinted),
         }
@@ -201,7 +200,7 @@ impl LockedExternalLogin {
     /// Replaces the login file's content, or returns false if another program has just changed the file. Compares the
     /// content, because size and times can be equal after a change.
     fn replace_file(&mut self, bytes: &[u8]) -> Result<bool> {
-        let (file, before) = (&self.join.file, &self.content.bytes);
+        let (file, before) = (&self.store.file, &self.content.bytes);
         let is_current = || read_bytes(file.path()).ok().flatten() == *before;
         self.login_file.replace_if(bytes, is_current).map_err(hinted)
     }

@@ -28,6 +28,12 @@ pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Returns the names of the files in a folder that end in `suffix`, without `suffix`.
+pub(crate) fn file_stems(folder: &Path, suffix: &str) -> Result<Vec<String>> {
+    let names = file_names(folder)?.into_iter();
+    Ok(names.filter_map(|name| name.strip_suffix(suffix).map(str::to_owned)).collect())
+}
+
 /// Whether a file or folder does not exist. One that cannot be examined, such as after a disk error, may exist.
 pub(crate) fn is_missing(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| is_absence(&error))

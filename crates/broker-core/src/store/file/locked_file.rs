@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::bytes::{LONGEST_FILE, cannot_write, file_names, is_missing, read_bytes};
-use super::filesystem::Filesystem;
+use super::filesystem;
 use crate::context::platform::{self, FileId, Folder};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -170,7 +170,7 @@ impl LockedFile {
         for name in file_names(self.folder()).unwrap_or_default() {
             let path = self.folder().join(&name);
             let is_temporary = name.strip_suffix(SUFFIX).is_some_and(|name| name.starts_with(&self.prefix));
-            if is_temporary && (!Filesystem::of(self.folder()).is_network || is_old(&path)) {
+            if is_temporary && (!filesystem::about(self.folder()).shared || is_old(&path)) {
                 let _ = std::fs::remove_file(path);
             }
         }

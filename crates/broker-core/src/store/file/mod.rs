@@ -19,7 +19,6 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::store::sealed::{Sealer, Sealing};
 use crate::store::{Loaded, LockScope, Locking, Store, StoreAbout};
 use bytes::cannot_write;
-use filesystem::Filesystem;
 
 pub(crate) use lock::{Attempt, lock};
 pub(crate) use locked::LockedRecord;
@@ -30,14 +29,14 @@ pub(crate) use locked_file::{LockedFile, private};
 pub struct FileStore {
     folder: PathBuf,
     sealing: Sealing,
-    filesystem: Arc<OnceLock<Filesystem>>,
+    about: Arc<OnceLock<StoreAbout>>,
 }
 
 impl FileStore {
     /// Creates a store in `folder`. The first save creates the folder with mode 0700.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), sealing: Sealing::default(), filesystem: Arc::default() }
+        Self { folder: folder.into(), sealing: Sealing::default(), about: Arc::default() }
     }
 
     /// Adds encryption. New logins use the sealer's configured method; existing records keep their storage format.
@@ -60,8 +59,9 @@ impl FileStore {
         &self.sealing
     }
 
-    fn filesystem(&self) -> &Filesystem {
-        self.filesystem.get_or_init(|| Filesystem::of(&self.folder))
+    /// Describes the folder, without an attempt to lock a file.
+    fn folder_about(&self) -> &StoreAbout {
+        self.about.get_or_init(|| filesystem::about(&self.folder))
     }
 
     fn make_folder(&self) -> Result<()> {
@@ -82,7 +82,7 @@ impl FileStore {
     pub(crate) fn lock(&self, provider: &str) -> Result<std::result::Result<LockedRecord, Option<String>>> {
         self.make_folder()?;
         // A network file system may not support locks, so processes of this host also lock a file in a local folder.
-        let mut on_host = self.filesystem().is_network.then(|| self.lock_on_host(provider));
+        let mut on_host = self.folder_about().shared.then(|| self.lock_on_host(provider));
         if let Some(Ok(Attempt::Busy(holder))) = on_host {
             return Ok(Err(holder));
         }
@@ -137,17 +137,15 @@ impl Store for FileStore {
     }
 
     fn about(&self) -> StoreAbout {
-        let filesystem = self.filesystem();
+        let mut about = self.folder_about().clone();
         // Only an attempt to lock a file shows whether a network file system supports locks.
         let try_lock = || tempfile::tempfile_in(&self.folder).map(|file| file.try_lock());
-        let unsupported = filesystem.is_network
-            && matches!(try_lock(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error));
-        let lock_path = || runtime::lock_path(&self.folder, "NAME").display().to_string();
-        StoreAbout {
-            shared: filesystem.is_network,
-            reach: if unsupported { LockScope::Host } else { filesystem.reach },
-            lock_elsewhere: unsupported.then(lock_path),
-            ..StoreAbout::new(self.folder.display().to_string(), &filesystem.name)
+        if about.shared
+            && matches!(try_lock(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error))
+        {
+            about.reach = LockScope::Host;
+            about.lock_elsewhere = Some(runtime::lock_path(&self.folder, "NAME").display().to_string());
         }
+        about
     }
 }
