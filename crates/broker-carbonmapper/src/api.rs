@@ -2,8 +2,7 @@
 
 use broker_core::{
     Claims, Credential, Error, ErrorCode, Expiry, FinalCodes, HttpRequest, HttpResponse, Operation, Problem,
-    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage, salvage_login,
-    without_token,
+    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage_new, without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -26,7 +25,8 @@ impl CarbonMapper {
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_salvage("refresh");
         let response = operation.send(&post).await?;
         let read = self.read(&response, &[password]);
-        if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage_login(&response, "refresh")) {
+        if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage_new(&response, "refresh", None))
+        {
             return Ok(RecordUpdate::grant(refresh, response.sent_at).and_account(Some(email.to_owned())));
         }
         let object = read.map_err(|problem| match problem {
@@ -57,7 +57,7 @@ impl CarbonMapper {
             Ok(object) => return self.update_from(&response, &object, Some(refresh), None, refresh),
             Err(problem) => problem,
         };
-        if let Some(new) = salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
+        if let Some(new) = salvage_new(&response, "refresh", Some(refresh)) {
             return Ok(RecordUpdate::grant(new, response.sent_at));
         }
         match problem {
@@ -90,14 +90,11 @@ impl CarbonMapper {
         secret: &Secret,
     ) -> Result<RecordUpdate> {
         let access = text(object, "access").map(Secret::new);
-        let refresh = text(object, "refresh").map(Secret::new);
-        let refresh = match sent {
-            _ if access.is_some() => refresh,
-            Some(_) => salvage(response, "refresh"),
-            None => salvage_login(response, "refresh"),
+        let refresh = match access {
+            Some(_) => text(object, "refresh").map(Secret::new),
+            None => salvage_new(response, "refresh", sent),
         };
-        let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
-        if access.is_none() && !rotated {
+        if access.is_none() && refresh.is_none() {
             let message = format!("the response of {} has no access token", self.base_url);
             let problem = without_token(response, object, message, &[secret]).of_credential(&self.base_url);
             return Err(problem.error("Carbon Mapper issued no token"));

@@ -7,7 +7,7 @@ use broker_core::{
     Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Operation, Problem, Record, RecordUpdate,
     Repeat, Result, ScopeKey, Secret, Token, TokenRequest, repeats_secret, sanitize,
 };
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::api::text;
@@ -15,8 +15,6 @@ use crate::{CarbonMapper, TOKEN_PAGE};
 
 /// The scopes of the service. Every minted token has both scopes.
 pub(crate) const SCOPES: [&str; 2] = ["stac", "catalog:read"];
-
-const DAY: Duration = Duration::from_hours(24);
 
 /// The default lifetime of a scoped token, as in the service's tutorials.
 const DEFAULT_LIFETIME: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
@@ -152,23 +150,15 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// Returns the UTC date to request, which is at least tomorrow and not before the caller's minimum lifetime.
-/// Durations are rounded up to whole days.
+/// Returns the UTC date to request: see [`Lifetime::end_day`].
 pub(crate) fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDate> {
-    let today = now.date_naive();
     let too_long = || Error::usage("the lifetime is too long for a calendar date");
-    let in_days = |days: u64| today.checked_add_days(Days::new(days)).ok_or_else(too_long);
-    let tomorrow = in_days(1)?;
-    let day = match request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME) {
-        Lifetime::Until(day) if day <= today => {
-            return Err(Error::usage(format!(
-                "the requested expiry date {day} has passed (UTC); the earliest date is {tomorrow}"
-            )));
-        }
-        Lifetime::Until(day) => day,
-        Lifetime::For(lifetime) => in_days(lifetime.as_secs().div_ceil(DAY.as_secs()))?,
-    };
-    let left = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(too_long)?;
-    let day_after = left.date_naive().succ_opt().ok_or_else(too_long)?;
-    Ok(if request.asked_ttl().is_some() { day.max(day_after) } else { day.max(tomorrow) })
+    let lifetime = request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME);
+    let earliest = now.date_naive().succ_opt().ok_or_else(too_long)?;
+    match lifetime {
+        Lifetime::Until(day) if day < earliest => Err(Error::usage(format!(
+            "the requested expiry date {day} has passed (UTC); the earliest date is {earliest}"
+        ))),
+        lifetime => lifetime.end_day(now, request.asked_ttl()).ok_or_else(too_long),
+    }
 }

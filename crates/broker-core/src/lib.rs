@@ -31,7 +31,7 @@ pub use context::{
     Clock, Context, Credential, DeviceCode, Env, FinalCodes, Http, HttpFault, HttpRequest, HttpResponse,
     LoginCheck, Method, NonInteractive, Problem, Prompt, Refusal, Repeat, RequestSent, ServiceUrl,
     SystemClock, SystemEnv, WITHHELD, platform, quoted_path, read_object, redact, repeats_secret, salvage,
-    salvage_login, shell_word, without_token,
+    salvage_new, shell_word, without_token,
 };
 #[cfg(feature = "reqwest")]
 pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};

@@ -96,8 +96,8 @@ impl<'a> Request<'a> {
         Self { v, action, provider, now, settings, secrets: None, record: None, requested: None, login: None }
     }
 
-    pub(crate) fn with_secrets(mut self, secrets: &'a [(String, Secret)]) -> Self {
-        self.secrets = Some(secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect());
+    pub(crate) fn with_secrets(mut self, secrets: &'a [(&'a str, Secret)]) -> Self {
+        self.secrets = Some(secrets.iter().map(|(name, secret)| (*name, secret.expose())).collect());
         self
     }
 

@@ -9,10 +9,9 @@ use broker_core::{
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::json::{Node, ZeroizingJson};
+use crate::config::{Auth, Role, Table};
 use crate::response::ResponseFormat;
-use crate::table::{Auth, Role, Table};
-use crate::template::{Placeholder, Template, Values};
+use crate::template::{Node, Placeholder, Template, Values, ZeroizingJson};
 
 impl Role {
     /// Whether a request of this role, such as login or revoke, can contain the placeholder.
@@ -202,8 +201,8 @@ impl Request {
                 HttpRequest::post_form(url, &fields, repeat)
             }
         };
-        if let Some(path) = self.format.salvage_path() {
-            request = request.with_salvage(path);
+        if self.role.is_login() {
+            request = request.with_salvage(&self.format.refresh_token);
         }
         for (name, text) in &self.headers {
             let value = text.fill(values)?;

@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use broker_core::{HttpRequest, Record, RecordUpdate, Secret};
+use broker_core::{
+    Error, ErrorCode, HttpRequest, HttpResponse, Operation, Record, RecordUpdate, Result, Secret,
+};
 use serde_json::Value;
 use zeroize::Zeroizing;
+
+use crate::token::refuses_client;
 
 /// The spellings in the order in which they are tried, with their names in the record.
 const SPELLINGS: [(Spelling, &str); 3] =
@@ -70,28 +74,32 @@ impl BasicSpelling {
         !id.bytes().chain(secret.expose().bytes()).all(is_plain)
     }
 
-    /// Adds the credentials to the request in each spelling that differs, the accepted one first. Returns the numbers
-    /// of the spellings with the requests.
-    pub(crate) fn requests(
+    /// Sends a request with the credentials. If the service refuses the client, tries each other spelling that differs.
+    /// The refused request spends no grant, because a service authenticates the client first (RFC 6749 section 6).
+    pub(crate) async fn send(
         &self,
+        operation: &Operation,
         request: &HttpRequest,
-        id: &str,
-        secret: &Secret,
-    ) -> Vec<(usize, HttpRequest)> {
-        let mut requests: Vec<(usize, HttpRequest)> = Vec::new();
-        for step in 0..SPELLINGS.len() {
-            let number = (self.number() + step) % SPELLINGS.len();
-            let Some(new) = SPELLINGS[number].0.authorize(request.clone(), id, secret) else { continue };
-            if requests.iter().all(|(_, request)| request.authorization() != new.authorization()) {
-                requests.push((number, new));
+        (id, secret): (&str, &Secret),
+        is_password: bool,
+    ) -> Result<HttpResponse> {
+        let (first_number, mut first, mut sent) = (self.number(), None, Vec::<HttpRequest>::new());
+        for number in (first_number..SPELLINGS.len()).chain(0..first_number) {
+            let Some(request) = SPELLINGS[number].0.authorize(request.clone(), id, secret) else { continue };
+            if sent.iter().any(|sent| sent.authorization() == request.authorization()) {
+                continue;
             }
+            let response = operation.send(&request).await?;
+            if !refuses_client(&response, &request.url, request.repeat, is_password) {
+                if !response.is_transient() {
+                    self.0.store(number, Relaxed);
+                }
+                return Ok(response);
+            }
+            first.get_or_insert(response);
+            sent.push(request);
         }
-        requests
-    }
-
-    /// Remembers the number of the spelling that the service accepted.
-    pub(crate) fn remember(&self, number: usize) {
-        self.0.store(number, Relaxed);
+        first.ok_or_else(|| Error::new(ErrorCode::Internal, "HTTP Basic has no spelling of this client"))
     }
 
     fn number(&self) -> usize {

@@ -33,4 +33,4 @@ pub use key::ClientKey;
 pub use login::{UserLogin, account};
 #[cfg(feature = "provider")]
 pub use provider::KIND;
-pub use token::{Approved, Refreshed, TokenEndpoint, revoked};
+pub use token::{TokenEndpoint, revoked};

@@ -5,7 +5,7 @@ use broker_core::{
     repeats_secret,
 };
 
-use crate::{Approved, Refreshed, TokenAnswer, TokenEndpoint};
+use crate::{TokenAnswer, TokenEndpoint};
 
 /// The login of a user, with the token endpoint that refreshes the tokens.
 #[derive(Clone, Copy)]
@@ -20,20 +20,15 @@ pub struct UserLogin<'a> {
 
 impl UserLogin<'_> {
     /// Returns the record update that stores a new login.
-    pub fn approved(&self, operation: &Operation, approved: Approved) -> RecordUpdate {
-        let answer = match approved {
-            Approved::Granted(answer) => answer,
-            // Without an access token, only the refresh token is stored. The next token request uses it.
-            Approved::OnlyRefreshToken(refresh_token, at) => return RecordUpdate::grant(refresh_token, at),
-        };
-        if answer.refresh_token.is_none() {
-            operation.notify_after_save(match answer.token.expires_at() {
+    pub fn approved(&self, operation: &Operation, answer: TokenAnswer) -> RecordUpdate {
+        if let (Some(token), None) = (&answer.token, &answer.refresh_token) {
+            operation.notify_after_save(match token.expires_at() {
                 Some(_) => "the service issued no refresh token, so this login ends when its token expires (is `offline_access` in `scope`?)".to_owned(),
                 None => "the service issued no refresh token and no expiry, so this login lasts until the service rejects its token".to_owned(),
             });
         }
         let account = account_of(&answer, &self.token, None);
-        self.update(*answer, &ScopeKey::default()).and_account(account)
+        self.update(answer, &ScopeKey::default()).and_account(account)
     }
 
     /// Gets a token for `scopes` with the record's refresh token. `self.fields` must already contain these scopes.
@@ -44,17 +39,13 @@ impl UserLogin<'_> {
         refresh_token: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        Ok(match self.token.refresh(operation, refresh_token, self.fields).await? {
-            Refreshed::Granted(answer) => {
-                // An access token may not name the user, so it does not replace a known account name.
-                let is_known = answer.id_token.is_some() || record.account().is_none();
-                let account = account_of(&answer, &self.token, Some(refresh_token)).filter(|_| is_known);
-                self.update(*answer, scopes).and_account(account)
-            }
-            // After the broker saves the new refresh token, it sends another refresh request with that token.
-            Refreshed::OnlyRotated(rotated, at) => RecordUpdate::grant(rotated, at),
-            Refreshed::Refused => RecordUpdate::grant_refused(),
-        })
+        let Some(answer) = self.token.refresh(operation, refresh_token, self.fields).await? else {
+            return Ok(RecordUpdate::grant_refused());
+        };
+        // An access token may not name the user, so it does not replace a known account name.
+        let is_known = answer.id_token.is_some() || record.account().is_none();
+        let account = account_of(&answer, &self.token, Some(refresh_token)).filter(|_| is_known);
+        Ok(self.update(answer, scopes).and_account(account))
     }
 
     /// Logs in with a refresh token that another program got. Refreshes once, so an invalid refresh token does not
@@ -65,22 +56,17 @@ impl UserLogin<'_> {
             let may_have_arrived = operation.lost_response() || error.code() == ErrorCode::BadResponse;
             if error.is_transient() && may_have_arrived { error.with_hint(hint) } else { error }
         });
-        match refreshed? {
-            Refreshed::Granted(answer) => {
-                let account = account_of(&answer, &self.token, Some(refresh_token));
-                let at = answer.token.issued_at();
-                let grant = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
-                Ok(self.update(*answer, &ScopeKey::default()).and_grant(grant, at).and_account(account))
-            }
-            Refreshed::OnlyRotated(rotated, at) => Ok(RecordUpdate::grant(rotated, at)),
-            Refreshed::Refused => Err(Error::refused("the service refused this refresh token")
-                .with_hint("get a new refresh token from the host or program that you copied this one from")),
-        }
+        let mut answer = refreshed?.ok_or_else(|| {
+            Error::refused("the service refused this refresh token")
+                .with_hint("get a new refresh token from the host or program that you copied this one from")
+        })?;
+        let account = account_of(&answer, &self.token, Some(refresh_token));
+        answer.refresh_token.get_or_insert_with(|| refresh_token.clone());
+        Ok(self.update(answer, &ScopeKey::default()).and_account(account))
     }
 
-    fn update(&self, mut answer: TokenAnswer, scopes: &ScopeKey) -> RecordUpdate {
-        answer.token = (self.finish)(answer.token, scopes);
-        answer.into_update(scopes)
+    fn update(&self, answer: TokenAnswer, scopes: &ScopeKey) -> RecordUpdate {
+        answer.map_token(|token| (self.finish)(token, scopes)).into_update(scopes)
     }
 }
 
@@ -90,8 +76,8 @@ pub(crate) fn account_of(
     token: &TokenEndpoint<'_>,
     sent: Option<&Secret>,
 ) -> Option<String> {
-    let (access_token, refresh_token) = (answer.token.secret(), answer.refresh_token.as_ref());
-    let secrets = [Some(access_token), refresh_token, sent, token.client.secret()];
+    let access_token = answer.token.as_ref()?.secret();
+    let secrets = [Some(access_token), answer.refresh_token.as_ref(), sent, token.client.secret()];
     let secrets: Vec<_> = secrets.into_iter().flatten().collect();
     account(access_token, answer.id_token.as_ref()).filter(|name| !repeats_secret(name, &secrets))
 }

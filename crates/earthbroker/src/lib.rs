@@ -44,16 +44,17 @@ mod suggestion;
 mod withheld;
 
 pub use broker::Broker;
+pub use broker_core::MemoryStore;
 pub use broker_core::{
     Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
     ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
-    Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, MemoryStore,
-    Method, NonInteractive, Operation, Problem, Prompt, Provider, ProviderHandle, ProviderInfo,
-    ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked,
-    ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status,
-    Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, field_names,
-    is_provider_name, is_unsafe, is_utf16, platform, quoted_path, read_object, redact, repeats_secret,
-    salvage, salvage_login, sanitize, seconds, shell_word, utf8, without_query,
+    Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method,
+    NonInteractive, Operation, Problem, Prompt, Provider, ProviderHandle, ProviderInfo, ProviderRegistry,
+    Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret,
+    SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status, Store, StoreAbout,
+    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, field_names, is_provider_name, is_unsafe,
+    is_utf16, platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_new, sanitize,
+    seconds, shell_word, utf8, without_query,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};

@@ -20,7 +20,7 @@ mod world;
 
 pub use answer::{
     Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage,
-    salvage_login, without_token,
+    salvage_new, without_token,
 };
 pub use clock::{Clock, SystemClock};
 pub use env::{Env, SystemEnv};

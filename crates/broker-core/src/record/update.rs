@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Grant, Record};
-use crate::context::{Credential, FinalCodes, HttpResponse, Problem, salvage};
+use crate::context::{Credential, FinalCodes, HttpResponse, Problem, salvage_new};
 use crate::token::bounds::is_shallow;
 use crate::token::{Lifetime, ScopeKey, Secret, Token};
 
@@ -62,8 +62,7 @@ impl RecordUpdate {
             {
                 Ok(Self::grant_refused())
             }
-            Err(problem) => salvage(response, key)
-                .filter(|new| !new.same_as(grant))
+            Err(problem) => salvage_new(response, key, Some(grant))
                 .map(|rotated| Self::grant(rotated, response.sent_at))
                 .ok_or_else(|| {
                     let problem = problem.of_credential("the service");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use crate::token::sanitize;
 
@@ -169,6 +169,20 @@ impl Lifetime {
             Self::For(lifetime) => now.checked_add_signed(TimeDelta::from_std(lifetime).ok()?),
             Self::Until(day) => Some(day.and_hms_opt(0, 0, 0)?.and_utc()),
         }
+    }
+
+    /// Returns the UTC day with whose begin a token that is issued at `now` should expire, at a service that counts whole
+    /// days: rounded up, at least tomorrow, and after `min_ttl`. `None` if that day is out of range.
+    #[must_use]
+    pub fn end_day(self, now: DateTime<Utc>, min_ttl: Option<Duration>) -> Option<NaiveDate> {
+        let day = match self {
+            Self::For(lifetime) => {
+                now.date_naive().checked_add_days(Days::new(lifetime.as_secs().div_ceil(24 * 60 * 60)))?
+            }
+            Self::Until(day) => day,
+        };
+        let min_end = Self::For(min_ttl.unwrap_or_default()).end(now)?;
+        Some(day.max(min_end.date_naive().succ_opt()?))
     }
 }
 

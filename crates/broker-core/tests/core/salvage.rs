@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use broker_core::{ErrorCode, HttpFault, HttpResponse, RequestSent, Secret, salvage, salvage_login};
+use broker_core::{ErrorCode, HttpFault, HttpResponse, RequestSent, Secret, salvage, salvage_new};
 use serde_json::{Value, json};
 
 use crate::answers::{answer, read};
@@ -109,6 +109,6 @@ fn message_is_no_answer_to_a_login() {
     ] {
         let response = answer(200, "", body);
         assert!(salvage(&response, "refresh_token").is_some(), "{body}");
-        assert_eq!(salvage_login(&response, "refresh_token").is_some(), is_login, "{body}");
+        assert_eq!(salvage_new(&response, "refresh_token", None).is_some(), is_login, "{body}");
     }
 }

@@ -10,7 +10,7 @@ use super::config::Flow;
 use super::session::Session;
 use crate::authorization::pkce::{challenge, random};
 use crate::discovery::Endpoint;
-use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
+use crate::{CodeFlow, DeviceFlow, TokenAnswer, UserLogin};
 
 /// The key in [`Token::details`] that stores the configured scope.
 const DEFAULT_SCOPE: &str = "usual_scope";
@@ -102,12 +102,7 @@ impl Session<'_> {
         };
         // The client's credentials or the exchanged token suffice for the next token, so no refresh token is stored.
         answer.refresh_token = None;
-        // A token of type `N_A` (RFC 8693 section 2.2.1) is sent as a Bearer token.
-        if answer.token.token_type().eq_ignore_ascii_case("N_A") {
-            answer.token = answer.token.with_type("Bearer");
-        }
-        answer.token = self.provider.annotate(answer.token, scopes);
-        Ok(answer.into_update(scopes))
+        Ok(answer.map_token(|token| self.provider.annotate(token, scopes)).into_update(scopes))
     }
 
     /// Gets a token with the refresh token in the record.
@@ -170,9 +165,9 @@ impl Session<'_> {
     }
 
     /// Returns the record update that stores a new login.
-    fn approved(&self, approved: Approved) -> RecordUpdate {
+    fn approved(&self, answer: TokenAnswer) -> RecordUpdate {
         let login = UserLogin { token: self.token(), fields: &[], finish: &self.provider.finish() };
-        login.approved(self.operation, approved)
+        login.approved(self.operation, answer)
     }
 }
 

@@ -7,7 +7,6 @@ use broker_core::{
 use super::OAuth2;
 use super::config::Flow;
 use super::session::Session;
-use crate::Approved;
 
 const WARNING: &str = "WARNING: `flow = \"password\"` gives your password to this program; \
      use another flow if the service supports one (RFC 9700 section 2.4)";
@@ -76,18 +75,12 @@ impl Session<'_> {
         self.operation.notify_after_save(WARNING.to_owned());
         // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
         let fingerprint = self.provider.password_fingerprint(username, password);
-        let approved =
+        let mut answer =
             self.token().password(self.operation, username, password, fingerprint, &fields).await?;
-        let update = match approved {
-            Approved::Granted(mut answer) => {
-                answer.token = self.provider.annotate(answer.token, scopes);
-                // A token request with scopes is not a login, so it must not replace the login's refresh token.
-                answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
-                answer.into_update(scopes)
-            }
-            Approved::OnlyRefreshToken(refresh_token, at) => RecordUpdate::grant(refresh_token, at),
-        };
-        Ok(update.and_account(Some(username.to_owned())))
+        // A token request with scopes is not a login, so it must not replace the login's refresh token.
+        answer.refresh_token.take_if(|_| answer.token.is_some() && !scopes.is_empty());
+        let answer = answer.map_token(|token| self.provider.annotate(token, scopes));
+        Ok(answer.into_update(scopes).and_account(Some(username.to_owned())))
     }
 }
 

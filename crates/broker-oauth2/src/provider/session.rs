@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use super::OAuth2;
 use super::config::Auth;
 use super::endpoints::Endpoints;
+use crate::answer::STANDARD_FIELDS;
 use crate::discovery::Endpoint;
 use crate::{BasicSpelling, ClientAuth, ClientKey, TokenEndpoint};
 
@@ -80,7 +81,7 @@ impl<'a> Session<'a> {
         let default_life = config.life.map_or(DEFAULT_LIFETIME, |life| life.0);
         let final_codes = FinalCodes::oauth(&config.error_final.0);
         let is_life_assumed = config.life.is_none() && !self.provider.has_password();
-        let (url, answer) = (&self.token_url, config.fields.as_ref());
-        TokenEndpoint { url, client, default_life, is_life_assumed, answer, final_codes }
+        let fields = config.fields.as_ref().unwrap_or(&STANDARD_FIELDS);
+        TokenEndpoint { url: &self.token_url, client, default_life, is_life_assumed, fields, final_codes }
     }
 }

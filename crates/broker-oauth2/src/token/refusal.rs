@@ -70,7 +70,7 @@ fn names_audience(words: &str) -> bool {
 }
 
 /// Whether the service did not authenticate the client. A request that spends nothing may have any 401 response.
-pub(super) fn refuses_client(
+pub(crate) fn refuses_client(
     response: &HttpResponse,
     from: &ServiceUrl,
     repeat: Repeat,

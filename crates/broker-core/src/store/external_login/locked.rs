@@ -113,7 +113,12 @@ impl Locked for LockedExternalLogin {
 }
 
 impl LockedExternalLogin {
-    pub(super) fn new(records: Box<dyn Locked>, login_file: LockedFile, join: Join, provider: &str) -> Self {
+    pub(super) fn new(
+        records: Box<dyn Locked>,
+        login_file: LockedFile,
+        store: ExternalLoginStore,
+        provider: &str,
+    ) -> Self {
         let (provider, content) = (provider.to_owned(), FileContent::empty());
         Self { records, login_file, store, provider, content, known: None, loaded: None }
     }
