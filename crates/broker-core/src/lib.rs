@@ -43,10 +43,10 @@ pub use provider::{
     LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests, Revoked, Scopes,
     SecretSource, Settings, SettingsError, SettingsProblem, Words, host_matches,
 };
-pub use record::{Failure, FileLogin, Grant, Issuer, Record, RecordUpdate, is_provider_name};
+pub use record::{Failure, FileLogin, Grant, Issuer, Record, RecordUpdate, StorageFormat, is_provider_name};
 #[cfg(feature = "file")]
-pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
-pub use store::{Loaded, LockScope, Locked, Locking, Store, StoreAbout};
+pub use store::{Envelope, FallbackStore, FileStore, Migrated, Sealer};
+pub use store::{Loaded, LockScope, Locked, Locking, MemoryStore, Store, StoreAbout};
 pub use token::{
     Claims, Derived, Expiry, Header, Lifetime, Phase, ScopeKey, Secret, Token, TokenRequest, Window,
     fingerprint, is_unsafe, is_utf16, later, sanitize, seconds, utf8, value_at, without_query,

@@ -173,9 +173,7 @@ impl Setup {
     /// Returns the record files, to list their formats and to migrate them.
     #[cfg(feature = "file")]
     pub fn records(&self, config: &Config) -> Result<Records> {
-        let folder = self.state_folder()?;
-        let store = broker_core::FileStore::new(&folder).with_runtime_folder(self.env.as_ref());
-        Ok(Records::new(store, folder, config))
+        Ok(Records::new(self.state_folder()?, self.env.as_ref(), config))
     }
 
     /// Opens the broker with the configuration, record store and HTTP client of this setup.

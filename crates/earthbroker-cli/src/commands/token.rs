@@ -116,7 +116,7 @@ pub(super) fn stored_or_new(
     provider: &str,
     request: &TokenRequest,
 ) -> CommandResult<earthbroker::Token> {
-    match broker.stored(provider, request)? {
+    match broker.provider(provider)?.blocking_stored_with(request)? {
         Some(token) => Ok(token),
         None => run_async(broker, broker.token(provider, request)),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use earthbroker::TokenRequest;
 use serde_json::json;
 
 use super::{input, provider_for, token};
@@ -51,7 +52,7 @@ fn list(context: &CommandContext<'_>) -> CommandResult {
     let mut hosts = BTreeMap::new();
     for name in broker.names() {
         if let Ok(provider) = broker.provider(&name)
-            && matches!(provider.stored(), Ok(Some(_)))
+            && matches!(provider.blocking_stored_with(&TokenRequest::new()), Ok(Some(_)))
         {
             let exact = provider.info().hosts.iter().filter(|host| is_exact(host));
             hosts.extend(exact.map(|host| (host.clone(), USERNAME)));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use earthbroker::Secret;
+use earthbroker::{Secret, TokenRequest};
 
 use super::{input, provider_for, token};
 use crate::commands::{CommandContext, CommandResult, answer};
@@ -49,7 +49,7 @@ fn erase(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandR
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let provider = broker.provider(&provider)?;
-    if let Ok(Some(stored)) = provider.stored()
+    if let Ok(Some(stored)) = provider.blocking_stored_with(&TokenRequest::new())
         && stored.secret().same_as(&Secret::new(rejected))
     {
         // A failure is ignored, because git's next request for a credential reports the same failure.
