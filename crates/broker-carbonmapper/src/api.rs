@@ -100,16 +100,10 @@ impl CarbonMapper {
             return Err(problem.error("Carbon Mapper issued no token"));
         }
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
-        let mut update = RecordUpdate::default().and_account(account);
-        if let Some(access) = access {
-            let expiry = Expiry::all(object, response.sent_at);
-            let access = Token::from_response(response, access, expiry, DEFAULT_LIFETIME);
-            update = update.and_token(&ScopeKey::default(), access);
-        }
-        Ok(match refresh {
-            Some(refresh) => update.and_grant(refresh, response.sent_at),
-            None => update,
-        })
+        let expiry = Expiry::all(object, response.sent_at);
+        let access = access.map(|access| Token::from_response(response, access, expiry, DEFAULT_LIFETIME));
+        let update = RecordUpdate::default().and_token(&ScopeKey::default(), access);
+        Ok(update.and_grant(refresh, response.sent_at).and_account(account))
     }
 }
 

@@ -107,14 +107,8 @@ impl TokenAnswer {
 
     /// Returns the record update that stores the access token for `scopes`, and the new refresh token.
     pub fn into_update(self, scopes: &ScopeKey) -> RecordUpdate {
-        let mut update = RecordUpdate::default().and_id_token(self.id_token);
-        if let Some(token) = self.token {
-            update = update.and_token(scopes, token);
-        }
-        match self.refresh_token {
-            Some(refresh_token) => update.and_grant(refresh_token, self.sent_at),
-            None => update,
-        }
+        let update = RecordUpdate::default().and_token(scopes, self.token).and_id_token(self.id_token);
+        update.and_grant(self.refresh_token, self.sent_at)
     }
 }
 

@@ -8,7 +8,6 @@
 mod answer;
 #[cfg(feature = "provider")]
 mod authorization;
-mod basic;
 mod client;
 mod device;
 #[cfg(feature = "provider")]
@@ -26,8 +25,7 @@ mod token;
 pub use answer::TokenAnswer;
 #[cfg(feature = "provider")]
 pub use authorization::CodeFlow;
-pub use basic::BasicSpelling;
-pub use client::ClientAuth;
+pub use client::{BasicSpelling, ClientAuth};
 pub use device::DeviceFlow;
 pub use key::ClientKey;
 pub use login::{UserLogin, account};

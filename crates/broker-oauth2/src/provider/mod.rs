@@ -3,7 +3,6 @@
 mod config;
 mod endpoints;
 mod flows;
-mod password;
 mod session;
 
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::BasicSpelling;
 use crate::discovery::Endpoint;
 use config::{Auth, Config, Flow};
+use flows::{DEFAULT_SCOPE, FINGERPRINT};
 use session::Session;
 
 /// The provider type `kind = "oauth2"`.
@@ -107,7 +107,10 @@ impl Provider for OAuth2 {
     }
 
     fn accepts(&self, token: &Token) -> bool {
-        self.accepts_token(token)
+        let detail = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
+        let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
+        detail(FINGERPRINT).is_none_or(|fingerprint| fingerprint == self.fingerprint)
+            && detail(DEFAULT_SCOPE).is_none_or(same_scope)
     }
 
     fn next_exchange(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> NextExchange {
