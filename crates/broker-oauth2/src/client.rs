@@ -60,8 +60,8 @@ impl<'a> ClientAuth<'a> {
     }
 
     /// Returns the hint for a refused client, which names the configuration keys to check.
-    pub(crate) fn keys(&self) -> &'static str {
-        match self {
+    pub(crate) fn hint(&self) -> String {
+        let check = match self {
             Self::Public(_) => "check `client_id`; a client with a secret needs `client_secret`",
             Self::Basic(id, secret, _) if BasicSpelling::varies(id, secret) => {
                 "check `client_id` and `client_secret`, which were sent form-encoded and as they are; if both are \
@@ -72,7 +72,8 @@ impl<'a> ClientAuth<'a> {
             Self::Key(..) => {
                 "check `client_id`, `private_key`, `key_id`, `algorithm` and `assertion_audience`"
             }
-        }
+        };
+        format!("the service does not accept this client: {check}")
     }
 }
 

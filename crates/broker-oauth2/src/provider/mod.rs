@@ -74,17 +74,14 @@ fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
     let audience: Vec<_> = config.audience.iter().chain(&config.resource.0).map(String::as_str).collect();
     // A user's login stays valid when the client secret changes.
     let secret = config.client_secret.as_ref().filter(|_| !flow.has_user_login());
+    let from = config.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+    let flow_name = format!("{}{from}", flow.name());
     Issuer {
-        kind: KIND.name.to_owned(),
-        flow: match &config.from {
-            Some(from) => format!("{} from {from}", flow.name()),
-            None => flow.name().to_owned(),
-        },
         secret_fingerprint: secret.and_then(|secret| secret.fingerprint(&endpoint, settings.env())),
-        endpoint,
         client_id: config.client_id.clone(),
         environment: settings.bound(),
         audience: (!audience.is_empty()).then(|| audience.join(" ")),
+        ..Issuer::new(KIND.name, &flow_name, &endpoint)
     }
 }
 
