@@ -30,6 +30,7 @@ mod harden;
 mod helper;
 mod hints;
 mod hostile;
+mod house;
 mod http;
 mod import;
 mod inspect;
