@@ -14,7 +14,6 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
-use crate::login::account_of;
 use crate::{TokenAnswer, TokenEndpoint};
 pub(crate) use listener::loopback;
 
@@ -80,7 +79,7 @@ impl CodeFlow<'_> {
         };
         match (tab, &result) {
             (Some(tab), Ok(answer)) => {
-                let page = Page::LoggedIn(account_of(answer, &self.token, None));
+                let page = Page::LoggedIn(answer.account.clone());
                 operation.after_save(move || tab.show(&page));
             }
             (Some(tab), Err(error)) => tab.show(&Page::Failed(error.code())),

@@ -2,7 +2,7 @@
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, Hint, Operation, Record, RecordUpdate, Result, ScopeKey, Secret,
-    SecretSource, Token, TokenRequest, fingerprint,
+    SecretSource, TokenRequest, fingerprint,
 };
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::config::Flow;
 use super::session::Session;
 use crate::authorization::pkce::{challenge, random};
 use crate::discovery::Endpoint;
-use crate::{CodeFlow, DeviceFlow, TokenAnswer, UserLogin};
+use crate::{CodeFlow, DeviceFlow, TokenAnswer};
 
 /// The key in [`Token::details`] that stores the configured scope.
 pub(super) const DEFAULT_SCOPE: &str = "usual_scope";
@@ -29,10 +29,10 @@ const WARNING: &str = "WARNING: `flow = \"password\"` gives your password to thi
 
 impl OAuth2 {
     /// Stores the current settings in the token's details, for `accepts`.
-    fn annotate(&self, token: Token, scopes: &ScopeKey) -> Token {
+    fn annotate(&self, answer: TokenAnswer, scopes: &ScopeKey) -> TokenAnswer {
         let scope = scopes.is_empty().then(|| (DEFAULT_SCOPE.to_owned(), Value::from(self.scope.as_str())));
         let fingerprint = (FINGERPRINT.to_owned(), Value::from(self.fingerprint.as_str()));
-        token.with_details(scope.into_iter().chain([fingerprint]).collect())
+        answer.map_token(|token| token.with_details(scope.into_iter().chain([fingerprint]).collect()))
     }
 
     /// Stores the requested scope of the login in the record's metadata.
@@ -70,10 +70,6 @@ impl OAuth2 {
         scope.map(|scope| ("scope", scope)).into_iter().chain(self.common_fields()).collect()
     }
 
-    fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
-        |token, scopes| self.annotate(token, scopes)
-    }
-
     /// In the password flow, replaces the account name from the response by `account`.
     fn with_username(&self, update: RecordUpdate, account: Option<&str>) -> RecordUpdate {
         if self.flow == Flow::Password { update.and_account(account.map(str::to_owned)) } else { update }
@@ -108,7 +104,7 @@ impl Session<'_> {
         };
         // The client's credentials or the exchanged token suffice for the next token, so no refresh token is stored.
         answer.refresh_token = None;
-        Ok(answer.map_token(|token| self.provider.annotate(token, scopes)).into_update(scopes))
+        Ok(self.provider.annotate(answer, scopes).into_update(scopes))
     }
 
     /// Gets a token with the refresh token in the record.
@@ -119,8 +115,10 @@ impl Session<'_> {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let fields = self.provider.refresh_fields(record, scopes);
-        let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
-        let update = login.refresh(self.operation, record, refresh_token, scopes).await?;
+        let Some(answer) = self.token().refresh(self.operation, refresh_token, &fields).await? else {
+            return Ok(RecordUpdate::grant_refused());
+        };
+        let update = self.provider.annotate(answer, scopes).into_renewal(record, scopes);
         Ok(self.provider.with_username(update, record.account()))
     }
 
@@ -131,8 +129,8 @@ impl Session<'_> {
             Flow::RefreshToken => self.provider.initial_fields(&no_scopes),
             _ => self.provider.common_fields(),
         };
-        let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
-        let update = login.begin_with(self.operation, refresh_token).await?;
+        let answer = self.token().begin_with(self.operation, refresh_token, &fields).await?;
+        let update = self.provider.annotate(answer, &no_scopes).into_update(&no_scopes);
         Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
     }
 
@@ -230,14 +228,13 @@ impl Session<'_> {
             self.token().password(self.operation, username, password, fingerprint, &fields).await?;
         // A token request with scopes is not a login, so it must not replace the login's refresh token.
         answer.refresh_token.take_if(|_| answer.token.is_some() && !scopes.is_empty());
-        let answer = answer.map_token(|token| self.provider.annotate(token, scopes));
-        Ok(answer.into_update(scopes).and_account(Some(username.to_owned())))
+        let update = self.provider.annotate(answer, scopes).into_update(scopes);
+        Ok(update.and_account(Some(username.to_owned())))
     }
 
     /// Returns the record update that stores a new login.
     fn approved(&self, answer: TokenAnswer) -> RecordUpdate {
-        let login = UserLogin { token: self.token(), fields: &[], finish: &self.provider.finish() };
-        login.approved(self.operation, answer)
+        self.provider.annotate(answer, &ScopeKey::default()).into_login(self.operation)
     }
 }
 
