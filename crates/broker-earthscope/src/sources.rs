@@ -144,11 +144,7 @@ impl SettingsLogin {
                 self.origin
             )));
         }
-        let update = token.map_or_else(RecordUpdate::default, |token| RecordUpdate::token(scopes, token));
-        Ok(match &self.refresh_token {
-            Some(refresh_token) => update.and_grant(refresh_token.clone(), now),
-            None => update,
-        })
+        Ok(RecordUpdate::default().and_token(scopes, token).and_grant(self.refresh_token.clone(), now))
     }
 }
 

@@ -101,8 +101,7 @@ impl Service {
         let secret = text("access_token").ok_or_else(missing)?;
         let lifetime = object.get("expires_in").and_then(seconds);
         let token = Token::from_response(response, secret, lifetime, TimeDelta::hours(1));
-        let update = RecordUpdate::token(key, token).and_account(Some(self.config.username.clone()));
-        let Some(refresh_token) = text("refresh_token") else { return Ok(update) };
-        Ok(update.and_grant(refresh_token, response.sent_at))
+        let update = RecordUpdate::token(key, token).and_grant(text("refresh_token"), response.sent_at);
+        Ok(update.and_account(Some(self.config.username.clone())))
     }
 }
