@@ -166,6 +166,36 @@ fn refusal(status: u16, code: &str, words: &str) -> Fault {
     Fault::Answer { status, headers: vec![], body: body.to_string() }
 }
 
+/// Checks that the broker returned a new token, not the old one.
+#[track_caller]
+fn assert_new(new: &Token, old: &Token, case: &str) {
+    assert!(!new.secret().same_as(old.secret()), "failed test of {case}: the old token was returned");
+}
+
+/// Checks that a new `Broker` returns the stored token.
+async fn assert_stored<S: Subject>(subject: &S, stored: &Token, case: &str) {
+    let got = token_of_new_process(subject).await;
+    let got = got.unwrap_or_else(|error| panic!("failed test of {case}: the stored token was lost: {error}"));
+    assert!(got.secret().same_as(stored.secret()), "failed test of {case}: another token was returned");
+}
+
+#[track_caller]
+fn assert_kind(error: &Error, kind: ErrorKind, case: &str) {
+    assert_eq!(error.kind(), kind, "failed test of {case}: {error}");
+}
+
+/// Checks that the broker sent this number of requests to the route that renews tokens.
+#[track_caller]
+fn assert_renewals<S: Subject>(subject: &S, number: usize, case: &str) {
+    assert_eq!(subject.service().count(subject.renewal_route()), number, "failed test of {case}: requests");
+}
+
+/// Checks that the broker sent no request.
+#[track_caller]
+fn assert_silent<S: Subject>(subject: &S, case: &str) {
+    assert!(subject.service().seen().is_empty(), "failed test of {case}: the broker sent a request");
+}
+
 /// Returns whether the error is final: a retry would fail too.
 fn is_final(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Refused | ErrorKind::LoginRequired)
