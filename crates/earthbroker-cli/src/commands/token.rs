@@ -54,16 +54,11 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
         provider: &args.provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
-        variable: &provider.info().variable,
-        hosts: &provider.info().hosts,
-        header: &provider.info().header,
+        about: provider.info(),
         now,
+        note: &|note| context.say(note),
     };
-    let output = print(&token, &style, &info)?;
-    for note in &output.notes {
-        context.say(note);
-    }
-    Ok(output.text)
+    Ok(print(&token, &style, &info)?)
 }
 
 /// Returns the refresh token, and tells the user how to log in with the token on another host.
