@@ -80,9 +80,8 @@ const CELLS: usize = 6;
 
 /// Returns a bar that shows the remaining share of a token's lifetime.
 pub(crate) fn bar(left: Duration, lifetime: Duration) -> String {
-    let share = left.as_secs_f64() / lifetime.as_secs_f64().max(1.0);
-    let full =
-        (0..CELLS).filter(|cell| share * 6.0 > f64::from(u8::try_from(*cell).unwrap_or(u8::MAX))).count();
+    let full = (left.as_millis() * 6).div_ceil(lifetime.as_millis().max(1000));
+    let full = usize::try_from(full).unwrap_or(CELLS).min(CELLS);
     "▰".repeat(full) + &"▱".repeat(CELLS - full)
 }
 

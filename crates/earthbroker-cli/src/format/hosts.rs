@@ -1,8 +1,6 @@
 //! Formats that print one entry per host: `.netrc` and `DuckDB`.
 
-use std::net::{IpAddr, SocketAddr};
-
-use earthbroker::{Error, ErrorCode, Result, Token};
+use earthbroker::{Error, ErrorCode, Result, ServiceUrl, Token};
 
 use super::{TokenInfo, header, unsuitable};
 
@@ -14,9 +12,11 @@ const USER: &str = "oauth2";
 pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
     let secret = sql(header::bearer(token, &info.about.header)?, '\'');
     statements(info, "DuckDB does not support host patterns", is_exact, |host| {
-        let scheme = if is_loopback(host) { "http" } else { "https" };
         let name = sql(&format!("{}@{host}", info.provider), '"');
-        let scope = sql(&format!("{scheme}://{}/", host.to_ascii_lowercase()), '\'');
+        let plain = format!("http://{}/", host.to_ascii_lowercase());
+        // A URL with http is valid only for this machine.
+        let is_loopback = ServiceUrl::parse(&plain).is_ok();
+        let scope = sql(&if is_loopback { plain } else { plain.replacen("http", "https", 1) }, '\'');
         format!("CREATE OR REPLACE SECRET {name} (TYPE http, BEARER_TOKEN {secret}, SCOPE {scope});\n")
     })
 }
@@ -72,15 +72,6 @@ fn statements(
 /// Whether a configured host is a single host, not a pattern such as `*.example.org`.
 pub(crate) fn is_exact(host: &str) -> bool {
     !host.starts_with("*.")
-}
-
-/// Whether the host is this machine, to which a token may be sent without TLS.
-fn is_loopback(host: &str) -> bool {
-    let without_port = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    match host.parse::<SocketAddr>().map(|address| address.ip()).or(without_port) {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host.split(':').next() == Some("localhost"),
-    }
 }
 
 fn sql(text: &str, quote: char) -> String {

@@ -5,8 +5,8 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 use earthbroker::{Error, Header, Result, Secret, Token, is_unsafe};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::json;
 use serde_json::ser::Formatter;
-use serde_json::{Value, json};
 
 use super::{TokenInfo, header, unsuitable};
 
@@ -115,15 +115,6 @@ pub(crate) fn aws(token: &Token) -> Result<String> {
         expiration: Option<String>,
     }
     line(&Process { version: 1, keys: Keys::of(token)?, expiration: token.expires_at().map(rfc3339) })
-}
-
-/// Returns the descriptions of providers, and optionally of the store, as one line of JSON.
-pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
-    let mut answer = json!({ "version": 1, "providers": providers });
-    if let Some(store) = store {
-        answer["store"] = store;
-    }
-    line(&answer)
 }
 
 /// Returns a value as one line of JSON.

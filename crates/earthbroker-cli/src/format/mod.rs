@@ -16,7 +16,7 @@ use template::Template;
 
 pub(crate) use earthbroker::{quoted_path, shell_word as word};
 pub(crate) use hosts::is_exact;
-pub(crate) use json::{aws, exec_credential, json_of_providers, line, rfc3339};
+pub(crate) use json::{aws, exec_credential, line, rfc3339};
 
 /// The newest API version of Kubernetes' `ExecCredential`.
 pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";

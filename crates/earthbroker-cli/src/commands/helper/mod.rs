@@ -5,13 +5,11 @@ mod docker;
 mod git;
 mod kubectl;
 
-use std::io::Read;
-
-use earthbroker::{Broker, Derived, Error, ErrorCode, ServiceUrl, Token, TokenRequest};
+use earthbroker::{Broker, Derived, ServiceUrl, Token, TokenRequest};
 use zeroize::Zeroizing;
 
 use super::token::stored_or_new;
-use super::{CommandContext, CommandResult, MAX_SECRET, answer};
+use super::{CommandContext, CommandResult, answer, read_stdin};
 use crate::args::Helper;
 use crate::format::{aws, plain};
 
@@ -54,13 +52,11 @@ fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Opt
         }
     };
     let provider = broker.names().into_iter().find(offers)?;
-    match ServiceUrl::parse(url) {
-        Ok(_) => Some(provider),
-        Err(why) => {
-            context.say(&format!("warning: {provider}: no token for this URL: {why}"));
-            None
-        }
+    if let Err(why) = ServiceUrl::parse(url) {
+        context.say(&format!("warning: {provider}: no token for this URL: {why}"));
+        return None;
     }
+    Some(provider)
 }
 
 /// Returns the host of an http or https URL. Returns `None` for a URL in which programs could see different hosts.
@@ -73,10 +69,5 @@ fn host_of(url: &str) -> Option<String> {
 
 /// Reads the calling program's request from standard input. The request may contain a secret.
 fn input() -> CommandResult<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes);
-    read.map_err(|error| {
-        Error::new(ErrorCode::ReadFailed, format!("cannot read standard input: {error}")).with_source(error)
-    })?;
-    Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(Zeroizing::new(String::from_utf8_lossy(&read_stdin()?).into_owned()))
 }
