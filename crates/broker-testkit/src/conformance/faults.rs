@@ -6,8 +6,8 @@ use broker_core::{Broker, ErrorKind};
 use chrono::TimeDelta;
 
 use super::{
-    Subject, assert_kind, assert_new, assert_silent, assert_stored, expire, is_final, logged_in, make_due,
-    token, token_of_new_process, with_expired_token, with_token,
+    Subject, assert_kind, assert_new, assert_silent, assert_stored, expire, grant, is_final, logged_in,
+    make_due, token, token_of_new_process, with_expired_token, with_token,
 };
 use crate::Fault;
 
@@ -37,14 +37,13 @@ pub(super) fn before() -> Vec<(&'static str, Fault)> {
 pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let case = format!("fault {name}");
     let (_, old) = with_token(subject).await;
-    let before = subject.world().record().expect("a record")["grant"].clone();
+    let before = grant(subject);
     expire(subject, &old);
     subject.service().fault_always(subject.renewal_route(), fault);
     let broker = subject.world().broker(subject.provider());
     let error = token(&broker).await.expect_err(name);
     assert_kind(&error, ErrorKind::Unavailable, &case);
-    let grant = || subject.world().record().expect("a record")["grant"].clone();
-    let after = grant();
+    let after = grant(subject);
     for key in ["secret", "issued_at", "refused_at"] {
         assert_eq!(before[key], after[key], "failed test of {case}: `grant.{key}` changed");
     }
@@ -56,7 +55,7 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
         pause_is_respected(subject, &case, wait).await;
     }
     token(&broker).await.unwrap_or_else(|error| panic!("failed test of {case}: no renewal after: {error}"));
-    assert!(grant()["sent_at"].is_null(), "failed test of {case}: the record keeps `grant.sent_at`");
+    assert!(grant(subject)["sent_at"].is_null(), "failed test of {case}: the record keeps `grant.sent_at`");
 }
 
 /// Checks that another process sends no request until the service's `Retry-After` has passed. Then advances the clock.
@@ -114,11 +113,10 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
 /// Returns whether a renewal replaces the stored grant: then the service accepts each grant only once.
 /// Moves the clock until the renewed token has expired.
 async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
-    let grant = || subject.world().record().expect("a record")["grant"]["secret"].clone();
-    let before = grant();
+    let before = grant(subject);
     let renewed = token(broker).await.expect("renewed");
     expire(subject, &renewed);
-    before != grant()
+    before["secret"] != grant(subject)["secret"]
 }
 
 /// Checks that a new refresh token in a malformed response is stored, because the old token may be invalid.

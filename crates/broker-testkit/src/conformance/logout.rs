@@ -3,7 +3,7 @@
 use broker_core::ErrorKind;
 
 use super::{
-    Subject, assert_kind, assert_new, assert_stored, expire, token, token_of_new_process, with_token,
+    Subject, assert_kind, assert_new, assert_stored, expire, grant, token, token_of_new_process, with_token,
 };
 use crate::{Fault, World};
 
@@ -12,7 +12,7 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     let (broker, stored) = with_token(subject).await;
     let path = subject.world().record_path();
     let before = std::fs::read(&path).expect("a record");
-    let has_grant = subject.world().record().expect("a record")["grant"].is_object();
+    let has_grant = grant(subject).is_object();
     let out = broker.logout(World::NAME).await.expect("a logout");
     assert!(out.had_login, "failed test of {CASE}: `LoggedOut::had_login` should be true");
     assert!(!path.exists(), "failed test of {CASE}: the record still exists");

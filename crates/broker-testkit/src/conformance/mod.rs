@@ -19,7 +19,6 @@
 //! | isolation | a token of one issuer or scope is never used for another |
 //! | secrets | errors, `Debug` output, status, recorded failures and messages contain no secrets |
 
-mod client_subject;
 mod faults;
 mod isolation;
 mod login;
@@ -27,17 +26,17 @@ mod logout;
 mod refused;
 mod secrets;
 mod stored;
-mod token_subject;
+mod subjects;
 
 use std::sync::Arc;
 
 use broker_core::{Broker, Clock, Error, ErrorKind, Login, Provider, Result, Token, TokenRequest};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 
 use crate::{Fault, Server, World};
 
-pub use client_subject::{ClientSubject, OfSecret};
-pub use token_subject::TokenSubject;
+pub use subjects::{ClientSubject, OfSecret, TokenSubject};
 
 /// A provider under test and its fake server. Every login must succeed unless a test injects a fault.
 pub trait Subject: Send + Sync {
@@ -133,6 +132,11 @@ async fn with_expired_token<S: Subject>(subject: &S) -> (Broker, Token) {
     expire(subject, &token);
     subject.service().forget_seen();
     (broker, token)
+}
+
+/// Returns the stored grant, or null.
+fn grant<S: Subject>(subject: &S) -> Value {
+    subject.world().record().expect("a record")["grant"].take()
 }
 
 async fn token(broker: &Broker) -> Result<Token> {

@@ -3,15 +3,15 @@
 use broker_core::{ErrorKind, Hint, TokenRequest};
 
 use super::{
-    Subject, assert_kind, assert_new, assert_silent, assert_stored, expire, is_final, logged_in, make_due,
-    refusal, token, token_of_new_process, with_token,
+    Subject, assert_kind, assert_new, assert_silent, assert_stored, expire, grant, is_final, logged_in,
+    make_due, refusal, token, token_of_new_process, with_token,
 };
 use crate::World;
 
 pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     const CASE: &str = "a refused grant";
     let (broker, stored) = with_token(subject).await;
-    let has_grant = subject.world().record().expect("a record")["grant"].is_object();
+    let has_grant = grant(subject).is_object();
     if !subject.end_grant() {
         assert!(!has_grant, "`Subject::end_grant` returned false, but the record has a grant");
         return;

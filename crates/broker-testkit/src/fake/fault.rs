@@ -79,12 +79,8 @@ impl Fault {
         Self::raw_answer(false, move |_, body| write(body))
     }
 
-    /// Like [`Fault::raw`], but the connection stays open.
-    pub fn raw_open(write: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::raw_answer(true, move |_, body| write(body))
-    }
-
-    /// Like [`Fault::raw`], with a closure that also takes the status of the service's response.
+    /// Like [`Fault::raw`], with a closure that also takes the status of the service's response. With `stays_open`, the
+    /// connection stays open.
     pub fn raw_answer(
         stays_open: bool,
         write: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 'static,

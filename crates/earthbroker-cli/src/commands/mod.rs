@@ -69,17 +69,10 @@ pub(crate) fn run(args: &Args) -> CommandResult {
 
 impl CommandContext<'_> {
     fn setup(&self) -> Setup {
-        let mut setup = Setup::new().prompt(self.terminal.clone());
-        if let Some(file) = &self.global.config {
-            setup = setup.config_file(file);
-        }
-        if let Some(folder) = &self.global.state_dir {
-            setup = setup.state_dir(folder);
-        }
-        if let Some(file) = &self.global.env_file {
-            setup = setup.env_file(file);
-        }
-        setup
+        let setup = Setup::new().prompt(self.terminal.clone());
+        let setup = self.global.config.iter().fold(setup, Setup::config_file);
+        let setup = self.global.state_dir.iter().fold(setup, Setup::state_dir);
+        self.global.env_file.iter().fold(setup, Setup::env_file)
     }
 
     /// Opens the broker for one provider, and prints the warnings about its configuration.

@@ -20,13 +20,9 @@ impl State {
         let body = object(call)?;
         let (email, password) = (text(&body, "email"), text(&body, "password"));
         let (Some(email), Some(password)) = (email, password) else {
-            let mut missing = json!({});
-            for (name, value) in [("email", email), ("password", password)] {
-                if value.is_none() {
-                    missing[name] = format!("{name} is required").into();
-                }
-            }
-            return Err(invalid_input(missing));
+            let missing = ["email", "password"].into_iter().filter(|name| text(&body, name).is_none());
+            let why = |name: &str| (name.to_owned(), Value::from(format!("{name} is required")));
+            return Err(invalid_input(missing.map(why).collect()));
         };
         if email != EMAIL || password != self.options.password {
             let body = json!({"detail": "No active account found with the given credentials",

@@ -81,18 +81,14 @@ async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitS
             number = signals.next() => number,
         };
         if let (Some(signal), Some(pid)) = (Signal::from_named_raw(number), child.id())
-            && !(is_from_keys(signal) && in_foreground())
+            // A terminal sends the signals of its keys to all its foreground processes.
+            && !([Signal::INT, Signal::QUIT, Signal::WINCH].contains(&signal) && in_foreground())
             && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
         {
             // Sending a signal fails if the command has already ended.
             let _ = kill_process(pid, signal);
         }
     }
-}
-
-/// Whether a terminal sends this signal to all its foreground processes.
-fn is_from_keys(signal: Signal) -> bool {
-    [Signal::INT, Signal::QUIT, Signal::WINCH].contains(&signal)
 }
 
 /// Whether this process and its command are in the foreground of a terminal.

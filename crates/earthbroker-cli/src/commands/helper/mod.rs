@@ -5,7 +5,7 @@ mod docker;
 mod git;
 mod kubectl;
 
-use earthbroker::{Broker, Derived, ServiceUrl, Token, TokenRequest};
+use earthbroker::{Broker, Derived, ProviderHandle, ServiceUrl, Token, TokenRequest};
 use zeroize::Zeroizing;
 
 use super::token::stored_or_new;
@@ -37,23 +37,20 @@ fn aws_keys(
 }
 
 /// Returns the provider's stored token for the default scopes, or a new one.
-fn token(broker: &Broker, provider: &str) -> CommandResult<Token> {
-    stored_or_new(broker, provider, &TokenRequest::new())
+fn token(broker: &Broker, provider: &ProviderHandle) -> CommandResult<Token> {
+    stored_or_new(broker, provider.name(), &TokenRequest::new())
 }
 
 /// Returns the first provider whose tokens may be sent to the host in the URL.
-fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<String> {
+fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<ProviderHandle> {
     let host = host_of(url)?;
-    let offers = |name: &String| match broker.provider(name) {
-        Ok(provider) => provider.offers_to(&host),
-        Err(error) => {
-            context.say(&format!("warning: {error}"));
-            false
-        }
+    let provider = |name: String| {
+        let provider = broker.provider(&name).inspect_err(|error| context.say(&format!("warning: {error}")));
+        provider.ok().filter(|provider| provider.offers_to(&host))
     };
-    let provider = broker.names().into_iter().find(offers)?;
+    let provider = broker.names().into_iter().find_map(provider)?;
     if let Err(why) = ServiceUrl::parse(url) {
-        context.say(&format!("warning: {provider}: no token for this URL: {why}"));
+        context.say(&format!("warning: {}: no token for this URL: {why}", provider.name()));
         return None;
     }
     Some(provider)
