@@ -33,7 +33,7 @@ enum Flaw {
 const FLAWS: [(Flaw, &str); 7] = [
     (Flaw::AnyFaultIsFinal, "fault 429: "),
     (Flaw::NothingIsFinal, "refused client: "),
-    (Flaw::RequestsTwice, "200 callers sent several requests"),
+    (Flaw::RequestsTwice, "200 concurrent callers: requests"),
     (Flaw::LosesRotation, "rotated grant: "),
     (Flaw::ShowsSecrets, "secrets: "),
     (Flaw::FakesRevocation, "logout: the service still accepts the grant"),
