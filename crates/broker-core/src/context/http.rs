@@ -265,7 +265,7 @@ pub struct HttpResponse {
     pub headers: BTreeMap<String, String>,
     /// The response's body, at most 1 MiB.
     pub body: Zeroizing<Vec<u8>>,
-    /// When [`crate::context::Context::send`] sent the request, by this machine's clock.
+    /// When [`crate::provider::Operation::send`] sent the request, by this machine's clock.
     pub sent_at: DateTime<Utc>,
     /// Why the body is incomplete. `None` if the body is complete.
     pub cut: Option<HttpFault>,
