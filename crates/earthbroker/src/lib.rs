@@ -45,8 +45,8 @@ mod suggestion;
 pub mod tools;
 
 pub use broker::Broker;
-pub use broker_core::SendCheck;
 pub use broker_core::MemoryStore;
+pub use broker_core::SendCheck;
 pub use broker_core::{
     Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
     ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
