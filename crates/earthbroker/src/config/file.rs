@@ -64,7 +64,7 @@ impl ConfigFile {
         let Some(only) = only.filter(|_| self.text.len() > SHORT && self.headers().is_some()) else {
             return self.parse(0..self.text.len());
         };
-        let mut values = self.part(None).map_or_else(|| Ok(Dict::new()), |head| self.parse(head))?;
+        let mut values = self.parse(self.part(None).unwrap_or_default())?;
         let mut providers = Dict::new();
         for name in only {
             let Some(part) = self.part(Some(name)) else { continue };
@@ -148,8 +148,8 @@ pub(super) fn tables(values: &Dict) -> impl Iterator<Item = (&String, &Value)> {
 pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<ConfigFile>> {
     let is_absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
     // Comments are most of the text, and take time to parse.
-    let built_in = PROVIDERS.lines().filter(|line| !line.starts_with('#'));
-    let mut files = vec![ConfigFile::new(None, built_in.flat_map(|line| [line, "\n"]).collect())];
+    let built_in = PROVIDERS.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+    let mut files = vec![ConfigFile::new(None, built_in)];
     for path in paths {
         match read_file(path, *is_named) {
             Ok(text) => files.push(ConfigFile::new(Some(path.clone()), text)),
