@@ -66,6 +66,6 @@ pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};
 pub use env_file::EnvFile;
 pub use probe::{Obstacle, Probed, Prober};
 #[cfg(feature = "file")]
-pub use records::{KeyringState, Records};
+pub use records::Records;
 pub use setup::Setup;
 pub use suggestion::suggestion;
