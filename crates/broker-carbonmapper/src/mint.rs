@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Operation, Problem, Record, RecordUpdate,
-    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, repeats_secret, sanitize,
+    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize,
 };
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -43,7 +43,7 @@ impl CarbonMapper {
             _ => error,
         };
         let response = operation.send(&post).await.map_err(with_hint)?;
-        let mut object = match self.read(&response, &[access.secret()]) {
+        let mut object = match read_object(&response, &self.base_url, &[access.secret()]) {
             Ok(object) => object,
             // Drops a refused access token older than this operation. The broker then gets a new one and mints again.
             Err(Problem::Refused(refusal))
@@ -92,7 +92,7 @@ impl CarbonMapper {
             let of_list = listed.iter().find(|item| text(item, "name") == Some(name));
             let Some(id) = [Some(details), of_list].into_iter().flatten().find_map(id) else { continue };
             let url = self.base_url.join(&delete_path.replace("{id}", &id));
-            let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
+            let request = HttpRequest::new(Method::DELETE, url, Repeat::Safe).with_bearer(access.secret());
             let response = operation.send(&request).await?;
             // A 404 with a JSON body comes from the service, so the token is already deleted.
             let gone = response.status == 404 && response.json().is_some();
@@ -100,7 +100,7 @@ impl CarbonMapper {
             let done = (200..300).contains(&response.status) && !response.is_html();
             if !done && !gone {
                 let refused = format!("Carbon Mapper refused to delete the token {name}");
-                return Err(match self.read(&response, &[access.secret()]) {
+                return Err(match read_object(&response, &self.base_url, &[access.secret()]) {
                     Err(problem) => problem.error(&refused),
                     Ok(_) => Error::new(ErrorCode::BadResponse, refused),
                 });
@@ -117,14 +117,13 @@ impl CarbonMapper {
         access: &Token,
         path: &str,
     ) -> Result<Vec<Map<String, Value>>> {
-        let request = HttpRequest::new(Method::Get, self.base_url.join(path), Repeat::Safe)
+        let request = HttpRequest::new(Method::GET, self.base_url.join(path), Repeat::Safe)
             .with_bearer(access.secret());
         let response = operation.send(&request).await?;
         let list = match serde_json::from_slice(&response.body) {
             Ok(Value::Array(list)) if response.status == 200 => list,
             _ => {
-                let object = self
-                    .read(&response, &[access.secret()])
+                let object = read_object(&response, &self.base_url, &[access.secret()])
                     .map_err(|problem| problem.error("Carbon Mapper refused to list the account's tokens"))?;
                 object.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
             }

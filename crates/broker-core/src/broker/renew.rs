@@ -199,8 +199,10 @@ impl ProviderTask {
         }))
     }
 
-    /// Removes invalid and expired new tokens from the update, and returns the error to report.
+    /// Removes invalid and expired new tokens from the update, and returns the error to report. The other tokens get the
+    /// provider's header.
     pub(super) fn take_unusable(&self, update: &mut RecordUpdate) -> Option<Error> {
+        update.tokens.iter_mut().for_each(|(_, token)| token.set_header(&self.slot.entry.info.header));
         let now = self.operation.now();
         let (invalid, expired) = (update.take_invalid(), update.take_expired(now));
         if invalid {

@@ -160,7 +160,7 @@ fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>
 /// Returns why a login is needed, or that a renewal is running or was interrupted.
 fn grant_note(record: &Record) -> Option<String> {
     let grant = record.grant()?;
-    if let (None, Some(at)) = (grant.refused_at, grant.sent_at) {
+    if let (None, Some(at)) = (grant.refused_at(), grant.sent_at()) {
         let at = at.format("%F %T UTC");
         return Some(format!(
             "a renewal started at {at} and is still running, or was interrupted; the next call repeats the renewal"

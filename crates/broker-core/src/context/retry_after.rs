@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::token::bounds;
 
@@ -53,8 +53,7 @@ fn epoch(at: DateTime<Utc>) -> f64 {
 /// Parses an HTTP date in each form of RFC 9110 section 5.6.7, also with another zone than GMT, or an RFC 3339 time.
 pub(crate) fn date(text: &str) -> Option<DateTime<Utc>> {
     let text = &text.trim().replace("UTC", "GMT");
-    let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-    let date = forms.iter().find_map(|form| Some(NaiveDateTime::parse_from_str(text, form).ok()?.and_utc()));
+    let date = httpdate::parse_http_date(text).map(DateTime::from).ok();
     let date = date.or_else(|| Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc()));
     let date = date.or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()));
     // chrono accepts years of more than four digits.

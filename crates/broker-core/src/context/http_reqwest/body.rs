@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::{encoding, fault};
-use crate::context::{HttpFault, HttpResponse, RequestSent};
+use crate::context::{HttpFault, RequestSent};
 use crate::error::ErrorCode;
 
 /// How long a connection may be idle after complete JSON. Then the response ends there, whatever its length field says.
@@ -31,9 +31,7 @@ pub(super) async fn read(
         };
         match next {
             Ok(Some(chunk)) => {
-                let free = HttpResponse::LONGEST_BODY - raw.len();
-                raw.extend_from_slice(&chunk[..chunk.len().min(free)]);
-                if chunk.len() > free {
+                if !encoding::append(raw, &chunk) {
                     return Some(unusable("the response is longer than 1 MiB".to_owned()));
                 }
             }

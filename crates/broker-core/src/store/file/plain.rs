@@ -7,12 +7,11 @@ use super::bytes::LONGEST_RECORD;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{FORMAT, Record};
 use crate::store::sealed::SEALED_FORMAT;
-use crate::token::zeroizing;
 
 /// Returns the content of a record file. Fails if the content cannot be read again, such as metadata that is nested too
 /// deeply.
 pub(crate) fn encode(record: &Record, provider: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let plain = zeroizing::json(record, true).map_err(not_json)?;
+    let plain = record.to_json().map_err(not_json)?;
     parse(&plain, provider).map_err(|why| {
         let message = format!("cannot save the record, because it could not be read again: it {why}");
         Error::new(ErrorCode::StoreUnwritable, message)

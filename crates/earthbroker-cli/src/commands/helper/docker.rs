@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{input, provider_for, token};
 use crate::args::DockerOperation;
-use crate::commands::{CommandContext, CommandResult, answer};
-use crate::format::{is_exact, line, plain};
+use crate::commands::{CommandContext, CommandResult, answer, answer_json};
+use crate::format::{is_exact, plain};
 use crate::report::ExitError;
 
 /// The user name for registries that accept a token as password. The name `<token>` would mean a refresh token.
@@ -42,8 +42,7 @@ fn get(context: &CommandContext<'_>) -> CommandResult {
         return Err(ExitError::Code(1, None));
     };
     let token = token(&broker, &provider)?;
-    let credential = json!({ "ServerURL": server, "Username": USERNAME, "Secret": plain(&token)? });
-    answer(&line(&credential)?)
+    answer_json(&json!({ "ServerURL": server, "Username": USERNAME, "Secret": plain(&token)? }))
 }
 
 /// Prints the hosts of providers with a stored token. docker then requests the token of each host, and stops at an error.
@@ -58,5 +57,5 @@ fn list(context: &CommandContext<'_>) -> CommandResult {
             hosts.extend(exact.map(|host| (host.clone(), USERNAME)));
         }
     }
-    answer(&line(&hosts)?)
+    answer_json(&hosts)
 }
