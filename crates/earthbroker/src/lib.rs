@@ -65,6 +65,6 @@ pub use broker_core::{Proxy, ProxySettings, cert_file};
 pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};
 pub use probe::{Obstacle, Probed, Prober};
 #[cfg(feature = "file")]
-pub use records::{KeyringState, Records};
+pub use records::Records;
 pub use setup::Setup;
 pub use suggestion::suggestion;
