@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "dev" / "dependencies.md"
-ROOTS = ("broker", "earthbroker-cli")
+ROOTS = ("earthbroker", "earthbroker-cli")
 
 
 def cargo(*arguments: str) -> str:

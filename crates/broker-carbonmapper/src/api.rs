@@ -24,7 +24,7 @@ impl CarbonMapper {
         let url = self.base_url.join("token/pair");
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_salvage("refresh");
         let response = operation.send(&post).await?;
-        let read = self.read(&response, &[password]);
+        let read = read_object(&response, &self.base_url, &[password]);
         if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage_new(&response, "refresh", None))
         {
             return Ok(RecordUpdate::grant(refresh, response.sent_at).and_account(Some(email.to_owned())));
@@ -53,7 +53,7 @@ impl CarbonMapper {
         let url = self.base_url.join("token/refresh");
         let post = HttpRequest::post_json(url, &[("refresh", refresh.expose())], Repeat::SpendsGrant);
         let response = operation.send(&post.with_salvage("refresh")).await?;
-        let problem = match self.read(&response, &[refresh]) {
+        let problem = match read_object(&response, &self.base_url, &[refresh]) {
             Ok(object) => return self.update_from(&response, &object, Some(refresh), None, refresh),
             Err(problem) => problem,
         };
@@ -69,14 +69,6 @@ impl CarbonMapper {
                 Err(problem.of_credential(&self.base_url).error("Carbon Mapper refused to refresh the login"))
             }
         }
-    }
-
-    pub(crate) fn read(
-        &self,
-        response: &HttpResponse,
-        secrets: &[&Secret],
-    ) -> Result<Map<String, Value>, Problem> {
-        read_object(response, &self.base_url, secrets)
     }
 
     /// Reads the tokens in a response. Saves a new refresh token even without an access token, because the service
@@ -100,16 +92,10 @@ impl CarbonMapper {
             return Err(problem.error("Carbon Mapper issued no token"));
         }
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
-        let mut update = RecordUpdate::default().and_account(account);
-        if let Some(access) = access {
-            let expiry = Expiry::all(object, response.sent_at);
-            let access = Token::from_response(response, access, expiry, DEFAULT_LIFETIME);
-            update = update.and_token(&ScopeKey::default(), access);
-        }
-        Ok(match refresh {
-            Some(refresh) => update.and_grant(refresh, response.sent_at),
-            None => update,
-        })
+        let expiry = Expiry::all(object, response.sent_at);
+        let access = access.map(|access| Token::from_response(response, access, expiry, DEFAULT_LIFETIME));
+        let update = RecordUpdate::default().and_token(&ScopeKey::default(), access);
+        Ok(update.and_grant(refresh, response.sent_at).and_account(account))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Operation, Problem, Record, RecordUpdate,
-    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, repeats_secret, sanitize,
+    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize,
 };
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -43,7 +43,7 @@ impl CarbonMapper {
             _ => error,
         };
         let response = operation.send(&post).await.map_err(with_hint)?;
-        let mut object = match self.read(&response, &[access.secret()]) {
+        let mut object = match read_object(&response, &self.base_url, &[access.secret()]) {
             Ok(object) => object,
             // Drops a refused access token older than this operation. The broker then gets a new one and mints again.
             Err(Problem::Refused(refusal))
@@ -100,7 +100,7 @@ impl CarbonMapper {
             let done = (200..300).contains(&response.status) && !response.is_html();
             if !done && !gone {
                 let refused = format!("Carbon Mapper refused to delete the token {name}");
-                return Err(match self.read(&response, &[access.secret()]) {
+                return Err(match read_object(&response, &self.base_url, &[access.secret()]) {
                     Err(problem) => problem.error(&refused),
                     Ok(_) => Error::new(ErrorCode::BadResponse, refused),
                 });
@@ -123,8 +123,7 @@ impl CarbonMapper {
         let list = match serde_json::from_slice(&response.body) {
             Ok(Value::Array(list)) if response.status == 200 => list,
             _ => {
-                let object = self
-                    .read(&response, &[access.secret()])
+                let object = read_object(&response, &self.base_url, &[access.secret()])
                     .map_err(|problem| problem.error("Carbon Mapper refused to list the account's tokens"))?;
                 object.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
             }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::exchange_response::{ExchangeResponse, IssuedToken, salvage_grant, scope_key};
 use crate::program::Program;
 use crate::session::{Malformed, Session};
-use crate::wire::{Description, Request, RevokeResponse};
+use crate::wire::{self, Description, RecordView, Request, RequestedToken, RevokeResponse, VERSION, rfc3339};
 
 /// Names of metadata fields in a record: the plugin's data, the plugin's issuer, and whether the plugin has a login.
 const PLUGIN_DATA: &str = "plugin";
@@ -59,16 +59,13 @@ impl Plugin {
         // With other settings, a plugin may use a service that must not receive the stored tokens.
         let settings_text = Secret::new(Value::Object(config.settings.0.clone()).to_string());
         let issuer = Issuer {
-            kind: "exec".to_owned(),
-            flow: "plugin".to_owned(),
-            endpoint: program.endpoint(),
-            client_id: None,
             audience: (!config.settings.0.is_empty())
                 .then(|| format!("settings {}", fingerprint("settings", &settings_text, 64))),
             environment: settings.bound(),
             secret_fingerprint: fingerprints
                 .filter(|all| !all.is_empty())
                 .map(|all| fingerprint("secrets", &Secret::new(all.join("\n")), 64)),
+            ..Issuer::new("exec", "plugin", &program.endpoint())
         };
         let lifetime = config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
         let name = settings.name().to_owned();
@@ -90,7 +87,18 @@ impl Plugin {
     }
 
     fn request<'a>(&'a self, action: &'static str, now: DateTime<Utc>) -> Request<'a> {
-        Request::new(action, &self.name, now, &self.settings)
+        let (v, provider, now, settings) = (VERSION, self.name.as_str(), rfc3339(now), &self.settings);
+        Request {
+            v,
+            action,
+            provider,
+            now,
+            settings,
+            secrets: None,
+            record: None,
+            requested: None,
+            login: None,
+        }
     }
 
     /// Starts the plugin and checks its response to `describe`. The broker sends secrets only after this check.
@@ -224,9 +232,12 @@ impl Run<'_> {
         self.session.begin_exchange()?;
         self.hide(record);
         let (plugin, session, sent_at) = (self.plugin, &mut self.session, self.operation.now());
-        let message = plugin.request("exchange", sent_at).with_secrets(&self.secrets);
-        let message = message.with_record(record, PLUGIN_DATA, self.operation.began_at());
-        let message = message.for_token(request, sent_at);
+        let message = Request {
+            secrets: Some(exposed(&self.secrets)),
+            record: Some(RecordView::new(record, PLUGIN_DATA, self.operation.began_at())),
+            requested: Some(RequestedToken::new(request, sent_at)),
+            ..plugin.request("exchange", sent_at)
+        };
         let exchange = async {
             let response = session.try_request(&message).await;
             plugin.update(session, response, record, request.scopes(), sent_at)
@@ -256,8 +267,12 @@ impl Run<'_> {
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
             self.session.hide(secret);
         }
-        let request = self.plugin.request("login", self.operation.now());
-        let response = self.session.log_in(&request.with_secrets(&self.secrets).for_login(login)).await;
+        let request = Request {
+            secrets: Some(exposed(&self.secrets)),
+            login: Some(wire::LoginMethod::new(login)),
+            ..self.plugin.request("login", self.operation.now())
+        };
+        let response = self.session.log_in(&request).await;
         // After the plugin's response, a signal cannot cancel the login until the broker has saved the login.
         let received_at = self.operation.now();
         if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
@@ -303,6 +318,10 @@ impl Run<'_> {
         let update = self.session.close(result).await?;
         Ok(update.and_metadata(ISSUER, issuer).and_metadata(HAS_LOGIN, Value::from(has_login)))
     }
+}
+
+fn exposed<'a>(secrets: &'a [(&'a str, Secret)]) -> BTreeMap<&'a str, &'a str> {
+    secrets.iter().map(|(name, secret)| (*name, secret.expose())).collect()
 }
 
 #[async_trait]
@@ -351,8 +370,11 @@ impl Provider for Plugin {
             return run.session.close(Ok(Revoked::default())).await;
         }
         run.hide(record);
-        let request = self.request("revoke", operation.now()).with_secrets(&run.secrets);
-        let request = request.with_record(record, PLUGIN_DATA, operation.began_at());
+        let request = Request {
+            secrets: Some(exposed(&run.secrets)),
+            record: Some(RecordView::new(record, PLUGIN_DATA, operation.began_at())),
+            ..self.request("revoke", operation.now())
+        };
         let result = operation.exchange(run.session.request::<RevokeResponse>(&request)).await;
         let result = result.map(|response| {
             let note = response.note.map(|note| run.session.redact(&note));

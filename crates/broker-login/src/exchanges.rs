@@ -209,18 +209,13 @@ impl LoginProvider {
         if token.is_none() && refresh_token.is_none() {
             return Err(request.format.missing_token(&request.sample));
         }
-        let mut update = RecordUpdate::default();
-        if let Some(token) = token {
-            // A login that only the user can repeat lasts until the service rejects its token.
-            let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
-            let lifetime = request.format.lifetime.or(is_renewable.then_some(DEFAULT_LIFETIME));
-            let token = self.token_of(operation, request, (response, body), token, lifetime);
-            update = update.and_token(&self.login_key, self.fingerprints.add_to(token, Map::new(), false));
-        }
-        Ok(match refresh_token {
-            Some(refresh_token) => update.and_grant(refresh_token, response.sent_at),
-            None => update,
-        })
+        // A login that only the user can repeat lasts until the service rejects its token.
+        let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
+        let lifetime = request.format.lifetime.or(is_renewable.then_some(DEFAULT_LIFETIME));
+        let token = token.map(|token| self.token_of(operation, request, (response, body), token, lifetime));
+        let token = token.map(|token| self.fingerprints.add_to(token, Map::new(), false));
+        let update = RecordUpdate::default().and_token(&self.login_key, token);
+        Ok(update.and_grant(refresh_token, response.sent_at))
     }
 
     /// Returns the refresh token of a malformed response to a login, or to a request with the refresh token `sent`, if a

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use broker_core::{
-    Expiry, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object,
-    repeats_secret, value_at, without_token,
+    Claims, Expiry, HttpResponse, Operation, Problem, Record, RecordUpdate, ScopeKey, Secret, ServiceUrl,
+    Token, read_object, repeats_secret, value_at, without_token,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,8 @@ pub struct TokenAnswer {
     pub refresh_token: Option<Secret>,
     /// The ID token, if the response contains one (OpenID Connect Core section 3.1.3.3).
     pub id_token: Option<Secret>,
+    /// The account name in the ID token or access token, for display.
+    pub account: Option<String>,
     /// When the request was sent.
     pub sent_at: DateTime<Utc>,
 }
@@ -92,30 +94,55 @@ impl TokenAnswer {
         };
         let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
         let lifetime = default_lifetime(refresh_token.is_some());
+        let own: Vec<_> = [Some(&access_token), refresh_token.as_ref()].into_iter().flatten().collect();
+        let account = account(&access_token, id_token.as_ref())
+            .filter(|name| !repeats_secret(name, &[secrets, &own].concat()));
         // These texts are shown, so they must not repeat a secret of the request.
         let shown = |path: &str| text_at(&answer, path).filter(|text| !repeats_secret(text, secrets));
         let token = Token::from_response(response, access_token, fields.expiry(&answer, response), lifetime)
             .with_type(shown(&fields.token_type).unwrap_or("Bearer"))
             .with_scope(shown(&fields.scope).map(str::to_owned));
-        Ok(Self { token: Some(token), refresh_token, id_token, sent_at: response.sent_at })
+        Ok(Self { token: Some(token), refresh_token, id_token, account, sent_at: response.sent_at })
     }
 
     /// Changes the access token, if there is one.
-    pub(crate) fn map_token(self, change: impl FnOnce(Token) -> Token) -> Self {
+    #[must_use]
+    pub fn map_token(self, change: impl FnOnce(Token) -> Token) -> Self {
         Self { token: self.token.map(change), ..self }
     }
 
     /// Returns the record update that stores the access token for `scopes`, and the new refresh token.
     pub fn into_update(self, scopes: &ScopeKey) -> RecordUpdate {
-        let mut update = RecordUpdate::default().and_id_token(self.id_token);
-        if let Some(token) = self.token {
-            update = update.and_token(scopes, token);
-        }
-        match self.refresh_token {
-            Some(refresh_token) => update.and_grant(refresh_token, self.sent_at),
-            None => update,
-        }
+        let update = RecordUpdate::default().and_token(scopes, self.token).and_id_token(self.id_token);
+        update.and_grant(self.refresh_token, self.sent_at).and_account(self.account)
     }
+
+    /// Like [`TokenAnswer::into_update`], for the response to a refresh request. An access token may not name the user, so
+    /// it does not replace a known account name.
+    pub fn into_renewal(self, record: &Record, scopes: &ScopeKey) -> RecordUpdate {
+        let is_known = self.id_token.is_some() || record.account().is_none();
+        Self { account: self.account.filter(|_| is_known), ..self }.into_update(scopes)
+    }
+
+    /// Returns the record update that stores a user's login. Tells the user if the login cannot be refreshed.
+    pub fn into_login(self, operation: &Operation) -> RecordUpdate {
+        if let (Some(token), None) = (&self.token, &self.refresh_token) {
+            operation.notify_after_save(match token.expires_at() {
+                Some(_) => "the service issued no refresh token, so this login ends when its token expires (is `offline_access` in `scope`?)".to_owned(),
+                None => "the service issued no refresh token and no expiry, so this login lasts until the service rejects its token".to_owned(),
+            });
+        }
+        self.into_update(&ScopeKey::default())
+    }
+}
+
+/// Returns the account name in the claims of the ID token, or of an access token that is a JWT.
+#[must_use]
+pub fn account(access_token: &Secret, id_token: Option<&Secret>) -> Option<String> {
+    let id = id_token.and_then(Claims::read);
+    let access = Claims::read(access_token);
+    let claim = |name: &str| [&id, &access].into_iter().flatten().find_map(|claims| claims.text(name));
+    ["email", "preferred_username", "name", "sub"].into_iter().find_map(claim).map(str::to_owned)
 }
 
 /// Returns the string value of `key`, unless the string is empty.

@@ -156,7 +156,7 @@ impl DeviceFlow<'_> {
         match self.token.send(operation, self.token.url, &fields, Repeat::Never).await {
             Ok(response) => {
                 pending.timeouts = 0;
-                pending.read(&self.token, self.verifier, &response)
+                self.read(pending, &response)
             }
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
@@ -169,19 +169,13 @@ impl DeviceFlow<'_> {
             Err(error) => Err(error),
         }
     }
-}
 
-impl Pending {
     /// Reads a poll's response. Uses the error code, because services send different HTTP statuses (Auth0 sends 403
     /// and 429).
-    fn read(
-        &mut self,
-        token: &TokenEndpoint<'_>,
-        verifier: Option<&Secret>,
-        response: &HttpResponse,
-    ) -> Result<Poll> {
-        self.fault = None;
-        let sent: Vec<_> = [&self.device_code].into_iter().chain(verifier).collect();
+    fn read(&self, pending: &mut Pending, response: &HttpResponse) -> Result<Poll> {
+        let token = &self.token;
+        pending.fault = None;
+        let sent: Vec<_> = [&pending.device_code].into_iter().chain(self.verifier).collect();
         let read = token.read_granted(response, &sent).map_err(|problem| match &problem {
             // Services send codes of their own with these, such as `authorization_declined` (Microsoft).
             Problem::Refused(refusal) if refusal.code.is_some() && matches!(refusal.status, 200 | 400) => {
@@ -204,23 +198,25 @@ impl Pending {
             },
         };
         match code.as_deref() {
-            Some("authorization_pending") => Ok(Poll::Continue(self.interval)),
+            Some("authorization_pending") => Ok(Poll::Continue(pending.interval)),
             Some("slow_down") => {
-                self.interval += SLOW_DOWN;
-                Ok(Poll::Continue(self.interval))
+                pending.interval += SLOW_DOWN;
+                Ok(Poll::Continue(pending.interval))
             }
             Some("access_denied") => Err(Error::new(ErrorCode::AccessDenied, "the login was denied")),
             Some("expired_token") => Err(expired()),
-            Some("invalid_grant") if self.lost => Err(Error::login_required(
+            Some("invalid_grant") if pending.lost => Err(Error::login_required(
                 "the network lost the response with the tokens, and the service sends the tokens only once",
             )),
             _ => match problem {
                 Problem::Refused(_) => Err(token.error(problem, "the service refused the login")),
-                Problem::Transient(fault) => Ok(self.unusable(response, fault)),
+                Problem::Transient(fault) => Ok(pending.unusable(response, fault)),
             },
         }
     }
+}
 
+impl Pending {
     /// Keeps the error of an unusable response, and returns the pause before the next poll.
     fn unusable(&mut self, response: &HttpResponse, fault: Error) -> Poll {
         // A service that answers 429 or 503 has not processed the request, so no tokens were lost.

@@ -78,7 +78,9 @@ impl<'a> TokenEndpoint<'a> {
         what: &str,
     ) -> Result<TokenAnswer> {
         let response = self.send(operation, self.url, fields, Repeat::Safe).await?;
-        self.read(&response, sent).map_err(|problem| self.error(problem.of_service(self.url), what))
+        let answer = self.read(&response, sent);
+        let answer = answer.map_err(|problem| self.error(problem.of_service(self.url), what))?;
+        Ok(TokenAnswer { account: None, ..answer })
     }
 
     /// Requests tokens by the password grant (RFC 6749 section 4.3). Repeats the request only if the service has
@@ -135,6 +137,27 @@ impl<'a> TokenEndpoint<'a> {
                 Err(self.error(problem, "the service refused to refresh the token"))
             }
         }
+    }
+
+    /// Logs in with a refresh token that another program got. Refreshes once, so an invalid refresh token does not
+    /// replace a valid login.
+    pub async fn begin_with(
+        &self,
+        operation: &Operation,
+        refresh_token: &Secret,
+        extra: &[(&str, &str)],
+    ) -> Result<TokenAnswer> {
+        let refreshed = self.refresh(operation, refresh_token, extra).await.map_err(|error| {
+            let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the host or program that you copied it from";
+            let may_have_arrived = operation.lost_response() || error.code() == ErrorCode::BadResponse;
+            if error.is_transient() && may_have_arrived { error.with_hint(hint) } else { error }
+        });
+        let mut answer = refreshed?.ok_or_else(|| {
+            Error::refused("the service refused this refresh token")
+                .with_hint("get a new refresh token from the host or program that you copied this one from")
+        })?;
+        answer.refresh_token.get_or_insert_with(|| refresh_token.clone());
+        Ok(answer)
     }
 
     /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. Returns false if the service does not revoke
@@ -240,7 +263,8 @@ impl<'a> TokenEndpoint<'a> {
     pub(crate) fn salvaged(&self, response: &HttpResponse, sent: Option<&Secret>) -> Option<TokenAnswer> {
         let refresh_token = Some(salvage_new(response, &self.fields.refresh_token, sent)?);
         tracing::info!("the response has no valid access token; the broker saves the refresh token");
-        Some(TokenAnswer { token: None, refresh_token, id_token: None, sent_at: response.sent_at })
+        let sent_at = response.sent_at;
+        Some(TokenAnswer { token: None, refresh_token, id_token: None, account: None, sent_at })
     }
 
     fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {

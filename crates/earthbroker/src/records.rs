@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker_core::{FileStore, Migrated, Result, StorageFormat};
+use broker_core::{Env, FallbackStore, FileStore, Migrated, Result, StorageFormat};
 
 use crate::Config;
 
@@ -25,7 +25,7 @@ pub enum KeyringState {
 /// Lists the record files, and rewrites them in the configured storage format.
 #[derive(Debug)]
 pub struct Records {
-    store: FileStore,
+    store: FallbackStore,
     configured: &'static str,
     #[cfg(feature = "sealed")]
     vault: std::sync::Arc<broker_keyring::Vault>,
@@ -33,21 +33,23 @@ pub struct Records {
 
 impl Records {
     #[cfg(feature = "sealed")]
-    pub(crate) fn new(store: FileStore, folder: PathBuf, config: &Config) -> Self {
+    pub(crate) fn new(folder: PathBuf, env: &dyn Env, config: &Config) -> Self {
+        let files = FileStore::new(&folder);
         let configured = config.store().name();
         let [passphrase, key] = config.store().sources();
-        let (configured_source, env) = (configured.parse().ok(), config.env.clone());
-        let vault = broker_keyring::Vault::new(folder, configured_source, passphrase, key, env);
+        let source = configured.parse().ok();
+        let vault = broker_keyring::Vault::new(folder, source, passphrase, key, config.env.clone());
         let vault = std::sync::Arc::new(vault);
-        Self { store: store.with_sealer(vault.clone()), configured, vault }
+        Self { store: FallbackStore::new(files.with_sealer(vault.clone()), env), configured, vault }
     }
 
     #[cfg(not(feature = "sealed"))]
-    pub(crate) fn new(store: FileStore, _folder: PathBuf, config: &Config) -> Self {
+    pub(crate) fn new(folder: PathBuf, env: &dyn Env, config: &Config) -> Self {
+        let store = FallbackStore::new(FileStore::new(folder), env);
         Self { store, configured: config.store().name() }
     }
 
-    pub(crate) fn into_store(self) -> FileStore {
+    pub(crate) fn into_store(self) -> FallbackStore {
         self.store
     }
 

@@ -92,10 +92,10 @@ pub enum State {
 }
 
 impl ProviderHandle {
-    /// Returns the status of a provider. Sends no request and does not wait.
+    /// Returns the status of a provider. Sends no request. May wait for the key of an encrypted record.
     pub fn status(&self) -> Result<Status> {
         let (inner, slot) = (&self.broker.inner, &self.slot);
-        let loaded = slot.store.peek(self.name()).map_err(|error| self.named(error))?;
+        let loaded = inner.load(slot).map_err(|error| self.named(error))?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_)).then(|| {
             "the login is stored in a fallback file because the record file could not be written; \
              the next call tries to write the record file"

@@ -56,6 +56,18 @@ pub struct Record {
     /// Whether the record belongs to a new login that replaces the stored login.
     #[serde(skip)]
     pub(crate) new_login: bool,
+    /// The storage format of the stored record; `None` if the record was never stored.
+    #[serde(skip)]
+    pub(crate) format: Option<StorageFormat>,
+}
+
+/// The storage format of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageFormat {
+    /// The record is not encrypted, or the file contains no record.
+    Plain,
+    /// The record is encrypted with the named method, such as a passphrase or the OS keyring.
+    Sealed(String),
 }
 
 /// Whether `name` is valid for a provider: at most 64 ASCII letters, digits, `-` and `_`, not beginning with `-`.
@@ -80,6 +92,7 @@ impl Record {
             other_issuers: Vec::new(),
             login_problem: None,
             new_login: false,
+            format: None,
         }
     }
 

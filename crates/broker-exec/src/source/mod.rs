@@ -57,13 +57,9 @@ impl Source {
         let optional = [config.token.clone(), config.expires.clone(), expires_as, config.registry.clone()];
         selection.extend(optional.into_iter().flatten());
         let issuer = Issuer {
-            kind: "exec".to_owned(),
-            flow: "program".to_owned(),
-            endpoint: program.endpoint(),
-            client_id: None,
             audience: Some(selection.join(" ")),
-            secret_fingerprint: None,
             environment: settings.bound(),
+            ..Issuer::new("exec", "program", &program.endpoint())
         };
         let mut info = ProviderInfo::new(issuer);
         if config.protocol == Protocol::Aws {

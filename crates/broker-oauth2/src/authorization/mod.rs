@@ -1,6 +1,5 @@
 //! The authorization code grant (RFC 6749 section 4.1) of a native app (RFC 8252), with PKCE (RFC 7636).
 
-mod http;
 mod listener;
 mod page;
 pub(crate) mod pkce;
@@ -15,7 +14,6 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
-use crate::login::account_of;
 use crate::{TokenAnswer, TokenEndpoint};
 pub(crate) use listener::loopback;
 
@@ -61,7 +59,8 @@ impl CodeFlow<'_> {
     pub async fn run(&self, operation: &Operation) -> Result<TokenAnswer> {
         // RFC 7636 section 4.1 recommends 256 bits.
         let (state, verifier) = (random::<32>()?, random::<32>()?);
-        let expected = Expected::new(state.clone(), self.issuer, self.sends_issuer);
+        let issuer = self.issuer.map(str::to_owned);
+        let expected = Expected { state: state.clone(), issuer, sends_issuer: self.sends_issuer };
         // A browser that is already logged in at the service returns at once, so the listener starts first.
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
         let redirect_uri = listener.redirect_uri.clone();
@@ -80,7 +79,7 @@ impl CodeFlow<'_> {
         };
         match (tab, &result) {
             (Some(tab), Ok(answer)) => {
-                let page = Page::LoggedIn(account_of(answer, &self.token, None));
+                let page = Page::LoggedIn(answer.account.clone());
                 operation.after_save(move || tab.show(&page));
             }
             (Some(tab), Err(error)) => tab.show(&Page::Failed(error.code())),

@@ -73,7 +73,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) error_final: Words,
     redirect_uri: Option<ServiceUrl>,
-    pkce: Option<bool>,
+    /// Whether a device login uses PKCE (RFC 7636); true by default.
+    pub(super) pkce: Option<bool>,
     pub(super) username: Option<String>,
     pub(super) password: Option<SecretSource>,
     pub(super) from: Option<String>,
@@ -146,15 +147,15 @@ impl Config {
         if flow == Flow::TokenExchange && self.from.is_none() {
             return needs("the key `from`, which names the provider whose token is exchanged");
         }
-        for (key, is_set) in [("username", self.username.is_some()), ("password", self.password.is_some())] {
-            if is_set && flow != Flow::Password {
-                let message =
-                    format!("{named} uses no username or password: only `flow = \"password\"` does");
+        for (key, is_set, user) in [
+            ("username", self.username.is_some(), Flow::Password),
+            ("password", self.password.is_some(), Flow::Password),
+            ("pkce", self.pkce.is_some(), Flow::Device),
+        ] {
+            if is_set && flow != user {
+                let message = format!("{named} does not use this key: remove `{key}`");
                 return Err(SettingsError::new(key, message));
             }
-        }
-        if self.pkce.is_some() && flow != Flow::Device {
-            return Err(SettingsError::new("pkce", format!("{named} does not use this key: remove `pkce`")));
         }
         if self.assertion_audience == Some(Audience::Issuer) && self.issuer.is_none() {
             let message = "set `issuer`, or `assertion_audience` to \"token_url\", \"endpoint\" or a URL";
@@ -220,11 +221,6 @@ impl Config {
             }
             None => Ok(auth),
         }
-    }
-
-    /// Whether a device login uses PKCE (RFC 7636).
-    pub(super) fn uses_pkce(&self) -> bool {
-        self.pkce.unwrap_or(true)
     }
 
     /// Returns the configured URL of an endpoint.

@@ -56,9 +56,9 @@ impl<'a> Session<'a> {
             Auth::PrivateKeyJwt => {
                 let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
                 let pem = source.resolve_lines(operation.context(), "private_key").await?;
-                let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone())?;
+                let (key_id, audience) = (config.key_id.clone(), config.assertion_audience.clone());
                 let issuer = config.issuer.as_ref().map(|issuer| issuer.0.clone());
-                Credential::Key(Box::new(key.with_audience(config.assertion_audience.clone(), issuer)))
+                Credential::Key(Box::new(ClientKey::parse(&pem, config.algorithm, key_id, audience, issuer)?))
             }
         };
         let token_url = match instead {

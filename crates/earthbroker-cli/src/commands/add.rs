@@ -3,9 +3,8 @@ use serde_json::json;
 use toml::{Table, Value};
 
 use super::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};
-use super::{CommandContext, CommandResult, answer};
+use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Add;
-use crate::format::line;
 use crate::gallery::{GALLERY, Service, variables};
 use crate::humanize;
 
@@ -100,7 +99,7 @@ fn list(as_json: bool) -> CommandResult {
             json!({ "name": name, "about": about, "kind": kind, "variables": variables })
         };
         let services: Vec<_> = GALLERY.iter().map(object).collect();
-        return answer(&line(&json!({ "version": 1, "services": services }))?);
+        return answer_json(&json!({ "version": 1, "services": services }));
     }
     let lines: String = GALLERY.iter().map(|service| service.line() + "\n").collect();
     answer(&humanize::displayable(&lines, &std::io::stdout()))

@@ -5,9 +5,8 @@ use earthbroker::{
 };
 use serde_json::json;
 
-use super::{CommandContext, CommandResult, answer, end, separate};
+use super::{CommandContext, CommandResult, answer, answer_json, end, separate};
 use crate::args::Store;
-use crate::format::line;
 use crate::humanize;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
@@ -55,13 +54,12 @@ fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     let keyring = uses_keyring(records, &list).then(|| keyring_word(records.keyring()));
     if as_json {
         let object = |(name, format): &(String, StorageFormat)| json!({ "name": name, "kept": word(format) });
-        let all = json!({
+        answer_json(&json!({
             "version": 1,
             "configured": configured,
             "keyring": keyring,
             "records": list.iter().map(object).collect::<Vec<_>>(),
-        });
-        answer(&line(&all)?)?;
+        }))?;
         return end(errors);
     }
     let keyring_line = keyring.map(|keyring| format!("OS keyring: {keyring}\n")).unwrap_or_default();

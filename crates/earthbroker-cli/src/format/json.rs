@@ -5,7 +5,7 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 use earthbroker::{Error, Header, Result, Secret, Token, is_unsafe};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::json;
 use serde_json::ser::Formatter;
 
 use super::{TokenInfo, header, unsuitable};
@@ -40,8 +40,10 @@ pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
         scope: scope(token, info),
         expires_at: token.expires_at().map(rfc3339),
         expires_in: expires_in(token, info),
-        header: (*info.header != Header::default())
-            .then(|| HeaderName { name: &info.header.name, prefix: info.header.prefix_of(token) }),
+        header: (info.about.header != Header::default()).then(|| HeaderName {
+            name: &info.about.header.name,
+            prefix: info.about.header.prefix_of(token),
+        }),
     })
 }
 
@@ -56,28 +58,11 @@ pub(super) fn expires_in(token: &Token, info: &TokenInfo<'_>) -> Option<u64> {
 
 /// Returns the `ExecCredential` for kubectl, in the given API version.
 pub(crate) fn exec_credential(token: &Token, http_header: &Header, api_version: &str) -> Result<String> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct ExecCredential<'a> {
-        api_version: &'a str,
-        kind: &'static str,
-        status: Status<'a>,
+    let mut status = json!({ "token": header::bearer(token, http_header)? });
+    if let Some(expires_at) = token.expires_at() {
+        status["expirationTimestamp"] = rfc3339(expires_at).into();
     }
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Status<'a> {
-        token: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        expiration_timestamp: Option<String>,
-    }
-    line(&ExecCredential {
-        api_version,
-        kind: "ExecCredential",
-        status: Status {
-            token: header::bearer(token, http_header)?,
-            expiration_timestamp: token.expires_at().map(rfc3339),
-        },
-    })
+    line(&json!({ "apiVersion": api_version, "kind": "ExecCredential", "status": status }))
 }
 
 /// AWS keys, parsed from the JSON object that the broker stores as the token's secret.
@@ -130,18 +115,6 @@ pub(crate) fn aws(token: &Token) -> Result<String> {
         expiration: Option<String>,
     }
     line(&Process { version: 1, keys: Keys::of(token)?, expiration: token.expires_at().map(rfc3339) })
-}
-
-/// Returns the descriptions of providers, and optionally of the store, as one line of JSON.
-pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
-    #[derive(Serialize)]
-    struct Answer {
-        version: u8,
-        providers: Vec<Value>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        store: Option<Value>,
-    }
-    line(&Answer { version: 1, providers, store })
 }
 
 /// Returns a value as one line of JSON.

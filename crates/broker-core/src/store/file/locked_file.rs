@@ -1,5 +1,6 @@
-//! Replaces a file atomically, in disk space that was reserved earlier.
+//! Replaces a locked file atomically, in disk space that was reserved earlier.
 
+use std::fs::File;
 use std::io::{Error as IoError, ErrorKind as IoErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::bytes::{LONGEST_FILE, cannot_write, file_names, is_missing, read_bytes};
+use super::filesystem;
 use crate::context::platform::{self, FileId, Folder};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -18,26 +20,23 @@ const SUFFIX: &str = ".tmp";
 /// Temporary files older than one hour are leftovers of killed processes.
 const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
-/// A file whose content is replaced atomically. The caller must have the file's lock.
-pub(super) struct AtomicFile {
+/// A file that this process has locked, and whose content it replaces atomically.
+pub(crate) struct LockedFile {
     path: PathBuf,
+    /// The beginning of the names of temporary files.
     prefix: String,
-    /// Whether other hosts may use the folder of the file.
-    on_network: bool,
+    /// The open lock files. Closing these files releases the locks.
+    _locks: Vec<File>,
     /// The folder of the file, which contains the lock file too. All saves are made in this folder.
     opened: Option<Folder>,
     /// Temporary files with reserved disk space, one for each save that is planned.
     reserved: Vec<(NamedTempFile, FileId)>,
 }
 
-impl AtomicFile {
-    /// Without an open folder, [`AtomicFile::probe`] opens the folder.
-    pub(super) fn new(path: PathBuf, prefix: String, on_network: bool, opened: Option<Folder>) -> Self {
-        Self { path, prefix, on_network, opened, reserved: Vec::new() }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+impl LockedFile {
+    /// Without an open folder, [`LockedFile::probe`] opens the folder.
+    pub(crate) fn new(path: PathBuf, prefix: String, locks: Vec<File>, opened: Option<Folder>) -> Self {
+        Self { path, prefix, _locks: locks, opened, reserved: Vec::new() }
     }
 
     fn folder(&self) -> &Path {
@@ -45,7 +44,7 @@ impl AtomicFile {
     }
 
     /// Reserves disk space for `saves` saves. Fails if the folder was moved or replaced after it was opened.
-    pub(super) fn probe(&mut self, saves: usize) -> Result<()> {
+    pub(crate) fn probe(&mut self, saves: usize) -> Result<()> {
         if self.reserved.len() >= saves {
             return Ok(());
         }
@@ -67,12 +66,12 @@ impl AtomicFile {
     }
 
     /// Replaces the file's content. The new content survives a crash.
-    pub(super) fn replace(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn replace(&mut self, bytes: &[u8]) -> Result<()> {
         self.replace_if(bytes, || true).map(drop)
     }
 
-    /// Like [`AtomicFile::replace`], but returns false without a change if `is_current` is false right before the rename.
-    pub(super) fn replace_if(&mut self, bytes: &[u8], is_current: impl Fn() -> bool) -> Result<bool> {
+    /// Like [`LockedFile::replace`], but returns false without a change if `is_current` is false right before the rename.
+    pub(crate) fn replace_if(&mut self, bytes: &[u8], is_current: impl Fn() -> bool) -> Result<bool> {
         self.probe(1)?;
         let mut replaced = self.put(bytes, &is_current);
         if replaced.as_ref().is_err_and(platform::is_gone) {
@@ -84,7 +83,7 @@ impl AtomicFile {
         replaced.map_err(|error| cannot_write("replace", &self.path, error))
     }
 
-    pub(super) fn remove(&self) -> Result<()> {
+    pub(crate) fn remove(&self) -> Result<()> {
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() == IoErrorKind::NotFound => Ok(()),
             Err(error) => Err(cannot_write("remove", &self.path, error)),
@@ -97,7 +96,7 @@ impl AtomicFile {
 
     /// Gives the content a second, unused name, because the next save replaces the content. The file keeps its name
     /// until then. Returns the new path.
-    pub(super) fn quarantine(&self) -> Result<Option<PathBuf>> {
+    pub(crate) fn quarantine(&self) -> Result<Option<PathBuf>> {
         for number in 1..=u32::MAX {
             let path = self.path.with_added_extension(format!("aside-{number}"));
             match std::fs::hard_link(&self.path, &path) {
@@ -171,7 +170,7 @@ impl AtomicFile {
         for name in file_names(self.folder()).unwrap_or_default() {
             let path = self.folder().join(&name);
             let is_temporary = name.strip_suffix(SUFFIX).is_some_and(|name| name.starts_with(&self.prefix));
-            if is_temporary && (!self.on_network || is_old(&path)) {
+            if is_temporary && (!filesystem::about(self.folder()).shared || is_old(&path)) {
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -179,7 +178,7 @@ impl AtomicFile {
 }
 
 /// Makes a quarantined file private, because other users may have had permission to read it. Returns its path.
-pub(super) fn private(quarantined: &Path) -> String {
+pub(crate) fn private(quarantined: &Path) -> String {
     let _ = platform::make_private(quarantined);
     quarantined.display().to_string()
 }

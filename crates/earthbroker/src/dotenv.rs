@@ -1,111 +1,23 @@
-//! Environment variables from a dotenv file, such as EarthDaily's `EDS.env`.
+//! Parses dotenv files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use async_trait::async_trait;
-use broker_core::{Env, Error, ErrorCode, Result, Secret};
+use broker_core::Secret;
 
-/// The prefixes of the variables that a dotenv file may set. Other variables, such as `HTTPS_PROXY`, are ignored.
-const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
-
-/// A process environment that a dotenv file extends. If the file sets one variable of a service, all variables of that
-/// service come from the file, so a secret is never sent to a URL from elsewhere.
-pub struct EnvFile {
-    path: PathBuf,
-    variables: BTreeMap<String, Secret>,
-    beneath: Arc<dyn Env>,
-}
-
-impl EnvFile {
-    /// Reads a dotenv file. Its variables override those of the environment `beneath`.
-    pub fn read(path: &Path, beneath: Arc<dyn Env>) -> Result<Self> {
-        let wrong = |code, why: String| {
-            Error::new(code, why).with_hint("a dotenv file has lines such as EDS_SECRET=…")
-        };
-        let file = path.display();
-        let text = beneath.read_secret(path).map_err(|error| {
-            let why = format!("cannot read {file}: {error}");
-            wrong(ErrorCode::ConfigUnreadable, why).with_source(error)
-        })?;
-        let mut variables = parse(text.expose())
-            .map_err(|(line, why)| wrong(ErrorCode::ConfigSyntax, format!("{file}:{line}: {why}")))?;
-        variables.retain(|name, _| family(name).is_some());
-        if variables.is_empty() {
-            let prefixes = FAMILIES.join(" or ");
-            let why = format!("{file} sets no variable that starts with {prefixes}");
-            return Err(wrong(ErrorCode::ConfigMissingKey, why));
-        }
-        Ok(Self { path: path.to_owned(), variables, beneath })
-    }
-
-    /// Returns the names of the variables that the dotenv file sets.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.keys().map(String::as_str)
-    }
-
-    /// Whether the file sets a variable of the same service as `name`.
-    fn has_family_of(&self, name: &str) -> bool {
-        let own = family(name);
-        own.is_some() && self.names().any(|other| family(other) == own)
-    }
-}
-
-#[async_trait]
-impl Env for EnvFile {
-    fn var(&self, name: &str) -> Option<String> {
-        if !self.has_family_of(name) {
-            return self.beneath.var(name);
-        }
-        self.variables.get(name).map(|value| value.expose().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn vars(&self, prefix: &str) -> Vec<(String, String)> {
-        let beneath = self.beneath.vars(prefix).into_iter().filter(|(name, _)| !self.has_family_of(name));
-        let own = self.variables.iter().filter(|(name, _)| name.starts_with(prefix));
-        beneath.chain(own.map(|(name, value)| (name.clone(), value.expose().to_owned()))).collect()
-    }
-
-    fn not_utf8(&self, prefix: &str) -> Vec<String> {
-        self.beneath.not_utf8(prefix).into_iter().filter(|name| !self.has_family_of(name)).collect()
-    }
-
-    fn withheld(&self) -> Vec<String> {
-        self.beneath.withheld()
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        self.beneath.home()
-    }
-
-    fn file_of(&self, name: &str) -> Option<&Path> {
-        if self.has_family_of(name) { Some(&self.path) } else { self.beneath.file_of(name) }
-    }
-
-    fn host_name(&self) -> String {
-        self.beneath.host_name()
-    }
-
-    fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        self.beneath.read_secret(path)
-    }
-
-    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
-        self.beneath.run_secret(command, without).await
-    }
-}
-
-fn family(name: &str) -> Option<&'static str> {
-    // EarthScope's client ignores the case of variable names.
+/// Returns the prefix of a variable's name.
+pub(crate) fn family<'a>(prefixes: &[&'a str], name: &str) -> Option<&'a str> {
+    // Some tools ignore the case of variable names.
     let begins =
         |family: &&str| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
-    FAMILIES.into_iter().find(begins)
+    prefixes.iter().copied().find(begins)
 }
 
 /// Parses lines as python-dotenv does, with `export`, quotes, comments and `${NAME}`, but only of names in the same file:
 /// a URL from the environment must not get a secret of the file. Fails with the first invalid line and the reason.
-pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Secret>, (usize, &'static str)> {
+pub(crate) fn parse(
+    text: &str,
+    prefixes: &[&str],
+) -> Result<BTreeMap<String, Secret>, (usize, &'static str)> {
     let (mut variables, mut size) = (BTreeMap::new(), 0);
     let mut rest = text.trim_start_matches('\u{feff}');
     loop {
@@ -120,7 +32,7 @@ pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Secret>, (usize, &'st
             let (name, value, after) = variable(rest).ok_or((line, "this line is not NAME=VALUE"))?;
             let expanded = expand(&value, &variables);
             let unknown = (line, "`${NAME}` refers to a variable that the lines above do not set");
-            let value = match (expanded, family(name)) {
+            let value = match (expanded, family(prefixes, name)) {
                 (Some(value), _) => value,
                 (None, Some(_)) => return Err(unknown),
                 (None, None) => value,
@@ -235,7 +147,7 @@ mod tests {
     #[test]
     fn dotenv_file_is_parsed_as_by_python_dotenv() {
         let text = "\u{feff}# words\r\nA=b\r\nexport B = \"x # \\\"y\\\"\\n\" # comment\nC='it''s'\n";
-        assert_eq!(parse(text).err().map(|error| error.0), Some(4), "text after a quote");
+        assert_eq!(parse(text, &["LAB_"]).err().map(|error| error.0), Some(4), "text after a quote");
         let text = "A=b # c\nB=b#c\n\n  C='\\'x\\n'\nD=\nE=\"two\nlines\"\nF=$A '${B}' ${X:-y}\nA=again\nG=#\nexport=x\n\
              H= # c\nI='${A}/${B}'\nJ=${X}\n";
         let expected = [
@@ -251,7 +163,7 @@ mod tests {
             ("J", "${X}"),
             ("export", "x"),
         ];
-        let read = parse(text).unwrap_or_else(|(line, why)| panic!("line {line}: {why}"));
+        let read = parse(text, &["LAB_"]).unwrap_or_else(|(line, why)| panic!("line {line}: {why}"));
         let read: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
         assert_eq!(read, expected);
     }
@@ -266,9 +178,9 @@ mod tests {
             ("[section]\nA=b", 1),
             ("{\"A\": 1}", 1),
             ("\0\0", 1),
-            ("A=b\nEDS_AUTH_URL=${B}/t", 2),
+            ("A=b\nLAB_URL=${B}/t", 2),
         ] {
-            assert_eq!(parse(text).err().map(|error| error.0), Some(line), "{text}");
+            assert_eq!(parse(text, &["LAB_"]).err().map(|error| error.0), Some(line), "{text}");
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The refresh tokens of an authorization server (RFC 6749 section 6).
+//! The refresh tokens of an authorization server (RFC 6749 section 6), and variants of `expires_in`.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::random;
 
@@ -103,5 +105,27 @@ impl RefreshTokens {
 
     pub(super) fn revoke_all(&mut self) {
         self.revoked_families.extend(1..=self.families);
+    }
+}
+
+/// How a token response contains `expires_in`, which RFC 6749 section 5.1 only recommends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpiresIn {
+    /// `expires_in` is a JSON number, as RFC 6749 defines.
+    #[default]
+    Number,
+    /// `expires_in` is a JSON string of digits.
+    String,
+    /// The response has no `expires_in`.
+    Missing,
+}
+
+impl ExpiresIn {
+    pub(super) fn put(self, answer: &mut Value, seconds: u64) {
+        match self {
+            Self::Number => answer["expires_in"] = seconds.into(),
+            Self::String => answer["expires_in"] = seconds.to_string().into(),
+            Self::Missing => {}
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Runs the conformance suite on providers that log in to a [`TokenService`].
+//! Runs the conformance suite on providers that use client credentials (RFC 6749 section 4.4), or that log in to a
+//! [`TokenService`].
 
 use std::sync::Arc;
 
@@ -6,7 +7,58 @@ use broker_core::{Kind, Provider, Settings};
 use serde_json::Value;
 
 use super::Subject;
-use crate::{Server, TestPrompt, TokenService, TokenServiceOptions, World};
+use crate::{EarthDaily, EarthDailyOptions, Server, TestPrompt, TokenService, TokenServiceOptions, World};
+
+/// A function that builds a provider from the test environment, the fake server and a client secret.
+pub type OfSecret = fn(&World, &EarthDaily, &str) -> Arc<dyn Provider>;
+
+/// A provider under test that uses client credentials (RFC 6749 section 4.4) at EarthDaily's fake server.
+pub struct ClientSubject {
+    /// The test environment.
+    pub world: World,
+    /// The EarthDaily fake server.
+    pub service: EarthDaily,
+    build: OfSecret,
+}
+
+impl ClientSubject {
+    /// Starts the fake server. `build` creates the provider under test.
+    #[must_use]
+    pub fn new(world: World, options: EarthDailyOptions, build: OfSecret) -> Self {
+        let options = EarthDailyOptions { now: world.clock.for_service(), ..options };
+        Self { world, service: EarthDaily::start(options), build }
+    }
+}
+
+impl Subject for ClientSubject {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        (self.build)(&self.world, &self.service, EarthDaily::SECRET)
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        (self.build)(&self.world, &self.service, "client-secret-of-another-account")
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        false
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![EarthDaily::SECRET.to_owned()]
+    }
+}
 
 /// How often the fake prompt can enter the password: more often than any test logs in.
 const LOGINS: usize = 8;
