@@ -9,11 +9,6 @@ use reqwest::Body;
 
 use crate::context::SendCheck;
 
-/// Whether the request was not sent because of its [`SendCheck`].
-pub(super) fn is_superseded(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<Superseded>)
-}
-
 /// Returns the request with a body that asks the [`SendCheck`] when it is read.
 pub(super) fn with_checked_body(request: http::Request<Bytes>) -> http::Request<Body> {
     let check = request.extensions().get().cloned();
@@ -23,9 +18,10 @@ pub(super) fn with_checked_body(request: http::Request<Bytes>) -> http::Request<
     })
 }
 
+/// The request was not sent because of its [`SendCheck`].
 #[derive(Debug, thiserror::Error)]
 #[error("the refresh token was replaced before it was sent")]
-struct Superseded;
+pub(super) struct Superseded;
 
 /// hyper reads the body once the connection stands, and before it writes the request's head. An error therefore means
 /// that the service got no byte of the request.

@@ -14,7 +14,6 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder};
 use zeroize::Zeroizing;
 
@@ -81,31 +80,15 @@ impl ReqwestHttp {
         let describe = |error| fault::describe(&error, proxy);
         let request = with_checked_body(request).try_into().map_err(describe)?;
         let mut response = self.client(url.is_plain(), proxy)?.execute(request).await.map_err(describe)?;
-        let mut head = http::Response::default();
-        *head.status_mut() = response.status();
-        *head.headers_mut() = std::mem::take(response.headers_mut());
-        let encodings = encodings(head.headers());
-        let arrived = arrived.insert(Arrived { head, encodings, raw: encoding::buffer() });
-        Ok(body::read(&mut response, &arrived.encodings, &mut arrived.raw).await)
+        let arrived = arrived.insert(http::Response::new(encoding::buffer()));
+        *arrived.status_mut() = response.status();
+        *arrived.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(body::read(&mut response, arrived).await)
     }
 }
 
-/// The part of a response that has arrived.
-struct Arrived {
-    head: http::Response<()>,
-    encodings: Vec<String>,
-    raw: Zeroizing<Vec<u8>>,
-}
-
-impl Arrived {
-    /// Returns the response, with the reason `cut` why the body is incomplete.
-    fn response(self, cut: Option<HttpFault>) -> http::Response<Bytes> {
-        let (body, cut) = body::decoded(&self.raw, &self.encodings, cut);
-        let mut response = self.head.map(|()| Bytes::from_owner(body));
-        cut.map(|fault| response.extensions_mut().insert(fault));
-        response
-    }
-}
+/// The part of a response that has arrived, with its encoded body.
+type Arrived = http::Response<Zeroizing<Vec<u8>>>;
 
 fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::error::Error>> {
     let builder = Client::builder()
@@ -123,9 +106,7 @@ fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::erro
     let Some(proxy) = proxy else { return Ok(direct(builder, plain).build()?) };
     let mut own = reqwest::Proxy::all(proxy.url().clone())?;
     if let Some(authorization) = proxy.authorization() {
-        let mut value = HeaderValue::from_str(authorization)?;
-        value.set_sensitive(true);
-        own = own.custom_http_auth(value);
+        own = own.custom_http_auth(authorization.clone());
     }
     Ok(builder.proxy(own).build()?)
 }
@@ -166,15 +147,10 @@ impl Http for ReqwestHttp {
             HttpFault { hint, ..HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what) }
         };
         let fault = exchanged.map_or_else(|_| Some(late()), |exchanged| exchanged.unwrap_or_else(Some));
-        match arrived {
-            Some(arrived) => Ok(arrived.response(fault)),
-            None => Err(fault.unwrap_or_else(late)),
-        }
+        let Some(arrived) = arrived else { return Err(fault.unwrap_or_else(late)) };
+        let (body, cut) = body::decoded(&arrived, fault);
+        let mut response = arrived.map(|_| Bytes::from_owner(body));
+        cut.map(|fault| response.extensions_mut().insert(fault));
+        Ok(response)
     }
-}
-
-/// Returns the names in `Content-Encoding`, in lower case.
-fn encodings(map: &HeaderMap) -> Vec<String> {
-    let fields = map.get_all("content-encoding").iter().filter_map(|value| value.to_str().ok());
-    fields.flat_map(|field| field.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
 }

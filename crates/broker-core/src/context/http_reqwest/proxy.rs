@@ -5,12 +5,14 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use ipnet::IpNet;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::context::{HttpFault, RequestSent, ServiceUrl};
 use crate::error::ErrorCode;
+use crate::token::sensitive;
 
 /// The variables with the proxy for HTTPS. As with curl and requests, the lower-case name comes first, and an empty
 /// variable is unset.
@@ -29,7 +31,7 @@ pub struct ProxySettings {
 pub struct Proxy {
     variable: &'static str,
     url: Url,
-    authorization: Option<Zeroizing<String>>,
+    authorization: Option<HeaderValue>,
 }
 
 impl ProxySettings {
@@ -121,11 +123,11 @@ impl Proxy {
         if matches!(url.host_str(), Some("http" | "https")) {
             return Err("its scheme is misspelt");
         }
-        let authorization = user.map(|user| {
+        let authorization = user.and_then(|user| {
             let (name, password) = user.split_once(':').unwrap_or((user, ""));
             let (name, password) = (percent_decoded(name), percent_decoded(password));
             let pair = Zeroizing::new([&name[..], b":", &password].concat());
-            Zeroizing::new(format!("Basic {}", &*Zeroizing::new(STANDARD.encode(&*pair))))
+            sensitive(&["Basic ", &Zeroizing::new(STANDARD.encode(&*pair))])
         });
         Ok(Self { variable, url, authorization })
     }
@@ -162,8 +164,8 @@ impl Proxy {
     }
 
     /// Returns the value of the header `Proxy-Authorization`.
-    pub(super) fn authorization(&self) -> Option<&str> {
-        self.authorization.as_ref().map(|value| value.as_str())
+    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
     }
 }
 
