@@ -68,14 +68,14 @@ impl Env for TestEnv {
     }
 }
 
-type OnCode = Box<dyn Fn(&DeviceCode) + Send + Sync>;
+type OnCode = Arc<dyn Fn(&DeviceCode) + Send + Sync>;
 
 /// A prompt that gives prepared answers and records all messages. Clones share answers and messages.
 #[derive(Clone, Default)]
 pub struct TestPrompt {
     answers: Arc<Mutex<VecDeque<String>>>,
     messages: Arc<Mutex<Vec<String>>>,
-    on_code: Arc<Mutex<Option<OnCode>>>,
+    on_code: Option<OnCode>,
 }
 
 impl TestPrompt {
@@ -88,8 +88,8 @@ impl TestPrompt {
 
     /// Sets a callback that runs when the broker shows a device code.
     #[must_use]
-    pub fn on_code(self, act: impl Fn(&DeviceCode) + Send + Sync + 'static) -> Self {
-        *self.on_code.lock().unwrap() = Some(Box::new(act));
+    pub fn on_code(mut self, act: impl Fn(&DeviceCode) + Send + Sync + 'static) -> Self {
+        self.on_code = Some(Arc::new(act));
         self
     }
 
@@ -118,7 +118,7 @@ impl Prompt for TestPrompt {
 
     fn show_code(&self, code: &DeviceCode) {
         self.notify(&format!("code {}", code.user_code));
-        if let Some(act) = &*self.on_code.lock().unwrap() {
+        if let Some(act) = &self.on_code {
             act(code);
         }
     }
