@@ -3,26 +3,38 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use earthbroker::{Error, Header, Result, Secret, Token, is_unsafe};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{TokenInfo, header, unsuitable};
 
-/// Returns the documented JSON output of `broker token`. Fields may be added, but never removed.
+/// The documented JSON output of `broker token`. Fields may be added, but never removed.
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u8,
+    provider: &'a str,
+    token: &'a str,
+    token_type: &'a str,
+    scope: Option<&'a str>,
+    expires_at: Option<String>,
+    expires_in: Option<u64>,
+    /// The name of the HTTP header and the prefix of the header's value. Omitted for `Authorization: Bearer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<Value>,
+}
+
 pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
-    let mut object = json!({
-        "version": 1,
-        "provider": info.provider,
-        "token": token.secret().expose(),
-        "token_type": token.token_type(),
-        "scope": scope(token, info),
-        "expires_at": token.expires_at().map(rfc3339),
-        "expires_in": expires_in(token, info),
-    });
     let header = &info.about.header;
-    if *header != Header::default() {
-        object["header"] = json!({ "name": header.name, "prefix": header.prefix_of(token) });
-    }
-    line(&object)
+    line(&Json {
+        version: 1,
+        provider: info.provider,
+        token: token.secret().expose(),
+        token_type: token.token_type(),
+        scope: scope(token, info),
+        expires_at: token.expires_at().map(rfc3339),
+        expires_in: expires_in(token, info),
+        header: (*header != Header::default())
+            .then(|| json!({ "name": header.name, "prefix": header.prefix_of(token) })),
+    })
 }
 
 /// Returns the scope that the service reported, or else the requested scope.
