@@ -19,7 +19,9 @@ impl CredentialProvider for AwsKeys {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        self.credential().await.map_err(|error| object_store::Error::Generic { store: "S3", source: error.into() })
+        self.credential()
+            .await
+            .map_err(|error| object_store::Error::Generic { store: "S3", source: error.into() })
     }
 }
 

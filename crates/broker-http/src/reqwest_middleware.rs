@@ -39,7 +39,10 @@ impl TokenMiddleware {
     ///
     /// If the provider's header is not `Authorization`, this method replaces the builder's redirect policy: a redirect
     /// of a request with the token to a host that may not get the token is not followed, but returned.
-    pub fn client(mut self, builder: reqwest::ClientBuilder) -> reqwest_middleware::Result<ClientWithMiddleware> {
+    pub fn client(
+        mut self,
+        builder: reqwest::ClientBuilder,
+    ) -> reqwest_middleware::Result<ClientWithMiddleware> {
         let header = self.tokens.header_name().map_err(reqwest_middleware::Error::middleware)?;
         let builder = if header == AUTHORIZATION { builder } else { builder.redirect(self.policy()) };
         self.has_policy = true;
