@@ -17,6 +17,7 @@ use crate::tokens::Tokens;
 /// header. Therefore, if the provider has another header, such as `X-Auth-Token`, only clients of
 /// [`TokenMiddleware::client`] can use it; in other clients, requests fail with
 /// [`broker_core::ErrorKind::Usage`].
+#[derive(Clone)]
 #[must_use]
 pub struct TokenMiddleware {
     tokens: Tokens,
@@ -77,8 +78,10 @@ impl TokenMiddleware {
         if response.status() != StatusCode::UNAUTHORIZED || response.url().origin() != origin {
             return Ok(response);
         }
-        let new = self.tokens.replace(&token).await.map_err(broker)?;
-        let (Some(new), Some(mut request)) = (new, repeat) else { return Ok(response) };
+        let new = self.tokens.replace(&token).await;
+        // If the token was not replaced, the next request reports the error.
+        let Some(mut request) = repeat else { return Ok(response) };
+        let Some(new) = new.map_err(broker)? else { return Ok(response) };
         drop(response);
         self.tokens.set(request.headers_mut(), &new).map_err(broker)?;
         next.run(request, extensions).await

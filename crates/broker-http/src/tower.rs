@@ -96,8 +96,10 @@ where
     if response.status() != StatusCode::UNAUTHORIZED {
         return Ok(response);
     }
-    let new = tokens.replace(&token).await?;
-    let (Some(new), Some(mut head)) = (new, repeat) else { return Ok(response) };
+    let new = tokens.replace(&token).await;
+    // If the token was not replaced, the next request reports the error.
+    let Some(mut head) = repeat else { return Ok(response) };
+    let Some(new) = new? else { return Ok(response) };
     drop(response);
     tokens.set(&mut head.headers, &new)?;
     poll_fn(|context| inner.poll_ready(context)).await.map_err(Into::into)?;

@@ -59,12 +59,14 @@ async fn concurrent_401s_share_one_replacement() {
 }
 
 #[tokio::test]
-async fn failed_replacement_reaches_the_caller() {
+async fn safe_request_reports_a_failed_replacement() {
     for client in CLIENTS {
         let lab = Lab::new();
         lab.provider.token().await.unwrap();
         lab.service.revoke_access_tokens();
         lab.service.set_secret("another");
+        lab.service.fault("stac", Fault::Status(401));
+        assert_eq!(client.send(&lab.provider, lab.request("POST")).await, Ok(401), "{client:?}");
         let sent = client.send(&lab.provider, lab.request("GET")).await;
         assert_eq!(sent, Err(ErrorCode::ClientRefused), "{client:?}");
     }
