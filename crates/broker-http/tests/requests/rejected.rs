@@ -1,7 +1,7 @@
 use broker_testkit::Fault;
 use earthbroker::ErrorCode;
 
-use super::client::{CLIENTS, Lab, data_requests};
+use super::client::{CLIENTS, Client, Lab, data_requests};
 
 #[tokio::test]
 async fn rejected_token_is_replaced_and_safe_request_repeated() {
@@ -70,4 +70,13 @@ async fn safe_request_reports_a_failed_replacement() {
         let sent = client.send(&lab.provider, lab.request("GET")).await;
         assert_eq!(sent, Err(ErrorCode::ClientRefused), "{client:?}");
     }
+}
+
+#[tokio::test]
+async fn layer_does_not_repeat_a_request_with_a_body() {
+    let lab = Lab::new();
+    lab.service.fault("stac", Fault::Status(401));
+    let request = lab.request("GET").map(|_| "{}".to_owned());
+    assert_eq!(Client::Tower.send(&lab.provider, request).await, Ok(401));
+    assert_eq!(data_requests(&lab.service).len(), 1);
 }
