@@ -44,8 +44,8 @@ impl TokenMiddleware {
         mut self,
         builder: reqwest::ClientBuilder,
     ) -> reqwest_middleware::Result<ClientWithMiddleware> {
-        let header = self.tokens.header_name().map_err(reqwest_middleware::Error::middleware)?;
-        let builder = if header == AUTHORIZATION { builder } else { builder.redirect(self.policy()) };
+        let is_removed = self.tokens.header_name() == AUTHORIZATION;
+        let builder = if is_removed { builder } else { builder.redirect(self.policy()) };
         self.has_policy = true;
         Ok(ClientBuilder::new(builder.build()?).with(self).build())
     }
@@ -83,7 +83,7 @@ impl TokenMiddleware {
         let Some(mut request) = repeat else { return Ok(response) };
         let Some(new) = new.map_err(broker)? else { return Ok(response) };
         drop(response);
-        self.tokens.set(request.headers_mut(), &new).map_err(broker)?;
+        request.headers_mut().insert(new.header_name(), new.authorization());
         next.run(request, extensions).await
     }
 }
@@ -99,7 +99,7 @@ impl Middleware for TokenMiddleware {
         if !may_go_to(&self.tokens, request.url()) {
             return next.run(request, extensions).await;
         }
-        let header = self.tokens.header_name().map_err(reqwest_middleware::Error::middleware)?;
+        let header = self.tokens.header_name();
         if header != AUTHORIZATION && !self.has_policy {
             let why = format!("reqwest would send the header {header} to other hosts after a redirect");
             let error = Error::usage(why).with_hint("build the client with TokenMiddleware::client");

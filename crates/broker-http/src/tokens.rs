@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use broker_core::{Error, ErrorCode, ProviderHandle, Result, Token, TokenRequest};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use broker_core::{ErrorCode, ProviderHandle, Result, Token, TokenRequest};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 
 /// The tokens of one provider for HTTP requests.
 #[derive(Clone)]
@@ -28,35 +29,19 @@ impl Tokens {
         self.provider.offers_to(&format!("{host}:{}", port.unwrap_or(default_port)))
     }
 
-    /// Returns the name of the provider's header.
-    pub(crate) fn header_name(&self) -> Result<HeaderName> {
-        let name = &self.provider.info().header.name;
-        let invalid = |_| Error::configuration(format!("`{name}` is not a name of an HTTP header"));
-        HeaderName::try_from(name).map_err(invalid)
+    /// Returns the name of the provider's header, as [`Token::header_name`].
+    pub(crate) fn header_name(&self) -> HeaderName {
+        self.provider.info().header.name.parse().unwrap_or(AUTHORIZATION)
     }
 
     /// Gets the token, and adds its header. Returns `None` if the request already has the header.
     pub(crate) async fn add_to(&self, headers: &mut HeaderMap) -> Result<Option<Token>> {
-        if headers.contains_key(self.header_name()?) {
+        if headers.contains_key(self.header_name()) {
             return Ok(None);
         }
         let token = self.provider.token_with(&self.request).await?;
-        self.set(headers, &token)?;
+        headers.insert(token.header_name(), token.authorization());
         Ok(Some(token))
-    }
-
-    /// Sets the provider's header to the token.
-    pub(crate) fn set(&self, headers: &mut HeaderMap, token: &Token) -> Result<()> {
-        let prefix = self.provider.info().header.prefix_of(token);
-        let blank = if prefix.is_empty() { "" } else { " " };
-        let value = HeaderValue::try_from([prefix, blank, token.secret().expose()].concat());
-        let mut value = value.map_err(|_| {
-            let why = "the token contains characters that no HTTP header can carry";
-            Error::new(ErrorCode::FormatUnsuitable, why).for_provider(self.provider.name())
-        })?;
-        value.set_sensitive(true);
-        headers.insert(self.header_name()?, value);
-        Ok(())
     }
 
     /// Replaces the rejected token. Returns `None` if the service rejects new tokens too: its 401 then has the reason.

@@ -101,7 +101,7 @@ where
     let Some(mut head) = repeat else { return Ok(response) };
     let Some(new) = new? else { return Ok(response) };
     drop(response);
-    tokens.set(&mut head.headers, &new)?;
+    head.headers.insert(new.header_name(), new.authorization());
     poll_fn(|context| inner.poll_ready(context)).await.map_err(Into::into)?;
     inner.call(Request::from_parts(head, B::default())).await.map_err(Into::into)
 }
