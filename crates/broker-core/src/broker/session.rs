@@ -12,6 +12,7 @@ use crate::token::{Secret, Token, TokenRequest};
 
 /// The account and the token of a successful login.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LoggedIn {
     /// The account's name, if the service reports it.
     pub account: Option<String>,
@@ -21,6 +22,7 @@ pub struct LoggedIn {
 
 /// The result of a logout.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoggedOut {
     /// Whether a login or a token was stored before the logout.
     pub had_login: bool,

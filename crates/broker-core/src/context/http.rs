@@ -102,6 +102,7 @@ impl HttpFault {
 
 /// Whether a request reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RequestSent {
     /// No connection was made, so the service did not process the request.
     No,
@@ -144,6 +145,7 @@ impl SendCheck {
 
 /// An HTTP request. `Debug` shows only the method and URL, because the request contains secrets.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct HttpRequest {
     /// The request's URL.
     pub url: ServiceUrl,

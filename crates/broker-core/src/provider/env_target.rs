@@ -6,6 +6,7 @@ use crate::token::{Secret, fingerprint};
 /// A URL, the hosts or a program that an environment variable sets. Whoever sets one variable must not get a secret of
 /// a file, a stored login or a stored token.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EnvTarget {
     /// The key, with dots between nested names.
     pub key: String,

@@ -10,6 +10,7 @@ use crate::token::{Expiry, bounds, expiry, seconds};
 
 /// The format of an expiry time in a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExpiresAs {
     /// Seconds after the request (RFC 6749 section 5.1).
     Seconds,

@@ -19,6 +19,7 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
 /// The last failed attempt to get a token with certain scopes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Failure {
     /// When the attempt to get a token failed.
     #[serde(deserialize_with = "bounds::time")]

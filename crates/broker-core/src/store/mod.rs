@@ -75,6 +75,7 @@ impl StoreAbout {
 
 /// The processes that a record's lock excludes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LockScope {
     /// A record's lock excludes only processes on this host.
     Host,
@@ -124,6 +125,7 @@ pub trait Locked: Send {
 
 /// The result of reading a record.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Loaded {
     /// No record is stored.
     Nothing,

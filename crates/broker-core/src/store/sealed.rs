@@ -148,6 +148,7 @@ pub trait Sealer: Send + Sync + Debug {
 
 /// The content of an encrypted record file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Envelope {
     version: u64,
     /// The provider whose record is encrypted.

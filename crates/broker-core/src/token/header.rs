@@ -6,6 +6,7 @@ use crate::token::{Derived, Token};
 
 /// The HTTP request header that carries a token. The default is `Authorization: Bearer TOKEN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Header {
     /// The header's name.
     pub name: String,

@@ -106,6 +106,7 @@ impl TokenRequest {
 
 /// A credential that a service issues in exchange for a token. The record stores the credential as a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Derived {
     /// The type of the derived credential: [`Derived::AWS`] or [`Derived::COOKIE`].
     pub what: &'static str,

@@ -22,6 +22,7 @@ pub struct Window {
 
 /// The phases of a token's lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// The token is used without renewal.
     Fresh,

@@ -52,7 +52,7 @@ fn store_object(store: &StoreAbout) -> Value {
     let reach = match store.reach {
         LockScope::Host => "host",
         LockScope::Hosts => "hosts",
-        LockScope::Unknown => "unknown",
+        _ => "unknown",
     };
     json!({
         "path": store.place,
@@ -75,7 +75,7 @@ fn about(store: &StoreAbout) -> String {
         LockScope::Host => {
             format!("the lock works on this host only: if several hosts renew one login, {FOLDER_EACH}")
         }
-        LockScope::Unknown => {
+        _ => {
             format!("the lock works on this host, but perhaps not between hosts: to be safe, {FOLDER_EACH}")
         }
     };

@@ -11,6 +11,7 @@ use super::{COMMON_KEYS, Config};
 
 /// A configured provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Configured {
     /// The provider's name.
     pub name: String,
@@ -22,6 +23,7 @@ pub struct Configured {
 
 /// A configured value, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Setting {
     /// The name of the configuration key.
     pub key: String,

@@ -38,6 +38,7 @@ pub enum Problem {
 
 /// A response in which the service refuses the request.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,

@@ -158,12 +158,12 @@ fn filesystem(folder: &Path, report: &mut Report) {
         (None, true, LockScope::Host) => {
             format!("{place} is on {on}, where a file lock blocks only processes of this host")
         }
-        (None, true, LockScope::Unknown) => {
-            format!("{place} is on {on}; whether file locks there block processes of other hosts is unknown")
-        }
         (None, true, LockScope::Hosts) => {
             let what = format!("{place} is on {on}, where a file lock blocks processes of all hosts");
             return report.ok("state.filesystem", None, what);
+        }
+        (None, true, _) => {
+            format!("{place} is on {on}; whether file locks there block processes of other hosts is unknown")
         }
         (None, false, _) => {
             return report.ok("state.filesystem", None, format!("{place} is on {on}, a local file system"));
