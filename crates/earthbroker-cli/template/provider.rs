@@ -39,7 +39,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let mut info = ProviderInfo::new(Issuer::new(KIND.name, "password", config.url.as_str()));
     info.account = Some(config.username.clone());
     info.hosts = vec![config.url.host()];
-    info.variable = "MY_SERVICE_TOKEN".to_owned();
+    info.variable = "MY_SERVICE_TOKEN".into();
     info.logins = vec![LoginMethod::Interactive, LoginMethod::Password];
     Ok(Arc::new(Service { config, info }))
 }
