@@ -4,7 +4,7 @@ use broker_e2e::Sandbox;
 use earthbroker::{ErrorKind, Setup, TokenRequest};
 
 /// Ways to write the provider `lab` in TOML, some with errors.
-const SPELLINGS: [&str; 14] = [
+const SPELLINGS: [&str; 18] = [
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "  [providers.lab] # ours\r\n\tkind = \"static\"\r\ntoken = { env = \"LAB\" }\r\nheader = \"X-Lab\"\r\n",
     "[ providers . lab ]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
@@ -19,11 +19,16 @@ const SPELLINGS: [&str; 14] = [
      [providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "[providers.other]\nkind = \"static\"\ntoken = '''\n[providers.lab]\nheader = \"X-Wrong\"\n'''\n\
      [providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
+    "# [providers.NAME]\nstore = \"file\" # below\n[providers.lab] # [lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\n\
+     header = \"X-Lab\"\n",
     // An error in a long configuration file has the same message, line and column as in a short file.
     "# one\n[providers.lab]\nkind = \"static\"\ntokn = { env = \"LAB\" }\n",
     "# one\n[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = [1, 2]\n",
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\n[providers.lab]\nheader = \"X-Lab\"\n",
     "providers.lab.kind = \"static\"\nproviders.lab.token = { env = \"NOT_SET\" }\n",
+    "colour = \"red\"\n[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\n",
+    "store = { key = { env = 1 } }\n[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\n",
+    "# one\n[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = = 1\n",
 ];
 
 /// Returns a configuration of a thousand providers, `p0` to `p999`.

@@ -42,7 +42,7 @@ pub fn discovery(data: &[u8]) {
             }
             for ended in [
                 world.clock.bounded(broker.login("x", Login::Usual)).await.map(drop),
-                world.clock.bounded(broker.logout("x", false)).await.map(drop),
+                world.clock.bounded(broker.logout("x")).await.map(drop),
             ] {
                 ended.unwrap_or_else(|error| check(&error));
             }

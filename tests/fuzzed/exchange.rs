@@ -77,7 +77,7 @@ impl Shell<'_> {
         match word {
             "login" => self.login(Login::Usual).await,
             "with" => self.login(Login::RefreshToken(Secret::new(SENT))).await,
-            "logout" => match self.world.clock.bounded(self.broker.logout(self.name, false)).await {
+            "logout" => match self.world.clock.bounded(self.broker.logout(self.name)).await {
                 Ok(ended) => self.check_words(&ended.at_service.note.unwrap_or_default()),
                 Err(error) => self.check_error(&error),
             },
@@ -129,7 +129,7 @@ impl Shell<'_> {
     }
 
     fn peek(&self) -> Loaded {
-        self.store.peek(self.name).expect("a readable store")
+        self.store.read(self.name).expect("a readable store")
     }
 
     /// Checks that the record on disk is readable, whatever the service has sent.

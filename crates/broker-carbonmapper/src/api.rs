@@ -2,8 +2,7 @@
 
 use broker_core::{
     Claims, Credential, Error, ErrorCode, Expiry, FinalCodes, HttpRequest, HttpResponse, Operation, Problem,
-    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage, salvage_login,
-    without_token,
+    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage_new, without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -25,8 +24,9 @@ impl CarbonMapper {
         let url = self.base_url.join("token/pair");
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_salvage("refresh");
         let response = operation.send(&post).await?;
-        let read = self.read(&response, &[password]);
-        if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage_login(&response, "refresh")) {
+        let read = read_object(&response, &self.base_url, &[password]);
+        if let (Err(Problem::Transient(_)), Some(refresh)) = (&read, salvage_new(&response, "refresh", None))
+        {
             return Ok(RecordUpdate::grant(refresh, response.sent_at).and_account(Some(email.to_owned())));
         }
         let object = read.map_err(|problem| match problem {
@@ -53,11 +53,11 @@ impl CarbonMapper {
         let url = self.base_url.join("token/refresh");
         let post = HttpRequest::post_json(url, &[("refresh", refresh.expose())], Repeat::SpendsGrant);
         let response = operation.send(&post.with_salvage("refresh")).await?;
-        let problem = match self.read(&response, &[refresh]) {
+        let problem = match read_object(&response, &self.base_url, &[refresh]) {
             Ok(object) => return self.update_from(&response, &object, Some(refresh), None, refresh),
             Err(problem) => problem,
         };
-        if let Some(new) = salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
+        if let Some(new) = salvage_new(&response, "refresh", Some(refresh)) {
             return Ok(RecordUpdate::grant(new, response.sent_at));
         }
         match problem {
@@ -71,14 +71,6 @@ impl CarbonMapper {
         }
     }
 
-    pub(crate) fn read(
-        &self,
-        response: &HttpResponse,
-        secrets: &[&Secret],
-    ) -> Result<Map<String, Value>, Problem> {
-        read_object(response, &self.base_url, secrets)
-    }
-
     /// Reads the tokens in a response. Saves a new refresh token even without an access token, because the service
     /// may have revoked the old refresh token. `secret` is the secret of the request.
     fn update_from(
@@ -90,29 +82,20 @@ impl CarbonMapper {
         secret: &Secret,
     ) -> Result<RecordUpdate> {
         let access = text(object, "access").map(Secret::new);
-        let refresh = text(object, "refresh").map(Secret::new);
-        let refresh = match sent {
-            _ if access.is_some() => refresh,
-            Some(_) => salvage(response, "refresh"),
-            None => salvage_login(response, "refresh"),
+        let refresh = match access {
+            Some(_) => text(object, "refresh").map(Secret::new),
+            None => salvage_new(response, "refresh", sent),
         };
-        let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
-        if access.is_none() && !rotated {
+        if access.is_none() && refresh.is_none() {
             let message = format!("the response of {} has no access token", self.base_url);
             let problem = without_token(response, object, message, &[secret]).of_credential(&self.base_url);
             return Err(problem.error("Carbon Mapper issued no token"));
         }
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
-        let mut update = RecordUpdate::default().and_account(account);
-        if let Some(access) = access {
-            let expiry = Expiry::all(object, response.sent_at);
-            let access = Token::from_response(response, access, expiry, DEFAULT_LIFETIME);
-            update = update.and_token(&ScopeKey::default(), access);
-        }
-        Ok(match refresh {
-            Some(refresh) => update.and_grant(refresh, response.sent_at),
-            None => update,
-        })
+        let expiry = Expiry::all(object, response.sent_at);
+        let access = access.map(|access| Token::from_response(response, access, expiry, DEFAULT_LIFETIME));
+        let update = RecordUpdate::default().and_token(&ScopeKey::default(), access);
+        Ok(update.and_grant(refresh, response.sent_at).and_account(account))
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Operation, Problem, Record, RecordUpdate,
-    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, repeats_secret, sanitize,
+    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize,
 };
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::api::text;
@@ -15,8 +15,6 @@ use crate::{CarbonMapper, TOKEN_PAGE};
 
 /// The scopes of the service. Every minted token has both scopes.
 pub(crate) const SCOPES: [&str; 2] = ["stac", "catalog:read"];
-
-const DAY: Duration = Duration::from_hours(24);
 
 /// The default lifetime of a scoped token, as in the service's tutorials.
 const DEFAULT_LIFETIME: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
@@ -45,7 +43,7 @@ impl CarbonMapper {
             _ => error,
         };
         let response = operation.send(&post).await.map_err(with_hint)?;
-        let mut object = match self.read(&response, &[access.secret()]) {
+        let mut object = match read_object(&response, &self.base_url, &[access.secret()]) {
             Ok(object) => object,
             // Drops a refused access token older than this operation. The broker then gets a new one and mints again.
             Err(Problem::Refused(refusal))
@@ -94,7 +92,7 @@ impl CarbonMapper {
             let of_list = listed.iter().find(|item| text(item, "name") == Some(name));
             let Some(id) = [Some(details), of_list].into_iter().flatten().find_map(id) else { continue };
             let url = self.base_url.join(&delete_path.replace("{id}", &id));
-            let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
+            let request = HttpRequest::new(Method::DELETE, url, Repeat::Safe).with_bearer(access.secret());
             let response = operation.send(&request).await?;
             // A 404 with a JSON body comes from the service, so the token is already deleted.
             let gone = response.status == 404 && response.json().is_some();
@@ -102,7 +100,7 @@ impl CarbonMapper {
             let done = (200..300).contains(&response.status) && !response.is_html();
             if !done && !gone {
                 let refused = format!("Carbon Mapper refused to delete the token {name}");
-                return Err(match self.read(&response, &[access.secret()]) {
+                return Err(match read_object(&response, &self.base_url, &[access.secret()]) {
                     Err(problem) => problem.error(&refused),
                     Ok(_) => Error::new(ErrorCode::BadResponse, refused),
                 });
@@ -119,14 +117,13 @@ impl CarbonMapper {
         access: &Token,
         path: &str,
     ) -> Result<Vec<Map<String, Value>>> {
-        let request = HttpRequest::new(Method::Get, self.base_url.join(path), Repeat::Safe)
+        let request = HttpRequest::new(Method::GET, self.base_url.join(path), Repeat::Safe)
             .with_bearer(access.secret());
         let response = operation.send(&request).await?;
         let list = match serde_json::from_slice(&response.body) {
             Ok(Value::Array(list)) if response.status == 200 => list,
             _ => {
-                let object = self
-                    .read(&response, &[access.secret()])
+                let object = read_object(&response, &self.base_url, &[access.secret()])
                     .map_err(|problem| problem.error("Carbon Mapper refused to list the account's tokens"))?;
                 object.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
             }
@@ -152,23 +149,15 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// Returns the UTC date to request, which is at least tomorrow and not before the caller's minimum lifetime.
-/// Durations are rounded up to whole days.
+/// Returns the UTC date to request: see [`Lifetime::end_day`].
 pub(crate) fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDate> {
-    let today = now.date_naive();
     let too_long = || Error::usage("the lifetime is too long for a calendar date");
-    let in_days = |days: u64| today.checked_add_days(Days::new(days)).ok_or_else(too_long);
-    let tomorrow = in_days(1)?;
-    let day = match request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME) {
-        Lifetime::Until(day) if day <= today => {
-            return Err(Error::usage(format!(
-                "the requested expiry date {day} has passed (UTC); the earliest date is {tomorrow}"
-            )));
-        }
-        Lifetime::Until(day) => day,
-        Lifetime::For(lifetime) => in_days(lifetime.as_secs().div_ceil(DAY.as_secs()))?,
-    };
-    let left = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(too_long)?;
-    let day_after = left.date_naive().succ_opt().ok_or_else(too_long)?;
-    Ok(if request.asked_ttl().is_some() { day.max(day_after) } else { day.max(tomorrow) })
+    let lifetime = request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME);
+    let earliest = now.date_naive().succ_opt().ok_or_else(too_long)?;
+    match lifetime {
+        Lifetime::Until(day) if day < earliest => Err(Error::usage(format!(
+            "the requested expiry date {day} has passed (UTC); the earliest date is {earliest}"
+        ))),
+        lifetime => lifetime.end_day(now, request.asked_ttl()).ok_or_else(too_long),
+    }
 }

@@ -7,33 +7,28 @@ mod cookie;
 mod differential;
 mod ini;
 mod sources;
+mod tools;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Derived, Error, ErrorCode, ErrorKind, Hint, Kind, Login, Operation, Provider, ProviderInfo, Record,
-    RecordUpdate, Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, field_names,
+    Derived, Error, ErrorCode, ErrorKind, Hint, Kind, Operation, Provider, ProviderInfo, Record,
+    RecordUpdate, Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest,
 };
 use broker_oauth2::{BasicSpelling, ClientAuth, TokenEndpoint};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Account, Authentication, Config};
 
-pub use sources::Credentials;
-
 /// The assumed lifetime of a token if the response has no `expires_in`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 /// The provider type `kind = "earthdaily"`.
-pub const KIND: Kind = Kind {
-    name: "earthdaily",
-    about: "EarthDaily: imagery (client credentials)",
-    keys: field_names::<Config>,
-    secrets: &["client_secret"],
-    renamed: &[("auth_style", "client_auth")],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("earthdaily", build)
+    .secrets(&["client_secret"])
+    .renamed(&[("auth_style", "client_auth")])
+    .tools(&tools::Tools);
 
 struct EarthDaily {
     account: Account,
@@ -43,7 +38,7 @@ struct EarthDaily {
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let account = settings.parse::<Config>()?.account(settings)?;
     let mut info = ProviderInfo::new(account.issuer(settings));
-    info.variable = "EDS_TOKEN".to_owned();
+    info.variable = "EDS_TOKEN".into();
     info.hosts = account.hosts();
     info.requests.derived = &[Derived::COOKIE];
     info.sources.clone_from(&account.sources);
@@ -58,9 +53,10 @@ impl Provider for EarthDaily {
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-        match wants_cookie(request) {
-            true => cookie::lifetime(request, now).map(drop),
-            false => self.info.requests.check(request),
+        if wants_cookie(request) {
+            cookie::lifetime(request, now).map(drop)
+        } else {
+            self.info.requests.check(request)
         }
     }
 
@@ -74,17 +70,12 @@ impl Provider for EarthDaily {
         let usual = ScopeKey::default();
         match record.usable_token(&usual, operation.now()).filter(|_| wants_cookie(request)) {
             Some(access) => cookie::request_cookie(operation, &self.account.api, access, request).await,
-            None if wants_cookie(request) => self.request_token(operation, Some(record), &usual).await,
-            None => self.request_token(operation, Some(record), request.scopes()).await,
+            None if wants_cookie(request) => self.request_token(operation, record, &usual).await,
+            None => self.request_token(operation, record, request.scopes()).await,
         }
     }
 
-    async fn login(&self, operation: &Operation, _login: &Login) -> Result<RecordUpdate> {
-        // A new token proves that the client secret is valid.
-        self.request_token(operation, None, &ScopeKey::default()).await
-    }
-
-    async fn revoke(&self, _context: &Operation, _record: &Record) -> Result<Revoked> {
+    async fn revoke(&self, _operation: &Operation, _record: &Record) -> Result<Revoked> {
         let note = "EarthDaily cannot revoke tokens; manage the API token at console.earthdaily.com/account";
         Ok(Revoked::new(false, Some(note.to_owned())))
     }
@@ -106,13 +97,13 @@ impl EarthDaily {
     async fn request_token(
         &self,
         operation: &Operation,
-        record: Option<&Record>,
+        record: &Record,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let Account { auth_url, client_id, secret, client_auth, .. } = &self.account;
         let source = secret.as_ref().ok_or_else(secret_missing)?;
         let secret = source.resolve(operation.context(), "client_secret").await?;
-        let basic = record.map(BasicSpelling::stored).unwrap_or_default();
+        let basic = BasicSpelling::stored(record);
         let client = match client_auth {
             Authentication::Basic => ClientAuth::Basic(client_id, &secret, &basic),
             Authentication::Body => ClientAuth::Body(client_id, &secret),
@@ -130,6 +121,6 @@ impl EarthDaily {
             }
             _ => error,
         })?;
-        Ok(basic.add_to(answer.into_update(scopes), record))
+        Ok(basic.add_to(answer.into_update(scopes), Some(record)))
     }
 }

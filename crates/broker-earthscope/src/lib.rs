@@ -6,6 +6,7 @@ mod config;
 #[cfg(test)]
 mod differential;
 mod resolved;
+mod sources;
 mod tokens_file;
 mod tools;
 
@@ -15,15 +16,15 @@ use async_trait::async_trait;
 use broker_core::{
     Error, ErrorCode, HttpRequest, Kind, Login, NextExchange, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, Token, TokenRequest, field_names,
+    SettingsError, TokenRequest,
 };
-use broker_oauth2::{ClientAuth, DeviceFlow, TokenEndpoint, UserLogin, revoked};
+use broker_oauth2::{ClientAuth, DeviceFlow, TokenAnswer, TokenEndpoint, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::Config;
 use resolved::ResolvedSettings;
+use sources::SettingsLogin;
 use tokens_file::TOOLS_RENEW_AT;
-use tools::SettingsLogin;
 
 /// The URL of EarthScope's login server.
 const DOMAIN: &str = "https://login.earthscope.org";
@@ -32,14 +33,8 @@ const DOMAIN: &str = "https://login.earthscope.org";
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// The provider type `kind = "earthscope"`.
-pub const KIND: Kind = Kind {
-    name: "earthscope",
-    about: "EarthScope: seismic and GNSS data (device code, or a client secret)",
-    keys: field_names::<Config>,
-    secrets: &["client_secret"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind =
+    Kind::new::<Config>("earthscope", build).secrets(&["client_secret"]).tools(&tools::Tools);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
@@ -155,12 +150,9 @@ impl EarthScope {
         Ok(response.into_update(scopes))
     }
 
-    /// Returns a function that makes the broker refresh a token earlier than EarthScope's tools do.
-    fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + use<> {
-        let shared = self.shares_login;
-        move |token, scopes| {
-            if shared && scopes.is_empty() { token.ahead_of(TOOLS_RENEW_AT) } else { token }
-        }
+    /// Makes the broker refresh a token without scopes earlier than EarthScope's tools do.
+    fn ahead_of_tools(&self, answer: TokenAnswer) -> TokenAnswer {
+        if self.shares_login { answer.map_token(|token| token.ahead_of(TOOLS_RENEW_AT)) } else { answer }
     }
 
     async fn refresh(
@@ -175,8 +167,11 @@ impl EarthScope {
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));
         }
-        let login = UserLogin { token: self.public_client(), fields: &fields, finish: &self.finish() };
-        login.refresh(operation, record, refresh_token, scopes).await
+        let Some(answer) = self.public_client().refresh(operation, refresh_token, &fields).await? else {
+            return Ok(RecordUpdate::grant_refused());
+        };
+        let answer = if scopes.is_empty() { self.ahead_of_tools(answer) } else { answer };
+        Ok(answer.into_renewal(record, scopes))
     }
 
     async fn log_in(&self, operation: &Operation) -> Result<RecordUpdate> {
@@ -184,8 +179,7 @@ impl EarthScope {
         let (url, token) = (self.domain.join("oauth/device/code"), self.public_client());
         // Like EarthScope's SDK, the login uses no PKCE.
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[], verifier: None };
-        let approved = flow.run(operation).await?;
-        Ok(UserLogin { token, fields: &[], finish: &self.finish() }.approved(operation, approved))
+        Ok(self.ahead_of_tools(flow.run(operation).await?).into_login(operation))
     }
 
     async fn begin_with(&self, operation: &Operation, refresh_token: &Secret) -> Result<RecordUpdate> {
@@ -198,7 +192,7 @@ impl EarthScope {
             .with_hint("set `domain` of this provider in the configuration"));
         }
         let fields = [("scopes", self.scope.as_str())];
-        let login = UserLogin { token: self.public_client(), fields: &fields, finish: &self.finish() };
-        login.begin_with(operation, refresh_token).await
+        let answer = self.public_client().begin_with(operation, refresh_token, &fields).await?;
+        Ok(self.ahead_of_tools(answer).into_update(&ScopeKey::default()))
     }
 }

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 use broker_core::{
     Claims, FileLogin, InvalidLoginFile, Issuer, LoginFile, Secret, ServiceUrl, Token, is_utf16, later,
 };
@@ -13,12 +12,6 @@ use chrono::TimeDelta;
 use serde::Serializer;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
-
-/// Decodes JWT payloads like EarthScope's SDK: with the standard base64 alphabet, not the URL-safe alphabet.
-const SDK_BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// How long before expiry `es` refreshes a token. The SDK refreshes in the last minute.
 pub(crate) const TOOLS_RENEW_AT: TimeDelta = TimeDelta::seconds(600);
@@ -56,7 +49,7 @@ impl LoginFile for TokensFile {
             return Err(InvalidLoginFile::Other("is UTF-16 text: save it as UTF-8".to_owned()));
         }
         let object = object(bytes).ok_or(InvalidLoginFile::Torn)?;
-        let secret = |key: &str| object.get(key)?.as_str().filter(|text| !text.is_empty()).map(Secret::new);
+        let secret = |key| token(&object, key).map(Secret::new);
         let [access, id_token, refresh_token] = KEYS.map(secret);
         if access.is_none() && refresh_token.is_none() {
             return Ok(FileLogin::default());
@@ -139,7 +132,8 @@ impl TokensFile {
 fn sdk_reads(token: &Secret) -> bool {
     let mut parts = token.expose().splitn(3, '.');
     let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else { return false };
-    let Ok(bytes) = SDK_BASE64.decode(payload) else { return false };
+    // EarthScope's SDK uses the standard base64 alphabet, not the URL-safe alphabet.
+    let Ok(bytes) = STANDARD_PAD_INDIFFERENT.decode(payload) else { return false };
     let Ok(claims) = serde_json::from_slice::<Map<String, Value>>(&bytes) else { return false };
     let is_text = |name: &&str| claims.get(*name).is_some_and(Value::is_string);
     let is_time = |name: &&str| claims.get(*name).is_some_and(Value::is_number);
@@ -154,8 +148,13 @@ fn sdk_reads(token: &Secret) -> bool {
 }
 
 /// Parses the login file, which may begin with a byte order mark.
-fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     serde_json::from_slice(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)).ok()
+}
+
+/// Returns a token of the login file, unless it is empty.
+pub(crate) fn token<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// Returns the entries of the login file that are not part of the login. The broker keeps these entries.

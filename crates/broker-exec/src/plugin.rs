@@ -1,5 +1,7 @@
 //! A provider that is a plugin, which implements docs/dev/plugin-protocol.md.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use broker_core::{
     Choice, Error, ErrorCode, Expiry, Hint, Issuer, Login, LoginMethod, NextExchange, Operation, Provider,
@@ -13,7 +15,7 @@ use crate::config::Config;
 use crate::exchange_response::{ExchangeResponse, IssuedToken, salvage_grant, scope_key};
 use crate::program::Program;
 use crate::session::{Malformed, Session};
-use crate::wire::{Description, Request, RevokeResponse};
+use crate::wire::{self, Description, RecordView, Request, RequestedToken, RevokeResponse, VERSION, rfc3339};
 
 /// Names of metadata fields in a record: the plugin's data, the plugin's issuer, and whether the plugin has a login.
 const PLUGIN_DATA: &str = "plugin";
@@ -27,9 +29,18 @@ pub(crate) struct Plugin {
     name: String,
     program: Program,
     settings: Map<String, Value>,
-    secrets: Vec<(String, SecretSource)>,
+    secrets: BTreeMap<String, SecretSource>,
     lifetime: TimeDelta,
     info: ProviderInfo,
+}
+
+/// A started plugin, which has described itself.
+struct Run<'a> {
+    plugin: &'a Plugin,
+    operation: &'a Operation,
+    secrets: Vec<(&'a str, Secret)>,
+    session: Session<'a>,
+    description: Description,
 }
 
 impl Plugin {
@@ -39,7 +50,7 @@ impl Plugin {
             _ => None,
         });
         let program = Program::new(config.command.0, variables.collect())?;
-        let secrets: Vec<_> = config.secrets.into_iter().collect();
+        let secrets = config.secrets;
         // `None` if the broker cannot read one of the secrets.
         let fingerprints: Option<Vec<_>> = secrets
             .iter()
@@ -48,16 +59,13 @@ impl Plugin {
         // With other settings, a plugin may use a service that must not receive the stored tokens.
         let settings_text = Secret::new(Value::Object(config.settings.0.clone()).to_string());
         let issuer = Issuer {
-            kind: "exec".to_owned(),
-            flow: "plugin".to_owned(),
-            endpoint: program.endpoint(),
-            client_id: None,
             audience: (!config.settings.0.is_empty())
                 .then(|| format!("settings {}", fingerprint("settings", &settings_text, 64))),
             environment: settings.bound(),
             secret_fingerprint: fingerprints
                 .filter(|all| !all.is_empty())
                 .map(|all| fingerprint("secrets", &Secret::new(all.join("\n")), 64)),
+            ..Issuer::new("exec", "plugin", &program.endpoint())
         };
         let lifetime = config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
         let name = settings.name().to_owned();
@@ -73,30 +81,36 @@ impl Plugin {
         Ok(Self { name, program, settings: config.settings.0, secrets, lifetime, info })
     }
 
-    async fn secrets(&self, operation: &Operation) -> Result<Vec<(String, Secret)>> {
-        let mut secrets = Vec::new();
-        for (name, source) in &self.secrets {
-            secrets.push((
-                name.clone(),
-                source.resolve_lines(operation.context(), &format!("secrets.{name}")).await?,
-            ));
-        }
-        Ok(secrets)
+    /// Returns an empty record, for a request without stored data.
+    fn new_record(&self) -> Record {
+        Record::new(&self.name, self.info.issuer.clone())
     }
 
     fn request<'a>(&'a self, action: &'static str, now: DateTime<Utc>) -> Request<'a> {
-        Request::new(action, &self.name, now, &self.settings)
+        let (v, provider, now, settings) = (VERSION, self.name.as_str(), rfc3339(now), &self.settings);
+        Request {
+            v,
+            action,
+            provider,
+            now,
+            settings,
+            secrets: None,
+            record: None,
+            requested: None,
+            login: None,
+        }
     }
 
     /// Starts the plugin and checks its response to `describe`. The broker sends secrets only after this check.
-    async fn begin<'a>(
-        &'a self,
-        operation: &'a Operation,
-        record: Option<&Record>,
-    ) -> Result<(Session<'a>, Description)> {
+    async fn begin<'a>(&'a self, operation: &'a Operation, record: Option<&Record>) -> Result<Run<'a>> {
+        let mut secrets = Vec::new();
+        for (name, source) in &self.secrets {
+            let secret = source.resolve_lines(operation.context(), &format!("secrets.{name}")).await?;
+            secrets.push((name.as_str(), secret));
+        }
         let mut session = Session::start(operation, &self.program)?;
         match self.describe(operation, &mut session, record).await {
-            Ok(description) => Ok((session, description)),
+            Ok(description) => Ok(Run { plugin: self, operation, secrets, session, description }),
             Err(error) => session.close(Err(error)).await,
         }
     }
@@ -210,78 +224,57 @@ impl Plugin {
             .with_scope(issued.scope)
             .with_scheme(issued.token_type.as_deref().unwrap_or("Bearer"))
     }
+}
 
-    async fn exchange_in(
-        &self,
-        operation: &Operation,
-        session: &mut Session<'_>,
-        description: &Description,
-        record: &Record,
-        request: &TokenRequest,
-        secrets: &[(String, Secret)],
-    ) -> Result<RecordUpdate> {
-        self.check_supported(description, request)?;
-        session.begin_exchange()?;
-        hide(session, record, secrets);
-        let sent_at = operation.now();
-        let message = self.request("exchange", sent_at).with_secrets(secrets);
-        let message =
-            message.with_record(record, PLUGIN_DATA, operation.began_at()).for_token(request, sent_at);
-        operation
-            .exchange(async {
-                let response = session.try_request(&message).await;
-                self.update(session, response, record, request.scopes(), sent_at)
-            })
-            .await
+impl Run<'_> {
+    async fn exchange(&mut self, record: &Record, request: &TokenRequest) -> Result<RecordUpdate> {
+        self.check_supported(request)?;
+        self.session.begin_exchange()?;
+        self.hide(record);
+        let (plugin, session, sent_at) = (self.plugin, &mut self.session, self.operation.now());
+        let message = Request {
+            secrets: Some(exposed(&self.secrets)),
+            record: Some(RecordView::new(record, PLUGIN_DATA, self.operation.began_at())),
+            requested: Some(RequestedToken::new(request, sent_at)),
+            ..plugin.request("exchange", sent_at)
+        };
+        let exchange = async {
+            let response = session.try_request(&message).await;
+            plugin.update(session, response, record, request.scopes(), sent_at)
+        };
+        self.operation.exchange(exchange).await
     }
 
-    fn check_supported(&self, description: &Description, request: &TokenRequest) -> Result<()> {
-        let (code, what, part) = if !description.scopes && !request.scopes().is_empty() {
+    fn check_supported(&self, request: &TokenRequest) -> Result<()> {
+        let Description { scopes, expires, names, .. } = &self.description;
+        let (code, what, part) = if !scopes && !request.scopes().is_empty() {
             (ErrorCode::ScopeUnsupported, "scopes", RequestPart::Scope)
-        } else if !description.expires && request.asked_lifetime().is_some() {
+        } else if !expires && request.asked_lifetime().is_some() {
             (ErrorCode::RequestUnsupported, "lifetime", RequestPart::Lifetime)
-        } else if !description.names && request.asked_name().is_some() {
+        } else if !names && request.asked_name().is_some() {
             (ErrorCode::RequestUnsupported, "name", RequestPart::Name)
         } else {
             return Ok(());
         };
-        let message =
-            format!("plugin `{}` does not let the caller choose the token's {what}", self.program.name());
+        let name = self.plugin.program.name();
+        let message = format!("plugin `{name}` does not let the caller choose the token's {what}");
         Err(Error::new(code, message).with_hint(Hint::LeaveOut(part)))
     }
 
-    fn unsupported_login(&self, login: &Login) -> Error {
-        let (with, part) = match login {
-            Login::Password(_) => ("a password", RequestPart::Password),
-            _ => ("a refresh token", RequestPart::RefreshToken),
-        };
-        let message = format!("plugin `{}` does not support a login with {with}", self.program.name());
-        Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LeaveOut(part))
-    }
-
-    /// Adds the plugin's issuer, and whether the plugin supports a login, to the record.
-    fn with_description(update: RecordUpdate, description: &Description) -> RecordUpdate {
-        update
-            .and_metadata(ISSUER, Value::from(description.issuer.as_str()))
-            .and_metadata(HAS_LOGIN, Value::from(description.supports("login")))
-    }
-
-    async fn log_in(
-        &self,
-        operation: &Operation,
-        session: &mut Session<'_>,
-        login: &Login,
-        secrets: &[(String, Secret)],
-    ) -> Result<RecordUpdate> {
-        let (record, scopes) = (Record::new(&self.name, self.info.issuer.clone()), ScopeKey::default());
-        hide(session, &record, secrets);
+    async fn log_in(&mut self, login: &Login) -> Result<RecordUpdate> {
+        let record = self.plugin.new_record();
+        self.hide(&record);
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
-            session.hide(secret);
+            self.session.hide(secret);
         }
-        let request = self.request("login", operation.now()).with_secrets(secrets).for_login(login);
-        let response = session.log_in(&request).await;
+        let request = Request {
+            secrets: Some(exposed(&self.secrets)),
+            login: Some(wire::LoginMethod::new(login)),
+            ..self.plugin.request("login", self.operation.now())
+        };
+        let response = self.session.log_in(&request).await;
         // After the plugin's response, a signal cannot cancel the login until the broker has saved the login.
-        let received_at = operation.now();
+        let received_at = self.operation.now();
         if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
             let code = match login {
                 Login::Password(_) => ErrorCode::PasswordRefused,
@@ -289,26 +282,46 @@ impl Plugin {
             };
             return Err(Error::new(code, "the service refused the login"));
         }
-        let is_malformed = response.is_err();
-        let update = operation
-            .exchange(async { self.update(session, response, &record, &scopes, received_at) })
-            .await?;
+        let (is_malformed, scopes) = (response.is_err(), ScopeKey::default());
+        let update = async { self.plugin.update(&mut self.session, response, &record, &scopes, received_at) };
+        let update = self.operation.exchange(update).await?;
         if is_malformed {
-            let name = self.program.name();
-            operation.notify_after_save(format!(
+            let name = self.plugin.program.name();
+            self.operation.notify_after_save(format!(
                 "warning: plugin `{name}` sent a malformed response, of which only the login was saved"
             ));
         }
         Ok(update)
     }
+
+    fn unsupported_login(&self, login: &Login) -> Error {
+        let (with, part) = match login {
+            Login::Password(_) => ("a password", RequestPart::Password),
+            _ => ("a refresh token", RequestPart::RefreshToken),
+        };
+        let name = self.plugin.program.name();
+        let message = format!("plugin `{name}` does not support a login with {with}");
+        Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LeaveOut(part))
+    }
+
+    /// Hides the secrets of the configuration and of the record in the plugin's output.
+    fn hide(&mut self, record: &Record) {
+        self.secrets.iter().for_each(|(_, secret)| self.session.hide(secret));
+        record.usable_grant().iter().for_each(|grant| self.session.hide(grant.secret()));
+        record.tokens().for_each(|(_, token)| self.session.hide(token.secret()));
+    }
+
+    /// Ends the plugin. Adds the plugin's issuer, and whether the plugin supports a login, to the record.
+    async fn end(self, result: Result<RecordUpdate>) -> Result<RecordUpdate> {
+        let (issuer, has_login) =
+            (Value::from(self.description.issuer.as_str()), self.description.supports("login"));
+        let update = self.session.close(result).await?;
+        Ok(update.and_metadata(ISSUER, issuer).and_metadata(HAS_LOGIN, Value::from(has_login)))
+    }
 }
 
-fn hide(session: &mut Session<'_>, record: &Record, secrets: &[(String, Secret)]) {
-    for (_, secret) in secrets {
-        session.hide(secret);
-    }
-    record.usable_grant().iter().for_each(|grant| session.hide(grant.secret()));
-    record.tokens().for_each(|(_, token)| session.hide(token.secret()));
+fn exposed<'a>(secrets: &'a [(&'a str, Secret)]) -> BTreeMap<&'a str, &'a str> {
+    secrets.iter().map(|(name, secret)| (*name, secret.expose())).collect()
 }
 
 #[async_trait]
@@ -333,46 +346,40 @@ impl Provider for Plugin {
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let secrets = self.secrets(operation).await?;
-        let (mut session, description) = self.begin(operation, Some(record)).await?;
-        let result = self.exchange_in(operation, &mut session, &description, record, request, &secrets).await;
-        let update = session.close(result).await?;
-        Ok(Self::with_description(update, &description))
+        let mut run = self.begin(operation, Some(record)).await?;
+        let result = run.exchange(record, request).await;
+        run.end(result).await
     }
 
     async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
-        let secrets = self.secrets(operation).await?;
-        let (mut session, description) = self.begin(operation, None).await?;
+        let mut run = self.begin(operation, None).await?;
         let result = match login {
-            _ if description.supports_login(login) => {
-                self.log_in(operation, &mut session, login, &secrets).await
-            }
+            _ if run.description.supports_login(login) => run.log_in(login).await,
             // For a plugin without a login, requests a token, which proves that the secrets are valid.
-            Login::Usual if !description.supports("login") => {
-                let record = Record::new(&self.name, self.info.issuer.clone());
-                let request = TokenRequest::new();
-                self.exchange_in(operation, &mut session, &description, &record, &request, &secrets).await
+            Login::Usual if !run.description.supports("login") => {
+                run.exchange(&self.new_record(), &TokenRequest::new()).await
             }
-            _ => Err(self.unsupported_login(login)),
+            _ => Err(run.unsupported_login(login)),
         };
-        let update = session.close(result).await?;
-        Ok(Self::with_description(update, &description))
+        run.end(result).await
     }
 
     async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
-        let secrets = self.secrets(operation).await?;
-        let (mut session, description) = self.begin(operation, Some(record)).await?;
-        if !description.supports("revoke") {
-            return session.close(Ok(Revoked::default())).await;
+        let mut run = self.begin(operation, Some(record)).await?;
+        if !run.description.supports("revoke") {
+            return run.session.close(Ok(Revoked::default())).await;
         }
-        hide(&mut session, record, &secrets);
-        let request = self.request("revoke", operation.now()).with_secrets(&secrets);
-        let request = request.with_record(record, PLUGIN_DATA, operation.began_at());
-        let result = operation.exchange(session.request::<RevokeResponse>(&request)).await;
+        run.hide(record);
+        let request = Request {
+            secrets: Some(exposed(&run.secrets)),
+            record: Some(RecordView::new(record, PLUGIN_DATA, operation.began_at())),
+            ..self.request("revoke", operation.now())
+        };
+        let result = operation.exchange(run.session.request::<RevokeResponse>(&request)).await;
         let result = result.map(|response| {
-            let note = response.note.map(|note| session.redact(&note));
+            let note = response.note.map(|note| run.session.redact(&note));
             Revoked::new(response.revoked, note)
         });
-        session.close(result).await
+        run.session.close(result).await
     }
 }

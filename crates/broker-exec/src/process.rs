@@ -55,7 +55,6 @@ pub(crate) struct Process {
     buffer: Zeroizing<Vec<u8>>,
     bytes_read: usize,
     stdout_closed: bool,
-    killed: bool,
 }
 
 impl Process {
@@ -81,7 +80,6 @@ impl Process {
             buffer: Zeroizing::new(Vec::with_capacity(64 * 1024)),
             bytes_read: 0,
             stdout_closed: false,
-            killed: false,
         })
     }
 
@@ -167,7 +165,6 @@ impl Process {
         }
         // The system does not reuse the process ID before `wait`, so the signal reaches only the plugin.
         signal(&mut self.child, Shutdown::Kill);
-        self.killed = true;
         let drain = if shutdown == Shutdown::Kill { KILL_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         let status = tokio::time::timeout(drain, self.child.wait()).await;
         let status = status.ok().and_then(std::io::Result::ok).filter(|_| exited);
@@ -181,10 +178,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.killed {
-            signal(&mut self.child, Shutdown::Kill);
-            self.stderr_task.abort();
-        }
+        // After `wait`, the child has no process ID, so the signal reaches no other process.
+        signal(&mut self.child, Shutdown::Kill);
+        self.stderr_task.abort();
     }
 }
 

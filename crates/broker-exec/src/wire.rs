@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{Error, ErrorCode, Hint, Login, Record, Secret, TokenRequest, seconds};
+use broker_core::{Error, ErrorCode, Hint, Login, Record, TokenRequest, seconds};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,24 +24,24 @@ pub(crate) struct Hello {
 /// A request that the broker sends to a plugin.
 #[derive(Serialize)]
 pub(crate) struct Request<'a> {
-    v: u64,
-    action: &'static str,
-    provider: &'a str,
-    now: String,
-    settings: &'a Map<String, Value>,
+    pub(crate) v: u64,
+    pub(crate) action: &'static str,
+    pub(crate) provider: &'a str,
+    pub(crate) now: String,
+    pub(crate) settings: &'a Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    secrets: Option<BTreeMap<&'a str, &'a str>>,
+    pub(crate) secrets: Option<BTreeMap<&'a str, &'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<RecordView<'a>>,
+    pub(crate) record: Option<RecordView<'a>>,
     #[serde(rename = "request", skip_serializing_if = "Option::is_none")]
-    requested: Option<RequestedToken<'a>>,
+    pub(crate) requested: Option<RequestedToken<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    login: Option<LoginMethod<'a>>,
+    pub(crate) login: Option<LoginMethod<'a>>,
 }
 
 /// The part of the provider's record that the broker sends to a plugin.
 #[derive(Serialize)]
-struct RecordView<'a> {
+pub(crate) struct RecordView<'a> {
     account: Option<&'a str>,
     grant: Option<GrantView<'a>>,
     tokens: Vec<TokenView<'a>>,
@@ -68,7 +68,7 @@ struct TokenView<'a> {
 }
 
 #[derive(Serialize)]
-struct RequestedToken<'a> {
+pub(crate) struct RequestedToken<'a> {
     scopes: Vec<&'a str>,
     expires: Option<String>,
     min_ttl: Option<u64>,
@@ -78,31 +78,16 @@ struct RequestedToken<'a> {
 
 /// How the user logs in.
 #[derive(Serialize)]
-struct LoginMethod<'a> {
+pub(crate) struct LoginMethod<'a> {
     #[serde(rename = "with")]
     method: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
 }
 
-impl<'a> Request<'a> {
-    pub(crate) fn new(
-        action: &'static str,
-        provider: &'a str,
-        now: DateTime<Utc>,
-        settings: &'a Map<String, Value>,
-    ) -> Self {
-        let (v, now) = (VERSION, rfc3339(now));
-        Self { v, action, provider, now, settings, secrets: None, record: None, requested: None, login: None }
-    }
-
-    pub(crate) fn with_secrets(mut self, secrets: &'a [(String, Secret)]) -> Self {
-        self.secrets = Some(secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect());
-        self
-    }
-
-    /// Adds the record, with the metadata at `key`, to the request. Omits a `sent_at` that this operation has set.
-    pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
+impl<'a> RecordView<'a> {
+    /// Creates the view of a record with the metadata at `key`. Omits a `sent_at` that this operation has set.
+    pub(crate) fn new(record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),
             secret: token.secret().expose(),
@@ -114,38 +99,33 @@ impl<'a> Request<'a> {
         // The plugin does not get a grant that the service has refused.
         let grant = record.usable_grant().map(|grant| GrantView {
             secret: grant.secret().expose(),
-            sent_at: grant.sent_at.filter(|at| *at < began_at).map(rfc3339),
+            sent_at: grant.sent_at().filter(|at| *at < began_at).map(rfc3339),
         });
         let tokens = record.tokens().map(token).collect();
-        let metadata = record.metadata(key);
-        self.record = Some(RecordView { account: record.account(), grant, tokens, metadata });
-        self
+        Self { account: record.account(), grant, tokens, metadata: record.metadata(key) }
     }
+}
 
-    pub(crate) fn for_token(mut self, request: &'a TokenRequest, now: DateTime<Utc>) -> Self {
-        self.requested = Some(RequestedToken {
+impl<'a> RequestedToken<'a> {
+    pub(crate) fn new(request: &'a TokenRequest, now: DateTime<Utc>) -> Self {
+        Self {
             scopes: request.scopes().iter().collect(),
             expires: request.asked_lifetime().and_then(|life| life.end(now)).map(rfc3339),
             min_ttl: request.asked_ttl().map(|left| left.as_secs()),
             name: request.asked_name(),
             force: request.is_forced(),
-        });
-        self
-    }
-
-    pub(crate) fn for_login(mut self, login: &'a Login) -> Self {
-        let (method, secret) = method(login);
-        self.login = Some(LoginMethod { method, secret: secret.map(Secret::expose) });
-        self
+        }
     }
 }
 
-/// Returns the name of the login method in the plugin protocol, and the secret that the user enters.
-fn method(login: &Login) -> (&'static str, Option<&Secret>) {
-    match login {
-        Login::RefreshToken(secret) => ("refresh_token", Some(secret)),
-        Login::Password(secret) => ("password", Some(secret)),
-        _ => ("usual", None),
+impl<'a> LoginMethod<'a> {
+    pub(crate) fn new(login: &'a Login) -> Self {
+        let (method, secret) = match login {
+            Login::RefreshToken(secret) => ("refresh_token", Some(secret.expose())),
+            Login::Password(secret) => ("password", Some(secret.expose())),
+            _ => ("usual", None),
+        };
+        Self { method, secret }
     }
 }
 
@@ -293,7 +273,7 @@ impl Description {
 
     /// Whether the plugin supports this login method. The list `login_with` omits [`Login::Usual`].
     pub(crate) fn supports_login(&self, login: &Login) -> bool {
-        let (method, _) = method(login);
+        let method = LoginMethod::new(login).method;
         self.supports("login")
             && (method == "usual" || self.login_with.iter().any(|supported| supported == method))
     }
@@ -351,6 +331,6 @@ impl PluginError {
     }
 }
 
-fn rfc3339(time: DateTime<Utc>) -> String {
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

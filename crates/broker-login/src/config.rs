@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{ConfigDuration, SecretSource, Settings, SettingsError};
-use serde::Deserialize;
+use broker_core::{ConfigDuration, ExpiresAs, Fields, Method, SecretSource, Settings, SettingsError, Words};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
+use crate::mint::Mint;
 use crate::request::{NO_COLON, Request};
-use crate::table::{Role, Table};
 
 /// The settings of a provider.
 #[derive(Deserialize)]
@@ -21,13 +22,13 @@ pub(crate) struct Config {
     mint: Option<Table>,
     revoke: Option<Table>,
     #[serde(rename = "life")]
-    pub(crate) lifetime: Option<ConfigDuration>,
+    lifetime: Option<ConfigDuration>,
 }
 
 pub(crate) struct Requests {
     pub(crate) login: Request,
     pub(crate) refresh: Option<Request>,
-    pub(crate) mint: Option<Request>,
+    pub(crate) mint: Option<Mint>,
     pub(crate) revoke: Option<Request>,
 }
 
@@ -36,14 +37,18 @@ impl Config {
         let login = self.login.take().ok_or_else(|| {
             SettingsError::missing("login", "a table for the login request with `url`, and `json` or `form`")
         })?;
-        let secrets = &self.secrets;
-        let optional =
-            |table: Option<Table>, role| table.map(|table| Request::new(table, role, secrets)).transpose();
+        let (secrets, lifetime) = (&self.secrets, self.lifetime.map(|lifetime| lifetime.0));
+        let request = |table, role| {
+            let mut request = Request::new(table, role, secrets)?;
+            request.format.lifetime = request.format.lifetime.or(lifetime);
+            Ok::<_, SettingsError>(request)
+        };
+        let optional = |table: Option<Table>, role| table.map(|table| request(table, role)).transpose();
         let requests = Requests {
             refresh: optional(self.refresh.take(), Role::Refresh)?,
-            mint: optional(self.mint.take(), Role::Mint)?,
+            mint: optional(self.mint.take(), Role::Mint)?.map(Mint::new),
             revoke: optional(self.revoke.take(), Role::Revoke)?,
-            login: Request::new(login, Role::Login, secrets)?,
+            login: request(login, Role::Login)?,
         };
         let has_colon = self.username.as_ref().is_some_and(|name| name.contains(':'));
         if has_colon && requests.login.is_basic() {
@@ -59,5 +64,114 @@ impl Config {
             return Err(SettingsError::expected("username", "one line of text"));
         }
         Ok(config)
+    }
+}
+
+/// The request that a configuration table describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Login,
+    Refresh,
+    Mint,
+    Revoke,
+}
+
+impl Role {
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Refresh => "refresh",
+            Self::Mint => "mint",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    /// Whether the response has the login's tokens.
+    pub(crate) fn is_login(self) -> bool {
+        matches!(self, Self::Login | Self::Refresh)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Table {
+    #[serde(default)]
+    pub(crate) method: Verb,
+    pub(crate) url: Option<String>,
+    pub(crate) json: Option<Fields>,
+    pub(crate) form: Option<Fields>,
+    #[serde(default)]
+    pub(crate) query: Fields,
+    #[serde(default)]
+    pub(crate) headers: Fields,
+    #[serde(default)]
+    pub(crate) auth: Auth,
+    pub(crate) token: Option<String>,
+    pub(crate) refresh_token: Option<String>,
+    pub(crate) expires: Option<String>,
+    pub(crate) expires_as: Option<ExpiresAs>,
+    pub(crate) error: Option<String>,
+    pub(crate) account: Option<String>,
+    #[serde(default)]
+    pub(crate) refused: Statuses,
+    #[serde(default)]
+    pub(crate) error_final: Words,
+    #[serde(rename = "life")]
+    pub(crate) lifetime: Option<ConfigDuration>,
+    pub(crate) scopes: Option<Words>,
+}
+
+/// The HTTP methods as the configuration writes them.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Verb {
+    #[default]
+    Post,
+    Get,
+    Delete,
+}
+
+impl Verb {
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Post => Method::POST,
+            Self::Get => Method::GET,
+            Self::Delete => Method::DELETE,
+        }
+    }
+}
+
+/// How a configured request authenticates to the service.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Auth {
+    #[default]
+    None,
+    /// Sends the login's token as a Bearer token (RFC 6750 section 2.1).
+    Bearer,
+    /// Sends the username and the password by HTTP Basic (RFC 7617).
+    Basic,
+}
+
+/// The 4xx statuses that mean a permanent refusal. Parsing rejects statuses of transient errors, such as 429.
+#[derive(Default)]
+pub(crate) struct Statuses(pub(crate) Vec<u16>);
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let statuses: Option<Vec<u16>> = match Value::deserialize(deserializer)? {
+            Value::String(text) => {
+                let words = text.trim_matches(['[', ']']).split([' ', ',']).filter(|word| !word.is_empty());
+                words.map(|word| word.parse().ok()).collect()
+            }
+            list => serde_json::from_value(list).ok(),
+        };
+        let is_allowed =
+            |status: &u16| (400..500).contains(status) && ![408, 421, 425, 429, 499].contains(status);
+        let statuses = statuses.filter(|list| list.iter().all(is_allowed));
+        statuses.map(Self).ok_or_else(|| {
+            let form = "a list of the HTTP statuses of a refused request: [400, 404]";
+            de::Error::invalid_value(de::Unexpected::Other("value"), &form)
+        })
     }
 }

@@ -4,31 +4,16 @@ use std::collections::BTreeMap;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, Grant, Hint, HttpResponse, Operation, Problem, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, sanitize,
+    Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, salvage_new, sanitize,
 };
+use chrono::TimeDelta;
 use serde_json::{Map, Value};
 
 use crate::LoginProvider;
-use crate::mint::MintOptions;
+use crate::mint::Mint;
 use crate::request::Request;
 use crate::response::{DEFAULT_LIFETIME, has_no_object};
 use crate::template::Values;
-
-pub(crate) struct Credentials<'a> {
-    pub(crate) username: Option<&'a str>,
-    pub(crate) password: Option<&'a Secret>,
-}
-
-struct Parsed {
-    response: HttpResponse,
-    body: Value,
-}
-
-enum SendError {
-    /// The service refused the request, or the response is malformed.
-    Problem(Box<HttpResponse>, Problem),
-    Error(Error),
-}
 
 impl LoginProvider {
     /// Logs in. `automatic` means that no user started the login: a password that the service refused before is then
@@ -36,38 +21,33 @@ impl LoginProvider {
     pub(crate) async fn log_in(
         &self,
         operation: &Operation,
-        credentials: &Credentials<'_>,
+        username: Option<&str>,
+        password: Option<&Secret>,
         automatic: Option<(&Record, &TokenRequest)>,
     ) -> Result<RecordUpdate> {
         let request = &self.requests.login;
-        let Credentials { username, password } = *credentials;
         let secrets = self.secrets_of(operation, request).await?;
         let values = Values { username, password, secrets, ..Values::default() };
         let fingerprint = self.fingerprint(&values);
         if let Some((record, request)) = automatic {
             record.check_password(&fingerprint, request)?;
         }
-        let sent = self.send(operation, request, &values).await;
-        if let Err(SendError::Problem(response, Problem::Transient(_))) = &sent
-            && let Some(refresh_token) = self.salvaged_refresh_token(request, response)
+        let (response, read) = self.send(operation, request, &values).await?;
+        let account = username.map(str::to_owned);
+        if let (Err(Problem::Transient(_)), Some(refresh_token)) =
+            (&read, self.salvaged(request, &response, None))
         {
-            let account = username.map(str::to_owned);
             return Ok(RecordUpdate::grant(refresh_token, response.sent_at).and_account(account));
         }
-        let parsed = sent.map_err(|error| match error {
-            SendError::Problem(_, problem) => {
-                // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password.
-                // Only the service's own words mark a password: a gateway may have sent other refusals.
-                let is_wrong =
-                    matches!(&problem, Problem::Refused(refusal) if request.format.refuses(refusal));
-                let error = problem.error("the service refused the login");
-                if is_wrong { wrong_secret(error, password.is_some(), fingerprint) } else { error }
-            }
-            SendError::Error(error) => error,
+        let body = read.map_err(|problem| {
+            // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password. Only
+            // the service's own words mark a password: a gateway may have sent other refusals.
+            let is_wrong = request.format.refuses(&problem);
+            let error = problem.error("the service refused the login");
+            if is_wrong { wrong_secret(error, password.is_some(), fingerprint) } else { error }
         })?;
-        let account = username.map(str::to_owned);
-        let account = account.or_else(|| request.format.account(&parsed.body, &values.secrets()));
-        Ok(self.update(operation, request, &parsed, None)?.and_account(account))
+        let account = account.or_else(|| request.format.account(&body, &values.secrets()));
+        Ok(self.update(operation, request, (&response, &body), None)?.and_account(account))
     }
 
     /// Gets a new login token with the refresh token.
@@ -82,21 +62,15 @@ impl LoginProvider {
         let secrets = self.secrets_of(operation, request).await?;
         let username = self.username_of(record);
         let values = Values { username, refresh_token: Some(sent), secrets, ..Values::default() };
-        match self.send(operation, request, &values).await {
-            Ok(parsed) => self.update(operation, request, &parsed, Some(sent)),
-            Err(SendError::Error(error)) => Err(error),
-            Err(SendError::Problem(response, problem)) => {
-                let ends_grant =
-                    matches!(&problem, Problem::Refused(refusal) if request.format.refuses(refusal));
-                let salvaged = request.format.salvage_refresh_token(&response);
-                match salvaged.filter(|new| !new.same_as(sent)) {
-                    // The response is malformed, but its refresh token is saved: the service may have ended the
-                    // old refresh token.
-                    Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                    None if ends_grant => Ok(RecordUpdate::grant_refused()),
-                    None => Err(problem.error("the service refused to refresh the login")),
-                }
-            }
+        let (response, read) = self.send(operation, request, &values).await?;
+        match read {
+            Ok(body) => self.update(operation, request, (&response, &body), Some(sent)),
+            Err(problem) => match self.salvaged(request, &response, Some(sent)) {
+                // The response is malformed, but its refresh token is saved: the service may have ended the old one.
+                Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
+                None if request.format.refuses(&problem) => Ok(RecordUpdate::grant_refused()),
+                None => Err(problem.error("the service refused to refresh the login")),
+            },
         }
     }
 
@@ -104,12 +78,13 @@ impl LoginProvider {
     pub(crate) async fn mint(
         &self,
         operation: &Operation,
-        (request, options): (&Request, &MintOptions),
+        mint: &Mint,
         record: &Record,
         login_token: &Token,
         requested: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let expiry = options.expiry(requested, operation.now())?;
+        let Mint { request, has_name, .. } = mint;
+        let expiry = mint.expiry(requested, operation.now())?;
         let name = requested.asked_name().map_or_else(|| operation.token_name(), str::to_owned);
         let values = Values {
             username: self.username_of(record),
@@ -120,41 +95,37 @@ impl LoginProvider {
             secrets: self.secrets_of(operation, request).await?,
             ..Values::default()
         };
-        let failed = |error| Err(mint_error(error, options, &name));
-        let Parsed { response, body } = match self.send(operation, request, &values).await {
-            Ok(parsed) => parsed,
+        let failed = |error| mint_error(error, *has_name, &name);
+        let (response, read) = self.send(operation, request, &values).await.map_err(failed)?;
+        let body = match read {
+            Ok(body) => body,
             // The service refused a stored login token. The broker gets a new one and repeats the mint request. The
             // status alone ends no login that only the user can renew.
-            Err(SendError::Problem(_, Problem::Refused(refusal)))
+            Err(Problem::Refused(refusal))
                 if login_token.issued_at() <= operation.began_at()
                     && (request.format.says_token_is_invalid(&refusal)
                         || request.format.rejects_token(&refusal) && self.can_renew(record)) =>
             {
                 return Ok(RecordUpdate::drop_token(&self.login_key));
             }
-            Err(SendError::Problem(_, problem)) => {
-                return failed(problem.error("the service refused to create a token"));
-            }
-            Err(SendError::Error(error)) => return failed(error),
+            Err(problem) => return Err(failed(problem.error("the service refused to create a token"))),
         };
-        let Some(secret) = request.format.token(&body) else {
-            return failed(request.format.missing_token(&request.sample));
-        };
-        let lifetime = expiry.map(|at| at - response.sent_at).or(self.lifetime_of(request));
+        let secret = request.format.token(&body);
+        let secret = secret.ok_or_else(|| failed(request.format.missing_token(&request.sample)))?;
+        let lifetime = expiry.map(|at| at - response.sent_at).or(request.format.lifetime);
         let lifetime = lifetime.or(Some(DEFAULT_LIFETIME));
-        let mut token = request.format.token_from(&response, &body, secret, lifetime);
-        self.warn_of_expiry(operation, request, (&response, &body), &token);
+        let mut token = self.token_of(operation, request, (&response, &body), secret, lifetime);
         if !requested.scopes().is_empty() {
             token = token.with_scope(Some(requested.scopes().as_str().to_owned()));
         }
         let mut details = Map::new();
-        if options.has_name {
+        if *has_name {
             details = request.format.details(&body, &values.secrets());
             details.entry("name").or_insert_with(|| Value::from(name.as_str()));
             let until = token
                 .expires_at()
                 .map_or_else(String::new, |at| at.format(", valid until %F %H:%M UTC").to_string());
-            let days = if options.in_days() { " (the service rounds the expiry to UTC days)" } else { "" };
+            let days = if mint.in_days() { " (the service rounds the expiry to UTC days)" } else { "" };
             operation.notify_after_save(format!("created token {}{until}{days}", sanitize(&name)));
         }
         Ok(RecordUpdate::token(requested.scopes(), self.fingerprints.add_to(token, details, true)))
@@ -193,39 +164,32 @@ impl LoginProvider {
         let username = self.username_of(record);
         let secrets = self.secrets_of(operation, request).await?;
         let values = Values { username, refresh_token, token, secrets, ..Values::default() };
-        match self.send(operation, request, &values).await {
-            Ok(_) => Ok(Revoked::new(true, left)),
-            // Services often confirm a revocation with an empty body or one word, which are not JSON objects.
-            Err(SendError::Problem(response, _))
-                if (200..300).contains(&response.status) && has_no_object(&response) =>
-            {
-                Ok(Revoked::new(true, left))
-            }
-            Err(SendError::Problem(_, Problem::Refused(refusal)))
-                if refusal.status == 404 || request.format.rejects_token(&refusal) =>
+        let (response, read) = self.send(operation, request, &values).await?;
+        // Services often confirm a revocation with an empty body or one word, which are not JSON objects.
+        let is_confirmed = (200..300).contains(&response.status) && has_no_object(&response);
+        match read {
+            Err(Problem::Refused(refusal))
+                if !is_confirmed && (refusal.status == 404 || request.format.rejects_token(&refusal)) =>
             {
                 Ok(not_revoked("the service had already ended the login"))
             }
-            Err(SendError::Problem(_, problem)) => {
-                Err(problem.error("the service refused to revoke the login"))
-            }
-            Err(SendError::Error(error)) => Err(error),
+            Err(problem) if !is_confirmed => Err(problem.error("the service refused to revoke the login")),
+            _ => Ok(Revoked::new(true, left)),
         }
     }
 
+    /// Sends the request. Returns the response and its JSON body, or why the response is not a success.
     async fn send(
         &self,
         operation: &Operation,
         request: &Request,
         values: &Values<'_>,
-    ) -> Result<Parsed, SendError> {
-        let (filled, pair) = request.fill(values).map_err(SendError::Error)?;
-        let response = operation.send(&filled).await.map_err(SendError::Error)?;
+    ) -> Result<(HttpResponse, Result<Value, Problem>)> {
+        let (filled, pair) = request.fill(values)?;
+        let response = operation.send(&filled).await?;
         let secrets: Vec<_> = values.secrets().into_iter().chain(&pair).collect();
-        match request.format.read(&response, &request.sample, &secrets) {
-            Ok(body) => Ok(Parsed { response, body }),
-            Err(problem) => Err(SendError::Problem(Box::new(response), problem)),
-        }
+        let read = request.format.read(&response, &request.sample, &secrets);
+        Ok((response, read))
     }
 
     /// Returns the record update for the response to a login, or to a refresh with the refresh token `sent`. A response
@@ -234,55 +198,50 @@ impl LoginProvider {
         &self,
         operation: &Operation,
         request: &Request,
-        Parsed { response, body }: &Parsed,
+        (response, body): (&HttpResponse, &Value),
         sent: Option<&Secret>,
     ) -> Result<RecordUpdate> {
         let token = request.format.token(body);
-        let format = &request.format;
-        let refresh_token = self.requests.refresh.as_ref().and_then(|_| match sent {
-            _ if token.is_some() => format.refresh_token(body),
-            Some(_) => format.salvage_refresh_token(response),
-            None => format.salvage_login(response),
-        });
-        let is_new = refresh_token.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
-        if token.is_none() && !is_new {
+        let refresh_token = match token {
+            Some(_) => self.requests.refresh.as_ref().and_then(|_| request.format.refresh_token(body)),
+            None => self.salvaged(request, response, sent),
+        };
+        if token.is_none() && refresh_token.is_none() {
             return Err(request.format.missing_token(&request.sample));
         }
-        let mut update = RecordUpdate::default();
-        if let Some(token) = token {
-            // A login that only the user can repeat lasts until the service rejects its token.
-            let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
-            let lifetime = self.lifetime_of(request).or(is_renewable.then_some(DEFAULT_LIFETIME));
-            let token = request.format.token_from(response, body, token, lifetime);
-            self.warn_of_expiry(operation, request, (response, body), &token);
-            update = update.and_token(&self.login_key, self.fingerprints.add_to(token, Map::new(), false));
-        }
-        Ok(match refresh_token {
-            Some(refresh_token) => update.and_grant(refresh_token, response.sent_at),
-            None => update,
-        })
+        // A login that only the user can repeat lasts until the service rejects its token.
+        let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
+        let lifetime = request.format.lifetime.or(is_renewable.then_some(DEFAULT_LIFETIME));
+        let token = token.map(|token| self.token_of(operation, request, (response, body), token, lifetime));
+        let token = token.map(|token| self.fingerprints.add_to(token, Map::new(), false));
+        let update = RecordUpdate::default().and_token(&self.login_key, token);
+        Ok(update.and_grant(refresh_token, response.sent_at))
     }
 
-    /// Returns the refresh token of a malformed response to a login, if a request to refresh is configured.
-    fn salvaged_refresh_token(&self, request: &Request, response: &HttpResponse) -> Option<Secret> {
-        self.requests.refresh.as_ref().and_then(|_| request.format.salvage_login(response))
+    /// Returns the refresh token of a malformed response to a login, or to a request with the refresh token `sent`, if a
+    /// request to refresh is configured.
+    fn salvaged(&self, request: &Request, response: &HttpResponse, sent: Option<&Secret>) -> Option<Secret> {
+        self.requests.refresh.as_ref()?;
+        salvage_new(response, &request.format.refresh_token, sent)
     }
 
-    fn lifetime_of(&self, request: &Request) -> Option<chrono::TimeDelta> {
-        request.format.lifetime.or(self.lifetime)
-    }
-
-    fn warn_of_expiry(
+    /// Creates the token. It expires at the earliest of the response's expiry and that of a JWT, else after `lifetime`.
+    /// Without any of them, it does not expire. Warns the user if the response lacks the configured expiry.
+    fn token_of(
         &self,
         operation: &Operation,
         request: &Request,
         (response, body): (&HttpResponse, &Value),
-        token: &Token,
-    ) {
-        let has_lifetime = self.lifetime_of(request).is_some();
-        if let Some(warning) = request.format.expiry_warning(response, body, token, has_lifetime) {
+        secret: Secret,
+        lifetime: Option<TimeDelta>,
+    ) -> Token {
+        let expiry = request.format.expiry(body, response);
+        let is_read = !expiry.is_empty();
+        let token = Token::from_response(response, secret, expiry, lifetime);
+        if let Some(warning) = request.format.expiry_warning(body, &token).filter(|_| !is_read) {
             operation.notify_after_save(format!("{}: {warning}", self.name));
         }
+        token
     }
 
     async fn secrets_of(&self, operation: &Operation, request: &Request) -> Result<BTreeMap<String, Secret>> {
@@ -325,8 +284,8 @@ fn wrong_secret(error: Error, has_password: bool, fingerprint: String) -> Error 
 }
 
 /// Adds a hint if the service may have created a token although the request failed.
-fn mint_error(error: Error, options: &MintOptions, name: &str) -> Error {
-    if error.kind() != ErrorKind::Unavailable || error.retry_after().is_some() || !options.has_name {
+fn mint_error(error: Error, has_name: bool, name: &str) -> Error {
+    if error.kind() != ErrorKind::Unavailable || error.retry_after().is_some() || !has_name {
         return error;
     }
     let name = sanitize(name);

@@ -3,11 +3,9 @@
 mod config;
 mod exchanges;
 mod fingerprints;
-mod json;
 mod mint;
 mod request;
 mod response;
-mod table;
 mod template;
 
 use std::collections::BTreeMap;
@@ -17,25 +15,18 @@ use async_trait::async_trait;
 use broker_core::{
     Error, Hint, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token,
-    TokenRequest, field_names,
+    TokenRequest,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Config, Requests};
-use exchanges::{Credentials, login_only_key};
+use exchanges::login_only_key;
 use fingerprints::TableFingerprints;
-use mint::MintOptions;
+use mint::Mint;
 use request::Request;
 
 /// The provider type `kind = "login"`.
-pub const KIND: Kind = Kind {
-    name: "login",
-    about: "a login by one or two HTTP requests that the configuration describes",
-    keys: field_names::<Config>,
-    secrets: &["password", "secrets"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("login", build).secrets(&["password", "secrets"]);
 
 /// The longest expected time between the decision to use the refresh token and the token request.
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
@@ -43,8 +34,8 @@ const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let mut config = Config::read(settings)?;
     let requests = config.requests()?;
-    let lifetime = config.lifetime.map(|lifetime| lifetime.0);
-    let others = [&requests.refresh, &requests.mint, &requests.revoke].into_iter().flatten();
+    let mint = requests.mint.as_ref().map(|mint| &mint.request);
+    let others = [requests.refresh.as_ref(), mint, requests.revoke.as_ref()].into_iter().flatten();
     let others: Vec<_> = others.map(Request::path).collect();
     let issuer = Issuer {
         // If the URL of a refresh, mint or revoke request changes, stored tokens must not be sent to the new URL.
@@ -53,9 +44,8 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         secret_fingerprint: secret_fingerprint(&config, &requests, settings),
         ..Issuer::new(KIND.name, "login", &requests.login.endpoint())
     };
-    let mint_options = requests.mint.as_ref().map(|mint| MintOptions::of(mint, lifetime));
-    let login_key = match &mint_options {
-        Some(options) if options.scopes.is_empty() => login_only_key(),
+    let login_key = match mint {
+        Some(mint) if mint.scopes.is_empty() => login_only_key(),
         _ => ScopeKey::default(),
     };
     let fingerprints = TableFingerprints::of(settings, login_key != ScopeKey::default())?;
@@ -65,8 +55,6 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         password: config.password,
         secrets: config.secrets,
         requests,
-        mint_options,
-        lifetime,
         login_key,
         fingerprints,
         info: ProviderInfo::new(issuer),
@@ -99,8 +87,6 @@ struct LoginProvider {
     password: Option<SecretSource>,
     secrets: BTreeMap<String, SecretSource>,
     requests: Requests,
-    mint_options: Option<MintOptions>,
-    lifetime: Option<TimeDelta>,
     /// The key under which the record stores the login's token.
     login_key: ScopeKey,
     fingerprints: TableFingerprints,
@@ -115,7 +101,7 @@ impl Provider for LoginProvider {
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
         self.info.requests.check(request)?;
-        self.mint_options.as_ref().map_or(Ok(()), |options| options.expiry(request, now).map(drop))
+        self.requests.mint.as_ref().map_or(Ok(()), |mint| mint.expiry(request, now).map(drop))
     }
 
     fn accepts(&self, token: &Token) -> bool {
@@ -153,8 +139,8 @@ impl Provider for LoginProvider {
                 }
                 _ => None,
             };
-            let credentials = Credentials { username: self.username.as_deref(), password: password.as_ref() };
-            return self.log_in(operation, &credentials, Some((record, request))).await;
+            let (username, automatic) = (self.username.as_deref(), Some((record, request)));
+            return self.log_in(operation, username, password.as_ref(), automatic).await;
         }
         Err(match (record.grant(), record.token(&self.login_key)) {
             (None, Some(_)) => Error::login_required("the login has expired and has no refresh token"),
@@ -183,8 +169,7 @@ impl Provider for LoginProvider {
             None if asks_password => Some(self.ask_password(operation, username.as_deref()).await?),
             password => password,
         };
-        let credentials = Credentials { username: username.as_deref(), password: password.as_ref() };
-        self.log_in(operation, &credentials, None).await
+        self.log_in(operation, username.as_deref(), password.as_ref(), None).await
     }
 
     async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
@@ -194,7 +179,7 @@ impl Provider for LoginProvider {
 
 impl LoginProvider {
     fn describe(&mut self) {
-        let (login, options) = (&self.requests.login, self.mint_options.as_ref());
+        let login = &self.requests.login;
         let prompts = (!self.logs_in_automatically()).then(|| "a login".to_owned());
         let password = self.password.as_ref().filter(|_| login.needs_password());
         let password = password.map(|source| source.describe("password"));
@@ -208,7 +193,7 @@ impl LoginProvider {
         if login.needs_password() {
             info.logins.push(LoginMethod::Password);
         }
-        info.requests = options.map(MintOptions::requests).unwrap_or_default();
+        info.requests = self.requests.mint.as_ref().map(Mint::requests).unwrap_or_default();
     }
 
     /// Returns the configured `[mint]` request and the login's access token to send in it. Returns `None` if the
@@ -218,11 +203,10 @@ impl LoginProvider {
         record: &'a Record,
         request: &TokenRequest,
         now: DateTime<Utc>,
-    ) -> Option<((&'a Request, &'a MintOptions), &'a Token)> {
-        let (mint, options) = self.requests.mint.as_ref().zip(self.mint_options.as_ref())?;
-        let is_minted = options.covers(request) && *request.scopes() != self.login_key;
-        let login_token = record.usable_token(&self.login_key, now).filter(|_| is_minted)?;
-        Some(((mint, options), login_token))
+    ) -> Option<(&'a Mint, &'a Token)> {
+        let mint = self.requests.mint.as_ref()?;
+        let is_minted = mint.covers(request) && *request.scopes() != self.login_key;
+        Some((mint, record.usable_token(&self.login_key, now).filter(|_| is_minted)?))
     }
 
     /// Whether the provider can get a login token without asking the user.

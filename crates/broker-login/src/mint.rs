@@ -3,58 +3,47 @@
 use std::time::Duration;
 
 use broker_core::{Choice, Error, Lifetime, Pattern, Requests, Result, Scopes, TokenRequest};
-use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
 use crate::request::Request;
 use crate::template::Placeholder;
 
-const DAY: Duration = Duration::from_hours(24);
-
 /// The lifetime of a minted token if neither the caller nor the configuration sets one.
-const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(7);
+const DEFAULT_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// The options that a caller can set for a minted token.
-pub(crate) struct MintOptions {
-    /// The key `scopes` of the table `[mint]`: the scopes that callers can request. If empty, every token is minted.
-    pub(crate) scopes: Vec<String>,
+/// The mint request, and the options that a caller can set for a minted token.
+pub(crate) struct Mint {
+    pub(crate) request: Request,
     /// The date format of the expiry that the mint request contains, if any.
     expires: Option<Pattern>,
     pub(crate) has_name: bool,
-    lifetime: TimeDelta,
 }
 
-impl MintOptions {
-    pub(crate) fn of(mint: &Request, lifetime: Option<TimeDelta>) -> Self {
+impl Mint {
+    pub(crate) fn new(request: Request) -> Self {
         let pattern = |(_, placeholder): (String, &Placeholder)| match placeholder {
             Placeholder::Expires(pattern) => Some(pattern.clone()),
             _ => None,
         };
-        let placeholders = mint.placeholders();
-        let has_name = placeholders.iter().any(|(_, placeholder)| **placeholder == Placeholder::Name);
-        Self {
-            scopes: mint.scopes.clone(),
-            expires: placeholders.into_iter().find_map(pattern),
-            has_name,
-            lifetime: mint.format.lifetime.or(lifetime).unwrap_or(DEFAULT_LIFETIME),
-        }
+        let expires = request.placeholders().into_iter().find_map(pattern);
+        Self { has_name: request.uses(&Placeholder::Name), expires, request }
     }
 
     /// Whether the requested token must be minted. Otherwise the caller gets the login's token.
     pub(crate) fn covers(&self, request: &TokenRequest) -> bool {
-        self.scopes.is_empty() || !request.scopes().is_empty()
+        self.request.scopes.is_empty() || !request.scopes().is_empty()
     }
 
     /// Describes what callers may request.
     pub(crate) fn requests(&self) -> Requests {
-        let (can_name, can_expire) = (self.has_name, self.expires.is_some());
         let mut requests = Requests::default();
         let mut choice = Choice::Always;
-        if !self.scopes.is_empty() {
-            requests.scopes = Scopes::Of(self.scopes.clone());
+        if !self.request.scopes.is_empty() {
+            requests.scopes = Scopes::Of(self.request.scopes.clone());
             choice = Choice::WithScopes;
         }
-        requests.lifetime = if can_expire { choice } else { Choice::Never };
-        requests.name = if can_name { choice } else { Choice::Never };
+        requests.lifetime = if self.expires.is_some() { choice } else { Choice::Never };
+        requests.name = if self.has_name { choice } else { Choice::Never };
         requests
     }
 
@@ -70,8 +59,8 @@ impl MintOptions {
         if self.expires.is_none() {
             return Ok(None);
         }
-        let default = Lifetime::For(self.lifetime.to_std().unwrap_or(DAY));
-        let lifetime = request.asked_lifetime().unwrap_or(default);
+        let default = self.request.format.lifetime.and_then(|lifetime| lifetime.to_std().ok());
+        let lifetime = request.asked_lifetime().unwrap_or(Lifetime::For(default.unwrap_or(DEFAULT_LIFETIME)));
         let end = lifetime.end(now).ok_or_else(too_late)?;
         let min_end = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(too_late)?;
         if end <= now {
@@ -81,16 +70,8 @@ impl MintOptions {
         if !self.in_days() {
             return Ok(Some(end.max(min_end)));
         }
-        let today = now.date_naive();
-        let day = match lifetime {
-            Lifetime::Until(day) => Some(day),
-            Lifetime::For(lifetime) => {
-                today.checked_add_days(Days::new(lifetime.as_secs().div_ceil(DAY.as_secs())))
-            }
-        };
         // Today may already be over in the service's time zone, so the earliest date to request is tomorrow.
-        let after = if request.asked_ttl().is_some() { min_end.date_naive() } else { today };
-        let day = day.ok_or_else(too_late)?.max(after.succ_opt().ok_or_else(too_late)?);
+        let day = lifetime.end_day(now, request.asked_ttl()).ok_or_else(too_late)?;
         Ok(Some(day.and_time(NaiveTime::MIN).and_utc()))
     }
 }

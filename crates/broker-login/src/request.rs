@@ -9,10 +9,9 @@ use broker_core::{
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::json::{Node, ZeroizingJson};
+use crate::config::{Auth, Role, Table, Verb};
 use crate::response::ResponseFormat;
-use crate::table::{Auth, Role, Table};
-use crate::template::{Placeholder, Template, Values};
+use crate::template::{Node, Placeholder, Template, Values, ZeroizingJson};
 
 impl Role {
     /// Whether a request of this role, such as login or revoke, can contain the placeholder.
@@ -67,7 +66,7 @@ impl Request {
             (Some(_), Some(_)) => {
                 return Err(SettingsError::new(key("form"), "a request cannot have both `json` and `form`"));
             }
-            (Some(_), _) | (_, Some(_)) if table.method != Method::Post => {
+            (Some(_), _) | (_, Some(_)) if table.method != Verb::Post => {
                 let query = key("query");
                 let message = format!("`json` and `form` need `method = \"POST\"`; otherwise use `{query}`");
                 return Err(SettingsError::new(key("method"), message));
@@ -92,7 +91,7 @@ impl Request {
         let sample = sample(&url).map_err(invalid_url)?;
         let query = texts(std::mem::take(&mut table.query), &key("query"))?;
         let headers = headers(std::mem::take(&mut table.headers), &key("headers"), table.auth)?;
-        let (method, auth) = (table.method, table.auth);
+        let (method, auth) = (table.method.method(), table.auth);
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
             return Err(SettingsError::new(key("scopes"), "the key `scopes` is only allowed in `mint`"));
@@ -193,7 +192,7 @@ impl Request {
         let url = self.fill_url(values)?.with_query(&fill_all(&self.query, values)?);
         let repeat = self.role.repeat();
         let mut request = match &self.body {
-            Body::None => HttpRequest::new(self.method, url, repeat),
+            Body::None => HttpRequest::new(self.method.clone(), url, repeat),
             Body::Json(node) => HttpRequest::post_value(url, &ZeroizingJson(node.fill(values)?).0, repeat),
             Body::Form(fields) => {
                 let fields = fill_all(fields, values)?;
@@ -202,8 +201,8 @@ impl Request {
                 HttpRequest::post_form(url, &fields, repeat)
             }
         };
-        if let Some(path) = self.format.salvage_path() {
-            request = request.with_salvage(path);
+        if self.role.is_login() {
+            request = request.with_salvage(&self.format.refresh_token);
         }
         for (name, text) in &self.headers {
             let value = text.fill(values)?;

@@ -2,13 +2,12 @@
 
 use broker_core::{
     Claims, Credential, Error, ErrorCode, ExpiresAs, Expiry, FinalCodes, HttpResponse, Problem, Refusal,
-    Secret, ServiceUrl, SettingsError, Token, read_object, repeats_secret, salvage, salvage_login, value_at,
-    without_token,
+    Secret, ServiceUrl, SettingsError, Token, read_object, repeats_secret, value_at, without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
-use crate::table::{Role, Table};
+use crate::config::{Role, Table};
 
 /// The lifetime of a token if neither the response, a JWT nor the configuration contains one.
 pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
@@ -16,9 +15,7 @@ pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 /// The paths of the token and other values in a response, and the errors that are permanent.
 pub(crate) struct ResponseFormat {
     token: String,
-    refresh_token: String,
-    /// Whether the response to this request may contain a refresh token.
-    has_refresh_token: bool,
+    pub(crate) refresh_token: String,
     expires: Option<(String, Option<ExpiresAs>)>,
     error: Option<String>,
     account: Option<String>,
@@ -26,15 +23,15 @@ pub(crate) struct ResponseFormat {
     /// The error codes that mean a permanent refusal.
     error_final: Vec<String>,
     role: Role,
-    name: &'static str,
+    /// The configured lifetime of a token whose response states none.
     pub(crate) lifetime: Option<TimeDelta>,
 }
 
 impl ResponseFormat {
     pub(crate) fn new(table: Table, role: Role) -> Result<Self, SettingsError> {
         let name = role.key();
-        let is_login = matches!(role, Role::Login | Role::Refresh);
-        let has_token = is_login || role == Role::Mint;
+        let is_login = role.is_login();
+        let has_token = role != Role::Revoke;
         let unread = |key: &str| {
             let why = format!("the configuration table `{name}` does not support the key `{key}`");
             Err(SettingsError::new(format!("{name}.{key}"), why))
@@ -66,14 +63,12 @@ impl ResponseFormat {
         Ok(Self {
             token: table.token.unwrap_or_else(|| "access_token".to_owned()),
             refresh_token: table.refresh_token.unwrap_or_else(|| "refresh_token".to_owned()),
-            has_refresh_token: is_login,
             expires: table.expires.map(|path| (path, table.expires_as)),
             error: table.error,
             account: table.account,
             refused: table.refused.0,
             error_final: table.error_final.0,
             role,
-            name,
             lifetime: table.lifetime.map(|lifetime| lifetime.0),
         })
     }
@@ -99,10 +94,10 @@ impl ResponseFormat {
         let error = response.json().and_then(|object| self.error_in(&object));
         let result = match error {
             Some(error) if !response.is_html() => {
-                read_object(&with_body(response, error.to_string().into_bytes()), from, secrets)
+                read_object(&response.clone().with_body(error.to_string().into_bytes()), from, secrets)
             }
             _ if self.is_bare_refusal(response) => {
-                read_object(&with_body(response, b"{}".to_vec()), from, secrets)
+                read_object(&response.clone().with_body(b"{}".to_vec()), from, secrets)
             }
             _ => read_object(response, from, secrets),
         };
@@ -121,7 +116,7 @@ impl ResponseFormat {
     fn check_final(&self, problem: Problem, from: &ServiceUrl) -> Problem {
         match problem {
             Problem::Refused(refusal) if !self.is_final(&refusal) => {
-                let (name, error) = (self.name, refusal.transient(from));
+                let (name, error) = (self.role.key(), refusal.transient(from));
                 let setting = match &refusal.code {
                     Some(_) => format!("add its code to `{name}.error_final`"),
                     None => format!("add {} to `{name}.refused`", refusal.status),
@@ -139,15 +134,19 @@ impl ResponseFormat {
     /// Whether the service itself refused the request. A gateway may have sent other refusals of a login or refresh:
     /// neither a login nor a password is lost by the HTTP status alone.
     fn is_final(&self, refusal: &Refusal) -> bool {
-        if matches!(self.role, Role::Login | Role::Refresh) {
-            return self.refuses(refusal) || refusal.is_standard();
+        if self.role.is_login() {
+            return self.ends(refusal) || refusal.is_standard();
         }
         let by_codes = self.error.is_some() && !self.error_final.is_empty() && refusal.code.is_some();
         self.rejects_token(refusal) || !by_codes && !(200..300).contains(&refusal.status)
     }
 
     /// Whether the service says that the credential in the request is invalid: the refresh token, or the password.
-    pub(crate) fn refuses(&self, refusal: &Refusal) -> bool {
+    pub(crate) fn refuses(&self, problem: &Problem) -> bool {
+        matches!(problem, Problem::Refused(refusal) if self.ends(refusal))
+    }
+
+    fn ends(&self, refusal: &Refusal) -> bool {
         let credential =
             if self.role == Role::Refresh { Credential::RefreshToken } else { Credential::Password };
         self.refused.contains(&refusal.status) || FinalCodes::any(&self.error_final).end(refusal, credential)
@@ -193,57 +192,23 @@ impl ResponseFormat {
         text_at(body, &self.refresh_token).map(Secret::new)
     }
 
-    /// Returns the path of the refresh token, if the response to this request may contain one.
-    pub(crate) fn salvage_path(&self) -> Option<&str> {
-        self.has_refresh_token.then_some(self.refresh_token.as_str())
-    }
-
-    /// Returns the refresh token of a response without access token.
-    pub(crate) fn salvage_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
-        salvage(response, &self.refresh_token)
-    }
-
-    /// Like [`ResponseFormat::salvage_refresh_token`], for the response to a login.
-    pub(crate) fn salvage_login(&self, response: &HttpResponse) -> Option<Secret> {
-        salvage_login(response, &self.refresh_token)
-    }
-
     /// Returns the account's name, unless it repeats one of the request's `secrets`.
     pub(crate) fn account(&self, body: &Value, secrets: &[&Secret]) -> Option<String> {
         let name = text_at(body, self.account.as_deref()?)?;
         (!repeats_secret(name, secrets)).then(|| name.to_owned())
     }
 
-    /// Creates the token. It expires at the earliest of the response's expiry and that of a JWT, else after `lifetime`.
-    /// Without any of them, it does not expire.
-    pub(crate) fn token_from(
-        &self,
-        response: &HttpResponse,
-        body: &Value,
-        secret: Secret,
-        lifetime: Option<TimeDelta>,
-    ) -> Token {
-        Token::from_response(response, secret, self.expiry(body, response), lifetime)
-    }
-
-    /// Returns a warning if the response lacks the configured expiry. `has_lifetime` is whether a lifetime is
-    /// configured.
-    pub(crate) fn expiry_warning(
-        &self,
-        response: &HttpResponse,
-        body: &Value,
-        token: &Token,
-        has_lifetime: bool,
-    ) -> Option<String> {
+    /// Returns the warning that the configured expiry could not be read. `None` if the response states no expiry, and a
+    /// configured lifetime or a JWT replaces it.
+    pub(crate) fn expiry_warning(&self, body: &Value, token: &Token) -> Option<String> {
         let (path, format) = self.expires.as_ref()?;
         let is_stated = value_at(body, path).is_some_and(|value| !Expiry::is_unstated(value));
-        let is_known = !is_stated && (has_lifetime || Claims::read(token.secret()).is_some());
-        if is_known || !self.expiry(body, response).is_empty() {
+        if !is_stated && (self.lifetime.is_some() || Claims::read(token.secret()).is_some()) {
             return None;
         }
         let text = "; the broker assumes that the token expires at %F %H:%M UTC";
         let assumed = token.expires_at().map_or_else(String::new, |at| at.format(text).to_string());
-        let name = self.name;
+        let name = self.role.key();
         Some(match format {
             _ if !is_stated => {
                 format!("the response has no expiry at the path set by `{name}.expires`{assumed}")
@@ -260,7 +225,7 @@ impl ResponseFormat {
     }
 
     /// Returns the expiries at the configured path, or in the usual fields beside the token.
-    fn expiry(&self, body: &Value, response: &HttpResponse) -> Vec<Expiry> {
+    pub(crate) fn expiry(&self, body: &Value, response: &HttpResponse) -> Vec<Expiry> {
         let Some((path, format)) = &self.expires else {
             return Expiry::beside(&self.token, body, response.sent_at);
         };
@@ -301,15 +266,4 @@ fn text_at<'a>(body: &'a Value, path: &str) -> Option<&'a str> {
 /// Whether the body is neither a web page nor the beginning of a JSON object.
 pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
     !response.is_html() && !response.body.trim_ascii_start().starts_with(b"{")
-}
-
-fn with_body(response: &HttpResponse, body: Vec<u8>) -> HttpResponse {
-    let HttpResponse { status, headers, sent_at, .. } = response;
-    HttpResponse {
-        status: *status,
-        headers: headers.clone(),
-        body: body.into(),
-        sent_at: *sent_at,
-        cut: None,
-    }
 }

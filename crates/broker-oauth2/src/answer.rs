@@ -1,10 +1,12 @@
 //! The response of a token endpoint (RFC 6749 section 5.1).
 
+use std::sync::LazyLock;
+
 use broker_core::{
-    Expiry, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object,
-    repeats_secret, salvage, salvage_login, value_at, without_token,
+    Claims, Expiry, HttpResponse, Operation, Problem, Record, RecordUpdate, ScopeKey, Secret, ServiceUrl,
+    Token, read_object, repeats_secret, value_at, without_token,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -13,7 +15,7 @@ use serde_json::{Map, Value};
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AnswerFields {
     access_token: String,
-    refresh_token: String,
+    pub(crate) refresh_token: String,
     expires_in: String,
     token_type: String,
     scope: String,
@@ -23,6 +25,9 @@ pub(crate) struct AnswerFields {
 /// The field names of RFC 6749 section 5.1, and `id_token` (OpenID Connect Core section 3.1.3.3).
 const STANDARD: [&str; 6] =
     ["access_token", "refresh_token", "expires_in", "token_type", "scope", "id_token"];
+
+/// The fields of services that follow RFC 6749.
+pub(crate) static STANDARD_FIELDS: LazyLock<AnswerFields> = LazyLock::new(AnswerFields::default);
 
 impl Default for AnswerFields {
     fn default() -> Self {
@@ -40,11 +45,6 @@ impl AnswerFields {
         STANDARD.into_iter().zip(paths).find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
     }
 
-    /// Returns the path of the refresh token.
-    pub(crate) fn refresh_token(&self) -> &str {
-        &self.refresh_token
-    }
-
     /// Returns the expiries at the configured path, or in the usual fields.
     fn expiry(&self, answer: &Value, response: &HttpResponse) -> Vec<Expiry> {
         if self.expires_in == STANDARD[2] {
@@ -53,44 +53,32 @@ impl AnswerFields {
         let value = value_at(answer, &self.expires_in);
         value.and_then(|value| Expiry::read(&self.expires_in, value, response.sent_at)).into_iter().collect()
     }
-
-    /// Returns the refresh token of a response that may be malformed JSON: see [`salvage`].
-    pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
-        salvage(response, &self.refresh_token)
-    }
-
-    /// Like [`AnswerFields::salvaged_refresh_token`], for the response to a login.
-    pub(crate) fn salvaged_login(&self, response: &HttpResponse) -> Option<Secret> {
-        salvage_login(response, &self.refresh_token)
-    }
-}
-
-/// The lifetime of a token if neither the response nor a JWT contains an expiry.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum DefaultLifetime {
-    Always(TimeDelta),
-    /// If the response has no refresh token, the token is used until the service rejects it.
-    IfRenewable(TimeDelta),
 }
 
 /// The tokens in a response of a token endpoint.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct TokenAnswer {
-    /// The access token.
-    pub token: Token,
+    /// The access token; `None` if the response is malformed, so that only its refresh token is saved.
+    pub token: Option<Token>,
     /// The new refresh token, if the response contains one (RFC 6749 section 6).
     pub refresh_token: Option<Secret>,
     /// The ID token, if the response contains one (OpenID Connect Core section 3.1.3.3).
     pub id_token: Option<Secret>,
+    /// The account name in the ID token or access token, for display.
+    pub account: Option<String>,
+    /// When the request was sent.
+    pub sent_at: DateTime<Utc>,
 }
 
 impl TokenAnswer {
-    /// Reads a token response. The expiry may have any format and any usual name: see [`Expiry::read`].
+    /// Reads a token response. The expiry may have any format and any usual name: see [`Expiry::read`]. For a token
+    /// without one, `default_lifetime` gets whether the response has a refresh token.
     pub(crate) fn read(
         response: &HttpResponse,
         from: &ServiceUrl,
         secrets: &[&Secret],
-        default_lifetime: DefaultLifetime,
+        default_lifetime: impl FnOnce(bool) -> Option<TimeDelta>,
         fields: &AnswerFields,
     ) -> Result<Self, Problem> {
         let answer = Value::Object(read_object(response, from, secrets)?);
@@ -105,27 +93,56 @@ impl TokenAnswer {
             return Err(without_token(response, &object, message, secrets));
         };
         let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
-        let lifetime = match default_lifetime {
-            DefaultLifetime::Always(lifetime) => Some(lifetime),
-            DefaultLifetime::IfRenewable(lifetime) => refresh_token.is_some().then_some(lifetime),
-        };
+        let lifetime = default_lifetime(refresh_token.is_some());
+        let own: Vec<_> = [Some(&access_token), refresh_token.as_ref()].into_iter().flatten().collect();
+        let account = account(&access_token, id_token.as_ref())
+            .filter(|name| !repeats_secret(name, &[secrets, &own].concat()));
         // These texts are shown, so they must not repeat a secret of the request.
         let shown = |path: &str| text_at(&answer, path).filter(|text| !repeats_secret(text, secrets));
         let token = Token::from_response(response, access_token, fields.expiry(&answer, response), lifetime)
             .with_type(shown(&fields.token_type).unwrap_or("Bearer"))
             .with_scope(shown(&fields.scope).map(str::to_owned));
-        Ok(Self { token, refresh_token, id_token })
+        Ok(Self { token: Some(token), refresh_token, id_token, account, sent_at: response.sent_at })
+    }
+
+    /// Changes the access token, if there is one.
+    #[must_use]
+    pub fn map_token(self, change: impl FnOnce(Token) -> Token) -> Self {
+        Self { token: self.token.map(change), ..self }
     }
 
     /// Returns the record update that stores the access token for `scopes`, and the new refresh token.
     pub fn into_update(self, scopes: &ScopeKey) -> RecordUpdate {
-        let issued_at = self.token.issued_at();
-        let update = RecordUpdate::token(scopes, self.token).and_id_token(self.id_token);
-        match self.refresh_token {
-            Some(refresh_token) => update.and_grant(refresh_token, issued_at),
-            None => update,
-        }
+        let update = RecordUpdate::default().and_token(scopes, self.token).and_id_token(self.id_token);
+        update.and_grant(self.refresh_token, self.sent_at).and_account(self.account)
     }
+
+    /// Like [`TokenAnswer::into_update`], for the response to a refresh request. An access token may not name the user, so
+    /// it does not replace a known account name.
+    pub fn into_renewal(self, record: &Record, scopes: &ScopeKey) -> RecordUpdate {
+        let is_known = self.id_token.is_some() || record.account().is_none();
+        Self { account: self.account.filter(|_| is_known), ..self }.into_update(scopes)
+    }
+
+    /// Returns the record update that stores a user's login. Tells the user if the login cannot be refreshed.
+    pub fn into_login(self, operation: &Operation) -> RecordUpdate {
+        if let (Some(token), None) = (&self.token, &self.refresh_token) {
+            operation.notify_after_save(match token.expires_at() {
+                Some(_) => "the service issued no refresh token, so this login ends when its token expires (is `offline_access` in `scope`?)".to_owned(),
+                None => "the service issued no refresh token and no expiry, so this login lasts until the service rejects its token".to_owned(),
+            });
+        }
+        self.into_update(&ScopeKey::default())
+    }
+}
+
+/// Returns the account name in the claims of the ID token, or of an access token that is a JWT.
+#[must_use]
+pub fn account(access_token: &Secret, id_token: Option<&Secret>) -> Option<String> {
+    let id = id_token.and_then(Claims::read);
+    let access = Claims::read(access_token);
+    let claim = |name: &str| [&id, &access].into_iter().flatten().find_map(|claims| claims.text(name));
+    ["email", "preferred_username", "name", "sub"].into_iter().find_map(claim).map(str::to_owned)
 }
 
 /// Returns the string value of `key`, unless the string is empty.

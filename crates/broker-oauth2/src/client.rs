@@ -1,8 +1,15 @@
 //! Client authentication (RFC 6749 section 2.3, RFC 7523 section 2.2).
 
-use broker_core::Secret;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::{BasicSpelling, ClientKey};
+use broker_core::{
+    Error, ErrorCode, HttpRequest, HttpResponse, Operation, Record, RecordUpdate, Result, Secret,
+};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::ClientKey;
+use crate::token::refuses_client;
 
 /// The client ID and how the client authenticates.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +60,8 @@ impl<'a> ClientAuth<'a> {
     }
 
     /// Returns the hint for a refused client, which names the configuration keys to check.
-    pub(crate) fn keys(&self) -> &'static str {
-        match self {
+    pub(crate) fn hint(&self) -> String {
+        let check = match self {
             Self::Public(_) => "check `client_id`; a client with a secret needs `client_secret`",
             Self::Basic(id, secret, _) if BasicSpelling::varies(id, secret) => {
                 "check `client_id` and `client_secret`, which were sent form-encoded and as they are; if both are \
@@ -65,6 +72,104 @@ impl<'a> ClientAuth<'a> {
             Self::Key(..) => {
                 "check `client_id`, `private_key`, `key_id`, `algorithm` and `assertion_audience`"
             }
+        };
+        format!("the service does not accept this client: {check}")
+    }
+}
+
+/// The spellings in the order in which they are tried, with their names in the record.
+const SPELLINGS: [(Spelling, &str); 3] =
+    [(Spelling::Form, "form"), (Spelling::Latin1, "latin1"), (Spelling::Utf8, "utf8")];
+
+/// How HTTP Basic spells the client ID and secret. RFC 6749 section 2.3.1 requires form encoding, but many services
+/// read the credentials as they are (RFC 7617), for example those whose users call `requests`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    Form,
+    /// As they are, in ISO 8859-1 like `requests`.
+    Latin1,
+    /// As they are, in UTF-8 like `curl`.
+    Utf8,
+}
+
+impl Spelling {
+    /// Adds the credentials to the request, or returns `None` if this spelling lacks one of their characters.
+    fn authorize(self, request: HttpRequest, id: &str, secret: &Secret) -> Option<HttpRequest> {
+        let raw = || [id, ":", secret.expose()];
+        Some(match self {
+            Self::Form => request.with_basic(id, secret),
+            Self::Utf8 => request.with_basic_pair(Zeroizing::new(raw().concat()).as_bytes()),
+            Self::Latin1 => {
+                let mut pair = Zeroizing::new(Vec::with_capacity(raw().iter().map(|part| part.len()).sum()));
+                for c in raw().into_iter().flat_map(str::chars) {
+                    pair.push(u8::try_from(c).ok()?);
+                }
+                request.with_basic_pair(&pair)
+            }
+        })
+    }
+}
+
+/// The spelling of HTTP Basic that the service accepted last. Starts with form encoding.
+#[derive(Debug, Default)]
+pub struct BasicSpelling(AtomicUsize);
+
+impl BasicSpelling {
+    /// The record's metadata key.
+    const KEY: &str = "basic";
+
+    /// Returns the spelling that the record stores.
+    #[must_use]
+    pub fn stored(record: &Record) -> Self {
+        let stored = record.metadata(Self::KEY).and_then(Value::as_str);
+        let number = SPELLINGS.iter().position(|(_, name)| Some(*name) == stored);
+        Self(AtomicUsize::new(number.unwrap_or_default()))
+    }
+
+    /// Adds the spelling to the record update, unless it is form encoding and the record stores none.
+    pub fn add_to(&self, update: RecordUpdate, record: Option<&Record>) -> RecordUpdate {
+        let name = SPELLINGS[self.number()].1;
+        let stored = record.and_then(|record| record.metadata(Self::KEY)).and_then(Value::as_str);
+        let is_stored = stored.unwrap_or(SPELLINGS[0].1) == name;
+        if is_stored { update } else { update.and_metadata(Self::KEY, Value::from(name)) }
+    }
+
+    /// Whether the spellings of these credentials differ.
+    #[must_use]
+    pub fn varies(id: &str, secret: &Secret) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte);
+        !id.bytes().chain(secret.expose().bytes()).all(is_plain)
+    }
+
+    /// Sends a request with the credentials. If the service refuses the client, tries each other spelling that differs.
+    /// The refused request spends no grant, because a service authenticates the client first (RFC 6749 section 6).
+    pub(crate) async fn send(
+        &self,
+        operation: &Operation,
+        request: &HttpRequest,
+        (id, secret): (&str, &Secret),
+        is_password: bool,
+    ) -> Result<HttpResponse> {
+        let (first_number, mut first, mut sent) = (self.number(), None, Vec::<HttpRequest>::new());
+        for number in (first_number..SPELLINGS.len()).chain(0..first_number) {
+            let Some(request) = SPELLINGS[number].0.authorize(request.clone(), id, secret) else { continue };
+            if sent.iter().any(|sent| sent.authorization() == request.authorization()) {
+                continue;
+            }
+            let response = operation.send(&request).await?;
+            if !refuses_client(&response, &request.url, request.repeat, is_password) {
+                if !response.is_transient() {
+                    self.0.store(number, Relaxed);
+                }
+                return Ok(response);
+            }
+            first.get_or_insert(response);
+            sent.push(request);
         }
+        first.ok_or_else(|| Error::new(ErrorCode::Internal, "HTTP Basic has no spelling of this client"))
+    }
+
+    fn number(&self) -> usize {
+        self.0.load(Relaxed)
     }
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::text;
-use crate::{Approved, TokenEndpoint};
+use crate::{TokenAnswer, TokenEndpoint};
 
 /// The poll interval if the service names none (RFC 8628 section 3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
@@ -67,12 +67,12 @@ struct Pending {
 }
 
 /// The result of a poll: the tokens, or the shortest pause before the next poll.
-type Poll = ControlFlow<Approved, Duration>;
+type Poll = ControlFlow<TokenAnswer, Duration>;
 
 impl DeviceFlow<'_> {
     /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not
     /// stop the polls.
-    pub async fn run(&self, operation: &Operation) -> Result<Approved> {
+    pub async fn run(&self, operation: &Operation) -> Result<TokenAnswer> {
         let mut pending = self.begin(operation).await?;
         let mut pause = pending.interval;
         loop {
@@ -81,7 +81,7 @@ impl DeviceFlow<'_> {
                 return Err(pending.timed_out());
             }
             match self.poll(operation, &mut pending).await? {
-                Poll::Break(approved) => return Ok(approved),
+                Poll::Break(answer) => return Ok(answer),
                 Poll::Continue(at_least) => {
                     operation.nothing_issued();
                     pause = at_least;
@@ -156,7 +156,7 @@ impl DeviceFlow<'_> {
         match self.token.send(operation, self.token.url, &fields, Repeat::Never).await {
             Ok(response) => {
                 pending.timeouts = 0;
-                pending.read(&self.token, self.verifier, &response)
+                self.read(pending, &response)
             }
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
@@ -169,19 +169,13 @@ impl DeviceFlow<'_> {
             Err(error) => Err(error),
         }
     }
-}
 
-impl Pending {
     /// Reads a poll's response. Uses the error code, because services send different HTTP statuses (Auth0 sends 403
     /// and 429).
-    fn read(
-        &mut self,
-        token: &TokenEndpoint<'_>,
-        verifier: Option<&Secret>,
-        response: &HttpResponse,
-    ) -> Result<Poll> {
-        self.fault = None;
-        let sent: Vec<_> = [&self.device_code].into_iter().chain(verifier).collect();
+    fn read(&self, pending: &mut Pending, response: &HttpResponse) -> Result<Poll> {
+        let token = &self.token;
+        pending.fault = None;
+        let sent: Vec<_> = [&pending.device_code].into_iter().chain(self.verifier).collect();
         let read = token.read_granted(response, &sent).map_err(|problem| match &problem {
             // Services send codes of their own with these, such as `authorization_declined` (Microsoft).
             Problem::Refused(refusal) if refusal.code.is_some() && matches!(refusal.status, 200 | 400) => {
@@ -189,50 +183,49 @@ impl Pending {
             }
             _ => problem.of_credential(token.url),
         });
-        let (code, refusal, fault) = match read {
-            Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
-            Err(Problem::Refused(refusal)) => {
-                let code = POLL_CODES.into_iter().find(|code| refusal.is(code));
-                (code.map(str::to_owned), Some(refusal), None)
+        let problem = match read {
+            Ok(answer) => return Ok(Poll::Break(answer)),
+            Err(problem) => problem,
+        };
+        let code = match &problem {
+            Problem::Refused(refusal) => {
+                POLL_CODES.into_iter().find(|code| refusal.is(code)).map(str::to_owned)
             }
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
-            Err(Problem::Transient(fault)) => {
-                if let Some(refresh_token) = token.salvaged_login(response) {
-                    return Ok(Poll::Break(Approved::OnlyRefreshToken(refresh_token, response.sent_at)));
-                }
-                let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
-                (code, None, Some(fault))
-            }
+            Problem::Transient(_) => match token.salvaged(response, None) {
+                Some(answer) => return Ok(Poll::Break(answer)),
+                None => response.json().and_then(|body| text(&body, "error").map(str::to_owned)),
+            },
         };
         match code.as_deref() {
-            Some("authorization_pending") => Ok(Poll::Continue(self.interval)),
+            Some("authorization_pending") => Ok(Poll::Continue(pending.interval)),
             Some("slow_down") => {
-                self.interval += SLOW_DOWN;
-                Ok(Poll::Continue(self.interval))
+                pending.interval += SLOW_DOWN;
+                Ok(Poll::Continue(pending.interval))
             }
             Some("access_denied") => Err(Error::new(ErrorCode::AccessDenied, "the login was denied")),
             Some("expired_token") => Err(expired()),
-            Some("invalid_grant") if self.lost => Err(Error::login_required(
+            Some("invalid_grant") if pending.lost => Err(Error::login_required(
                 "the network lost the response with the tokens, and the service sends the tokens only once",
             )),
-            _ => match (refusal, fault) {
-                (Some(refusal), _) => {
-                    Err(token.error(Problem::Refused(refusal), "the service refused the login"))
-                }
-                (None, fault) => Ok(self.unusable(response, fault)),
+            _ => match problem {
+                Problem::Refused(_) => Err(token.error(problem, "the service refused the login")),
+                Problem::Transient(fault) => Ok(pending.unusable(response, fault)),
             },
         }
     }
+}
 
+impl Pending {
     /// Keeps the error of an unusable response, and returns the pause before the next poll.
-    fn unusable(&mut self, response: &HttpResponse, fault: Option<Error>) -> Poll {
+    fn unusable(&mut self, response: &HttpResponse, fault: Error) -> Poll {
         // A service that answers 429 or 503 has not processed the request, so no tokens were lost.
         self.lost |= !matches!(response.status, 429 | 503);
         tracing::info!(
             status = response.status,
             "a poll of the device login got no usable response; the login continues"
         );
-        self.fault = fault;
+        self.fault = Some(fault);
         Poll::Continue(self.interval.max(response.retry_after().unwrap_or_default()))
     }
 

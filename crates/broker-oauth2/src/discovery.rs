@@ -113,13 +113,14 @@ impl Metadata {
 
     /// Requests the metadata from the issuer. `keys` are the configuration keys that replace the metadata.
     pub(crate) async fn discover(operation: &Operation, issuer: &IssuerUrl, keys: &[&str]) -> Result<Self> {
-        let without = format!("set {} instead of `issuer`", list(keys));
+        let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
+        let without = format!("set {} instead of `issuer`", keys.join(" and "));
         let urls = issuer.metadata_urls();
         let urls = urls.map_err(|why| Error::new(ErrorCode::ConfigInvalid, why))?;
         let mut causes = Vec::new();
         let mut transient = None;
         for url in &urls {
-            let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
+            let request = HttpRequest::new(Method::GET, url.clone(), Repeat::Safe);
             let response = match operation.send(&request).await {
                 Ok(response) => response,
                 Err(error) if error.code() == ErrorCode::RedirectRefused => {
@@ -290,9 +291,4 @@ fn names(value: &Value) -> Vec<String> {
     let words = items.iter().filter_map(Value::as_str).flat_map(|text| text.split([' ', ',']));
     let names = words.filter(|word| !word.is_empty()).map(sanitize);
     names.filter(|name| name.len() <= LONGEST_NAME).take(MOST_NAMES).collect()
-}
-
-/// Formats configuration keys as a list: `` `a` and `b` ``.
-fn list(keys: &[&str]) -> String {
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ")
 }

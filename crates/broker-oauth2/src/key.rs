@@ -78,8 +78,14 @@ impl fmt::Debug for ClientKey {
 
 impl ClientKey {
     /// Parses a private key in PEM: RSA of at least 2048 bits, P-256 or Ed25519. The key type decides the default
-    /// algorithm.
-    pub(crate) fn parse(pem: &Secret, algorithm: Option<Algorithm>, key_id: Option<String>) -> Result<Self> {
+    /// algorithm. The default of `audience` is the issuer, or else the URL of the token endpoint.
+    pub(crate) fn parse(
+        pem: &Secret,
+        algorithm: Option<Algorithm>,
+        key_id: Option<String>,
+        audience: Option<Audience>,
+        issuer: Option<String>,
+    ) -> Result<Self> {
         let pair = pem::parse(pem)?;
         let algorithm = match (&pair, algorithm) {
             (Pair::Rsa(_), None | Some(Algorithm::RS256)) => Algorithm::RS256,
@@ -97,13 +103,8 @@ impl ClientKey {
                     .with_hint("remove `algorithm`, or set another `private_key`"));
             }
         };
-        Ok(Self { pair, algorithm, key_id, audience: Audience::TokenUrl, issuer: None })
-    }
-
-    /// Sets the `aud` claim of the assertions. The default is the issuer, or else the URL of the token endpoint.
-    pub(crate) fn with_audience(self, audience: Option<Audience>, issuer: Option<String>) -> Self {
         let default = if issuer.is_some() { Audience::Issuer } else { Audience::TokenUrl };
-        Self { audience: audience.unwrap_or(default), issuer, ..self }
+        Ok(Self { pair, algorithm, key_id, audience: audience.unwrap_or(default), issuer })
     }
 
     /// Returns the value of the key `assertion_audience` that this key uses.

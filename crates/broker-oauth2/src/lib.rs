@@ -8,7 +8,6 @@
 mod answer;
 #[cfg(feature = "provider")]
 mod authorization;
-mod basic;
 mod client;
 mod device;
 #[cfg(feature = "provider")]
@@ -18,19 +17,16 @@ mod key;
 #[cfg(not(feature = "provider"))]
 #[path = "no_key.rs"]
 mod key;
-mod login;
 #[cfg(feature = "provider")]
 mod provider;
 mod token;
 
-pub use answer::TokenAnswer;
+pub use answer::{TokenAnswer, account};
 #[cfg(feature = "provider")]
 pub use authorization::CodeFlow;
-pub use basic::BasicSpelling;
-pub use client::ClientAuth;
+pub use client::{BasicSpelling, ClientAuth};
 pub use device::DeviceFlow;
 pub use key::ClientKey;
-pub use login::{UserLogin, account};
 #[cfg(feature = "provider")]
 pub use provider::KIND;
-pub use token::{Approved, Refreshed, TokenEndpoint, revoked};
+pub use token::{TokenEndpoint, revoked};

@@ -4,14 +4,15 @@ mod refusal;
 
 use broker_core::{
     Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Operation, Problem, Repeat,
-    Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret,
+    Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret, salvage_new,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{AnswerFields, DefaultLifetime, text};
+use crate::answer::{AnswerFields, STANDARD_FIELDS, text};
 use crate::{ClientAuth, TokenAnswer};
-use refusal::{has_bad_credentials, refuses_client};
+use refusal::has_bad_credentials;
+pub(crate) use refusal::refuses_client;
 
 /// The difference between the client's and the service's clock that services tolerate in assertions.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
@@ -28,8 +29,8 @@ pub struct TokenEndpoint<'a> {
     /// Whether `default_life` is only assumed. If so, a login without a refresh token keeps its token until the service
     /// rejects the token.
     pub(crate) is_life_assumed: bool,
-    /// The paths of the fields in token responses. `None` means the fields of RFC 6749.
-    pub(crate) answer: Option<&'a AnswerFields>,
+    /// The paths of the fields in token responses.
+    pub(crate) fields: &'a AnswerFields,
     /// The error codes that end a login or refuse a password.
     pub(crate) final_codes: FinalCodes<'a>,
 }
@@ -39,7 +40,8 @@ impl<'a> TokenEndpoint<'a> {
     #[must_use]
     pub fn new(url: &'a ServiceUrl, client: ClientAuth<'a>, default_life: TimeDelta) -> Self {
         let final_codes = FinalCodes::STANDARD;
-        Self { url, client, default_life, is_life_assumed: false, answer: None, final_codes }
+        let fields = &STANDARD_FIELDS;
+        Self { url, client, default_life, is_life_assumed: false, fields, final_codes }
     }
 
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
@@ -49,10 +51,7 @@ impl<'a> TokenEndpoint<'a> {
         extra: &[(&str, &str)],
     ) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
-        let response = self.send(operation, self.url, &fields, Repeat::Safe).await?;
-        self.read(&response, &[]).map_err(|problem| {
-            self.error(problem.of_service(self.url), "the service refused the client credentials")
-        })
+        self.request(operation, &fields, &[], "the service refused the client credentials").await
     }
 
     /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
@@ -66,10 +65,22 @@ impl<'a> TokenEndpoint<'a> {
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("subject_token", subject.expose()),
         ];
-        let response = self.send(operation, self.url, &[&own, extra].concat(), Repeat::Safe).await?;
-        self.read(&response, &[subject]).map_err(|problem| {
-            self.error(problem.of_service(self.url), "the service refused to exchange the token")
-        })
+        let what = "the service refused to exchange the token";
+        self.request(operation, &[&own, extra].concat(), &[subject], what).await
+    }
+
+    /// Requests a token without a user. `what` begins the message of a refusal.
+    async fn request(
+        &self,
+        operation: &Operation,
+        fields: &[(&str, &str)],
+        sent: &[&Secret],
+        what: &str,
+    ) -> Result<TokenAnswer> {
+        let response = self.send(operation, self.url, fields, Repeat::Safe).await?;
+        let answer = self.read(&response, sent);
+        let answer = answer.map_err(|problem| self.error(problem.of_service(self.url), what))?;
+        Ok(TokenAnswer { account: None, ..answer })
     }
 
     /// Requests tokens by the password grant (RFC 6749 section 4.3). Repeats the request only if the service has
@@ -82,7 +93,7 @@ impl<'a> TokenEndpoint<'a> {
         password: &Secret,
         fingerprint: String,
         extra: &[(&str, &str)],
-    ) -> Result<Approved> {
+    ) -> Result<TokenAnswer> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
         let response = self.send(operation, self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
         self.read_login(&response, &[password]).map_err(|problem| match problem {
@@ -96,33 +107,29 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     /// Refreshes the token (RFC 6749 section 6). The service may invalidate the refresh token: see
-    /// [`Repeat::SpendsGrant`].
+    /// [`Repeat::SpendsGrant`]. Returns `None` if the service itself said that the refresh token is invalid
+    /// (`invalid_grant`).
     pub async fn refresh(
         &self,
         operation: &Operation,
         refresh_token: &Secret,
         extra: &[(&str, &str)],
-    ) -> Result<Refreshed> {
+    ) -> Result<Option<TokenAnswer>> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
         let response = self.send(operation, self.url, &fields, Repeat::SpendsGrant).await?;
         let problem = match self.read(&response, &[refresh_token]) {
-            Ok(answer) => return Ok(Refreshed::Granted(Box::new(answer))),
+            Ok(answer) => return Ok(Some(answer)),
             Err(problem) => problem,
         };
         // The old refresh token may be invalid now, so a new one is saved even if the response is malformed or an error.
-        if let Some(rotated) = self
-            .answer
-            .unwrap_or(&AnswerFields::default())
-            .salvaged_refresh_token(&response)
-            .filter(|new| !new.same_as(refresh_token))
-        {
-            return Ok(Refreshed::OnlyRotated(rotated, response.sent_at));
+        if let Some(answer) = self.salvaged(&response, Some(refresh_token)) {
+            return Ok(Some(answer));
         }
         match problem {
             Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::RefreshToken) => {
                 tracing::debug!(reason = refusal.words, "the service refused the refresh token");
-                Ok(Refreshed::Refused)
+                Ok(None)
             }
             problem => {
                 let is_client = matches!(&problem, Problem::Refused(refusal) if has_bad_credentials(refusal));
@@ -130,6 +137,27 @@ impl<'a> TokenEndpoint<'a> {
                 Err(self.error(problem, "the service refused to refresh the token"))
             }
         }
+    }
+
+    /// Logs in with a refresh token that another program got. Refreshes once, so an invalid refresh token does not
+    /// replace a valid login.
+    pub async fn begin_with(
+        &self,
+        operation: &Operation,
+        refresh_token: &Secret,
+        extra: &[(&str, &str)],
+    ) -> Result<TokenAnswer> {
+        let refreshed = self.refresh(operation, refresh_token, extra).await.map_err(|error| {
+            let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the host or program that you copied it from";
+            let may_have_arrived = operation.lost_response() || error.code() == ErrorCode::BadResponse;
+            if error.is_transient() && may_have_arrived { error.with_hint(hint) } else { error }
+        });
+        let mut answer = refreshed?.ok_or_else(|| {
+            Error::refused("the service refused this refresh token")
+                .with_hint("get a new refresh token from the host or program that you copied this one from")
+        })?;
+        answer.refresh_token.get_or_insert_with(|| refresh_token.clone());
+        Ok(answer)
     }
 
     /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. Returns false if the service does not revoke
@@ -178,20 +206,18 @@ impl<'a> TokenEndpoint<'a> {
         fields: &[(&str, &str)],
         repeat: Repeat,
     ) -> Result<HttpResponse> {
-        let standard = AnswerFields::default();
-        let refresh_token = self.answer.unwrap_or(&standard).refresh_token();
         let post = |assertion: Option<&Secret>| {
             let own = self.client.fields(assertion);
             let fields: Vec<_> = fields.iter().copied().chain(own).collect();
             let request = HttpRequest::post_form(url.clone(), &fields, repeat);
             // A request that may be repeated without harm is better repeated.
-            if repeat == Repeat::Safe { request } else { request.with_salvage(refresh_token) }
+            if repeat == Repeat::Safe { request } else { request.with_salvage(&self.fields.refresh_token) }
         };
         let (client_id, key) = match self.client {
             ClientAuth::Key(client_id, key) => (client_id, key),
-            ClientAuth::Basic(..) => {
+            ClientAuth::Basic(id, secret, spelling) => {
                 let is_password = fields.contains(&("grant_type", "password"));
-                return self.send_basic(operation, &post(None), is_password).await;
+                return spelling.send(operation, &post(None), (id, secret), is_password).await;
             }
             ClientAuth::Public(_) | ClientAuth::Body(..) => return operation.send(&post(None)).await,
         };
@@ -208,34 +234,10 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Sends a request with HTTP Basic. If the service refuses the client, tries the other spellings of the credentials.
-    /// The refused request spends no grant, because a service authenticates the client first (RFC 6749 section 6).
-    async fn send_basic(
-        &self,
-        operation: &Operation,
-        request: &HttpRequest,
-        is_password: bool,
-    ) -> Result<HttpResponse> {
-        let ClientAuth::Basic(id, secret, spelling) = self.client else {
-            return operation.send(request).await;
-        };
-        let mut first = None;
-        for (number, request) in spelling.requests(request, id, secret) {
-            let response = operation.send(&request).await?;
-            if !refuses_client(&response, &request.url, request.repeat, is_password) {
-                if !response.is_transient() {
-                    spelling.remember(number);
-                }
-                return Ok(response);
-            }
-            first.get_or_insert(response);
-        }
-        first.ok_or_else(|| Error::new(ErrorCode::Internal, "HTTP Basic has no spelling of this client"))
-    }
-
     /// Reads a token response. Errors withhold texts that repeat the secrets in `sent`.
     pub(crate) fn read(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<TokenAnswer, Problem> {
-        self.read_with(response, sent, DefaultLifetime::Always(self.default_life))
+        let lifetime = |_| Some(self.default_life);
+        TokenAnswer::read(response, self.url, &self.secrets(sent), lifetime, self.fields)
     }
 
     /// Like [`TokenEndpoint::read`], for the response to a user's login.
@@ -244,44 +246,25 @@ impl<'a> TokenEndpoint<'a> {
         response: &HttpResponse,
         sent: &[&Secret],
     ) -> Result<TokenAnswer, Problem> {
-        let default_life = if self.is_life_assumed {
-            DefaultLifetime::IfRenewable(self.default_life)
-        } else {
-            DefaultLifetime::Always(self.default_life)
-        };
-        self.read_with(response, sent, default_life)
-    }
-
-    fn read_with(
-        &self,
-        response: &HttpResponse,
-        sent: &[&Secret],
-        default_life: DefaultLifetime,
-    ) -> Result<TokenAnswer, Problem> {
-        let standard = AnswerFields::default();
-        let fields = self.answer.unwrap_or(&standard);
-        TokenAnswer::read(response, self.url, &self.secrets(sent), default_life, fields)
+        let lifetime = |is_renewable| (is_renewable || !self.is_life_assumed).then_some(self.default_life);
+        TokenAnswer::read(response, self.url, &self.secrets(sent), lifetime, self.fields)
     }
 
     /// Reads the token response to a login. Returns only the refresh token if the response is malformed.
-    pub(crate) fn read_login(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<Approved, Problem> {
-        match self.read_granted(response, sent) {
-            Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
-            Err(problem) => match self.salvaged_login(response) {
-                Some(refresh_token) => {
-                    tracing::info!(
-                        "the response has no valid access token; the broker saves the refresh token"
-                    );
-                    Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at))
-                }
-                None => Err(problem),
-            },
-        }
+    pub(crate) fn read_login(
+        &self,
+        response: &HttpResponse,
+        sent: &[&Secret],
+    ) -> Result<TokenAnswer, Problem> {
+        self.read_granted(response, sent).or_else(|problem| self.salvaged(response, None).ok_or(problem))
     }
 
-    /// Returns the refresh token of a malformed response to a login.
-    pub(crate) fn salvaged_login(&self, response: &HttpResponse) -> Option<Secret> {
-        self.answer.unwrap_or(&AnswerFields::default()).salvaged_login(response)
+    /// Returns the refresh token of a malformed response to a login, or to a request with the refresh token `sent`.
+    pub(crate) fn salvaged(&self, response: &HttpResponse, sent: Option<&Secret>) -> Option<TokenAnswer> {
+        let refresh_token = Some(salvage_new(response, &self.fields.refresh_token, sent)?);
+        tracing::info!("the response has no valid access token; the broker saves the refresh token");
+        let sent_at = response.sent_at;
+        Some(TokenAnswer { token: None, refresh_token, id_token: None, account: None, sent_at })
     }
 
     fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {
@@ -289,29 +272,9 @@ impl<'a> TokenEndpoint<'a> {
     }
 }
 
-/// The tokens that a login returned.
-#[derive(Debug)]
-pub enum Approved {
-    /// The response contains an access token.
-    Granted(Box<TokenAnswer>),
-    /// The response is malformed. Contains its refresh token and the time of the request.
-    OnlyRefreshToken(Secret, DateTime<Utc>),
-}
-
-/// The result of a refresh request.
-#[derive(Debug)]
-pub enum Refreshed {
-    /// The response contains an access token.
-    Granted(Box<TokenAnswer>),
-    /// The response is malformed. Contains its new refresh token and the time of the request.
-    OnlyRotated(Secret, DateTime<Utc>),
-    /// The service itself said that the refresh token is invalid (`invalid_grant`).
-    Refused,
-}
-
 /// Removes the explanation from an error response that repeats the client's assertion. A body that is not a JSON object, such
 /// as a gateway's web page, is not changed: it is not a refusal.
-fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
+fn withhold(response: HttpResponse, assertion: &Secret) -> HttpResponse {
     let succeeded = (200..300).contains(&response.status);
     if !succeeded && repeats_secret(&String::from_utf8_lossy(&response.body), &[assertion]) {
         let without_explanation = |body: Map<String, Value>| {
@@ -319,7 +282,7 @@ fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
             json!({ "error": code, "error_description": WITHHELD }).to_string()
         };
         let body = response.json().map_or_else(|| WITHHELD.to_owned(), without_explanation);
-        response.body = body.into_bytes().into();
+        return response.with_body(body.into_bytes());
     }
     response
 }

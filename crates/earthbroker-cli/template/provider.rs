@@ -6,20 +6,13 @@ use async_trait::async_trait;
 use broker_core::{
     Error, HttpRequest, HttpResponse, Issuer, Kind, Login, LoginMethod, Operation, Problem, Provider,
     ProviderInfo, Record, RecordUpdate, Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings,
-    SettingsError, Token, TokenRequest, field_names, read_object, seconds,
+    SettingsError, Token, TokenRequest, read_object, seconds,
 };
 use chrono::TimeDelta;
 use serde::Deserialize;
 
 /// The provider kind that `kind = "my-service"` selects in the configuration.
-pub const KIND: Kind = Kind {
-    name: "my-service",
-    about: "my-service: describe the service here (password)",
-    keys: field_names::<Config>,
-    secrets: &[],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("my-service", build);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,8 +93,7 @@ impl Service {
         let secret = text("access_token").ok_or_else(missing)?;
         let lifetime = object.get("expires_in").and_then(seconds);
         let token = Token::from_response(response, secret, lifetime, TimeDelta::hours(1));
-        let update = RecordUpdate::token(key, token).and_account(Some(self.config.username.clone()));
-        let Some(refresh_token) = text("refresh_token") else { return Ok(update) };
-        Ok(update.and_grant(refresh_token, response.sent_at))
+        let update = RecordUpdate::token(key, token).and_grant(text("refresh_token"), response.sent_at);
+        Ok(update.and_account(Some(self.config.username.clone())))
     }
 }

@@ -1,10 +1,10 @@
 //! Gets a token in a Rust program: `cargo run -p earthbroker --example embed`. The service is a fake server on this machine.
-//! With your own configuration in the default folder, the setup is only `Setup::new().open()`.
+//! With your own configuration in the default folder, the setup is only `Broker::open()`.
 
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use broker_testkit::{EarthDaily, EarthDailyOptions};
-use earthbroker::{Setup, TokenRequest};
+use earthbroker::Setup;
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,15 +20,16 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
 
     let broker = Setup::new().config_file(config).state_dir(home.path()).open()?;
-    let token = broker.token("earthdaily", &TokenRequest::new()).await?;
+    let earthdaily = broker.provider("earthdaily")?;
+    let token = earthdaily.token().await?;
     assert!(service.access_is_live(token.secret().expose()));
     println!("{token:?}"); // secret: [redacted]
 
     // All 100 tasks get the stored token, so no further request is sent.
     let calls: Vec<_> = (0..100)
         .map(|_| {
-            let broker = broker.clone();
-            tokio::spawn(async move { broker.token("earthdaily", &TokenRequest::new()).await })
+            let earthdaily = earthdaily.clone();
+            tokio::spawn(async move { earthdaily.token().await })
         })
         .collect();
     for call in calls {

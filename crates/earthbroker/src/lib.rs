@@ -6,7 +6,7 @@
 //!
 //! let broker = Setup::new().open()?;
 //! let token = broker.token("earthscope", &TokenRequest::new()).await?;
-//! let header = format!("{} {}", token.token_type(), token.secret().expose());
+//! let header = (token.header_name(), token.authorization());
 //! # drop(header);
 //! # Ok(())
 //! # }
@@ -31,37 +31,40 @@
 //! The dependency tree has 141 crates with the default features, and 89 with only `earthdaily`. `tests/features/embed`
 //! in the repository is a program with only `earthdaily`, and its own client and store.
 
+pub mod blocking;
+mod broker;
 mod config;
-mod env_file;
+mod dotenv;
+mod environment;
 mod kinds;
 mod probe;
 #[cfg(feature = "file")]
 mod records;
 mod setup;
 mod suggestion;
-mod withheld;
+pub mod tools;
 
+pub use broker::Broker;
+pub use broker_core::MemoryStore;
+pub use broker_core::SendCheck;
 pub use broker_core::{
-    Broker, Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
+    Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
     ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
     Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method,
-    NonInteractive, Operation, Problem, Prompt, Provider, ProviderInfo, ProviderRegistry, Record,
-    RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret, SecretSource,
-    ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status, Store, StoreAbout, SystemClock,
-    SystemEnv, Token, TokenRequest, TokenStatus, field_names, is_provider_name, is_unsafe, is_utf16,
-    platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_login, sanitize, seconds,
+    NonInteractive, Operation, Problem, Prompt, Provider, ProviderHandle, ProviderInfo, ProviderRegistry,
+    Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret,
+    SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status, Store, StoreAbout,
+    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name, is_unsafe, is_utf16,
+    platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_new, sanitize, seconds,
     shell_word, utf8, without_query,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};
 #[cfg(feature = "reqwest")]
 pub use broker_core::{Proxy, ProxySettings, cert_file};
-#[cfg(feature = "earthdaily")]
-pub use broker_earthdaily::Credentials as EarthDailyCredentials;
 pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};
-pub use env_file::EnvFile;
 pub use probe::{Obstacle, Probed, Prober};
 #[cfg(feature = "file")]
-pub use records::{KeyringState, Records};
+pub use records::Records;
 pub use setup::Setup;
 pub use suggestion::suggestion;

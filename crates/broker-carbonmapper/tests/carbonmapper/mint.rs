@@ -179,7 +179,7 @@ async fn logout_deletes_scoped_token_at_configured_url_path() {
         broker.token(World::NAME, &stac()).await.expect("a token");
         // The access token has expired, so the logout must refresh first.
         account.world.clock.advance(TimeDelta::minutes(10));
-        let done = broker.logout(World::NAME, false).await.expect("logged out");
+        let done = broker.logout(World::NAME).await.expect("logged out");
         assert!(done.at_service.revoked);
         assert_eq!(account.service.count("delete"), 1);
         assert!(account.world.record().is_none());
@@ -192,7 +192,7 @@ async fn logout_message_lists_all_minted_scoped_tokens() {
         for _ in 0..3 {
             account.token(&stac().force()).await;
         }
-        let done = account.broker().logout(World::NAME, false).await.expect("logged out");
+        let done = account.broker().logout(World::NAME).await.expect("logged out");
         let note = done.at_service.note.expect("a note");
         for (name, _) in account.service.minted() {
             assert!(note.contains(&name), "{}: {name} in {note}", account.kind.name);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::Broker;
+use super::ProviderHandle;
 use crate::error::Result;
 use crate::token::{Claims, ScopeKey};
 
@@ -20,12 +20,11 @@ pub struct Inspected {
     pub jwt: Option<(Map<String, Value>, Claims)>,
 }
 
-impl Broker {
+impl ProviderHandle {
     /// Describes the stored token for these scopes, even if the token has expired; `None` if none is stored. Sends no
-    /// request and does not wait.
-    pub fn inspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Inspected>> {
-        let slot = self.inner.slot(provider)?;
-        let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
+    /// request. May wait for the key of an encrypted record.
+    pub fn inspect(&self, scopes: &ScopeKey) -> Result<Option<Inspected>> {
+        let cached = self.broker.inner.reload(&self.slot).map_err(|error| self.named(error))?;
         Ok(cached.record.token(scopes).map(|token| Inspected {
             token_type: token.token_type().to_owned(),
             expires_at: token.expires_at(),
@@ -36,11 +35,9 @@ impl Broker {
 
     /// Asks the service about the stored token for these scopes (RFC 7662). Returns `None` if no token is stored, or
     /// if the service does not support introspection.
-    pub async fn introspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Map<String, Value>>> {
-        let slot = self.inner.slot(provider)?;
-        let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
+    pub async fn introspect(&self, scopes: &ScopeKey) -> Result<Option<Map<String, Value>>> {
+        let cached = self.broker.inner.cached(&self.slot).await.map_err(|error| self.named(error))?;
         let Some(token) = cached.record.token(scopes).cloned() else { return Ok(None) };
-        self.run(provider, |task| async move { task.provider().introspect(&task.operation, &token).await })
-            .await
+        self.run(None, |task| async move { task.provider().introspect(&task.operation, &token).await }).await
     }
 }

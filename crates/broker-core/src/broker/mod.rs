@@ -1,8 +1,10 @@
 //! The broker locks and loads a record, calls the provider, and saves the result.
 
+mod by_name;
 mod cache;
 mod decide;
 mod derived;
+mod handle;
 mod inspect;
 mod refresh_intent;
 mod rejected;
@@ -21,15 +23,16 @@ use dashmap::DashMap;
 use crate::context::Context;
 use crate::error::{Error, ErrorCode, Result};
 use crate::provider::in_flight::InFlightOperations;
-use crate::provider::{DEFAULT_TIMEOUT, Provider, ProviderInfo, host_matches};
+use crate::provider::{DEFAULT_TIMEOUT, Provider, ProviderInfo};
 use crate::record::{Record, is_provider_name};
 #[cfg(feature = "file")]
 use crate::store::ExternalLoginStore;
 use crate::store::{Loaded, Store, StoreAbout};
-use crate::token::{Token, TokenRequest, sanitize};
+use crate::token::sanitize;
 
 use cache::{CachedRecord, TokenCache};
 
+pub use handle::ProviderHandle;
 pub use inspect::Inspected;
 pub use session::{LoggedIn, LoggedOut};
 pub use status::{State, Status, TokenStatus};
@@ -162,31 +165,6 @@ impl Broker {
         self.inner.registry.names()
     }
 
-    /// Returns a configured provider with its settings.
-    pub fn entry(&self, provider: &str) -> Result<Entry> {
-        Ok(self.inner.slot(provider)?.entry.clone())
-    }
-
-    /// Whether the provider's tokens may be sent to `host`, which may include a port.
-    pub fn offers_to(&self, provider: &str, host: &str) -> Result<bool> {
-        Ok(self.inner.slot(provider)?.entry.info.hosts.iter().any(|pattern| host_matches(pattern, host)))
-    }
-
-    /// Returns the stored token unless it needs renewal. Sends no request, does not wait and needs no async runtime.
-    pub fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
-        self.inner.stored(provider, request).map_err(|error| error.for_provider(provider))
-    }
-
-    /// Returns the stored token, or gets and saves a new one. Only one of all concurrent callers, in all processes,
-    /// contacts the service.
-    pub async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
-        if let Some(token) = self.stored(provider, request)? {
-            return Ok(token);
-        }
-        let request = request.clone();
-        self.run(provider, |task| async move { task.renew(&request).await }).await
-    }
-
     /// Waits until all responses that may contain tokens are saved. A process that exits earlier, or drops the runtime
     /// earlier, may lose a login.
     pub async fn wait_idle(&self) {
@@ -243,7 +221,10 @@ impl Slot {
     fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
         let Entry { provider, info, .. } = &self.entry;
         let mut record = record.of_issuer(&info.issuer, info.account.as_deref(), now);
-        record.retain_tokens(|token| provider.accepts(token));
+        record.retain_tokens(|token| {
+            token.set_header(&info.header);
+            provider.accepts(token)
+        });
         if self.has_login_file { record } else { record.without_external() }
     }
 }

@@ -2,7 +2,6 @@
 
 use chrono::TimeDelta;
 
-use super::Broker;
 use super::task::{Acquired, LockedRecord, ProviderTask};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::record::Record;
@@ -11,30 +10,8 @@ use crate::token::{Secret, Token, TokenRequest};
 /// A replacement token is not replaced again within this time: a third token would probably be rejected too.
 const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 
-impl Broker {
-    /// Replaces the unexpired token `rejected` after a service rejected it (401, RFC 6750 section 3.1). `None` means
-    /// the stored token.
-    ///
-    /// If a newer token is already stored, returns that token. Concurrent callers share one new token. For 30 seconds,
-    /// the new token is not replaced: a caller that passes the new token as `rejected` gets
-    /// [`ErrorCode::TokenRejected`], and a caller that passes `None` gets the new token. While the service's
-    /// `Retry-After` forbids requests, the call fails and the rejected token stays stored.
-    pub async fn replace_rejected(
-        &self,
-        provider: &str,
-        request: &TokenRequest,
-        rejected: Option<Secret>,
-    ) -> Result<Token> {
-        let slot = self.inner.slot(provider)?;
-        let now = self.inner.context.now();
-        slot.entry.provider.check(request, now).map_err(|error| error.for_provider(provider))?;
-        let request = request.clone();
-        self.run(provider, |task| async move { task.replace(&request, rejected).await }).await
-    }
-}
-
 impl ProviderTask {
-    async fn replace(self, request: &TokenRequest, rejected: Option<Secret>) -> Result<Token> {
+    pub(super) async fn replace(self, request: &TokenRequest, rejected: Option<Secret>) -> Result<Token> {
         let other = |record: &Record| self.other(record, request, rejected.as_ref());
         let mut locked_record = match self.acquire(other).await? {
             Acquired::Lock(locked_record) => locked_record,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use super::derived::with_login_id;
 use super::task::{Acquired, LockedRecord, ProviderTask};
-use super::{Broker, Inner};
+use super::{Inner, Slot};
 use crate::error::{Error, ErrorCode, ErrorKind, Hint, Result};
 use crate::provider::{Login, Revoked};
 use crate::record::Record;
@@ -30,45 +30,14 @@ pub struct LoggedOut {
     pub others_forgotten: bool,
 }
 
-impl Broker {
-    /// Logs in and saves the login. The previous login stays stored until the new one is saved.
-    pub async fn login(&self, provider: &str, login: Login) -> Result<LoggedIn> {
-        self.run(provider, |task| task.login(login)).await
-    }
-
-    /// Returns a token, after a login if necessary. Only one of the concurrent callers logs in and gets [`LoggedIn`];
-    /// all callers get the token.
-    pub async fn token_or_login(
-        &self,
-        provider: &str,
-        request: &TokenRequest,
-    ) -> Result<(Token, Option<LoggedIn>)> {
-        let request = request.clone();
-        self.run(provider, |task| async move { task.token_or_login(&request).await }).await
-    }
-
-    /// Returns the stored refresh token, for a login on another host. If the service rotates refresh tokens, one of
-    /// the hosts then loses its login.
-    pub fn refresh_token(&self, provider: &str) -> Result<Secret> {
-        self.inner.refresh_token(provider).map_err(|error| error.for_provider(provider))
-    }
-
-    /// Revokes the login at the service, then removes the record. If the service cannot be reached, the record stays.
-    /// With `local`, only removes the record.
-    pub async fn logout(&self, provider: &str, local: bool) -> Result<LoggedOut> {
-        self.run(provider, move |task| task.logout(local)).await
-    }
-}
-
 impl Inner {
-    fn refresh_token(&self, provider: &str) -> Result<Secret> {
-        let slot = self.slot(provider)?;
+    pub(super) fn refresh_token(&self, slot: &Slot) -> Result<Secret> {
         if !slot.entry.info.takes_refresh_token() {
             let message = "logins of this provider cannot be used on another host";
             return Err(Error::new(ErrorCode::RequestUnsupported, message)
                 .with_hint("on each host, log in or configure the provider's secret"));
         }
-        let record = self.reload(&slot)?.record;
+        let record = self.reload(slot)?.record;
         record.usable_grant().map(|grant| grant.secret().clone()).ok_or_else(|| {
             let why = record.why_empty().map(|why| format!(" ({why})")).unwrap_or_default();
             Error::login_required(format!("no refresh token is stored{why}")).with_hint(Hint::LogIn)
@@ -77,12 +46,12 @@ impl Inner {
 }
 
 impl ProviderTask {
-    async fn login(self, login: Login) -> Result<LoggedIn> {
+    pub(super) async fn login(self, login: Login) -> Result<LoggedIn> {
         let mut locked_record = self.acquire_lock().await?;
         self.log_in(&mut locked_record, login).await
     }
 
-    async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
+    pub(super) async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
         let fitting = |record: &Record| self.fitting_token(record, request).cloned();
         let mut locked_record = match self.acquire(|record| Ok(fitting(record))).await? {
             Acquired::Lock(locked_record) => locked_record,
@@ -113,7 +82,8 @@ impl ProviderTask {
 
     async fn log_in(&self, locked_record: &mut LockedRecord, login: Login) -> Result<LoggedIn> {
         login.check(&self.info().logins)?;
-        locked_record.locked.probe_login().await?;
+        let next = locked_record.record.for_new_login(&self.info().issuer);
+        locked_record.locked.probe(&next, 1).await?;
         let source_owner = self.inner.source_owner(&self.slot);
         self.operation.delivery.begin(None);
         let mut update = self.provider().login(&self.operation, &login).await?;
@@ -122,7 +92,7 @@ impl ProviderTask {
             Some(error) if !update.has_secrets() => return Err(error),
             unusable => unusable,
         };
-        locked_record.record = locked_record.record.for_new_login(&self.info().issuer);
+        locked_record.record = next;
         let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
         self.save(locked_record, with_login_id(update)).await?;
         if let Some(error) = unusable {
@@ -134,7 +104,7 @@ impl ProviderTask {
         Ok(LoggedIn { account, token })
     }
 
-    async fn logout(self, local: bool) -> Result<LoggedOut> {
+    pub(super) async fn logout(self, local: bool) -> Result<LoggedOut> {
         let mut locked_record = self.acquire_lock().await?;
         let others_forgotten = locked_record.record.has_other_issuers();
         if locked_record.record.is_empty() && !others_forgotten && locked_record.unreadable.is_none() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Broker, Entry, Slot};
+use super::{Entry, ProviderHandle, Slot};
 use crate::error::{Hint, Result};
 use crate::provider::NextExchange;
 use crate::record::{Failure, Record};
@@ -91,19 +91,19 @@ pub enum State {
     None,
 }
 
-impl Broker {
-    /// Returns the status of a provider. Sends no request and does not wait.
-    pub fn status(&self, provider: &str) -> Result<Status> {
-        let slot = self.inner.slot(provider)?;
-        let loaded = slot.store.peek(provider).map_err(|error| error.for_provider(provider))?;
+impl ProviderHandle {
+    /// Returns the status of a provider. Sends no request. May wait for the key of an encrypted record.
+    pub fn status(&self) -> Result<Status> {
+        let (inner, slot) = (&self.broker.inner, &self.slot);
+        let loaded = inner.load(slot).map_err(|error| self.named(error))?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_)).then(|| {
             "the login is stored in a fallback file because the record file could not be written; \
              the next call tries to write the record file"
                 .to_owned()
         });
-        let (record, unreadable) = self.inner.read(&slot, loaded);
+        let (record, unreadable) = inner.read(slot, loaded);
         let note = unreadable.or(in_fallback).or_else(|| record.why_empty()).or_else(|| grant_note(&record));
-        Ok(status(&slot, &record, note, self.inner.context.now()))
+        Ok(status(slot, &record, note, inner.context.now()))
     }
 }
 
@@ -160,7 +160,7 @@ fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>
 /// Returns why a login is needed, or that a renewal is running or was interrupted.
 fn grant_note(record: &Record) -> Option<String> {
     let grant = record.grant()?;
-    if let (None, Some(at)) = (grant.refused_at, grant.sent_at) {
+    if let (None, Some(at)) = (grant.refused_at(), grant.sent_at()) {
         let at = at.format("%F %T UTC");
         return Some(format!(
             "a renewal started at {at} and is still running, or was interrupted; the next call repeats the renewal"

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use super::{Broker, Inner, Slot};
+use super::{Broker, Inner, ProviderHandle, Slot};
+use crate::context::Prompt;
 use crate::context::backoff::{Backoff, lock_timeout};
 use crate::error::{Error, ErrorCode, Hint, Result};
 use crate::provider::{Operation, OtherProviders, Provider, ProviderInfo};
@@ -53,44 +54,47 @@ impl OtherProviders for Broker {
     }
 }
 
-impl Broker {
+impl ProviderHandle {
     /// Runs an operation to its end. If the caller stops waiting, the operation's pauses and polls end early.
-    pub(super) async fn run<T, F, W>(&self, provider: &str, work: W) -> Result<T>
+    pub(super) async fn run<T, F, W>(&self, prompt: Option<Arc<dyn Prompt>>, work: W) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
         W: FnOnce(ProviderTask) -> F,
     {
-        let slot = self.inner.slot(provider)?;
-        let hint = slot.entry.info.login_hint();
-        let operations = self.operations(provider)?;
-        let inner = self.inner.clone();
+        let (inner, slot) = (self.broker.inner.clone(), self.slot.clone());
+        let operations = self.operations()?;
+        if matches!(inner.peek_cached(&slot), Ok(None)) {
+            // Gets the key of an encrypted record before the operation begins.
+            inner.cached(&slot).await.map_err(|error| self.named(error))?;
+        }
+        let context = match prompt {
+            Some(prompt) => inner.context.clone().with_prompt(prompt),
+            None => inner.context.clone(),
+        };
         // Rust drops `caller` with this future when the caller stops waiting, which cancels the operation.
         let (caller, cancelled) = watch::channel(());
-        let in_flight = inner.in_flight.operation();
-        let others = Arc::new(self.clone());
-        let operation =
-            Operation::of_caller(inner.context.clone(), slot.entry.timeout, in_flight, cancelled, others);
+        let (in_flight, others) = (inner.in_flight.operation(), Arc::new(self.broker.clone()));
+        let operation = Operation::of_caller(context, slot.entry.timeout, in_flight, cancelled, others);
         let task = ProviderTask { inner, slot, operation };
         let ended = tokio::spawn(OPERATIONS.scope(operations, work(task))).await;
         drop(caller);
-        ended
-            .unwrap_or_else(|error| {
-                Err(Error::new(ErrorCode::Internal, "the broker panicked or was aborted").with_source(error))
-            })
-            .map_err(|error| with_login_hint(error, hint).for_provider(provider))
+        let ended = ended.unwrap_or_else(|error| {
+            Err(Error::new(ErrorCode::Internal, "the broker panicked or was aborted").with_source(error))
+        });
+        ended.map_err(|error| self.named(with_login_hint(error, self.info().login_hint())))
     }
 
     /// Returns this task's operations plus a new one. Fails if a provider needs its own token, which would deadlock.
-    fn operations(&self, provider: &str) -> Result<Vec<(usize, String)>> {
+    fn operations(&self) -> Result<Vec<(usize, String)>> {
         let mut operations = OPERATIONS.try_with(Clone::clone).unwrap_or_default();
-        let this = (Arc::as_ptr(&self.inner) as usize, provider.to_owned());
+        let this = (Arc::as_ptr(&self.broker.inner) as usize, self.name().to_owned());
         let is_cycle = operations.contains(&this);
         operations.push(this);
         if is_cycle {
             let names: Vec<_> = operations.iter().map(|(_, name)| name.as_str()).collect();
             let message = format!("providers need each other's tokens: {}", names.join(" -> "));
-            return Err(Error::new(ErrorCode::ConfigInvalid, message).for_provider(provider));
+            return Err(self.named(Error::new(ErrorCode::ConfigInvalid, message)));
         }
         Ok(operations)
     }
@@ -128,7 +132,7 @@ impl ProviderTask {
         process_lock: ProcessLock,
         found: impl Fn(&Record) -> Result<Option<T>>,
     ) -> Result<Acquired<T>> {
-        Ok(match self.lock(|| found(&self.inner.reload(&self.slot)?.record)).await? {
+        Ok(match self.lock(found).await? {
             Ok(locked) => Acquired::Lock(Box::new(self.load(locked, process_lock).await?)),
             Err(found) => Acquired::Found(found),
         })
@@ -146,15 +150,18 @@ impl ProviderTask {
         }
     }
 
-    /// Waits for the store's lock. Calls `found` after each failed attempt; a value from `found` ends the wait.
-    async fn lock<T>(&self, found: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
+    /// Waits for the store's lock. Calls `found` with the record after each failed attempt; a value ends the wait.
+    async fn lock<T>(
+        &self,
+        found: impl Fn(&Record) -> Result<Option<T>>,
+    ) -> Result<Result<Box<dyn Locked>, T>> {
         let mut backoff = Backoff::up_to(self.inner.wait_limit);
         loop {
             let holder = match self.slot.store.try_lock(&self.slot.name).await? {
                 Locking::Taken(locked) => return Ok(Ok(locked)),
                 Locking::Busy(holder) => holder.unwrap_or_else(|| "another process".to_owned()),
             };
-            if let Some(found) = found()? {
+            if let Some(found) = found(&self.inner.reloaded(&self.slot).await?.record)? {
                 return Ok(Err(found));
             }
             let (pause, tell) = backoff.next(&holder)?;
@@ -169,7 +176,7 @@ impl ProviderTask {
 
     /// Moves a record from its fallback file to the store, if the lock is free and the store is writable.
     pub(super) async fn restore(&self) {
-        if self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback)
+        if self.inner.cached(&self.slot).await.is_ok_and(|cached| cached.in_fallback)
             && let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned()
             && let Ok(Locking::Taken(locked)) = self.slot.store.try_lock(&self.slot.name).await
         {

@@ -20,11 +20,11 @@ mod world;
 
 pub use answer::{
     Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage,
-    salvage_login, without_token,
+    salvage_new, without_token,
 };
 pub use clock::{Clock, SystemClock};
 pub use env::{Env, SystemEnv};
-pub use http::{Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Method, Repeat, RequestSent};
+pub use http::{Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Repeat, RequestSent, SendCheck};
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use prompt::{DeviceCode, NonInteractive, Prompt};

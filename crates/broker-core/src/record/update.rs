@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Grant, Record};
-use crate::context::{Credential, FinalCodes, HttpResponse, Problem, salvage};
+use crate::context::{Credential, FinalCodes, HttpResponse, Problem, salvage_new};
 use crate::token::bounds::is_shallow;
 use crate::token::{Lifetime, ScopeKey, Secret, Token};
 
@@ -62,8 +62,7 @@ impl RecordUpdate {
             {
                 Ok(Self::grant_refused())
             }
-            Err(problem) => salvage(response, key)
-                .filter(|new| !new.same_as(grant))
+            Err(problem) => salvage_new(response, key, Some(grant))
                 .map(|rotated| Self::grant(rotated, response.sent_at))
                 .ok_or_else(|| {
                     let problem = problem.of_credential("the service");
@@ -83,16 +82,17 @@ impl RecordUpdate {
         self
     }
 
-    /// Adds `token` for these scopes to the update.
-    pub fn and_token(mut self, scopes: &ScopeKey, token: Token) -> Self {
-        self.tokens.push((scopes.clone(), token));
+    /// Adds `token`, if there is one, for these scopes to the update.
+    pub fn and_token(mut self, scopes: &ScopeKey, token: impl Into<Option<Token>>) -> Self {
+        self.tokens.extend(token.into().map(|token| (scopes.clone(), token)));
         self
     }
 
-    /// Adds a grant to the update: a refresh token or a stored login. Ignores a blank one, and a damaged one (U+FFFD).
-    pub fn and_grant(mut self, secret: Secret, at: DateTime<Utc>) -> Self {
-        let text = secret.expose();
-        if !text.trim().is_empty() && !text.contains(char::REPLACEMENT_CHARACTER) {
+    /// Adds a grant, if there is one, to the update: a refresh token or a stored login. Ignores a blank one, and a damaged
+    /// one (U+FFFD).
+    pub fn and_grant(mut self, secret: impl Into<Option<Secret>>, at: DateTime<Utc>) -> Self {
+        let is_damaged = |text: &str| text.trim().is_empty() || text.contains(char::REPLACEMENT_CHARACTER);
+        if let Some(secret) = secret.into().filter(|secret| !is_damaged(secret.expose())) {
             self.grant = GrantUpdate::Set(secret, at);
         }
         self

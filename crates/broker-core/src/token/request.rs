@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use crate::token::sanitize;
 
@@ -15,7 +15,7 @@ pub struct TokenRequest {
     min_ttl: Option<Duration>,
     force: bool,
     name: Option<String>,
-    derived: Option<Derived>,
+    derived: Option<(ScopeKey, Derived)>,
 }
 
 impl TokenRequest {
@@ -54,23 +54,23 @@ impl TokenRequest {
         self
     }
 
-    /// Requests AWS keys or a cookie, which the service issues in exchange for the token of [`TokenRequest::new`].
+    /// Requests AWS keys or a cookie, which the service issues in exchange for the token of [`TokenRequest::new`]. Such a
+    /// request ignores scopes.
     pub fn derived(mut self, derived: Derived) -> Self {
-        self.scopes = derived.key();
-        self.derived = Some(derived);
+        self.derived = Some((derived.key(), derived));
         self
     }
 
     /// Returns which AWS keys or cookie the caller requests; `None` if the caller requests a token.
     #[must_use]
     pub fn asked_derived(&self) -> Option<&Derived> {
-        self.derived.as_ref()
+        self.derived.as_ref().map(|(_, derived)| derived)
     }
 
     /// Returns the record key of the token: the scopes, or `aws:…` for AWS keys, or `cookie:…` for a cookie.
     #[must_use]
     pub fn scopes(&self) -> &ScopeKey {
-        &self.scopes
+        self.derived.as_ref().map_or(&self.scopes, |(key, _)| key)
     }
 
     /// Returns the requested lifetime.
@@ -169,6 +169,20 @@ impl Lifetime {
             Self::For(lifetime) => now.checked_add_signed(TimeDelta::from_std(lifetime).ok()?),
             Self::Until(day) => Some(day.and_hms_opt(0, 0, 0)?.and_utc()),
         }
+    }
+
+    /// Returns the UTC day with whose begin a token that is issued at `now` should expire, at a service that counts whole
+    /// days: rounded up, at least tomorrow, and after `min_ttl`. `None` if that day is out of range.
+    #[must_use]
+    pub fn end_day(self, now: DateTime<Utc>, min_ttl: Option<Duration>) -> Option<NaiveDate> {
+        let day = match self {
+            Self::For(lifetime) => {
+                now.date_naive().checked_add_days(Days::new(lifetime.as_secs().div_ceil(24 * 60 * 60)))?
+            }
+            Self::Until(day) => day,
+        };
+        let min_end = Self::For(min_ttl.unwrap_or_default()).end(now)?;
+        Some(day.max(min_end.date_naive().succ_opt()?))
     }
 }
 

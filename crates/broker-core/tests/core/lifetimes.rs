@@ -37,7 +37,12 @@ async fn request_for_a_longer_lifetime_replaces_the_token_once() {
     for (request, exchanges) in calls {
         // A new broker has no cache, and reads the stored token's requested lifetime from the record.
         get(&world.broker(provider.clone()), &request).await;
-        let login = world.broker(provider.clone()).token_or_login(World::NAME, &request).await;
+        let login = world
+            .broker(provider.clone())
+            .provider(World::NAME)
+            .expect("a provider")
+            .token_or_login(&request)
+            .await;
         assert!(login.expect("a token").1.is_none());
         assert_eq!(provider.exchanges(), exchanges, "{request:?}");
     }

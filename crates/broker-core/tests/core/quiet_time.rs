@@ -136,7 +136,7 @@ async fn login_and_logout_do_not_wait_for_a_resting_grant() {
         edit_grant(&world, &json!({ "sent_at": world.clock.now() }));
         let broker = world.broker(provider);
         if logout {
-            broker.logout(World::NAME, false).await.expect("logged out");
+            broker.logout(World::NAME).await.expect("logged out");
         } else {
             broker.login(World::NAME, Login::Usual).await.expect("logged in");
         }

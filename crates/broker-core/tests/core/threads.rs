@@ -60,9 +60,9 @@ async fn record_change_by_one_thread_is_seen_by_all_threads() {
     assert_all_stored(&others, Some("0"));
     get(&broker, &usual.clone().force()).await;
     assert_all_stored(&others, Some("1"));
-    broker.replace_rejected(World::NAME, &usual, Some(Secret::new("1"))).await.expect("another");
+    broker.replace_rejected(World::NAME, &usual, Some(&Secret::new("1"))).await.expect("another");
     assert_all_stored(&others, Some("2"));
-    broker.logout(World::NAME, true).await.expect("a logout");
+    broker.provider(World::NAME).expect("a provider").logout_locally().await.expect("a logout");
     assert_all_stored(&others, None);
 }
 
@@ -86,7 +86,7 @@ async fn record_change_by_another_process_is_seen_within_1_s() {
     assert_all_stored(&others, Some("2"));
 }
 
-/// A store whose `peek` loads the record, waits for the test, and then returns the record as loaded.
+/// A store whose `read` loads the record, waits for the test, and then returns the record as loaded.
 struct Slow {
     files: FileStore,
     next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
@@ -94,9 +94,10 @@ struct Slow {
 
 #[async_trait]
 impl Store for Slow {
-    fn peek(&self, provider: &str) -> Result<Loaded> {
-        let loaded = self.files.peek(provider);
-        if let Some((has_read, goes_on)) = self.next.lock().expect("a lock").take() {
+    fn read(&self, provider: &str) -> Result<Loaded> {
+        let loaded = self.files.read(provider);
+        let next = self.next.lock().expect("a lock").take();
+        if let Some((has_read, goes_on)) = next {
             has_read.send(()).expect("the test listens");
             goes_on.recv().expect("the test goes on");
         }
@@ -125,7 +126,7 @@ async fn login_removed_during_a_slow_record_read_stays_removed() {
     let other = Other::new(&broker);
     other.requests.send(()).expect("the thread listens");
     read.recv().expect("the thread reads");
-    broker.logout(World::NAME, true).await.expect("a logout");
+    broker.provider(World::NAME).expect("a provider").logout_locally().await.expect("a logout");
     go_on.send(()).expect("the thread waits");
     // The thread may return the old token, because the thread's read began before the logout.
     let _ = other.tokens.recv().expect("the thread answers");

@@ -173,7 +173,9 @@ async fn only_one_of_many_concurrent_callers_logs_in() {
         .map(|_| world.broker(provider.clone()))
         .flat_map(|broker| [broker.clone(), broker])
         .map(|broker| {
-            tokio::spawn(async move { broker.token_or_login(World::NAME, &TokenRequest::new()).await })
+            tokio::spawn(async move {
+                broker.provider(World::NAME).expect("a provider").token_or_login(&TokenRequest::new()).await
+            })
         })
         .collect();
     let mut logged_in = 0;

@@ -1,12 +1,11 @@
 //! Programs that print a JSON object: `az account get-access-token`, `gcloud config config-helper --format json`, and
 //! executables of Google's workload identity federation (AIP-4117).
 
-use broker_core::{Error, ErrorCode, Expiry, Result, Secret, redact, value_at};
+use broker_core::{Error, ErrorCode, Expiry, Result, Secret, Token, redact, value_at};
 use chrono::{DateTime, Local, NaiveDateTime, SecondsFormat, TimeZone, Utc};
 use serde_json::Value;
 
-use super::PrintedToken;
-use crate::config::Config;
+use super::{RUN_IN_TERMINAL, Source};
 
 /// The JSON paths where programs usually print a token, in order of precedence.
 const TOKENS: [&str; 9] = [
@@ -38,49 +37,53 @@ const REASONS: [&str; 13] = [
     "msg",
 ];
 
-pub(super) fn parse(
-    text: &str,
-    config: &Config,
-    name: &str,
-    now: DateTime<Utc>,
-) -> Result<Result<PrintedToken, &'static str>> {
-    let Some(mut object) = read(text.as_bytes()) else { return Ok(Err("the output is not JSON")) };
-    if has_failed(&object) {
-        return Err(failure(&object, name));
-    }
-    let usual = || TOKENS.iter().copied().find(|path| text_at(&object, path).is_some());
-    let Some(path) = config.token.as_deref().or_else(usual) else {
-        return match object.get("saml_response") {
-            _ if reason(&object).is_some() => Err(failure(&object, name)),
-            Some(_) => Ok(Err("the program printed a SAML response, which is no token for HTTP requests")),
-            None => {
-                Ok(Err("the JSON output has no known token field: set the key `token` to the token's path"))
-            }
+impl Source {
+    pub(super) fn json(&self, text: &str, now: DateTime<Utc>) -> Result<Token> {
+        let mut object = read(text.as_bytes()).ok_or_else(|| self.failed("the output is not JSON"))?;
+        if has_failed(&object) {
+            return Err(self.failure(&object));
+        }
+        let usual = || TOKENS.iter().copied().find(|path| text_at(&object, path).is_some());
+        let Some(path) = self.config.token.as_deref().or_else(usual) else {
+            return Err(match object.get("saml_response") {
+                _ if reason(&object).is_some() => self.failure(&object),
+                Some(_) => {
+                    self.failed("the program printed a SAML response, which is no token for HTTP requests")
+                }
+                None => self.failed(
+                    "the JSON output has no known token field: set the key `token` to the token's path",
+                ),
+            });
         };
-    };
-    let Some(token) = text_at(&object, path).map(Secret::new) else {
-        return Ok(Err("the output has no token at the path that the key `token` sets"));
-    };
-    if config.expires_as.is_none() {
-        read_local_time(&mut object);
+        let token = text_at(&object, path)
+            .map(Secret::new)
+            .ok_or_else(|| self.failed("the output has no token at the path that the key `token` sets"))?;
+        if self.config.expires_as.is_none() {
+            read_local_time(&mut object);
+        }
+        let Some(expires) = &self.config.expires else {
+            return Ok(self.token(token, Expiry::beside(path, &object, now), now));
+        };
+        let stated = value_at(&object, expires).filter(|value| !Expiry::is_unstated(value));
+        let read = |value| match &self.config.expires_as {
+            Some(format) => format.read(value),
+            None => Expiry::read(expires, value, now),
+        };
+        let expiry = stated.map(|value| {
+            read(value).ok_or_else(|| {
+                self.failed("the expiry in the output has an unknown format: set the key `expires_as`")
+            })
+        });
+        Ok(self.token(token, expiry.transpose()?, now))
     }
-    let expiry = match &config.expires {
-        None => Expiry::beside(path, &object, now),
-        Some(path) => match value_at(&object, path).filter(|value| !Expiry::is_unstated(value)) {
-            None => Vec::new(),
-            Some(value) => {
-                let usual = || Expiry::read(path, value, now);
-                let read = config.expires_as.as_ref().map_or_else(usual, |format| format.read(value));
-                let Some(expiry) = read else {
-                    return Ok(Err(
-                        "the expiry in the output has an unknown format: set the key `expires_as`",
-                    ));
-                };
-                vec![expiry]
-            }
-        },
-    };
-    Ok(Ok(PrintedToken { secret: token, expiry, token_type: None }))
+
+    fn failure(&self, object: &Value) -> Error {
+        let reason = reason(object).unwrap_or("no reason was printed");
+        let code = text_at(object, "code").map(|code| format!(" ({code})")).unwrap_or_default();
+        let reason = redact(&format!("{reason}{code}"), &[]);
+        let message = format!("program `{}` failed: {reason}", self.program.name());
+        Error::new(ErrorCode::ProgramFailed, message).with_hint(RUN_IN_TERMINAL)
+    }
 }
 
 /// Whether the output of a program that failed is a JSON object with the reason.
@@ -98,14 +101,6 @@ fn read(output: &[u8]) -> Option<Value> {
 
 fn has_failed(object: &Value) -> bool {
     object.get("success") == Some(&Value::Bool(false))
-}
-
-fn failure(object: &Value, name: &str) -> Error {
-    let reason = reason(object).unwrap_or("no reason was printed");
-    let code = text_at(object, "code").map(|code| format!(" ({code})")).unwrap_or_default();
-    let message = format!("program `{name}` failed: {}", redact(&format!("{reason}{code}"), &[]));
-    Error::new(ErrorCode::ProgramFailed, message)
-        .with_hint("run the `command` of this provider in a terminal: it may need its own login")
 }
 
 fn reason(object: &Value) -> Option<&str> {

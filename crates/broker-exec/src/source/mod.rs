@@ -1,9 +1,7 @@
 //! Programs that print tokens and do not implement the plugin protocol.
 
-mod aws;
-mod cargo;
+mod credentials;
 mod json;
-mod kubectl;
 
 use std::pin::pin;
 use std::process::Stdio;
@@ -23,23 +21,20 @@ use crate::config::{Config, Protocol};
 use crate::plugin::DEFAULT_LIFETIME;
 use crate::process::DRAIN_TIMEOUT;
 use crate::program::Program;
+use credentials::{KUBECTL_INFO, cargo_request, is_cargo_error};
 
 const MAX_OUTPUT: usize = 1 << 20;
 
 /// The time limit of a program, which may prompt the user for a passphrase.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
+const RUN_IN_TERMINAL: &str = "run the `command` of this provider in a terminal: it may need its own login";
+
 /// A provider that runs a program which prints tokens.
 pub(crate) struct Source {
     program: Program,
     config: Config,
     info: ProviderInfo,
-}
-
-struct PrintedToken {
-    secret: Secret,
-    expiry: Vec<Expiry>,
-    token_type: Option<&'static str>,
 }
 
 /// Reads the program's output until the output ends or exceeds the limit.
@@ -62,13 +57,9 @@ impl Source {
         let optional = [config.token.clone(), config.expires.clone(), expires_as, config.registry.clone()];
         selection.extend(optional.into_iter().flatten());
         let issuer = Issuer {
-            kind: "exec".to_owned(),
-            flow: "program".to_owned(),
-            endpoint: program.endpoint(),
-            client_id: None,
             audience: Some(selection.join(" ")),
-            secret_fingerprint: None,
             environment: settings.bound(),
+            ..Issuer::new("exec", "program", &program.endpoint())
         };
         let mut info = ProviderInfo::new(issuer);
         if config.protocol == Protocol::Aws {
@@ -85,7 +76,7 @@ impl Source {
         let is_cargo = self.config.protocol == Protocol::Cargo;
         command.stdin(if is_cargo { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
         if self.config.protocol == Protocol::Kubectl {
-            command.env("KUBERNETES_EXEC_INFO", kubectl::INFO);
+            command.env("KUBERNETES_EXEC_INFO", KUBECTL_INFO);
         }
         let mut child = command.spawn().map_err(|error| self.program.cannot_start(error))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -93,7 +84,7 @@ impl Source {
             let mut output = Zeroizing::new(Vec::with_capacity(64 * 1024));
             if let (Some(mut stdin), Some(registry)) = (stdin, &self.config.registry) {
                 // A write error is ignored, because the program's output or exit status shows the cause.
-                let _ = stdin.write_all(&cargo::request(registry)).await;
+                let _ = stdin.write_all(&cargo_request(registry)).await;
             }
             {
                 let mut reading = pin!(read_output(stdout, &mut output));
@@ -117,15 +108,18 @@ impl Source {
             Ok(Ok((_, None))) => Err(self.failed("the output exceeds 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
             // In these protocols, a program that fails prints the error on stdout.
-            Ok(Ok((output, Some(_)))) if is_cargo && cargo::is_error(&output) => Ok(output),
-            Ok(Ok((output, Some(_))))
-                if self.config.protocol == Protocol::Json && json::is_error(&output) =>
-            {
-                Ok(output)
+            Ok(Ok((output, Some(_)))) if self.is_error(&output) => Ok(output),
+            Ok(Ok((_, Some(status)))) => {
+                Err(self.failed(&format!("the program failed: {status}")).with_hint(RUN_IN_TERMINAL))
             }
-            Ok(Ok((_, Some(status)))) => Err(self
-                .failed(&format!("the program failed: {status}"))
-                .with_hint("run the `command` of this provider in a terminal: it may need its own login")),
+        }
+    }
+
+    fn is_error(&self, output: &[u8]) -> bool {
+        match self.config.protocol {
+            Protocol::Cargo => is_cargo_error(output),
+            Protocol::Json => json::is_error(output),
+            _ => false,
         }
     }
 
@@ -137,36 +131,40 @@ impl Source {
         self.error(ErrorCode::ProgramFailed, problem)
     }
 
-    fn parse(&self, output: &[u8], now: DateTime<Utc>) -> Result<PrintedToken> {
+    fn parse(&self, output: &[u8], now: DateTime<Utc>) -> Result<Token> {
         if is_utf16(output) {
             return Err(self.failed("the output is UTF-16 text: make the program print UTF-8"));
         }
         let text = std::str::from_utf8(output).map_err(|_| self.failed("the output is not UTF-8 text"))?;
         let text = text.trim_start_matches('\u{feff}');
-        let printed = match self.config.protocol {
-            Protocol::Json => json::parse(text, &self.config, &self.program.name(), now)?,
-            Protocol::Aws => aws::parse(text, now),
-            Protocol::Kubectl => kubectl::parse(text, now),
-            Protocol::Cargo => cargo::parse(text, &self.program.name(), now)?,
+        let token = match self.config.protocol {
+            Protocol::Json => self.json(text, now)?,
+            Protocol::Aws => self.aws(text, now)?,
+            Protocol::Kubectl => self.kubectl(text, now)?,
+            Protocol::Cargo => self.cargo(text, now)?,
             Protocol::Text | Protocol::Broker => {
                 let line = Token::bare(Secret::new(text.lines().next().unwrap_or_default().trim()));
                 // A token contains no whitespace and is neither a web page nor JSON.
                 let is_token =
                     !line.expose().starts_with(['<', '{']) && !line.expose().contains(char::is_whitespace);
-                let secret = if is_token { line } else { Secret::new("") };
-                Ok(PrintedToken { secret, expiry: Vec::new(), token_type: None })
+                self.token(if is_token { line } else { Secret::new("") }, None, now)
             }
         };
-        match printed {
-            Ok(printed) if printed.secret.expose().is_empty() => Err(self.failed("the output has no token")),
-            printed => printed.map_err(|problem| self.failed(problem)),
+        if token.secret().expose().is_empty() {
+            Err(self.failed("the output has no token"))
+        } else {
+            Ok(token)
         }
     }
 
-    fn token(&self, printed: PrintedToken, sent_at: DateTime<Utc>) -> Token {
+    fn token(
+        &self,
+        secret: Secret,
+        expiry: impl IntoIterator<Item = Expiry>,
+        sent_at: DateTime<Utc>,
+    ) -> Token {
         let lifetime = self.config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
-        let token = Token::printed(printed.secret, sent_at, printed.expiry, lifetime);
-        token.with_type(printed.token_type.unwrap_or("Bearer"))
+        Token::printed(secret, sent_at, expiry, lifetime)
     }
 }
 
@@ -202,8 +200,7 @@ impl Provider for Source {
         let sent_at = operation.now();
         let exchange = async {
             let output = self.run(operation).await?;
-            let printed = self.parse(&output, sent_at)?;
-            Ok(RecordUpdate::token(request.scopes(), self.token(printed, sent_at)))
+            Ok(RecordUpdate::token(request.scopes(), self.parse(&output, sent_at)?))
         };
         // The program may be refreshing its own login, so a signal must not interrupt the program.
         operation.exchange(exchange).await

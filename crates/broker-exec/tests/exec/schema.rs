@@ -57,7 +57,7 @@ async fn plugin_messages_match_the_json_schema() {
     assert!(token.expires_at().is_some());
     let stac = broker.token(World::NAME, &TokenRequest::new().scope("stac")).await.expect("a token");
     assert_eq!((stac.secret().expose(), stac.expires_at()), ("stac-token", None));
-    let logout = broker.logout(World::NAME, false).await.expect("a logout");
+    let logout = broker.logout(World::NAME).await.expect("a logout");
     assert_eq!(logout.at_service.note.as_deref(), Some("all of it"));
     let told = world.person.told();
     assert_eq!(told, ["good morning", "Name", "Password", "code ABCD"]);

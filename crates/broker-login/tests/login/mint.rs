@@ -130,7 +130,7 @@ async fn logout_sends_the_configured_revoke_request() {
     let revoke =
         format!("[revoke]\nurl = \"{}/logout\"\nheaders = {{ X-Session = \"{{token}}\" }}\n", server.url);
     let toml = toml(&server, &revoke);
-    let logout = async || broker(&world, &toml).logout(World::NAME, false).await.expect("logged out");
+    let logout = async || broker(&world, &toml).logout(World::NAME).await.expect("logged out");
     token(&world, &toml).await.expect("a token");
     assert!(logout().await.at_service.revoked);
     let last = server.requests().pop().expect("a request");
@@ -172,7 +172,7 @@ async fn logout_revokes_the_login_if_response_has_no_error() {
         let (_server, toml) = revoking(200, body).await;
         let world = World::new();
         token(&world, &toml).await.expect("a token");
-        let done = broker(&world, &toml).logout(World::NAME, false).await.expect(body);
+        let done = broker(&world, &toml).logout(World::NAME).await.expect(body);
         assert_eq!(done.at_service.revoked, revoked, "{body}");
     }
 }
@@ -188,7 +188,7 @@ async fn failed_revocation_keeps_the_login() {
     ] {
         let (world, (_server, toml)) = (World::new(), revoking(status, body).await);
         token(&world, &toml).await.expect("a token");
-        broker(&world, &toml).logout(World::NAME, false).await.expect_err(body);
+        broker(&world, &toml).logout(World::NAME).await.expect_err(body);
         assert!(world.record().is_some(), "{status} {body}");
     }
 }

@@ -9,13 +9,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use broker_core::{Error, ErrorCode, Result, Secret, ServiceUrl};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::http::{Request, read_head, send};
 use super::page::Page;
 use super::response::{Expected, InvalidCallback};
 use super::tab::Tab;
@@ -29,6 +29,12 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The limit of open connections. Browsers open extra connections that they may never use. One more connection closes
 /// the oldest, so that idle connections do not delay the browser's redirect.
 const MOST_CONNECTIONS: usize = 64;
+
+/// The limit of a request head, which may contain cookies of other programs on this host.
+const LONGEST_HEAD: usize = 32 * 1024;
+
+/// How many bytes after a too long request head are discarded, so that the browser can read the error page.
+const MAX_DISCARDED: u64 = 256 * 1024;
 
 /// The authorization code or the service's error, and the browser tab that waits for the result.
 pub(super) type Arrival = (Result<Secret>, Option<Tab>);
@@ -226,5 +232,85 @@ impl Callback {
             return Err(Page::MethodNotAllowed);
         }
         self.expected.read(request.query).map_err(|_| Page::OtherLogin)
+    }
+}
+
+struct Request<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: &'a str,
+    host: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// Parses a request head (RFC 9112). Returns `None` if the head is malformed or has not exactly one host.
+    fn read(head: &'a [u8]) -> Option<Self> {
+        let mut lines = str::from_utf8(head).ok()?.split("\r\n");
+        let mut words = lines.next()?.split(' ');
+        let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+        if words.next().is_some() || !target.starts_with('/') || !version.starts_with("HTTP/1.") {
+            return None;
+        }
+        let mut hosts = lines.filter_map(|line| line.split_once(':'));
+        let mut hosts = hosts.by_ref().filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = hosts.next()?.1.trim();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        hosts.next().is_none().then_some(Self { method, path, query, host })
+    }
+}
+
+/// Sends a page and closes the connection.
+async fn send(page: &Page, stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(page.response().as_bytes()).await?;
+    stream.shutdown().await?;
+    if *page == Page::TooLong {
+        // Closing a connection with unread data resets it, and the browser would lose the page.
+        tokio::io::copy(&mut stream.take(MAX_DISCARDED), &mut tokio::io::sink()).await?;
+    }
+    Ok(())
+}
+
+/// Reads a request head. Returns whether the head is complete, or `None` if the connection ended first.
+async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    // A reallocation would leave a copy of the authorization code in memory.
+    head.reserve_exact(LONGEST_HEAD);
+    while head.len() < LONGEST_HEAD {
+        let room = LONGEST_HEAD - head.len();
+        if (&mut *stream).take(room as u64).read_buf(head).await? == 0 {
+            return Ok(None);
+        }
+        if let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
+            head.truncate(end);
+            return Ok(Some(true));
+        }
+    }
+    Ok(Some(false))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn request_head_needs_method_target_and_one_host() {
+        let head = b"GET /callback?code=c HTTP/1.1\r\nAccept: */*\r\nhOST:  127.0.0.1:1 ";
+        let request = Request::read(head).unwrap();
+        assert_eq!((request.method, request.path, request.query), ("GET", "/callback", "code=c"));
+        assert_eq!(request.host, "127.0.0.1:1");
+        for head in [
+            "",
+            "GET /callback",
+            "GET /callback HTTP/1.1",
+            "GET /callback HTTP/2\r\nHost: a",
+            "GET callback HTTP/1.1\r\nHost: a",
+            "GET http://127.0.0.1/callback HTTP/1.1\r\nHost: a",
+            "GET /call back HTTP/1.1\r\nHost: a",
+            "GET /callback HTTP/1.1\r\nHost: a\r\nHost: a",
+            "\u{16}\u{3}\u{1}",
+        ] {
+            assert!(Request::read(head.as_bytes()).is_none(), "{head:?}");
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! The authorization code grant (RFC 6749 section 4.1) of a native app (RFC 8252), with PKCE (RFC 7636).
 
-mod http;
 mod listener;
 mod page;
 pub(crate) mod pkce;
@@ -15,8 +14,7 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
-use crate::login::account_of;
-use crate::{Approved, TokenEndpoint};
+use crate::{TokenAnswer, TokenEndpoint};
 pub(crate) use listener::loopback;
 
 use listener::{Arrival, Listener};
@@ -58,10 +56,11 @@ pub struct CodeFlow<'a> {
 impl CodeFlow<'_> {
     /// Opens the authorization endpoint in the browser, and exchanges the code that the browser returns. If no
     /// browser opens, the user can paste the final address of a browser on another machine.
-    pub async fn run(&self, operation: &Operation) -> Result<Approved> {
+    pub async fn run(&self, operation: &Operation) -> Result<TokenAnswer> {
         // RFC 7636 section 4.1 recommends 256 bits.
         let (state, verifier) = (random::<32>()?, random::<32>()?);
-        let expected = Expected::new(state.clone(), self.issuer, self.sends_issuer);
+        let issuer = self.issuer.map(str::to_owned);
+        let expected = Expected { state: state.clone(), issuer, sends_issuer: self.sends_issuer };
         // A browser that is already logged in at the service returns at once, so the listener starts first.
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
         let redirect_uri = listener.redirect_uri.clone();
@@ -79,11 +78,8 @@ impl CodeFlow<'_> {
             Err(error) => Err(error),
         };
         match (tab, &result) {
-            (Some(tab), Ok(approved)) => {
-                let page = Page::LoggedIn(match approved {
-                    Approved::Granted(answer) => account_of(answer, &self.token, None),
-                    Approved::OnlyRefreshToken(..) => None,
-                });
+            (Some(tab), Ok(answer)) => {
+                let page = Page::LoggedIn(answer.account.clone());
                 operation.after_save(move || tab.show(&page));
             }
             (Some(tab), Err(error)) => tab.show(&Page::Failed(error.code())),
@@ -122,7 +118,7 @@ impl CodeFlow<'_> {
         code: &Secret,
         verifier: &Secret,
         redirect_uri: &str,
-    ) -> Result<Approved> {
+    ) -> Result<TokenAnswer> {
         let own = [
             ("grant_type", "authorization_code"),
             ("code", code.expose()),

@@ -12,9 +12,9 @@ const LONGEST_TEXT: usize = 300;
 
 /// The values that the authorization response must contain.
 pub(super) struct Expected {
-    state: Secret,
-    issuer: Option<String>,
-    sends_issuer: bool,
+    pub(super) state: Secret,
+    pub(super) issuer: Option<String>,
+    pub(super) sends_issuer: bool,
 }
 
 /// Why a request or a pasted text is not the authorization response of this login. The login continues to wait.
@@ -68,10 +68,6 @@ impl Parameters {
 }
 
 impl Expected {
-    pub(super) fn new(state: Secret, issuer: Option<&str>, sends_issuer: bool) -> Self {
-        Self { state, issuer: issuer.map(str::to_owned), sends_issuer }
-    }
-
     /// Reads the query of the redirect. Returns the authorization code, or the error that the service sent.
     pub(super) fn read(&self, query: &str) -> Result<Result<Secret>, InvalidCallback> {
         let Parameters { state, code, iss, error, description } = Parameters::read(query)?;
@@ -149,7 +145,7 @@ mod tests {
     const ISSUER: &str = "https://login.example.org";
 
     fn expected(issuer: Option<&str>, sends_issuer: bool) -> Expected {
-        Expected::new(Secret::new("right"), issuer, sends_issuer)
+        Expected { state: Secret::new("right"), issuer: issuer.map(str::to_owned), sends_issuer }
     }
 
     fn code(read: Result<Result<Secret>, InvalidCallback>) -> String {

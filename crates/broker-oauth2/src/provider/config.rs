@@ -73,7 +73,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) error_final: Words,
     redirect_uri: Option<ServiceUrl>,
-    pkce: Option<bool>,
+    /// Whether a device login uses PKCE (RFC 7636); true by default.
+    pub(super) pkce: Option<bool>,
     pub(super) username: Option<String>,
     pub(super) password: Option<SecretSource>,
     pub(super) from: Option<String>,
@@ -220,11 +221,6 @@ impl Config {
             }
             None => Ok(auth),
         }
-    }
-
-    /// Whether a device login uses PKCE (RFC 7636).
-    pub(super) fn uses_pkce(&self) -> bool {
-        self.pkce.unwrap_or(true)
     }
 
     /// Returns the configured URL of an endpoint.

@@ -1,7 +1,8 @@
 //! The token requests of each flow, and the record updates from their responses.
 
 use broker_core::{
-    Error, ErrorCode, ErrorKind, Record, RecordUpdate, Result, ScopeKey, Secret, Token, TokenRequest,
+    Error, ErrorCode, ErrorKind, Hint, Operation, Record, RecordUpdate, Result, ScopeKey, Secret,
+    SecretSource, TokenRequest, fingerprint,
 };
 use serde_json::Value;
 
@@ -10,33 +11,28 @@ use super::config::Flow;
 use super::session::Session;
 use crate::authorization::pkce::{challenge, random};
 use crate::discovery::Endpoint;
-use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
+use crate::{CodeFlow, DeviceFlow, TokenAnswer};
 
 /// The key in [`Token::details`] that stores the configured scope.
-const DEFAULT_SCOPE: &str = "usual_scope";
+pub(super) const DEFAULT_SCOPE: &str = "usual_scope";
 
 /// The key in [`Token::details`] that stores the fingerprint of the provider's settings.
-const FINGERPRINT: &str = "asked_with";
+pub(super) const FINGERPRINT: &str = "asked_with";
 
 /// The record's metadata key that stores the scope of the login request.
 const LOGIN_SCOPE: &str = "login_scope";
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-impl OAuth2 {
-    /// Whether the token was requested with the current settings. If not, the broker requests a new token.
-    pub(super) fn accepts_token(&self, token: &Token) -> bool {
-        let detail = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
-        let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
-        detail(FINGERPRINT).is_none_or(|fingerprint| fingerprint == self.fingerprint)
-            && detail(DEFAULT_SCOPE).is_none_or(same_scope)
-    }
+const WARNING: &str = "WARNING: `flow = \"password\"` gives your password to this program; \
+     use another flow if the service supports one (RFC 9700 section 2.4)";
 
-    /// Stores the current settings in the token's details, for [`Self::accepts_token`].
-    pub(super) fn annotate(&self, token: Token, scopes: &ScopeKey) -> Token {
+impl OAuth2 {
+    /// Stores the current settings in the token's details, for `accepts`.
+    fn annotate(&self, answer: TokenAnswer, scopes: &ScopeKey) -> TokenAnswer {
         let scope = scopes.is_empty().then(|| (DEFAULT_SCOPE.to_owned(), Value::from(self.scope.as_str())));
         let fingerprint = (FINGERPRINT.to_owned(), Value::from(self.fingerprint.as_str()));
-        token.with_details(scope.into_iter().chain([fingerprint]).collect())
+        answer.map_token(|token| token.with_details(scope.into_iter().chain([fingerprint]).collect()))
     }
 
     /// Stores the requested scope of the login in the record's metadata.
@@ -74,13 +70,19 @@ impl OAuth2 {
         scope.map(|scope| ("scope", scope)).into_iter().chain(self.common_fields()).collect()
     }
 
-    fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
-        |token, scopes| self.annotate(token, scopes)
-    }
-
     /// In the password flow, replaces the account name from the response by `account`.
     fn with_username(&self, update: RecordUpdate, account: Option<&str>) -> RecordUpdate {
         if self.flow == Flow::Password { update.and_account(account.map(str::to_owned)) } else { update }
+    }
+
+    /// Whether the configuration contains a username and a password, so that no prompt is needed.
+    pub(super) fn has_password(&self) -> bool {
+        self.flow == Flow::Password && self.config.username.is_some() && self.config.password.is_some()
+    }
+
+    /// Returns a fingerprint of the password. Its 16 bits are too few to confirm a guessed password.
+    fn password_fingerprint(&self, username: &str, password: &Secret) -> String {
+        fingerprint(&format!("{} {username}", self.info.issuer.endpoint), password, 16)
     }
 }
 
@@ -102,12 +104,7 @@ impl Session<'_> {
         };
         // The client's credentials or the exchanged token suffice for the next token, so no refresh token is stored.
         answer.refresh_token = None;
-        // A token of type `N_A` (RFC 8693 section 2.2.1) is sent as a Bearer token.
-        if answer.token.token_type().eq_ignore_ascii_case("N_A") {
-            answer.token = answer.token.with_type("Bearer");
-        }
-        answer.token = self.provider.annotate(answer.token, scopes);
-        Ok(answer.into_update(scopes))
+        Ok(self.provider.annotate(answer, scopes).into_update(scopes))
     }
 
     /// Gets a token with the refresh token in the record.
@@ -118,8 +115,10 @@ impl Session<'_> {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let fields = self.provider.refresh_fields(record, scopes);
-        let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
-        let update = login.refresh(self.operation, record, refresh_token, scopes).await?;
+        let Some(answer) = self.token().refresh(self.operation, refresh_token, &fields).await? else {
+            return Ok(RecordUpdate::grant_refused());
+        };
+        let update = self.provider.annotate(answer, scopes).into_renewal(record, scopes);
         Ok(self.provider.with_username(update, record.account()))
     }
 
@@ -130,15 +129,18 @@ impl Session<'_> {
             Flow::RefreshToken => self.provider.initial_fields(&no_scopes),
             _ => self.provider.common_fields(),
         };
-        let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
-        let update = login.begin_with(self.operation, refresh_token).await?;
+        let answer = self.token().begin_with(self.operation, refresh_token, &fields).await?;
+        let update = self.provider.annotate(answer, &no_scopes).into_update(&no_scopes);
         Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
     }
 
     /// Logs in by the device authorization grant (RFC 8628), with PKCE (RFC 7636) as some services require.
     pub(super) async fn device(&self) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
-        let verifier = if self.provider.config.uses_pkce() { Some(random::<32>()?) } else { None };
+        let verifier = match self.provider.config.pkce {
+            Some(false) => None,
+            _ => Some(random::<32>()?),
+        };
         let challenge = verifier.as_ref().map(challenge);
         let mut fields = self.provider.initial_fields(&no_scopes);
         if let Some(challenge) = &challenge {
@@ -169,10 +171,70 @@ impl Session<'_> {
         Ok(self.approved(flow.run(self.operation).await?))
     }
 
+    // The password grant (RFC 6749 section 4.3), for services that support no other grant.
+
+    /// Logs in with `password`, else with the configured password or one that the user types.
+    pub(super) async fn log_in_with(&self, password: Option<&Secret>) -> Result<RecordUpdate> {
+        let (operation, config) = (self.operation, &self.provider.config);
+        let hint = "set `username` of this provider in the configuration";
+        let username = match &config.username {
+            Some(username) => username.clone(),
+            None => operation.prompt().ask("Username").await.map_err(|error| error.with_hint(hint))?,
+        };
+        let password = match (password, &config.password) {
+            (Some(password), _) => password.clone(),
+            // If the configured environment variable is not set, the user can type the password.
+            (None, Some(SecretSource::Env(name))) if operation.env().var(name).is_none() => {
+                ask_password(operation, &username, format!("set the environment variable {name}")).await?
+            }
+            (None, Some(source)) => source.resolve(operation.context(), "password").await?,
+            (None, None) => {
+                let hint = "set `password` of this provider in the configuration";
+                ask_password(operation, &username, hint.to_owned()).await?
+            }
+        };
+        self.send_password(&username, &password, &ScopeKey::default()).await
+    }
+
+    /// Logs in with the configured password, unless the service has already refused that password.
+    pub(super) async fn log_in_configured(
+        &self,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
+        let (Some(username), Some(source)) = (&self.provider.config.username, &self.provider.config.password)
+        else {
+            return Err(record.login_missing());
+        };
+        let password = source.resolve(self.operation.context(), "password").await?;
+        let fingerprint = self.provider.password_fingerprint(username, &password);
+        record.check_password(&fingerprint, request)?;
+        let update = self.send_password(username, &password, request.scopes()).await?;
+        let is_login = request.scopes().is_empty();
+        Ok(if is_login { self.provider.add_login_scope(update) } else { update })
+    }
+
+    async fn send_password(
+        &self,
+        username: &str,
+        password: &Secret,
+        scopes: &ScopeKey,
+    ) -> Result<RecordUpdate> {
+        let fields = self.provider.initial_fields(scopes);
+        self.operation.notify_after_save(WARNING.to_owned());
+        // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
+        let fingerprint = self.provider.password_fingerprint(username, password);
+        let mut answer =
+            self.token().password(self.operation, username, password, fingerprint, &fields).await?;
+        // A token request with scopes is not a login, so it must not replace the login's refresh token.
+        answer.refresh_token.take_if(|_| answer.token.is_some() && !scopes.is_empty());
+        let update = self.provider.annotate(answer, scopes).into_update(scopes);
+        Ok(update.and_account(Some(username.to_owned())))
+    }
+
     /// Returns the record update that stores a new login.
-    fn approved(&self, approved: Approved) -> RecordUpdate {
-        let login = UserLogin { token: self.token(), fields: &[], finish: &self.provider.finish() };
-        login.approved(self.operation, approved)
+    fn approved(&self, answer: TokenAnswer) -> RecordUpdate {
+        self.provider.annotate(answer, &ScopeKey::default()).into_login(self.operation)
     }
 }
 
@@ -183,4 +245,9 @@ fn name_from(error: Error) -> Error {
     }
     Error::new(ErrorCode::ConfigInvalidValue, format!("`from`: {}", error.message()))
         .with_hint("set `from` to the name of a provider in this configuration")
+}
+
+async fn ask_password(operation: &Operation, username: &str, hint: String) -> Result<Secret> {
+    let password = operation.prompt().ask_hidden(&format!("Password of {username}")).await;
+    password.map_err(|error| error.with_hint(Hint::SetPassword(hint)))
 }

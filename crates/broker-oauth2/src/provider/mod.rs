@@ -3,7 +3,6 @@
 mod config;
 mod endpoints;
 mod flows;
-mod password;
 mod session;
 
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use async_trait::async_trait;
 use broker_core::{
     Grant, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Result, Revoked, ScopeKey, Scopes, SecretSource, ServiceUrl, Settings, SettingsError,
-    Token, TokenRequest, field_names,
+    Token, TokenRequest,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -20,17 +19,12 @@ use serde_json::{Map, Value};
 use crate::BasicSpelling;
 use crate::discovery::Endpoint;
 use config::{Auth, Config, Flow};
+use flows::{DEFAULT_SCOPE, FINGERPRINT};
 use session::Session;
 
 /// The provider type `kind = "oauth2"`.
-pub const KIND: Kind = Kind {
-    name: "oauth2",
-    about: "any OAuth 2.0 service, by configuration",
-    keys: field_names::<Config>,
-    secrets: &["client_secret", "private_key", "password"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind =
+    Kind::new::<Config>("oauth2", build).secrets(&["client_secret", "private_key", "password"]);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
@@ -74,17 +68,14 @@ fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
     let audience: Vec<_> = config.audience.iter().chain(&config.resource.0).map(String::as_str).collect();
     // A user's login stays valid when the client secret changes.
     let secret = config.client_secret.as_ref().filter(|_| !flow.has_user_login());
+    let from = config.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+    let flow_name = format!("{}{from}", flow.name());
     Issuer {
-        kind: KIND.name.to_owned(),
-        flow: match &config.from {
-            Some(from) => format!("{} from {from}", flow.name()),
-            None => flow.name().to_owned(),
-        },
         secret_fingerprint: secret.and_then(|secret| secret.fingerprint(&endpoint, settings.env())),
-        endpoint,
         client_id: config.client_id.clone(),
         environment: settings.bound(),
         audience: (!audience.is_empty()).then(|| audience.join(" ")),
+        ..Issuer::new(KIND.name, &flow_name, &endpoint)
     }
 }
 
@@ -107,7 +98,10 @@ impl Provider for OAuth2 {
     }
 
     fn accepts(&self, token: &Token) -> bool {
-        self.accepts_token(token)
+        let detail = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
+        let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
+        detail(FINGERPRINT).is_none_or(|fingerprint| fingerprint == self.fingerprint)
+            && detail(DEFAULT_SCOPE).is_none_or(same_scope)
     }
 
     fn next_exchange(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> NextExchange {

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use super::OAuth2;
 use super::config::Auth;
 use super::endpoints::Endpoints;
+use crate::answer::STANDARD_FIELDS;
 use crate::discovery::Endpoint;
 use crate::{BasicSpelling, ClientAuth, ClientKey, TokenEndpoint};
 
@@ -55,9 +56,9 @@ impl<'a> Session<'a> {
             Auth::PrivateKeyJwt => {
                 let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
                 let pem = source.resolve_lines(operation.context(), "private_key").await?;
-                let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone())?;
+                let (key_id, audience) = (config.key_id.clone(), config.assertion_audience.clone());
                 let issuer = config.issuer.as_ref().map(|issuer| issuer.0.clone());
-                Credential::Key(Box::new(key.with_audience(config.assertion_audience.clone(), issuer)))
+                Credential::Key(Box::new(ClientKey::parse(&pem, config.algorithm, key_id, audience, issuer)?))
             }
         };
         let token_url = match instead {
@@ -80,7 +81,7 @@ impl<'a> Session<'a> {
         let default_life = config.life.map_or(DEFAULT_LIFETIME, |life| life.0);
         let final_codes = FinalCodes::oauth(&config.error_final.0);
         let is_life_assumed = config.life.is_none() && !self.provider.has_password();
-        let (url, answer) = (&self.token_url, config.fields.as_ref());
-        TokenEndpoint { url, client, default_life, is_life_assumed, answer, final_codes }
+        let fields = config.fields.as_ref().unwrap_or(&STANDARD_FIELDS);
+        TokenEndpoint { url: &self.token_url, client, default_life, is_life_assumed, fields, final_codes }
     }
 }

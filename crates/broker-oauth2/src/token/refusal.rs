@@ -8,23 +8,16 @@ use crate::ClientAuth;
 impl TokenEndpoint<'_> {
     /// Converts a refused or failed request to an error. The hint names the configuration key to check.
     pub(crate) fn error(&self, problem: Problem, what: &str) -> Error {
-        let hint = match &problem {
-            Problem::Refused(refusal) if has_bad_credentials(refusal) => {
-                let error = Error::new(ErrorCode::ClientRefused, format!("{what}: {}", refusal.words));
-                return error.with_hint(self.client_hint());
-            }
-            Problem::Refused(refusal) => self.hint(refusal),
-            Problem::Transient(_) => None,
-        };
-        let error = problem.error(what);
-        match hint {
+        let Problem::Refused(refusal) = problem else { return problem.error(what) };
+        if has_bad_credentials(&refusal) {
+            let error = Error::new(ErrorCode::ClientRefused, format!("{what}: {}", refusal.words));
+            return error.with_hint(self.client.hint());
+        }
+        let error = refusal.error(what);
+        match self.hint(&refusal) {
             Some(hint) => error.with_hint(hint),
             None => error,
         }
-    }
-
-    fn client_hint(&self) -> String {
-        format!("the service does not accept this client: {}", self.client.keys())
     }
 
     /// Returns the hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
@@ -49,7 +42,7 @@ impl TokenEndpoint<'_> {
             ("invalid_client" | "invalid_client_assertion" | "unauthorized_client", _)
                 if code != "unauthorized_client" || refusal.status == 401 =>
             {
-                return Some(self.client_hint());
+                return Some(self.client.hint());
             }
             ("unauthorized_client", _) => "this client may not use this `flow`: check `client_id` and `flow`",
             ("invalid_scope", _) => {
@@ -70,7 +63,7 @@ fn names_audience(words: &str) -> bool {
 }
 
 /// Whether the service did not authenticate the client. A request that spends nothing may have any 401 response.
-pub(super) fn refuses_client(
+pub(crate) fn refuses_client(
     response: &HttpResponse,
     from: &ServiceUrl,
     repeat: Repeat,

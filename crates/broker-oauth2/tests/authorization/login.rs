@@ -10,7 +10,7 @@ use broker_core::{
     Operation, Prompt, Provider, ProviderInfo, Record, RecordUpdate, ReqwestHttp, Result, Secret, ServiceUrl,
     SystemClock, TokenRequest,
 };
-use broker_oauth2::{Approved, ClientAuth, CodeFlow, TokenEndpoint};
+use broker_oauth2::{ClientAuth, CodeFlow, TokenAnswer, TokenEndpoint};
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, TestEnv, World};
 use chrono::TimeDelta;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -137,7 +137,7 @@ pub(crate) struct RunningLogin {
     pub(crate) service: EarthScope,
     pub(crate) notices: Arc<Mutex<Vec<String>>>,
     pages: mpsc::UnboundedReceiver<String>,
-    pub(crate) result: JoinHandle<Result<Approved>>,
+    pub(crate) result: JoinHandle<Result<TokenAnswer>>,
     pub(crate) world: World,
 }
 
@@ -150,7 +150,7 @@ impl RunningLogin {
         Request::read(&page)
     }
 
-    pub(crate) async fn end(&mut self) -> Result<Approved> {
+    pub(crate) async fn end(&mut self) -> Result<TokenAnswer> {
         (&mut self.result).await.unwrap()
     }
 
@@ -213,7 +213,7 @@ struct CodeProvider {
     token_url: ServiceUrl,
     redirect_uri: ServiceUrl,
     sends_issuer: bool,
-    approved: Arc<Mutex<Option<Approved>>>,
+    approved: Arc<Mutex<Option<TokenAnswer>>>,
 }
 
 #[async_trait]

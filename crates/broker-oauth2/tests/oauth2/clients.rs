@@ -165,7 +165,7 @@ async fn logout_uses_the_spelling_of_the_record() {
     let broker = lab.broker(table);
     broker.login(World::NAME, Login::RefreshToken(Secret::new("refresh-0"))).await.expect("a login");
     lab.calls();
-    broker.logout(World::NAME, false).await.expect("a logout");
+    broker.logout(World::NAME).await.expect("a logout");
     let calls = lab.calls();
     assert!(!calls.is_empty() && calls.iter().all(|call| basic(call) == b"me:a/b"), "{calls:?}");
 }
@@ -241,7 +241,7 @@ async fn revocation_endpoint_has_its_own_auth_methods() {
         let broker = lab.broker(table);
         secret(&broker).await;
         lab.calls();
-        broker.logout(World::NAME, false).await.expect("a logout");
+        broker.logout(World::NAME).await.expect("a logout");
         assert!(lab.calls().iter().all(|call| call.authorization.is_some() == in_header), "{own}");
     }
 }

@@ -274,12 +274,12 @@ async fn logout_fails_if_revocation_url_cannot_be_discovered() {
         [(503, json!({})), (400, json!({ "error": "maintenance" })), (200, json!({ "issuer": ISSUER }))]
     {
         lab.answers(OIDC, move |_| response.clone());
-        lab.broker(refresh_token()).logout(World::NAME, false).await.expect_err("an unknown endpoint");
+        lab.broker(refresh_token()).logout(World::NAME).await.expect_err("an unknown endpoint");
         assert!(!lab.world.record().unwrap()["grant"].is_null(), "the login stays");
     }
     lab.answers(OIDC, |_| (200, with_revocation()));
     lab.calls();
-    let out = lab.broker(refresh_token()).logout(World::NAME, false).await.expect("a logout");
+    let out = lab.broker(refresh_token()).logout(World::NAME).await.expect("a logout");
     assert!(out.at_service.revoked);
     assert_eq!(urls(&lab), [OIDC, REVOKE, REVOKE]);
 }
@@ -289,7 +289,7 @@ async fn logout_uses_revocation_endpoint_of_stored_metadata() {
     let lab = logged_in(with_revocation()).await;
     lab.world.clock.advance(TimeDelta::hours(30));
     lab.answers(OIDC, |_| (200, json!({ "issuer": ISSUER })));
-    let out = lab.broker(refresh_token()).logout(World::NAME, false).await.expect("a logout");
+    let out = lab.broker(refresh_token()).logout(World::NAME).await.expect("a logout");
     assert!(out.at_service.revoked);
     assert_eq!(urls(&lab), [OIDC, REVOKE]);
 }

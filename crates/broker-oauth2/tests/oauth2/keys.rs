@@ -262,7 +262,7 @@ async fn assertion_audience_is_configurable() {
         }
         let broker = lab.broker(table);
         secret(&broker).await;
-        broker.logout(World::NAME, false).await.expect("a logout");
+        broker.logout(World::NAME).await.expect("a logout");
         let calls = lab.calls();
         let audiences: Vec<_> =
             calls.iter().map(|call| claims(call).text("aud").unwrap().to_owned()).collect();

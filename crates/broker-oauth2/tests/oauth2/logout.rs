@@ -20,7 +20,7 @@ fn table() -> Value {
 async fn logout_revokes_refresh_token_before_access_token() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (200, json!({})));
-    let out = lab.broker(table()).logout(World::NAME, false).await.expect("a logout");
+    let out = lab.broker(table()).logout(World::NAME).await.expect("a logout");
     assert!(out.at_service.revoked && out.at_service.note.is_none());
     let calls = lab.calls();
     let tokens: Vec<_> =
@@ -37,10 +37,10 @@ async fn logout_revokes_refresh_token_before_access_token() {
 async fn logout_keeps_the_login_if_revocation_fails() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (503, json!({})));
-    let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("the service is down");
+    let error = lab.broker(table()).logout(World::NAME).await.expect_err("the service is down");
     assert_eq!(error.code(), ErrorCode::ServiceUnavailable, "{error}");
     lab.answers(REVOKE, |_| (401, json!({ "error": "invalid_client" })));
-    let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("refused");
+    let error = lab.broker(table()).logout(World::NAME).await.expect_err("refused");
     assert_eq!(error.code(), ErrorCode::ClientRefused, "{error}");
     assert_eq!(lab.world.record().unwrap()["grant"]["secret"], "refresh-token-1");
 }
@@ -50,7 +50,7 @@ async fn logout_says_that_revocation_url_is_not_configured() {
     let mut table = table();
     table.as_object_mut().unwrap().remove("revocation_url");
     let lab = Lab::logged_in(TOKEN, table.clone()).await;
-    let out = lab.broker(table).logout(World::NAME, false).await.expect("a logout");
+    let out = lab.broker(table).logout(World::NAME).await.expect("a logout");
     assert!(!out.at_service.revoked && out.at_service.note.unwrap().contains("`revocation_url`"));
 }
 
@@ -60,12 +60,23 @@ async fn introspection_returns_the_services_response() {
     lab.answers(INTROSPECT, |call| (200, json!({ "active": call.field("token") == Some("token-1") })));
     let broker = lab.broker(table());
     assert_eq!(secret(&broker).await, "token-1");
-    let response = broker.introspect(World::NAME, &ScopeKey::default()).await.expect("a response");
+    let response = broker
+        .provider(World::NAME)
+        .expect("a provider")
+        .introspect(&ScopeKey::default())
+        .await
+        .expect("a response");
     assert_eq!(response.expect("an object")["active"], true);
     assert!(lab.calls()[0].authorization.is_some(), "the client is authenticated");
     let mut without = table();
     without.as_object_mut().unwrap().remove("introspection_url");
-    let response = lab.broker(without).introspect(World::NAME, &ScopeKey::default()).await.expect("no error");
+    let response = lab
+        .broker(without)
+        .provider(World::NAME)
+        .expect("a provider")
+        .introspect(&ScopeKey::default())
+        .await
+        .expect("no error");
     assert!(response.is_none());
 }
 
@@ -79,7 +90,12 @@ async fn introspection_withholds_claims_that_repeat_the_token() {
     });
     let broker = lab.broker(table());
     secret(&broker).await;
-    let claims = broker.introspect(World::NAME, &ScopeKey::default()).await.expect("a response");
+    let claims = broker
+        .provider(World::NAME)
+        .expect("a provider")
+        .introspect(&ScopeKey::default())
+        .await
+        .expect("a response");
     let expected = json!({ "active": true, "token": WITHHELD, "all": WITHHELD, "sub": "ada", WITHHELD: "v" });
     assert_eq!(json!(claims), expected);
 }
@@ -94,7 +110,7 @@ async fn logout_without_refresh_token_revokes_the_access_token() {
     });
     assert_eq!(secret(&lab.broker(table.clone())).await, "only");
     lab.calls();
-    let out = lab.broker(table).logout(World::NAME, false).await.expect("a logout");
+    let out = lab.broker(table).logout(World::NAME).await.expect("a logout");
     assert!(out.at_service.revoked);
     let calls = lab.calls();
     assert_eq!(calls.len(), 1);

@@ -18,7 +18,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Inspect) -> CommandResult
     let broker = context.broker(&args.provider)?;
     let request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
     let scopes = request.scopes();
-    let token = broker.inspect(&args.provider, scopes)?;
+    let token = broker.provider(&args.provider)?.inspect(scopes)?;
     let token = token.ok_or_else(|| none_stored(&broker, &args.provider, scopes.as_str()))?;
     let introspection = args.introspect.then(|| introspect(&broker, &args.provider, scopes)).transpose()?;
     let now = SystemClock.now();
@@ -37,7 +37,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Inspect) -> CommandResult
 
 /// Asks the service about the token (RFC 7662).
 fn introspect(broker: &Broker, provider: &str, scopes: &ScopeKey) -> CommandResult<Map<String, Value>> {
-    let claims = run_async(broker, broker.introspect(provider, scopes))?;
+    let claims = run_async(broker, broker.provider(provider)?.introspect(scopes))?;
     Ok(claims.ok_or_else(|| {
         Error::new(ErrorCode::RequestUnsupported, "this service does not support introspection")
             .with_hint(Hint::LeaveOut(RequestPart::Introspection))

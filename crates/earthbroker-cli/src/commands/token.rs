@@ -16,9 +16,8 @@ use crate::run::run as run_async;
 pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     let text =
         if args.refresh_token { refresh_token(context, &args.provider)? } else { token(context, args)? };
-    match args.output.as_deref() {
+    match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         None => answer(&text),
-        Some(path) if path == Path::new("-") => answer(&text),
         Some(path) => Ok(write(path, &text)?),
     }
 }
@@ -49,26 +48,21 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let token = get(context, &broker, args, &request)?;
     let now = SystemClock.now();
     warn_if_short(context, &token, args.min_ttl, args.expires, now);
-    let entry = broker.entry(&args.provider)?;
+    let provider = broker.provider(&args.provider)?;
     let info = TokenInfo {
         provider: &args.provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
-        variable: &entry.info.variable,
-        hosts: &entry.info.hosts,
-        header: &entry.info.header,
+        about: provider.info(),
         now,
+        note: &|note| context.say(note),
     };
-    let output = print(&token, &style, &info)?;
-    for note in &output.notes {
-        context.say(note);
-    }
-    Ok(output.text)
+    Ok(print(&token, &style, &info)?)
 }
 
 /// Returns the refresh token, and tells the user how to log in with the token on another host.
 fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<String> {
-    let secret = context.broker(provider)?.refresh_token(provider)?;
+    let secret = context.broker(provider)?.provider(provider)?.refresh_token()?;
     context.say(&format!(
         "warning: with this refresh token anyone can act as you at {provider}, until you run: broker logout {provider}"
     ));
@@ -88,7 +82,7 @@ fn get(
     let rejected = args.rejected || args.rejected_stdin;
     let result = if rejected {
         let secret = args.rejected_stdin.then(|| secret_from_stdin("--rejected-stdin", true)).transpose()?;
-        run_async(broker, broker.replace_rejected(&args.provider, request, secret))
+        run_async(broker, broker.replace_rejected(&args.provider, request, secret.as_ref()))
     } else {
         stored_or_new(broker, &args.provider, request)
     };
@@ -98,7 +92,7 @@ fn get(
         {
             // With `force`, the broker ignores the stored token, which the service may have rejected.
             let request = if rejected { request.clone().force() } else { request.clone() };
-            let result = run_async(broker, broker.token_or_login(&args.provider, &request));
+            let result = run_async(broker, broker.provider(&args.provider)?.token_or_login(&request));
             context.terminal.clear();
             let (token, logged_in) = result?;
             if let Some(logged_in) = logged_in {
@@ -116,7 +110,7 @@ pub(super) fn stored_or_new(
     provider: &str,
     request: &TokenRequest,
 ) -> CommandResult<earthbroker::Token> {
-    match broker.stored(provider, request)? {
+    match broker.provider(provider)?.blocking_stored_with(request)? {
         Some(token) => Ok(token),
         None => run_async(broker, broker.token(provider, request)),
     }
@@ -154,18 +148,10 @@ pub(super) fn warn_if_short(
 }
 
 fn request(args: &Token, style: &Style<'_>) -> TokenRequest {
-    let mut request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
-    if let Some(lifetime) = args.expires {
-        request = request.expires(lifetime);
-    }
-    if let Some(left) = args.min_ttl {
-        request = request.min_ttl(left);
-    }
-    if let Some(name) = &args.name {
-        request = request.name(name);
-    }
-    if let Some(derived) = &style.derived {
-        request = request.derived(derived.clone());
-    }
+    let request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
+    let request = args.expires.into_iter().fold(request, TokenRequest::expires);
+    let request = args.min_ttl.into_iter().fold(request, TokenRequest::min_ttl);
+    let request = args.name.iter().fold(request, TokenRequest::name);
+    let request = style.derived.iter().cloned().fold(request, TokenRequest::derived);
     if args.force { request.force() } else { request }
 }

@@ -1,14 +1,12 @@
-//! The configuration keys that every provider may have: `timeout`, `env`, `hosts`, `header`, `prefix`.
+//! The configuration keys of every provider: `timeout`, `env`, `hosts`, `header`, `prefix`. And `from = "SOURCE"`: the
+//! provider exchanges the token of provider SOURCE for its own token.
 
-use std::time::Duration;
-
-use broker_core::{Error, ErrorCode, Header, Kind, Result};
+use broker_core::{Entry, ErrorCode, Header, Kind, Result};
 use figment::value::Value;
 
 use super::Config;
-use super::problems::unknown_key;
-use super::source_span::Mark;
-use crate::suggestion;
+use super::errors::{Mark, did_you_mean, unknown_key};
+use super::file::tables;
 
 pub(super) const COMMON_KEYS: [&str; 6] = ["kind", "timeout", "env", "hosts", "header", "prefix"];
 
@@ -18,78 +16,107 @@ impl Config {
         let Some(key) = self.table(name)?.keys().find(|key| !known.contains(&key.as_str())) else {
             return Ok(());
         };
-        let near = suggestion(key, known.iter().copied());
-        let why = unknown_key(&format!("kind `{}`", kind.name), key, near, &known);
+        let why = unknown_key(&format!("kind `{}`", kind.name), key, &known);
         Err(self.wrong(ErrorCode::ConfigUnknownKey, &["providers", name, key], Mark::Key, &why))
     }
 
-    pub(super) fn timeout(&self, name: &str) -> Result<Option<Duration>> {
-        let Some(value) = self.table(name)?.get("timeout") else { return Ok(None) };
-        let timeout = value.as_str().and_then(|text| humantime::parse_duration(text).ok());
-        match timeout.filter(|timeout| !timeout.is_zero()) {
-            Some(timeout) => Ok(Some(timeout)),
-            None => Err(self.wrong_form(name, "timeout", "a duration: \"30s\", \"2m\"")),
+    /// Applies the keys of every provider to a provider's entry.
+    pub(super) fn apply_common_keys(&self, name: &str, entry: &mut Entry) -> Result<()> {
+        let form = "a duration: \"30s\", \"2m\"";
+        let timeout = self.common_key(name, "timeout", form, |value| {
+            humantime::parse_duration(value.as_str()?).ok().filter(|timeout| !timeout.is_zero())
+        })?;
+        entry.timeout = timeout.unwrap_or(entry.timeout);
+        let info = &mut entry.info;
+        let form = "the name of an environment variable that no other program uses: \"MY_TOKEN\"";
+        if let Some(variable) = self.common_key(name, "env", form, |value| text(value, is_variable))? {
+            info.variable = variable;
         }
-    }
-
-    /// Returns the value of `env`: the environment variable that other programs read the token from.
-    pub(super) fn variable(&self, name: &str) -> Result<Option<String>> {
-        let Some(value) = self.table(name)?.get("env") else { return Ok(None) };
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        match value.as_str().filter(|text| text.chars().all(plain) && !text.is_empty()) {
-            Some(text) if !text.starts_with(|c: char| c.is_ascii_digit()) && !is_reserved(text) => {
-                Ok(Some(text.to_owned()))
-            }
-            _ => {
-                let form = "the name of an environment variable that no other program uses: \"MY_TOKEN\"";
-                Err(self.wrong_form(name, "env", form))
-            }
-        }
-    }
-
-    /// Returns the value of `hosts`: the hosts that may receive the token. In an environment variable, commas separate
-    /// the hosts.
-    pub(super) fn hosts(&self, name: &str) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.table(name)?.get("hosts") else { return Ok(None) };
-        let hosts: Option<Vec<String>> = match value {
-            Value::String(_, text) => Some(text.split(',').map(|host| host.trim().to_owned()).collect()),
-            Value::Array(_, hosts) => hosts.iter().map(|host| host.as_str().map(str::to_owned)).collect(),
-            _ => None,
-        };
         let form = "a list of hosts: [\"example.org\", \"*.example.org\", \"127.0.0.1:8080\"]";
-        let hosts = hosts.filter(|hosts| hosts.iter().all(|host| is_host(host)));
-        hosts.map(Some).ok_or_else(|| self.wrong_form(name, "hosts", form))
-    }
-
-    /// Returns the header that carries the token. The provider's `default` is used unless `header` or `prefix` is set.
-    pub(super) fn header(&self, name: &str, default: Header) -> Result<Header> {
-        let text = |key: &'static str, fits: fn(&str) -> bool, form: &str| match self.table(name)?.get(key) {
-            None => Ok(None),
-            Some(value) => match value.as_str().filter(|text| fits(text)) {
-                Some(text) => Ok(Some(text.to_owned())),
-                None => Err(self.wrong_form(name, key, form)),
-            },
-        };
-        let is_name = |text: &str| {
-            !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-        };
-        let is_prefix = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
-        let header = text("header", is_name, "the name of a header: \"X-Auth-Token\"")?;
-        let prefix = text("prefix", is_prefix, "one word to put before the token, or empty: \"api-key\"")?;
-        let mut header = header.map_or(default, |header| match header.to_ascii_lowercase().as_str() {
-            "authorization" => Header::default(),
-            _ => Header::bare(&header),
-        });
-        if prefix.is_some() {
-            header.prefix = prefix;
+        if let Some(hosts) = self.common_key(name, "hosts", form, hosts)? {
+            info.hosts = hosts;
         }
-        Ok(header)
+        let form = "the name of a header: \"X-Auth-Token\"";
+        if let Some(header) = self.common_key(name, "header", form, |value| text(value, is_header))? {
+            let is_default = header.eq_ignore_ascii_case("authorization");
+            info.header = if is_default { Header::default() } else { Header::bare(&header) };
+        }
+        let form = "one word to put before the token, or empty: \"api-key\"";
+        let is_prefix = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+        if let Some(prefix) = self.common_key(name, "prefix", form, |value| text(value, is_prefix))? {
+            info.header.prefix = Some(prefix);
+        }
+        Ok(())
     }
 
-    fn wrong_form(&self, name: &str, key: &str, form: &str) -> Error {
-        let why = format!("`{key}` must be {form}");
-        self.wrong(ErrorCode::ConfigInvalidValue, &["providers", name, key], Mark::Value, &why)
+    /// Returns the value of a key, which `read` accepts if it has this form.
+    fn common_key<T>(
+        &self,
+        name: &str,
+        key: &str,
+        form: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.table(name)?.get(key) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| {
+            let why = format!("`{key}` must be {form}");
+            self.wrong(ErrorCode::ConfigInvalidValue, &["providers", name, key], Mark::Value, &why)
+        })
     }
+
+    /// Returns the providers that other providers name in `from`.
+    pub(super) fn sources(&self) -> Vec<String> {
+        let from = |(_, table): (_, &Value)| table.as_dict()?.get("from")?.as_str().map(str::to_owned);
+        tables(&self.merged.values).filter_map(from).collect()
+    }
+
+    /// Checks that the provider in `from` is configured, and that the `from` keys form no cycle.
+    pub(super) fn check_from(&self, name: &str, from: &str) -> Result<()> {
+        let wrong = |code, why: &str| self.wrong(code, &["providers", name, "from"], Mark::Value, why);
+        let mut chain = vec![name, from];
+        loop {
+            let last = chain.last().copied().unwrap_or_default();
+            let Ok(table) = self.table(last) else {
+                let names = self.all_names();
+                let near = did_you_mean(last, names.iter().map(String::as_str));
+                let near = near.map(|near| format!(": {near}")).unwrap_or_default();
+                let why = format!("no provider `{last}` is configured{near}");
+                return Err(wrong(ErrorCode::ConfigInvalidValue, &why));
+            };
+            let Some(next) = table.get("from").and_then(Value::as_str) else { return Ok(()) };
+            let is_circle = chain.contains(&next);
+            chain.push(next);
+            if is_circle {
+                let why = format!("the `from` keys of these providers form a cycle: {}", chain.join(" -> "));
+                return Err(wrong(ErrorCode::ConfigInvalid, &why));
+            }
+        }
+    }
+}
+
+fn text(value: &Value, fits: impl Fn(&str) -> bool) -> Option<String> {
+    value.as_str().filter(|text| fits(text)).map(str::to_owned)
+}
+
+/// Reads a list of hosts, which commas separate in an environment variable.
+fn hosts(value: &Value) -> Option<Vec<String>> {
+    let hosts: Vec<_> = match value {
+        Value::String(_, text) => text.split(',').map(|host| host.trim().to_owned()).collect(),
+        Value::Array(_, hosts) => hosts.iter().map(|host| text(host, |_| true)).collect::<Option<_>>()?,
+        _ => return None,
+    };
+    hosts.iter().all(|host| is_host(host)).then_some(hosts)
+}
+
+fn is_header(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+/// Whether the text is the name of an environment variable for a token.
+fn is_variable(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let starts = text.starts_with(|c: char| !c.is_ascii_digit());
+    starts && text.chars().all(plain) && !is_reserved(text)
 }
 
 /// Whether other programs use or print this environment variable. A token must not be stored in such a variable.

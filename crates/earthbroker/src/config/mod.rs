@@ -1,18 +1,19 @@
-//! The configuration: its layers, the origin of each value, and errors with file, line and column.
+//! The configuration: its layers, the origin of each value, and errors with file, line and column. Three mechanisms keep
+//! one promise each:
+//!
+//! - `figment` merges the layers and remembers the file or the variable of each value.
+//! - `toml` parses values. It parses again only for an error, for the position of a key.
+//! - `file` cuts the tables of the requested providers out of a long file: a stored token costs about as much with a
+//!   thousand providers as with one.
 
 mod common_keys;
 mod environment;
+mod errors;
 mod file;
-mod from;
 mod layers;
-mod parts;
-mod problems;
-mod secret_tables;
+mod secrets;
 mod show;
-mod source_span;
 mod store;
-mod text;
-mod variables;
 mod warning;
 
 use std::collections::BTreeSet;
@@ -21,31 +22,23 @@ use std::sync::Arc;
 use broker_core::{Entry, Env, Error, ErrorCode, Kind, ProviderRegistry, Result, Settings, is_provider_name};
 use figment::value::{Dict, Value};
 
-use crate::suggestion;
-use crate::withheld::Withholding;
+use crate::environment::Environment;
 
 use common_keys::COMMON_KEYS;
+use environment::Variables;
+use errors::{Mark, did_you_mean};
+pub(crate) use file::Files;
+use file::{ConfigFile, tables};
 use layers::Merged;
 pub use show::{Configured, Setting};
-use source_span::Mark;
 pub use store::StoreConfig;
-pub(crate) use text::Files;
-use text::Text;
 pub use warning::ConfigWarning;
-
-/// The top-level keys of a configuration file.
-const TOP_KEYS: [&str; 2] = ["providers", "store"];
-
-/// The ways to configure a secret. Errors show these forms instead of the value.
-const SECRET_FORMS: &str =
-    "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", \"ARGUMENT\"] }";
 
 /// The configuration: the providers, their kinds, and the origin of each value.
 pub struct Config {
     merged: Merged,
-    /// The tables of the providers.
-    providers: Dict,
-    texts: Vec<Text>,
+    files: Vec<ConfigFile>,
+    variables: Variables,
     kinds: Vec<Kind>,
     pub(crate) store: StoreConfig,
     pub(crate) env: Arc<dyn Env>,
@@ -59,62 +52,55 @@ impl Config {
         env: Arc<dyn Env>,
         mut only: Option<BTreeSet<String>>,
     ) -> Result<Self> {
-        let texts = text::read(files)?;
-        let merged = layers::merge(&texts, env.as_ref(), &kinds, only.as_ref())?;
-        // Errors show the line number of `store`, so the files are parsed again if one of them sets `store`.
-        let with_key = if merged.values.contains_key("store") { texts.as_slice() } else { &[] };
-        let store = StoreConfig::read(with_key, env.as_ref())?;
-        let mut config = Self { merged, providers: Dict::new(), texts, kinds, store, env };
-        config.providers = config.read_tables()?;
-        while let Some(only) = &mut only {
+        let files = file::read(files)?;
+        let variables = Variables::read(env.as_ref(), &files);
+        if let Some(only) = &mut only {
+            // Providers that environment variables configure are parsed too: `kind` tells which variables are secrets.
+            only.extend(variables.keys.keys().cloned());
+        }
+        let (merged, store) = (Merged::default(), StoreConfig::default());
+        let mut config = Self { merged, files, variables, kinds, store, env };
+        loop {
+            config.merged = layers::merge(&config.files, &config.variables, &config.kinds, only.as_ref())?;
+            config.check_tables()?;
+            let Some(only) = &mut only else { break };
             // Remove providers that were not requested, because their tables may have been parsed only in part.
-            config.providers.retain(|name, _| only.contains(name));
+            if let Some(Value::Dict(_, providers)) = config.merged.values.get_mut("providers") {
+                providers.retain(|name, _| only.contains(name));
+            }
             let before = only.len();
             only.extend(config.sources());
-            // Providers that environment variables configure are parsed too: `kind` tells which variables are secrets.
-            only.extend(config.merged.in_env.keys().cloned());
             if only.len() == before {
                 break;
             }
-            config.merged = layers::merge(&config.texts, config.env.as_ref(), &config.kinds, Some(only))?;
-            config.providers = config.read_tables()?;
         }
+        config.store = StoreConfig::read(&config.files, &config.merged.stores, config.env.as_ref())?;
         let mut names = config.secret_variables();
         names.extend(config.store.variables().map(str::to_owned));
-        names.extend(config.env.withheld());
-        config.env = Arc::new(Withholding { inner: config.env, names });
+        config.env = Arc::new(Environment::withholding(names, config.env));
         Ok(config)
     }
 
     /// Returns the names of all configured providers, including those whose tables were not read.
     fn all_names(&self) -> BTreeSet<String> {
-        let mut names = text::all_names(&self.texts);
-        names.extend(self.merged.in_env.keys().cloned());
-        names
+        self.files.iter().flat_map(ConfigFile::names).chain(self.variables.keys.keys()).cloned().collect()
     }
 
-    /// Returns the providers' tables. Fails on unknown top-level keys and values of the wrong type.
-    fn read_tables(&self) -> Result<Dict> {
+    /// Fails on unknown top-level keys, invalid names and values of the wrong type.
+    fn check_tables(&self) -> Result<()> {
         let all = &self.merged.values;
-        if let Some(other) = all.keys().find(|key| !TOP_KEYS.contains(&key.as_str())) {
-            let help = match suggestion(other, TOP_KEYS) {
-                Some(key) => format!("did you mean `{key}`?"),
-                None => "write `store` or a table [providers.NAME]".to_owned(),
-            };
+        if let Some(other) = all.keys().find(|key| *key != "providers") {
+            let help = did_you_mean(other, ["providers", "store"]);
+            let help = help.as_deref().unwrap_or("write `store` or a table [providers.NAME]");
             let why = format!("unknown key `{other}`: {help}");
             return Err(self.wrong(ErrorCode::ConfigUnknownKey, &[other], Mark::Key, &why));
         }
         let wrong = |keys: &[&str], mark, why: &str| self.wrong(ErrorCode::ConfigInvalid, keys, mark, why);
-        let providers = match all.get("providers") {
-            Some(Value::Dict(_, providers)) => providers,
-            Some(_) => {
-                let why = "`providers` is not a table: write [providers.NAME]";
-                return Err(wrong(&["providers"], Mark::Value, why));
-            }
-            // None of the requested providers is configured.
-            None => return Ok(Dict::new()),
-        };
-        for (name, value) in providers {
+        if all.get("providers").is_some_and(|providers| providers.as_dict().is_none()) {
+            let why = "`providers` is not a table: write [providers.NAME]";
+            return Err(wrong(&["providers"], Mark::Value, why));
+        }
+        for (name, value) in tables(all) {
             if !is_provider_name(name) {
                 let why =
                     format!("`{name}` is not a valid provider name: use up to 64 letters, digits, `-`, `_`");
@@ -131,21 +117,20 @@ impl Config {
                 return Err(wrong(&["providers", name, "store"], Mark::Key, why));
             }
         }
-        Ok(providers.clone())
+        Ok(())
     }
 
     fn table(&self, name: &str) -> Result<&Dict> {
-        self.providers.get(name).and_then(Value::as_dict).ok_or_else(|| {
+        layers::table(&self.merged.values, name).ok_or_else(|| {
             let names = self.all_names();
             if names.contains(name) {
                 let why = "the provider is configured, but `Setup::providers` does not name the provider";
                 return Error::usage(why).for_provider(name);
             }
             let error = Error::new(ErrorCode::ProviderUnknown, "no provider of this name is configured");
-            error.for_provider(name).with_hint(match suggestion(name, names.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("configured providers: {}", Vec::from_iter(names).join(", ")),
-            })
+            let near = did_you_mean(name, names.iter().map(String::as_str));
+            let all = || format!("configured providers: {}", Vec::from_iter(names).join(", "));
+            error.for_provider(name).with_hint(near.unwrap_or_else(all))
         })
     }
 
@@ -160,30 +145,42 @@ impl Config {
             }
         };
         self.kinds.iter().find(|kind| kind.name == named.unwrap_or(name)).ok_or_else(|| {
-            let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            let mut kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            kinds.sort_unstable();
             let known = kinds.join("`, `");
             let Some(kind) = named else {
                 let why = format!("[providers.{name}] needs a line `kind = \"…\"`: one of `{known}`");
                 return self.wrong(ErrorCode::ConfigMissingKey, &["providers", name], Mark::Key, &why);
             };
-            let hint = suggestion(kind, kinds).map_or(String::new(), |it| format!("did you mean `{it}`? "));
-            let why = format!("unknown kind `{kind}`: {hint}the kinds are `{known}`");
+            let near = did_you_mean(kind, kinds).map(|near| near + " ").unwrap_or_default();
+            let why = format!("unknown kind `{kind}`: {near}the kinds are `{known}`");
             self.wrong(ErrorCode::ConfigUnknownKind, &["providers", name, "kind"], Mark::Value, &why)
         })
     }
 
+    /// Returns a provider's settings, without the keys of every provider.
+    fn own_settings<'a>(&'a self, name: &'a str) -> Result<Settings<'a>> {
+        let mut own = self.table(name)?.clone();
+        own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
+        let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
+        Ok(Settings::new(name, json, self.env.as_ref()))
+    }
+
+    /// Returns the settings of all providers of a kind.
+    pub(crate) fn settings_of(&self, kind: &str) -> Vec<Settings<'_>> {
+        let is_of_kind = |name: &&String| self.kind_of(name).is_ok_and(|own| own.name == kind);
+        let names = tables(&self.merged.values).map(|(name, _)| name).filter(is_of_kind);
+        names.filter_map(|name| self.own_settings(name).ok()).collect()
+    }
+
     fn build(&self, name: &str, kind: &Kind) -> Result<Entry> {
-        if let Some(variable) = self.merged.not_utf8.get(name) {
+        if let Some(variable) = self.variables.not_utf8.get(name) {
             let why = format!("environment variable {variable} is not UTF-8 text");
             return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
         }
         self.check_keys(name, kind)?;
         self.check_secrets(name, kind)?;
-        let (timeout, variable, hosts) = (self.timeout(name)?, self.variable(name)?, self.hosts(name)?);
-        let mut own = self.table(name)?.clone();
-        own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
-        let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
-        let settings = Settings::new(name, json, self.env.as_ref()).with_targets(self.env_targets(name));
+        let settings = self.own_settings(name)?.with_targets(self.env_targets(name));
         let failed = |error| self.settings_error(name, kind, &error);
         self.check_secret_origins(name, kind).map_err(failed)?;
         let provider = (kind.build)(&settings).map_err(failed)?;
@@ -192,11 +189,7 @@ impl Config {
             self.check_from(name, from)?;
         }
         let mut entry = Entry::new(provider);
-        entry.timeout = timeout.unwrap_or(entry.timeout);
-        let info = &mut entry.info;
-        info.header = self.header(name, info.header.clone())?;
-        info.variable = variable.unwrap_or(std::mem::take(&mut info.variable));
-        info.hosts = hosts.unwrap_or(std::mem::take(&mut info.hosts));
+        self.apply_common_keys(name, &mut entry)?;
         Ok(entry)
     }
 }

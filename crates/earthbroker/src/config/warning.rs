@@ -7,7 +7,6 @@ use broker_core::{platform, quoted_path};
 use figment::value::Value;
 
 use super::Config;
-use super::secret_tables::is_source;
 
 /// A problem of a valid configuration that the user should fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +50,9 @@ impl ConfigWarning {
 impl fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SecretReadable { file, provider: Some(provider), key } => {
-                write!(f, "other users can read the secret `{key}` of {provider} in {}", file.display())
-            }
-            Self::SecretReadable { file, provider: None, key } => {
-                write!(f, "other users can read the secret `{key}` in {file}", file = file.display())
+            Self::SecretReadable { file, provider, key } => {
+                let of = provider.as_ref().map(|provider| format!(" of {provider}")).unwrap_or_default();
+                write!(f, "other users can read the secret `{key}`{of} in {}", file.display())
             }
             Self::KeyRenamed { origin, provider, old, new } => {
                 write!(f, "{origin}: the key `{old}` of {provider} was renamed to `{new}`")
@@ -68,26 +65,21 @@ impl Config {
     /// Returns a provider's warnings: literal secrets that other users can read, and keys under old names.
     #[must_use]
     pub fn warnings(&self, name: &str) -> Vec<ConfigWarning> {
-        let secrets = self.kind_of(name).map(|kind| kind.secrets).unwrap_or_default();
-        let table = self.providers.get(name).and_then(Value::as_dict);
-        let is_literal = |key: &&&str| match table.and_then(|table| table.get(**key)) {
-            Some(Value::String(..)) => true,
-            Some(Value::Dict(_, several)) if **key == "secrets" && !is_source(key, several) => {
-                several.values().any(|value| matches!(value, Value::String(..)))
-            }
-            _ => false,
-        };
-        let readable = |key: &&str| {
+        let secrets = self.kind_of(name).into_iter().flat_map(|kind| self.secrets(name, kind));
+        let is_literal = |(_, value): &(Vec<&str>, &Value)| matches!(value, Value::String(..));
+        let mut literal: Vec<_> = secrets.filter(is_literal).map(|(path, _)| path[0]).collect();
+        literal.dedup();
+        let readable = |key: &str| {
             let metadata = self.merged.metadata(&["providers", name, key])?;
             let file = metadata.source.as_ref()?.file_path().filter(|file| others_can_read(file))?;
             Some(ConfigWarning::SecretReadable {
                 file: file.to_owned(),
                 provider: Some(name.to_owned()),
-                key: (*key).to_owned(),
+                key: key.to_owned(),
             })
         };
         let renamed = self.merged.renamed.get(name).into_iter().flatten();
-        secrets.iter().filter(is_literal).filter_map(readable).chain(renamed.cloned()).collect()
+        literal.into_iter().filter_map(readable).chain(renamed.cloned()).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::token::{Secret, sanitize};
 use final_codes::FinalAnswer;
 pub use final_codes::{Credential, FinalCodes};
 pub use redact::{WITHHELD, redact, repeats_secret};
-pub use salvage::{salvage, salvage_login};
+pub use salvage::{salvage, salvage_new};
 
 /// The hint for a response that is not the service's: of a network's sign-in page, or at a wrong URL.
 const CHECK_URL: &str = "if the network has a sign-in page, sign in there; otherwise check the URL in the configuration, or try again later";

@@ -38,10 +38,18 @@ pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
     is_token(&found).then(|| Secret::new(found))
 }
 
-/// Like [`salvage`], for the response to a login, before which no other refresh token can be lost. A complete response
-/// with an error or a message but without an access token has no refresh token.
+/// Like [`salvage`], for a request that contained the refresh token `sent`: returns only another one. `None` is the
+/// request of a login, before which no refresh token can be lost: a complete response with an error or a message but
+/// without an access token then has no refresh token.
 #[must_use]
-pub fn salvage_login(response: &HttpResponse, path: &str) -> Option<Secret> {
+pub fn salvage_new(response: &HttpResponse, path: &str, sent: Option<&Secret>) -> Option<Secret> {
+    match sent {
+        Some(sent) => salvage(response, path).filter(|new| !new.same_as(sent)),
+        None => salvage_login(response, path),
+    }
+}
+
+fn salvage_login(response: &HttpResponse, path: &str) -> Option<Secret> {
     let found = salvage(response, path)?;
     let whole = decode::object(response).filter(|_| response.cut.is_none());
     let names_problem =

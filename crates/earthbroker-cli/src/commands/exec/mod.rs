@@ -60,7 +60,7 @@ fn command(providers: &[String], words: &[OsString]) -> CommandResult<Command> {
     let Some((program, arguments)) = words.split_first() else { return Err(no_command().into()) };
     if providers.iter().any(String::is_empty) {
         return Err(Error::usage("the name of a provider is missing")
-            .with_hint("separate names with one comma: broker exec earthscope,earthdaily -- COMMAND. To see all names, run: broker list")
+            .with_hint("separate names with one comma: broker exec NAME,NAME -- COMMAND. To see all names, run: broker list")
             .into());
     }
     let mut command = Command::new(program);
@@ -70,7 +70,7 @@ fn command(providers: &[String], words: &[OsString]) -> CommandResult<Command> {
 
 /// Returns the environment variable for each provider's token. Fails if two providers have the same variable.
 fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>> {
-    let named = providers.iter().map(|provider| Ok(broker.entry(provider)?.info.variable));
+    let named = providers.iter().map(|provider| Ok(broker.provider(provider)?.info().variable.clone()));
     let variables = named.collect::<earthbroker::Result<Vec<_>>>()?;
     if let Some(twice) = repeated(providers) {
         return Err(Error::usage(format!("the provider `{twice}` is named twice")).into());

@@ -28,7 +28,7 @@ fn get(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandRes
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let token = token(&broker, &provider)?;
-    let header = broker.entry(&provider)?.info.header;
+    let header = &provider.info().header;
     let (scheme, secret) = (header.prefix_of(&token), plain(&token)?);
     let mut lines = if input.takes_bearer() {
         format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\nephemeral=1\n")
@@ -47,12 +47,11 @@ fn erase(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandR
     let Some(rejected) = input.value("credential").or_else(|| input.value("password")) else { return Ok(()) };
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
-    let (request, rejected) = (TokenRequest::new(), Secret::new(rejected));
-    if let Ok(Some(stored)) = broker.stored(&provider, &request)
-        && stored.secret().same_as(&rejected)
+    if let Ok(Some(stored)) = provider.blocking_stored_with(&TokenRequest::new())
+        && stored.secret().same_as(&Secret::new(rejected))
     {
         // A failure is ignored, because git's next request for a credential reports the same failure.
-        let _ = run_async(&broker, broker.replace_rejected(&provider, &request, Some(rejected)));
+        let _ = run_async(&broker, provider.replace_rejected(&stored));
     }
     Ok(())
 }
