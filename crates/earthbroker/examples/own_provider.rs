@@ -36,7 +36,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let issuer = Issuer { secret_fingerprint, ..Issuer::new(KIND.name, "client_credentials", url) };
     let mut info = ProviderInfo::new(issuer);
     info.hosts = vec![config.url.host()];
-    info.variable = "OBSERVATORY_TOKEN".to_owned();
+    info.variable = "OBSERVATORY_TOKEN".into();
     Ok(Arc::new(Observatory { config, info }))
 }
 
