@@ -31,7 +31,11 @@ impl ServiceTools for Tools {
         let mut files: Vec<_> =
             env.home().map(|home| tokens_files(&home.join(".earthscope"))).unwrap_or_default();
         files.extend(legacy_file(env));
-        let files = files.iter().filter(|path| path.is_file()).map(|path| in_tokens_file(env, path));
+        let files = files.iter().filter(|path| path.is_file()).map(|path| {
+            let unusable =
+                |why| ToolLogin::new(KIND.name, &path.display().to_string(), ToolLoginContent::Nothing(why));
+            tokens_in(env, path).map_or_else(unusable, |tokens| of_tokens(env, path, &tokens))
+        });
         let variable = env
             .var(REFRESH_TOKEN)
             .map(|token| ToolLogin::in_variable(KIND.name, REFRESH_TOKEN, env, refresh_token(&token)));
@@ -39,7 +43,7 @@ impl ServiceTools for Tools {
     }
 
     fn read(&self, env: &dyn Env, path: &Path, text: &Secret) -> Result<Option<Vec<ToolLogin>>> {
-        Ok(tokens(text).map(|tokens| vec![of_tokens(env, path, &tokens)]))
+        Ok(tokens(text).ok().map(|tokens| vec![of_tokens(env, path, &tokens)]))
     }
 
     /// Checks the files `tokens.json` of all profiles, and that no two providers use one of them: each renewal ends the
@@ -126,32 +130,21 @@ fn problem(env: &dyn Env, file: &Path) -> Option<String> {
     if !file.symlink_metadata().ok()?.is_file() {
         return Some("the token file is not a regular file".to_owned());
     }
-    match env.read_secret(file).map(|text| object(text.expose().as_bytes())) {
-        Err(error) => Some(format!("cannot read the token file: {error}")),
-        Ok(None) => Some("the token file is not JSON, and may be incomplete".to_owned()),
-        Ok(Some(object)) if !has_token(&object) => {
-            Some("the token file has neither an access token nor a refresh token".to_owned())
-        }
-        Ok(Some(_)) => None,
+    tokens_in(env, file).err()
+}
+
+fn tokens_in(env: &dyn Env, file: &Path) -> std::result::Result<Map<String, Value>, String> {
+    tokens(&env.read_secret(file).map_err(|error| format!("cannot read the token file: {error}"))?)
+}
+
+/// Returns the tokens in a file of EarthScope's tools, or why the file has none.
+fn tokens(text: &Secret) -> std::result::Result<Map<String, Value>, String> {
+    let object =
+        object(text.expose().as_bytes()).ok_or("the token file is not JSON, and may be incomplete")?;
+    if token(&object, "access_token").or(token(&object, "refresh_token")).is_none() {
+        return Err("the token file has neither an access token nor a refresh token".to_owned());
     }
-}
-
-/// Returns the tokens in a file of EarthScope's tools.
-fn tokens(text: &Secret) -> Option<Map<String, Value>> {
-    object(text.expose().as_bytes()).filter(has_token)
-}
-
-fn has_token(object: &Map<String, Value>) -> bool {
-    token(object, "access_token").or(token(object, "refresh_token")).is_some()
-}
-
-fn in_tokens_file(env: &dyn Env, path: &Path) -> ToolLogin {
-    let why = match env.read_secret(path).map(|text| tokens(&text)) {
-        Ok(Some(tokens)) => return of_tokens(env, path, &tokens),
-        Ok(None) => "the file has no token".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    ToolLogin::new(KIND.name, &path.display().to_string(), ToolLoginContent::Nothing(why))
+    Ok(object)
 }
 
 fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> ToolLogin {
