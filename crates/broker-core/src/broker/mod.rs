@@ -93,7 +93,8 @@ impl ProviderRegistry for BTreeMap<String, Entry> {
 /// dropped, also in a runtime for one call. Otherwise the operation ends like a killed process: the record contains
 /// [`crate::record::Grant::sent_at`], and if the service has already replaced the refresh token, the login is lost.
 ///
-/// The file store reads, writes and syncs its small files on the async thread.
+/// The file store reads, writes and syncs its small files on the async thread. It gets the keys of encrypted records on
+/// a blocking thread.
 #[derive(Clone)]
 pub struct Broker {
     inner: Arc<Inner>,

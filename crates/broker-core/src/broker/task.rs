@@ -159,16 +159,14 @@ impl ProviderTask {
         loop {
             let holder = match self.slot.store.try_lock(&self.slot.name).await? {
                 Locking::Taken(locked) => return Ok(Ok(locked)),
-                Locking::Busy(holder) => holder.unwrap_or_else(|| "another process".to_owned()),
+                Locking::Busy(holder) => holder,
             };
             if let Some(found) = found(&self.inner.reloaded(&self.slot).await?.record)? {
                 return Ok(Err(found));
             }
-            let (pause, tell) = backoff.next(&holder)?;
+            let (pause, message) = backoff.next(&self.slot.name, holder)?;
             self.operation.pause(pause).await?;
-            if tell {
-                let name = &self.slot.name;
-                let message = format!("waiting for {holder} to renew the token of {name} or to log in");
+            if let Some(message) = message {
                 self.operation.prompt().notify(&message);
             }
         }

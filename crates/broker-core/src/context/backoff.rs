@@ -22,16 +22,22 @@ impl Backoff {
         Self { limit, waited: Duration::ZERO, pause: FIRST_PAUSE }
     }
 
-    /// Returns the pause before the next attempt, and whether to tell the user about the wait. Fails after `limit`.
-    pub(crate) fn next(&mut self, holder: &str) -> Result<(Duration, bool)> {
+    /// Returns the pause before the next attempt, and the message for the user after a long wait. Fails after `limit`.
+    pub(crate) fn next(
+        &mut self,
+        provider: &str,
+        holder: Option<String>,
+    ) -> Result<(Duration, Option<String>)> {
+        let holder = holder.unwrap_or_else(|| "another process".to_owned());
         if self.waited >= self.limit {
-            return Err(lock_timeout(holder, self.limit));
+            return Err(lock_timeout(&holder, self.limit));
         }
         let pause = self.pause;
-        let tell = (self.waited..self.waited + pause).contains(&TELL_AFTER);
+        let is_long = (self.waited..self.waited + pause).contains(&TELL_AFTER);
         self.waited += pause;
         self.pause = (pause * 2).min(LONGEST_PAUSE);
-        Ok((pause, tell))
+        let message = || format!("waiting for {holder} to renew the token of {provider} or to log in");
+        Ok((pause, is_long.then(message)))
     }
 }
 

@@ -56,14 +56,13 @@ impl FallbackStore {
     ) -> Result<Migrated> {
         let mut backoff = Backoff::up_to(limit);
         loop {
-            let holder = match self.lock(provider)? {
+            let (pause, message) = match self.lock(provider)? {
                 Ok(mut locked) => return locked.migrate().await,
-                Err(holder) => holder.unwrap_or_else(|| "another process".to_owned()),
+                Err(holder) => backoff.next(provider, holder)?,
             };
-            let (pause, is_long) = backoff.next(&holder)?;
             tokio::time::sleep(pause).await;
-            if is_long {
-                tell(&format!("waiting for {holder} to renew the token of {provider} or to log in"));
+            if let Some(message) = message {
+                tell(&message);
             }
         }
     }
