@@ -58,7 +58,9 @@ impl Credentials {
     pub(crate) fn in_text(text: &Secret, path: &Path) -> Result<Vec<Self>, String> {
         let begin = text.expose().trim_start();
         let usual = if begin.starts_with('{') { Form::Json } else { Form::Profiles };
-        Form::of(path, usual).sets(text, &path.display().to_string(), "", None)
+        let file =
+            File { text: text.expose(), path: &path.display().to_string(), named_by: "", profile: None };
+        Form::of(path, usual).sets(file)
     }
 
     /// Returns all credentials on this machine in order of precedence, and the errors of unusable files.
@@ -136,7 +138,7 @@ fn in_home(env: &dyn Env, profile: Option<&str>) -> Result<Vec<Credentials>, Str
     let Some(path) = home_file(env) else { return Ok(Vec::new()) };
     let place = path.display().to_string();
     match env.read_secret(&path) {
-        Ok(text) => Form::Profiles.sets(&text, &place, "", profile),
+        Ok(text) => Form::Profiles.sets(File { text: text.expose(), path: &place, named_by: "", profile }),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(vec![]),
         Err(error) => Err(format!("{place}: {error}")),
     }
@@ -178,19 +180,12 @@ impl Form {
     ) -> Result<Vec<Credentials>, String> {
         let text =
             env.read_secret(Path::new(path)).map_err(|error| format!("{path} ({variable}): {error}"))?;
-        Self::of(Path::new(path), self).sets(&text, path, &format!(" ({variable})"), profile)
+        let named_by = &format!(" ({variable})");
+        Self::of(Path::new(path), self).sets(File { text: text.expose(), path, named_by, profile })
     }
 
     /// Parses the credentials in a file. Errors contain only line numbers and keys, because a line may contain a secret.
-    fn sets(
-        self,
-        text: &Secret,
-        path: &str,
-        named_by: &str,
-        profile: Option<&str>,
-    ) -> Result<Vec<Credentials>, String> {
-        let file = File { text: text.expose(), path, named_by };
-        let is_wanted = |name: &str| profile.is_none_or(|profile| profile == name);
+    fn sets(self, file: File<'_>) -> Result<Vec<Credentials>, String> {
         match self {
             Self::Json => {
                 let values = serde_json::from_str(file.text);
@@ -198,10 +193,10 @@ impl Form {
             }
             Self::Toml => file.flat(&file.toml()?),
             // Quotes belong to a value, but no URL begins with a quote.
-            Self::Ini => file.sections(is_wanted, true, |key| key.ends_with("_URL")),
+            Self::Ini => file.sections(true, |key| key.ends_with("_URL")),
             Self::Profiles => match file.toml() {
-                Ok(tables) => file.tables(&tables, is_wanted),
-                Err(_) => file.sections(is_wanted, false, |_| true),
+                Ok(tables) => file.tables(&tables),
+                Err(_) => file.sections(false, |_| true),
             },
         }
     }
@@ -212,10 +207,17 @@ impl Form {
 struct File<'a> {
     text: &'a str,
     path: &'a str,
+    /// The variable that names the file, in parentheses.
     named_by: &'a str,
+    /// The only profile to read, if the file has several.
+    profile: Option<&'a str>,
 }
 
 impl File<'_> {
+    fn is_wanted(self, profile: &str) -> bool {
+        self.profile.is_none_or(|wanted| wanted == profile)
+    }
+
     fn invalid(self, what: &str, line: usize) -> String {
         format!("{}{}: line {line} is not valid {what}", self.path, self.named_by)
     }
@@ -254,13 +256,9 @@ impl File<'_> {
         Ok(self.table(place, None, values)?.into_iter().collect())
     }
 
-    fn tables(
-        self,
-        tables: &Map<String, Value>,
-        is_wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Credentials>, String> {
+    fn tables(self, tables: &Map<String, Value>) -> Result<Vec<Credentials>, String> {
         let mut sets = Vec::new();
-        for (name, table) in tables.iter().filter(|(name, _)| is_wanted(name)) {
+        for (name, table) in tables.iter().filter(|(name, _)| self.is_wanted(name)) {
             if let Value::Object(values) = table {
                 sets.extend(self.table(self.place(name), Some(name), values)?);
             }
@@ -270,15 +268,10 @@ impl File<'_> {
 
     /// Returns the credentials in the sections of an INI file. Without `strict`, values with invalid references are
     /// literal. `has_quotes` says whose quotes are removed.
-    fn sections(
-        self,
-        is_wanted: impl Fn(&str) -> bool,
-        strict: bool,
-        has_quotes: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Credentials>, String> {
+    fn sections(self, strict: bool, has_quotes: impl Fn(&str) -> bool) -> Result<Vec<Credentials>, String> {
         let ini = Ini::parse(self.text).map_err(|line| self.invalid("INI", line))?;
         let mut sets = Vec::new();
-        for name in ini.sections().chain(["DEFAULT"]).filter(|name| is_wanted(name)) {
+        for name in ini.sections().chain(["DEFAULT"]).filter(|name| self.is_wanted(name)) {
             let values = match (ini.values(name), ini.raw(name)) {
                 (Some(Ok(values)), _) => values,
                 (_, Some(raw)) if !strict => {

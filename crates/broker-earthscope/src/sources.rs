@@ -294,9 +294,8 @@ impl Sources<'_> {
         tree: &Map<String, Value>,
         first: bool,
     ) -> Result<Layer, SettingsError> {
-        let file = self.env.file_of("ES_").map(|path| path.display().to_string());
-        let origin = format!("{names} ({})", file.as_deref().unwrap_or("environment"));
-        Ok(Layer { is_file: file.is_some(), ..Layer::from_tree(origin, tree, first)? })
+        let is_file = self.env.file_of(names).is_some();
+        Ok(Layer { is_file, ..Layer::from_tree(self.env.describe(names), tree, first)? })
     }
 
     /// Reads a file. Like the SDK, ignores only an absent or empty file, and a path that is not a file: other settings

@@ -25,7 +25,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 const KEYRING_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Where the key that encrypts a record comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySource {
     /// The key is in the keyring of the desktop session.
     Keyring,
@@ -76,8 +76,8 @@ pub struct Vault {
 #[derive(Default)]
 struct KeyCache {
     keys: Vec<SealingKey>,
-    /// For each provider and key source, the key that seals the provider's record.
-    selected: HashMap<(String, KeySource), SealingKey>,
+    /// For each provider, the key that seals its record.
+    selected: HashMap<String, SealingKey>,
 }
 
 impl KeyCache {
@@ -89,11 +89,6 @@ impl KeyCache {
         if self.by_id(key.source, &key.id).is_none() {
             self.keys.push(key.clone());
         }
-    }
-
-    /// Selects the key that seals a provider's record.
-    fn select(&mut self, provider: &str, key: &SealingKey) {
-        self.selected.insert((provider.to_owned(), key.source), key.clone());
     }
 }
 
@@ -303,7 +298,7 @@ impl Vault {
 
     fn decrypt(&self, envelope: &Envelope, key: &SealingKey) -> Option<Zeroizing<Vec<u8>>> {
         let record = cipher::open(&key.key, envelope)?;
-        self.keys().select(&envelope.provider, key);
+        self.keys().selected.insert(envelope.provider.clone(), key.clone());
         Some(record)
     }
 }
@@ -315,14 +310,14 @@ impl Sealer for Vault {
 
     fn probe(&self, with: &str, provider: &str) -> Result<()> {
         let key = self.key_to_seal(with.parse()?, provider)?;
-        self.keys().select(provider, &key);
+        self.keys().selected.insert(provider.to_owned(), key);
         Ok(())
     }
 
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope> {
         let source = with.parse()?;
         // Usually, an earlier call of `probe` or `open` has selected the provider's key.
-        let selected = self.keys().selected.get(&(provider.to_owned(), source)).cloned();
+        let selected = self.keys().selected.get(provider).filter(|key| key.source == source).cloned();
         let key = selected.map_or_else(|| self.key_to_seal(source, provider), Ok)?;
         let kdf: Option<Value> = key.kdf.as_ref().and_then(Kdf::value);
         cipher::seal(&key.key, Envelope::new(provider, source.name(), &key.id, kdf), record)

@@ -30,7 +30,7 @@ pub(crate) fn local(time: DateTime<Utc>) -> String {
 pub(crate) fn asked(key: &str) -> String {
     match (key, key.strip_prefix("aws:")) {
         ("", _) => "(no scope)".to_owned(),
-        ("cookie:", _) => "the asset cookie".to_owned(),
+        ("cookie:", _) => "the cookie".to_owned(),
         (_, Some(role)) => format!("keys of {}", role.split('?').next().unwrap_or(role)),
         (scopes, None) => scopes.to_owned(),
     }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn stored_aws_keys_and_cookies_are_described_in_words() {
         let keys = ["", "stac", "cookie:", "aws:s3-miniseed-v2", "aws:lab?site=a%26b"];
-        let words = ["(no scope)", "stac", "the asset cookie", "keys of s3-miniseed-v2", "keys of lab"];
+        let words = ["(no scope)", "stac", "the cookie", "keys of s3-miniseed-v2", "keys of lab"];
         assert_eq!(keys.map(asked), words);
     }
 

@@ -45,8 +45,8 @@ mod suggestion;
 pub mod tools;
 
 pub use broker::Broker;
-pub use broker_core::SendCheck;
 pub use broker_core::MemoryStore;
+pub use broker_core::SendCheck;
 pub use broker_core::{
     Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
     ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
@@ -65,6 +65,6 @@ pub use broker_core::{Proxy, ProxySettings, cert_file};
 pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};
 pub use probe::{Obstacle, Probed, Prober};
 #[cfg(feature = "file")]
-pub use records::{KeyringState, Records};
+pub use records::Records;
 pub use setup::Setup;
 pub use suggestion::suggestion;

@@ -10,18 +10,6 @@ use crate::Config;
 /// How long to wait for another process that renews a token or logs in.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// Whether the OS keyring responds, and whether it is locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyringState {
-    /// The keyring responds and is unlocked.
-    Unlocked,
-    /// The keyring responds and is locked.
-    Locked,
-    /// No keyring responds, or this program was built without keyring support.
-    Absent,
-}
-
 /// Lists the record files, and rewrites them in the configured storage format.
 #[derive(Debug)]
 pub struct Records {
@@ -93,16 +81,13 @@ impl Records {
         Ok(false)
     }
 
-    /// Returns the state of the OS keyring without a prompt, within a few seconds.
+    /// Returns the state of the OS keyring without a prompt, within a few seconds: `unlocked`, `locked`, or `absent` if no
+    /// keyring responds or this program was built without keyring support.
     #[must_use]
-    pub fn keyring(&self) -> KeyringState {
+    pub fn keyring(&self) -> &'static str {
         #[cfg(feature = "sealed")]
-        return match broker_keyring::Keyring::state() {
-            broker_keyring::Keyring::Unlocked => KeyringState::Unlocked,
-            broker_keyring::Keyring::Locked => KeyringState::Locked,
-            broker_keyring::Keyring::Absent => KeyringState::Absent,
-        };
+        return broker_keyring::keyring_state();
         #[cfg(not(feature = "sealed"))]
-        KeyringState::Absent
+        "absent"
     }
 }

@@ -106,22 +106,21 @@ impl Inner {
     /// Reads and caches the record. May wait for the key of an encrypted record.
     pub(super) fn reload(&self, slot: &Slot) -> Result<CachedRecord> {
         let before = slot.cached();
-        Ok(self.replace_cached(slot, before, self.load(slot)?))
+        Ok(self.replace_cached(slot, before.as_ref(), self.load(slot)?))
     }
 
     fn peek_anew(&self, slot: &Slot) -> Result<Option<CachedRecord>> {
         let before = slot.cached();
-        Ok(self.peek(slot)?.map(|loaded| self.replace_cached(slot, before, loaded)))
+        Ok(self.peek(slot)?.map(|loaded| self.replace_cached(slot, before.as_ref(), loaded)))
     }
 
     /// Caches a record that was read. If another thread has cached a record since `before`, returns that record.
-    fn replace_cached(&self, slot: &Slot, before: Option<CachedRecord>, loaded: Loaded) -> CachedRecord {
+    fn replace_cached(&self, slot: &Slot, before: Option<&CachedRecord>, loaded: Loaded) -> CachedRecord {
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
         let (record, _) = self.read(slot, loaded);
         let reloaded = self.cached_now(record, in_fallback);
-        let is_before = |cached: &CachedRecord| {
-            before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.record, &cached.record))
-        };
+        let is_before =
+            |cached: &CachedRecord| before.is_some_and(|before| Arc::ptr_eq(&before.record, &cached.record));
         let mut cached = slot.cached.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(newer) = cached.as_ref().filter(|cached| !is_before(cached)) {
             return newer.clone();

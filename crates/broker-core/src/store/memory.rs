@@ -1,10 +1,10 @@
 //! A store in memory, for tests and for programs that keep no files.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use dashmap::DashMap;
-use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::Result;
 use crate::record::Record;
@@ -14,13 +14,8 @@ use crate::store::{Loaded, Locked, Locking, Store, StoreAbout};
 /// and threads. The records end with the process.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
-    entries: Arc<DashMap<String, Arc<Entry>>>,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    record: Mutex<Option<Record>>,
-    lock: Arc<Lock<()>>,
+    records: Arc<DashMap<String, Record>>,
+    locks: Arc<DashMap<String, Arc<Mutex<()>>>>,
 }
 
 impl MemoryStore {
@@ -31,27 +26,20 @@ impl MemoryStore {
     }
 }
 
-impl Entry {
-    fn read(&self) -> Loaded {
-        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        record.map_or(Loaded::Nothing, |record| Loaded::Record(Box::new(record)))
-    }
-
-    fn replace(&self, record: Option<Record>) {
-        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = record;
-    }
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     fn read(&self, provider: &str) -> Result<Loaded> {
-        Ok(self.entries.get(provider).map_or(Loaded::Nothing, |entry| entry.read()))
+        let record = self.records.get(provider).map(|record| Box::new(record.clone()));
+        Ok(record.map_or(Loaded::Nothing, Loaded::Record))
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
-        let entry = self.entries.entry(provider.to_owned()).or_default().clone();
-        Ok(match entry.lock.clone().try_lock_owned() {
-            Ok(lock) => Locking::Taken(Box::new(LockedEntry { entry, _lock: lock })),
+        let lock = self.locks.entry(provider.to_owned()).or_default().clone();
+        Ok(match lock.try_lock_owned() {
+            Ok(lock) => {
+                let (store, provider) = (self.clone(), provider.to_owned());
+                Locking::Taken(Box::new(LockedInMemory { store, provider, _lock: lock }))
+            }
             Err(_) => Locking::Busy(Some("another task of this process".to_owned())),
         })
     }
@@ -61,15 +49,16 @@ impl Store for MemoryStore {
     }
 }
 
-struct LockedEntry {
-    entry: Arc<Entry>,
+struct LockedInMemory {
+    store: MemoryStore,
+    provider: String,
     _lock: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
-impl Locked for LockedEntry {
+impl Locked for LockedInMemory {
     async fn load(&mut self) -> Result<Loaded> {
-        Ok(self.entry.read())
+        self.store.read(&self.provider)
     }
 
     async fn probe(&mut self, _record: &Record, _saves: usize) -> Result<()> {
@@ -78,14 +67,14 @@ impl Locked for LockedEntry {
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
         let mut record = record.clone();
-        // Only the locked record of a login has these fields; files do not contain them.
+        // Like in files, these fields are not stored.
         (record.new_login, record.login_problem) = (false, None);
-        self.entry.replace(Some(record));
+        self.store.records.insert(self.provider.clone(), record);
         Ok(None)
     }
 
     async fn forget(&mut self) -> Result<Option<String>> {
-        self.entry.replace(None);
+        self.store.records.remove(&self.provider);
         Ok(None)
     }
 }

@@ -17,10 +17,8 @@ use crate::store::{Loaded, Locked, Store};
 pub enum Migrated {
     /// The record file was rewritten in the configured storage format.
     Moved,
-    /// The record file already had the configured storage format.
+    /// The record file already had the configured storage format, or no record is stored.
     Already,
-    /// No record file exists.
-    Nothing,
     /// The record file is unreadable and was not changed; the text says why.
     Unreadable(String),
 }
@@ -99,7 +97,7 @@ impl LockedCopies {
         // Gets the key on this thread.
         self.store.read(&self.provider)?;
         let (mut record, is_copy) = match self.load().await? {
-            Loaded::Nothing => return Ok(Migrated::Nothing),
+            Loaded::Nothing => return Ok(Migrated::Already),
             Loaded::Unreadable(why) => return Ok(Migrated::Unreadable(why)),
             Loaded::Record(record) => (record, false),
             Loaded::FromFallback(record) => (record, true),

@@ -147,15 +147,15 @@ impl Config {
         if flow == Flow::TokenExchange && self.from.is_none() {
             return needs("the key `from`, which names the provider whose token is exchanged");
         }
-        for (key, is_set, user) in [
-            ("username", self.username.is_some(), Flow::Password),
-            ("password", self.password.is_some(), Flow::Password),
-            ("pkce", self.pkce.is_some(), Flow::Device),
-        ] {
-            if is_set && flow != user {
-                let message = format!("{named} does not use this key: remove `{key}`");
+        for (key, is_set) in [("username", self.username.is_some()), ("password", self.password.is_some())] {
+            if is_set && flow != Flow::Password {
+                let message =
+                    format!("{named} uses no username or password: only `flow = \"password\"` does");
                 return Err(SettingsError::new(key, message));
             }
+        }
+        if self.pkce.is_some() && flow != Flow::Device {
+            return Err(SettingsError::new("pkce", format!("{named} does not use this key: remove `pkce`")));
         }
         if self.assertion_audience == Some(Audience::Issuer) && self.issuer.is_none() {
             let message = "set `issuer`, or `assertion_audience` to \"token_url\", \"endpoint\" or a URL";

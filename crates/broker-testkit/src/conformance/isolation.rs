@@ -35,7 +35,9 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
         subject.service().forget_seen();
         match (accepted, broker.token(World::NAME, &request).await) {
             (Ok(()), Ok(new)) => {
-                tokens.iter().for_each(|old| assert_new(&new, old, &case));
+                for old in &tokens {
+                    assert_new(&new, old, &case);
+                }
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
                 let again = again.unwrap_or_else(|error| panic!("{case}: token was lost: {error}"));
@@ -60,5 +62,7 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
     assert_stored(subject, &usual, "scopes").await;
     expire(subject, &usual);
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
-    tokens.iter().for_each(|old| assert_new(&renewed, old, "scopes"));
+    for old in &tokens {
+        assert_new(&renewed, old, "scopes");
+    }
 }

@@ -50,8 +50,10 @@ pub enum Fault {
     Edit(Closure<dyn Fn(&mut Value) + Send + Sync>),
     /// The closure returns the bytes of a whole response, from status and body of the service's response. With `true`,
     /// the connection then stays open.
-    Raw(Closure<dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync>, bool),
+    Raw(Closure<Write>, bool),
 }
+
+type Write = dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync;
 
 /// A test's closure, which `Debug` cannot show.
 pub struct Closure<F: ?Sized>(pub(super) Arc<F>);

@@ -260,7 +260,7 @@ impl Shared {
             Some(Fault::CutBefore | Fault::CutAfter) => cut.replace(Vec::new(), false),
             Some(Fault::Truncated) => cut.replace(reply.first_half(), false),
             Some(Fault::Raw(write, stays_open)) => {
-                cut.replace((write.0)(reply.status, &reply.body), stays_open)
+                cut.replace((write.0)(reply.status, &reply.body), stays_open);
             }
             Some(Fault::Edit(edit)) => return reply.edited(&*edit.0),
             _ => {}

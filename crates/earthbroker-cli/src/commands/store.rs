@@ -1,8 +1,6 @@
 //! `broker store`: shows how records are stored, and migrates records to another format.
 
-use earthbroker::{
-    Config, Error, KeyringState, Migrated, ProviderRegistry, Records, StorageFormat, sanitize,
-};
+use earthbroker::{Config, Error, Migrated, ProviderRegistry, Records, StorageFormat, sanitize};
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer, answer_json, end, separate};
@@ -27,14 +25,6 @@ pub(super) fn word(format: &StorageFormat) -> &str {
     }
 }
 
-pub(super) fn keyring_word(state: KeyringState) -> &'static str {
-    match state {
-        KeyringState::Unlocked => "unlocked",
-        KeyringState::Locked => "locked",
-        _ => "absent",
-    }
-}
-
 /// Returns the records whose format is known, and an error for each other record.
 fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
     match records.list() {
@@ -51,7 +41,7 @@ pub(super) fn uses_keyring(records: &Records, list: &[(String, StorageFormat)]) 
 fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     let (list, errors) = list(records);
     let configured = records.configured();
-    let keyring = uses_keyring(records, &list).then(|| keyring_word(records.keyring()));
+    let keyring = uses_keyring(records, &list).then(|| records.keyring());
     if as_json {
         let object = |(name, format): &(String, StorageFormat)| json!({ "name": name, "kept": word(format) });
         answer_json(&json!({

@@ -36,15 +36,13 @@ fn powershell_escaped(value: &str) -> String {
 /// Returns lines of a .env file, in a syntax that all readers of such files interpret the same way.
 pub(super) fn dotenv(variables: &[(&str, Secret)], info: &TokenInfo<'_>) -> Result<String> {
     let bare = |c: char| c.is_ascii_alphanumeric() || "_-./+=:@,%".contains(c);
-    let mut lines = String::new();
-    let mut quotes = false;
-    for (name, value) in variables {
-        let value = value.expose();
-        let is_bare = value.chars().all(bare);
-        lines += &format!("{name}={}\n", if is_bare { value.into() } else { dotenv_quoted(value)? });
-        quotes |= !is_bare;
-    }
-    if quotes {
+    let is_bare = |value: &Secret| value.expose().chars().all(bare);
+    let line = |(name, value): &(&str, Secret)| {
+        let text = if is_bare(value) { value.expose().to_owned() } else { dotenv_quoted(value.expose())? };
+        Ok(format!("{name}={text}\n"))
+    };
+    let lines = variables.iter().map(line).collect::<Result<_>>()?;
+    if !variables.iter().all(|(_, value)| is_bare(value)) {
         (info.note)(
             "note: the value is quoted, but `docker run --env-file` reads the quotes as part of the value",
         );

@@ -41,12 +41,11 @@ impl LockedRecord {
 #[async_trait]
 impl Locked for LockedRecord {
     async fn load(&mut self) -> Result<Loaded> {
-        let loaded = match self.store.peek(&self.provider)? {
-            Some(loaded) => loaded,
-            None => {
-                let (store, provider) = (self.store.clone(), self.provider.clone());
-                blocking(move || store.read(&provider)).await?
-            }
+        let loaded = if let Some(loaded) = self.store.peek(&self.provider)? {
+            loaded
+        } else {
+            let (store, provider) = (self.store.clone(), self.provider.clone());
+            blocking(move || store.read(&provider)).await?
         };
         self.unreadable = matches!(loaded, Loaded::Unreadable(_));
         Ok(loaded)

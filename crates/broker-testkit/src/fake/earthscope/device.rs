@@ -112,9 +112,9 @@ impl Codes {
 /// Creates a user code of consonants, which spell no words (RFC 8628 section 6.1).
 fn user_code() -> String {
     const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-    let letter = |byte: &u8| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]);
-    let all: String = random::bytes(8).iter().map(letter).collect();
-    format!("{}-{}", &all[..4], &all[4..])
+    let letter = || char::from(LETTERS[fastrand::usize(..LETTERS.len())]);
+    let half = || std::iter::repeat_with(letter).take(4).collect::<String>();
+    format!("{}-{}", half(), half())
 }
 
 /// Converts a user code to upper case and removes its punctuation (RFC 8628 section 6.1).
