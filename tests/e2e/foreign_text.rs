@@ -5,9 +5,9 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use broker_core::is_unsafe;
 use broker_e2e::{Run, Sandbox};
 use broker_testkit::{EarthScopeOptions, Fault, TokenService, TokenServiceOptions};
-use earthbroker::is_unsafe;
 use serde_json::{Value, json};
 
 use crate::stage::{carbonmapper, earthscope, write_script};

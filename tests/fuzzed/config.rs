@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use earthbroker::{Config, Error, ErrorKind, ProviderRegistry, Setup};
+use broker_core::ProviderRegistry;
+use earthbroker::config::Config;
+use earthbroker::{Error, ErrorKind, Setup};
 
 use super::world::{WorldEnv, in_folder, split_at_part};
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use broker_core::ProviderRegistry;
 use broker_core::{
     Broker, Derived, Entry, Error, FileStore, Lifetime, Loaded, Login, Operation, Provider, ProviderInfo,
     Record, RecordUpdate, Result, Secret, Store, Token, TokenRequest, sanitize,
 };
-use earthbroker::{ProviderRegistry, Setup};
+use earthbroker::Setup;
 
 use super::answer::{SENT, check_token};
 use super::cookie::check_cookie;

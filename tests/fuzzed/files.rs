@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use earthbroker::tools::{ToolLoginContent, ToolLoginOrigin, ToolSettings};
-use earthbroker::{Config, Env, ProviderRegistry, Secret, Setup, utf8};
+use broker_core::tools::{ToolLoginContent, ToolLoginOrigin, ToolSettings};
+use broker_core::{ProviderRegistry, utf8};
+use earthbroker::config::Config;
+use earthbroker::{Env, Secret, Setup};
 
 use super::world::{PART, split_at_part};
 

@@ -31,7 +31,7 @@ pub fn duration(data: &[u8]) {
             let end = life.end(start()).expect("a day begins");
             assert_eq!(end.date_naive(), day);
         }
-        Err(why) => assert!(why.contains(&earthbroker::sanitize(text)), "the message has the value: {why}"),
+        Err(why) => assert!(why.contains(&broker_core::sanitize(text)), "the message has the value: {why}"),
     }
     if let Ok(left) = humantime::parse_duration(text) {
         assert_eq!(TokenRequest::new().min_ttl(left).asked_ttl(), Some(left));

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use broker_core::ProviderRegistry;
 use clap_complete::CompletionCandidate;
 use clap_complete::engine::{PathCompleter, ValueCompleter};
-use earthbroker::{ProviderRegistry, Setup};
+use earthbroker::Setup;
 
 use crate::files::is_executable;
 use crate::gallery::{GALLERY, Service};

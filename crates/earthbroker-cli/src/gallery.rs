@@ -1,6 +1,6 @@
 //! The gallery: services that `broker add` can configure. Each service is a table for the configuration.
 
-use earthbroker::suggestion;
+use earthbroker::config::suggestion;
 use toml::{Table, Value};
 
 pub(crate) struct Service {

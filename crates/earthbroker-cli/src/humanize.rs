@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use broker_core::sanitize;
 use chrono::{DateTime, Local, Utc};
-use earthbroker::sanitize;
 use rustix::termios::tcgetwinsize;
 
 /// Returns the two largest units of a duration: `6 d 23 h`, `59 min 12 s`, `12 s`.

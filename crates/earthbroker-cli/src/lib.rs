@@ -65,7 +65,7 @@ fn usage_error(mut error: clap::Error) -> ExitCode {
     // Clap's tip "to pass '-x' as a value, use '-- -x'" is wrong for nearly all commands.
     error.remove(ContextKind::Suggested);
     let typed = error.context().filter_map(|(kind, value)| match value {
-        ContextValue::String(typed) => Some((kind, ContextValue::String(earthbroker::sanitize(typed)))),
+        ContextValue::String(typed) => Some((kind, ContextValue::String(broker_core::sanitize(typed)))),
         _ => None,
     });
     for (kind, typed) in typed.collect::<Vec<_>>() {

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use earthbroker::{Error, ErrorCode, ErrorKind, sanitize};
+use broker_core::sanitize;
+use earthbroker::{Error, ErrorCode, ErrorKind};
 
 use crate::hints::hint;
 use crate::humanize;

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use broker_core::{
+    HttpRequest, Issuer, Operation, Provider, Record, RecordUpdate, Repeat, SecretSource, ServiceUrl,
+    Settings, SettingsError, read_object, seconds,
+};
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 use chrono::TimeDelta;
-use earthbroker::{
-    Error, ErrorCode, HttpRequest, Issuer, Kind, Operation, Provider, ProviderInfo, Record, RecordUpdate,
-    Repeat, Result, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest,
-    read_object, seconds,
-};
+use earthbroker::{Error, ErrorCode, Kind, ProviderInfo, Result, Secret, Setup, Token, TokenRequest};
 use serde::Deserialize;
 
 const KIND: Kind = Kind::new::<Config>("observatory", build).secrets(&["key"]);

@@ -1,20 +1,39 @@
 //! Tokens for earth-data services. Programs and the command line share stored tokens and logins.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), earthbroker::Error> {
-//! use earthbroker::{Setup, TokenRequest};
+//! # Get a token, send it, replace it if it is rejected
 //!
-//! let broker = Setup::new().open()?;
-//! let token = broker.token("earthscope", &TokenRequest::new()).await?;
-//! let header = (token.header_name(), token.authorization());
-//! # drop(header);
+//! ```no_run
+//! # async fn send(_: http::Request<()>) -> http::StatusCode { http::StatusCode::OK }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use earthbroker::Broker;
+//!
+//! let earthscope = Broker::open()?.provider("earthscope")?;
+//!
+//! // Before each request: a stored token costs nanoseconds. Only an expired one causes a request to the service.
+//! let token = earthscope.token().await?;
+//! let request = http::Request::get("https://data.earthscope.org/archive/")
+//!     .header(token.header_name(), token.authorization())
+//!     .body(())?;
+//!
+//! // After status 401, once. Then repeat the request. A second 401 is a lack of permissions.
+//! if send(request).await == 401 {
+//!     let token = earthscope.replace_rejected(&token).await?;
+//! #   drop(token);
+//! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`Setup`] uses the configuration and state of the command line unless you set others. [`Broker`] is cheap to clone
-//! and `Send + Sync`. Concurrent tasks and processes share one request to the service. Secrets print as `[redacted]`.
-//! The examples `embed` and `own_provider` of this crate run without an account.
+//! [`Broker::open`] uses the configuration and the state of the command line, [`Setup`] others. [`ProviderHandle`] has all
+//! calls. Concurrent tasks, threads and processes share one request to the service. Secrets print as `[redacted]`.
+//!
+//! - Without an async runtime: [`blocking`].
+//! - Scopes, a lifetime, AWS keys: [`ProviderHandle::token_with`] and [`TokenRequest`].
+//! - If the user has to log in, calls fail with [`ErrorKind::LoginRequired`]: run `broker login earthscope`, or call
+//!   [`ProviderHandle::login`]. [`ErrorKind`] says what else a program can do.
+//! - In HTTP clients: the crate `broker-http` has middleware for reqwest and tower, and credential providers.
+//! - Another service: `broker_core::Provider`, and [`Setup::kind`]. The examples `embed` and `own_provider` of this crate run
+//!   without an account.
 //!
 //! # Features
 //!
@@ -33,38 +52,23 @@
 
 pub mod blocking;
 mod broker;
-mod config;
+pub mod config;
 mod dotenv;
 mod environment;
 mod kinds;
-mod probe;
+pub mod probe;
 #[cfg(feature = "file")]
-mod records;
+pub mod records;
 mod setup;
-mod suggestion;
-pub mod tools;
+mod tools;
 
 pub use broker::Broker;
-pub use broker_core::MemoryStore;
-pub use broker_core::SendCheck;
+#[cfg(feature = "file")]
+pub use broker_core::FileStore;
 pub use broker_core::{
-    Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
-    ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
-    Issuer, Kind, Lifetime, Loaded, LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method,
-    NonInteractive, Operation, Problem, Prompt, Provider, ProviderHandle, ProviderInfo, ProviderRegistry,
-    Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret,
-    SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status, Store, StoreAbout,
-    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name, is_unsafe, is_utf16,
-    platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_new, sanitize, seconds,
-    shell_word, utf8, without_query,
+    Clock, Derived, DeviceCode, Env, Error, ErrorCode, ErrorKind, Header, Hint, Http, HttpFault, Kind,
+    Lifetime, LoggedIn, LoggedOut, Login, MemoryStore, NonInteractive, Prompt, ProviderHandle, ProviderInfo,
+    RequestPart, RequestSent, Result, Revoked, Secret, SendCheck, State, Status, Store, StoreAbout,
+    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus,
 };
-#[cfg(feature = "file")]
-pub use broker_core::{FileStore, Migrated, StorageFormat};
-#[cfg(feature = "reqwest")]
-pub use broker_core::{Proxy, ProxySettings, cert_file};
-pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};
-pub use probe::{Obstacle, Probed, Prober};
-#[cfg(feature = "file")]
-pub use records::Records;
 pub use setup::Setup;
-pub use suggestion::suggestion;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_core::{Env, FallbackStore, FileStore, Migrated, Result, StorageFormat};
 
-use crate::Config;
+use crate::config::Config;
 
 /// How long to wait for another process that renews a token or logs in.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);

@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use broker_core::tools::ServiceTools;
+use broker_core::tools::{Finding, ServiceTools, ToolLogin, ToolLoginOrigin};
 use broker_core::{Env, Error, ErrorCode, Result};
 
-pub use broker_core::tools::{Finding, ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
-
+use crate::Setup;
+use crate::config::Config;
 use crate::environment::Environment;
-use crate::{Config, Setup};
 
 impl Setup {
     /// Returns the tools of all provider kinds.

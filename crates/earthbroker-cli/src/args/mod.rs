@@ -8,9 +8,9 @@ mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use broker_core::sanitize;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
-use earthbroker::sanitize;
 
 use crate::candidates::{gallery, providers};
 

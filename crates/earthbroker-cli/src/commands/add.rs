@@ -1,6 +1,6 @@
-use earthbroker::{
-    Config, Configured, Env, Error, ErrorCode, Result, SecretSource, SystemEnv, is_provider_name, platform,
-};
+use broker_core::{SecretSource, SystemEnv, is_provider_name, platform};
+use earthbroker::config::{Config, Configured};
+use earthbroker::{Env, Error, ErrorCode, Result};
 use serde_json::json;
 
 use super::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};

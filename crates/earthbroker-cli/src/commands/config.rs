@@ -1,6 +1,7 @@
 //! The commands `broker list` and `broker config`.
 
-use earthbroker::{Configured, ProviderRegistry, Setting, sanitize};
+use broker_core::{ProviderRegistry, sanitize};
+use earthbroker::config::{Configured, Setting};
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer, answer_json, end};

@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use earthbroker::{Error, ErrorCode, ProviderRegistry, Result, Setup, platform};
+use broker_core::{ProviderRegistry, platform};
+use earthbroker::{Error, ErrorCode, Result, Setup};
 use tempfile::NamedTempFile;
 
 use super::CommandContext;

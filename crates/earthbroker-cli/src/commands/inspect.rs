@@ -1,8 +1,7 @@
+use broker_core::ScopeKey;
+use broker_core::{Claims, Inspected, SystemClock, sanitize};
 use chrono::{DateTime, Utc};
-use earthbroker::{
-    Broker, Claims, Clock, Error, ErrorCode, Hint, Inspected, RequestPart, ScopeKey, SystemClock,
-    TokenRequest, sanitize,
-};
+use earthbroker::{Broker, Clock, Error, ErrorCode, Hint, RequestPart, TokenRequest};
 use serde_json::{Map, Value, json};
 
 use super::{CommandContext, CommandResult, answer};

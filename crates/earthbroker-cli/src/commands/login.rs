@@ -1,6 +1,7 @@
 //! `broker login` and `broker logout`.
 
-use earthbroker::{Clock, LoggedIn, SystemClock};
+use broker_core::SystemClock;
+use earthbroker::{Clock, LoggedIn};
 
 use super::{CommandContext, CommandResult, secret_from_stdin};
 use crate::args::{Login, Logout};

@@ -1,7 +1,8 @@
 use std::path::Path;
 
+use broker_core::SystemClock;
 use clap::{Command, CommandFactory};
-use earthbroker::{Clock, Error, ErrorCode, SystemClock};
+use earthbroker::{Clock, Error, ErrorCode};
 
 use super::{CommandContext, CommandResult};
 use crate::args;

@@ -19,7 +19,8 @@ mod token;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use earthbroker::{Broker, ConfigWarning, Error, ErrorCode, Secret, Setup};
+use earthbroker::config::ConfigWarning;
+use earthbroker::{Broker, Error, ErrorCode, Secret, Setup};
 use serde::Serialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -114,7 +115,7 @@ fn secret_from_stdin(flag: &str, is_token: bool) -> CommandResult<Secret> {
     if bytes.len() as u64 > MAX_SECRET {
         return Err(invalid("standard input is too long for a secret").into());
     }
-    let text = earthbroker::utf8(&bytes).map_err(|error| invalid(&format!("standard input: {error}")))?;
+    let text = broker_core::utf8(&bytes).map_err(|error| invalid(&format!("standard input: {error}")))?;
     let secret = if is_token { Secret::cleaned_token(text) } else { Secret::cleaned(text) };
     secret.check_line().map_err(|why| invalid(&format!("standard input: {why}")))?;
     Ok(secret)

@@ -46,7 +46,7 @@ fn not_written(folder: &Path, error: std::io::Error) -> Error {
 fn check(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name.len() > 64 {
-        let name = earthbroker::sanitize(name);
+        let name = broker_core::sanitize(name);
         return Err(Error::usage(format!("`{name}` is not a valid name for a provider kind"))
             .with_hint("use up to 64 lower-case letters, digits and `-`, a letter first: my-service"));
     }

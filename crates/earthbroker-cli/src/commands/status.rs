@@ -1,7 +1,9 @@
 use std::io::IsTerminal;
 
+use broker_core::LockScope;
+use broker_core::{SystemClock, sanitize};
 use chrono::{DateTime, Local, Utc};
-use earthbroker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
+use earthbroker::{Broker, Clock, State, Status, StoreAbout, TokenStatus};
 use serde_json::{Value, json};
 
 use super::{CommandContext, CommandResult, answer, answer_json, end, separate};

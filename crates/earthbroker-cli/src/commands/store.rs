@@ -1,6 +1,9 @@
 //! `broker store`: shows how records are stored, and migrates records to another format.
 
-use earthbroker::{Config, Error, Migrated, ProviderRegistry, Records, StorageFormat, sanitize};
+use broker_core::{Migrated, ProviderRegistry, StorageFormat, sanitize};
+use earthbroker::Error;
+use earthbroker::config::Config;
+use earthbroker::records::Records;
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer, answer_json, end, separate};

@@ -1,10 +1,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use broker_core::{SystemClock, platform};
 use chrono::{DateTime, TimeDelta, Utc};
-use earthbroker::{
-    Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, SystemClock, TokenRequest, platform,
-};
+use earthbroker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, TokenRequest};
 
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token;

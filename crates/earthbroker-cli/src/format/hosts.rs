@@ -1,6 +1,7 @@
 //! Formats that print one entry per host: `.netrc` and `DuckDB`.
 
-use earthbroker::{Error, ErrorCode, Result, ServiceUrl, Token};
+use broker_core::ServiceUrl;
+use earthbroker::{Error, ErrorCode, Result, Token};
 
 use super::{TokenInfo, header, unsuitable};
 

@@ -1,7 +1,8 @@
 //! Output formats in JSON.
 
+use broker_core::is_unsafe;
 use chrono::{DateTime, SecondsFormat, Utc};
-use earthbroker::{Error, Header, Result, Secret, Token, is_unsafe};
+use earthbroker::{Error, Header, Result, Secret, Token};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

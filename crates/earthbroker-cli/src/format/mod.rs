@@ -14,7 +14,7 @@ use earthbroker::{Derived, Error, ErrorCode, ProviderInfo, Result, Secret, Token
 use crate::args::{Format, ShellKind, Token as Args};
 use template::Template;
 
-pub(crate) use earthbroker::{quoted_path, shell_word as word};
+pub(crate) use broker_core::{quoted_path, shell_word as word};
 pub(crate) use hosts::is_exact;
 pub(crate) use json::{aws, exec_credential, line, rfc3339};
 

@@ -1,6 +1,7 @@
 //! The output format of `--template`.
 
-use earthbroker::{Error, Result, Token, sanitize};
+use broker_core::sanitize;
+use earthbroker::{Error, Result, Token};
 
 use super::{TokenInfo, json};
 

@@ -9,7 +9,8 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use earthbroker::{DeviceCode, Prompt, Result, Secret, ServiceUrl, sanitize};
+use broker_core::{ServiceUrl, sanitize};
+use earthbroker::{DeviceCode, Prompt, Result, Secret};
 use rustix::termios::tcgetwinsize;
 
 use crate::humanize;

@@ -10,7 +10,7 @@ use super::Config;
 use super::file::ConfigFile;
 use super::layers::BUILT_IN;
 use super::secrets::{FORMS, SENT};
-use crate::suggestion;
+use super::suggestion;
 
 /// The wrong part of a line, which decides how much of the line an error shows.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod layers;
 mod secrets;
 mod show;
 mod store;
+mod suggestion;
 mod warning;
 
 use std::collections::BTreeSet;
@@ -31,7 +32,8 @@ pub(crate) use file::Files;
 use file::{ConfigFile, tables};
 use layers::Merged;
 pub use show::{Configured, Setting};
-pub use store::StoreConfig;
+pub(crate) use store::StoreConfig;
+pub use suggestion::suggestion;
 pub use warning::ConfigWarning;
 
 /// The configuration: the providers, their kinds, and the origin of each value.

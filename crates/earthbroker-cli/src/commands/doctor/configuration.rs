@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use earthbroker::platform::is_own;
-use earthbroker::{Config, ConfigWarning, Env, Error, ErrorCode, ProviderRegistry, SystemEnv, suggestion};
+use broker_core::platform::is_own;
+use broker_core::{ProviderRegistry, SystemEnv};
+use earthbroker::config::{Config, ConfigWarning, suggestion};
+use earthbroker::{Env, Error, ErrorCode};
 
 use super::report::Report;
 use super::{checked, mode, others_can_write};

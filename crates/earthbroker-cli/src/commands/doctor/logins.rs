@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use earthbroker::platform::others_read;
-use earthbroker::{
-    Config, ErrorKind, ProviderRegistry, SecretSource, State, Status, SystemEnv, platform, sanitize,
-};
+use broker_core::platform::others_read;
+use broker_core::{ProviderRegistry, SecretSource, SystemEnv, platform, sanitize};
+use earthbroker::config::Config;
+use earthbroker::{ErrorKind, State, Status};
 use rustix::fs::{Access, access};
 use url::form_urlencoded::parse;
 

@@ -11,7 +11,7 @@ mod tools;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-use earthbroker::platform::is_own;
+use broker_core::platform::is_own;
 use earthbroker::{Broker, Error, ErrorKind, Status};
 
 use super::{CommandContext, CommandResult, answer, separate};

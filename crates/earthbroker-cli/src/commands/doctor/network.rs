@@ -5,8 +5,10 @@ use std::fmt::Display;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use broker_core::{Proxy, ProxySettings, SystemEnv, cert_file};
 use chrono::TimeDelta;
-use earthbroker::{Broker, Env, Error, Obstacle, Probed, Proxy, ProxySettings, Status, SystemEnv, cert_file};
+use earthbroker::probe::{Obstacle, Probed};
+use earthbroker::{Broker, Env, Error, Status};
 use tokio::task::{JoinSet, spawn_blocking};
 use url::Url;
 

@@ -1,6 +1,6 @@
 //! The report of all checks, as text and as JSON.
 
-use earthbroker::sanitize;
+use broker_core::sanitize;
 use serde_json::{Value, json};
 
 use crate::humanize::wrap;

@@ -1,6 +1,8 @@
 //! Checks that the encryption key of records is available, and that all records have the configured format.
 
-use earthbroker::{Config, ProviderRegistry, Status};
+use broker_core::ProviderRegistry;
+use earthbroker::Status;
+use earthbroker::config::Config;
 
 use super::report::Report;
 use crate::commands::CommandContext;

@@ -4,8 +4,10 @@ use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use earthbroker::platform::{is_own, others_read};
-use earthbroker::{Error, FileStore, LockScope, Store, platform};
+use broker_core::LockScope;
+use broker_core::platform;
+use broker_core::platform::{is_own, others_read};
+use earthbroker::{Error, FileStore, Store};
 use rustix::fs::statvfs;
 
 use super::mode;

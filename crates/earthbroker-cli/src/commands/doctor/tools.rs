@@ -1,6 +1,7 @@
 //! Checks for conflicts with the services' own tools, in their files and environment variables.
 
-use earthbroker::{Config, Status};
+use earthbroker::Status;
+use earthbroker::config::Config;
 
 use super::report::Report;
 use crate::commands::CommandContext;

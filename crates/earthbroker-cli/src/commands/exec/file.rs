@@ -6,7 +6,8 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-use earthbroker::{Broker, Clock, Error, ErrorCode, Prompt, SystemClock, Token, TokenRequest};
+use broker_core::SystemClock;
+use earthbroker::{Broker, Clock, Error, ErrorCode, Prompt, Token, TokenRequest};
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use signal_hook::consts::signal::SIGWINCH;

@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use earthbroker::platform;
+use broker_core::platform;
 use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 use zeroize::Zeroizing;

@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use earthbroker::{Broker, Clock, Error, ErrorCode, SystemClock, Token, TokenRequest, sanitize};
+use broker_core::{SystemClock, sanitize};
+use earthbroker::{Broker, Clock, Error, ErrorCode, Token, TokenRequest};
 
 use super::token::{stored_or_new, warn_if_short};
 use super::{CommandContext, CommandResult};

@@ -1,6 +1,7 @@
 //! Kubernetes' credential plugin protocol: kubectl's request is in the environment, the answer is an `ExecCredential`.
 
-use earthbroker::{Error, ErrorCode, ProviderHandle, Result, ServiceUrl, sanitize};
+use broker_core::{ServiceUrl, sanitize};
+use earthbroker::{Error, ErrorCode, ProviderHandle, Result};
 use serde::Deserialize;
 
 use super::{host_of, token};

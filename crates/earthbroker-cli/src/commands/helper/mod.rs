@@ -5,7 +5,8 @@ mod docker;
 mod git;
 mod kubectl;
 
-use earthbroker::{Broker, Derived, ProviderHandle, ServiceUrl, Token, TokenRequest};
+use broker_core::ServiceUrl;
+use earthbroker::{Broker, Derived, ProviderHandle, Token, TokenRequest};
 use zeroize::Zeroizing;
 
 use super::token::stored_or_new;

@@ -4,8 +4,9 @@ mod take;
 
 use std::path::Path;
 
-use earthbroker::tools::ToolLogin;
-use earthbroker::{Error, platform};
+use broker_core::platform;
+use broker_core::tools::ToolLogin;
+use earthbroker::Error;
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer};

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use earthbroker::tools::ToolSettings;
-use earthbroker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform};
+use broker_core::tools::ToolSettings;
+use broker_core::{SystemEnv, platform};
+use earthbroker::config::{Config, Setting};
+use earthbroker::{Env, Error, ErrorCode, Result, Secret};
 
 use super::insert::insert;
 use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};

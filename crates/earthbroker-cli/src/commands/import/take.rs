@@ -1,9 +1,9 @@
 //! Imports a found login or secret: adds a table to the configuration, or logs in with a refresh token.
 
-use earthbroker::tools::{ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
-use earthbroker::{
-    Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize,
-};
+use broker_core::tools::{ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
+use broker_core::{ProviderRegistry, is_provider_name, sanitize};
+use earthbroker::config::Config;
+use earthbroker::{Error, ErrorCode, Login, Result, Secret};
 
 use super::table::{Table, quoted};
 use crate::commands::login::say_logged_in;
