@@ -47,7 +47,7 @@
 //! | `file` | records in files; shares EarthScope's `tokens.json` with its SDK | pass a store to [`Setup::store`]; `tokens.json` is not used |
 //! | `command` | secrets that a command prints | such a secret is a configuration error |
 //!
-//! The dependency tree has 141 crates with the default features, and 89 with only `earthdaily`. `tests/features/embed`
+//! The dependency tree has 142 crates with the default features, and 92 with only `earthdaily`. `tests/features/embed`
 //! in the repository is a program with only `earthdaily`, and its own client and store.
 
 pub mod blocking;

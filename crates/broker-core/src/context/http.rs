@@ -305,7 +305,7 @@ pub struct HttpResponse {
     pub headers: HeaderMap,
     /// The response's body, at most 1 MiB.
     pub body: Bytes,
-    /// When [`crate::provider::Operation::send`] sent the request, by this machine's clock.
+    /// When the request was sent, by this machine's clock.
     pub sent_at: DateTime<Utc>,
     /// Why the body is incomplete. `None` if the body is complete.
     pub cut: Option<HttpFault>,
