@@ -13,7 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "dev" / "dependencies.md"
-ROOTS = ("broker", "earthbroker-cli")
+ROOTS = ("earthbroker", "earthbroker-cli")
+# Its features are named after the dependencies, which have no rows.
+MIDDLEWARE = "broker-http"
 
 
 def cargo(*arguments: str) -> str:
@@ -32,7 +34,7 @@ def direct() -> tuple[set[str], set[str]]:
     shipped, every = set(), set()
     for name, package in packages.items():
         foreign = [d for d in package["dependencies"] if d["name"] not in packages]
-        every |= {d["name"] for d in foreign}
+        every |= {d["name"] for d in foreign if name != MIDDLEWARE}
         if name in released:
             shipped |= {d["name"] for d in foreign if d["kind"] != "dev"}
     return shipped, every - shipped
@@ -104,13 +106,13 @@ def check(page: str) -> list[str]:
 def ceilings(page: str) -> list[str]:
     wrong = []
     for row in rows(section(page, "Ceilings")):
-        arguments, ceiling = row[0].strip("`").split()[2:], int(row[1])
-        listed = cargo("tree", *arguments, "--locked", "--prefix=none").splitlines()
+        arguments, ceiling = row[0].strip("`").split(), int(row[1])
+        listed = cargo("tree", *arguments, "--edges=normal", "--locked", "--prefix=none").splitlines()
         count = len({" ".join(line.split()[:2]) for line in listed if line})
         print(f"{count:4} crates, at most {ceiling}: {row[2]}")
         if count > ceiling:
             wrong.append(
-                f"{row[0]} has {count} crates, {count - ceiling} more than its ceiling: turn off unused features "
+                f"the tree {row[0]} has {count} crates, {count - ceiling} more than its ceiling: turn off unused features "
                 "(`cargo tree -e features -i CRATE`), or remove the dependency; or raise the ceiling, with a reason in that table"
             )
         elif count < ceiling:

@@ -56,6 +56,7 @@ mod sdk;
 mod sealed;
 mod secret_sources;
 mod secrets;
+mod services;
 mod stage;
 mod static_kind;
 mod strace;

@@ -77,7 +77,7 @@ fn renew(
     provider: &str,
 ) {
     for &(ending, is_open, body) in endings {
-        service.fault(route, if is_open { Fault::raw_open(body) } else { Fault::raw(body) });
+        service.fault(route, Fault::raw_answer(is_open, move |_, answer| body(answer)));
         let first = sandbox.broker(&["token", provider, "--force"]);
         assert!(matches!(first.code, 0 | 4), "{ending}: {first:?}");
         let second = sandbox.broker(&["token", provider, "--force"]);

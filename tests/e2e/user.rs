@@ -18,7 +18,9 @@ pub(crate) struct User(Option<u32>);
 impl User {
     /// Copies the `broker` program into a sandbox, chooses a user, and makes that user the owner of the sandbox.
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
-        std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy for every user");
+        // In another process, because children of parallel tests would inherit the file, open for writing.
+        let copied = Command::new("cp").arg(broker_binary()).arg(sandbox.home().join("broker")).status();
+        assert!(copied.is_ok_and(|status| status.success()), "a copy for every user");
         let user = Self(rustix::process::geteuid().is_root().then_some(UNPRIVILEGED));
         user.owns(sandbox.home().parent().expect("the sandbox"));
         user

@@ -129,7 +129,7 @@ impl Shell<'_> {
     }
 
     fn peek(&self) -> Loaded {
-        self.store.peek(self.name).expect("a readable store")
+        self.store.read(self.name).expect("a readable store")
     }
 
     /// Checks that the record on disk is readable, whatever the service has sent.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use earthbroker::{Config, EarthDailyCredentials, Env, EnvFile, ProviderRegistry, Secret, Setup, utf8};
+use earthbroker::tools::{ToolLoginContent, ToolLoginOrigin, ToolSettings};
+use earthbroker::{Config, Env, ProviderRegistry, Secret, Setup, utf8};
 
 use super::world::{PART, split_at_part};
 
@@ -56,10 +57,15 @@ pub fn credentials(data: &[u8]) {
     let Some((form, text)) = data.split_first() else { return };
     let Ok(text) = utf8(text) else { return };
     let name = ["x.ini", "credentials", "x.json", "x.toml"][usize::from(*form) % 4];
-    let Ok(sets) = EarthDailyCredentials::in_text(&Secret::cleaned(text), Path::new(name)) else { return };
-    for set in &sets {
-        assert!(!set.secret.expose().is_empty() && set.secret.expose().len() <= 64 * 1024 + text.len());
-        assert!(set.place.starts_with(name), "{}", set.place);
+    let path = Path::new(HOME).join(name);
+    let env = Files(BTreeMap::from([(path.clone(), text.as_bytes().to_vec())]), BTreeMap::new());
+    let Ok(logins) = Setup::new().env(Arc::new(env)).tool_logins_in(&path) else { return };
+    for login in &logins {
+        let most = if login.origin == ToolLoginOrigin::File { 64 * 1024 + text.len() } else { MOST };
+        if let ToolLoginContent::Settings(ToolSettings { secret: Some((_, secret)), .. }) = &login.content {
+            assert!(!secret.expose().is_empty() && secret.expose().len() <= most);
+        }
+        assert!(login.place.contains(name), "{}", login.place);
     }
 }
 
@@ -67,12 +73,12 @@ pub fn credentials(data: &[u8]) {
 pub fn dotenv(data: &[u8]) {
     let path = PathBuf::from("/home/fuzzed/EDS.env");
     let env = Files(BTreeMap::from([(path.clone(), data.to_vec())]), BTreeMap::new());
-    let Ok(file) = EnvFile::read(&path, Arc::new(env)) else { return };
+    let Ok(env) = Setup::new().env(Arc::new(env)).env_file(path).environment() else { return };
     let mut size = 0;
-    for name in file.names() {
+    for (name, value) in env.vars("") {
         let upper = name.to_ascii_uppercase();
         assert!(["EDS_", "ES_", "CARBONMAPPER_"].iter().any(|family| upper.starts_with(family)), "{name}");
-        size += file.var(name).map_or(0, |value| value.len());
+        size += value.len();
     }
     assert!(size <= MOST, "{size}");
 }

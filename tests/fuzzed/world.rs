@@ -1,7 +1,5 @@
 //! Replacements for network, clock, environment and prompt, which make fuzzing fast and deterministic.
 
-use std::borrow::Cow;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Clock, Context, DeviceCode, Env, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Prompt,
-    RequestSent, Result, Secret,
+    Clock, Context, DeviceCode, Env, Error, ErrorCode, Http, HttpFault, HttpResponse, Prompt, RequestSent,
+    Result, Secret,
 };
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use http::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 /// The byte that separates the parts of a fuzz input.
@@ -30,34 +30,29 @@ pub(super) fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_348_800, 0).expect("2026-11-22T12:00:00Z")
 }
 
-/// Parses a fuzz input as a response: status, header lines, an empty line, the body. Missing parts are empty.
+/// Parses a fuzz input as a response that was sent at [`start`].
 pub(super) fn response(bytes: &[u8]) -> HttpResponse {
+    HttpResponse::new(http_response(bytes), start())
+}
+
+/// Parses a fuzz input as a response: status, header lines, an empty line, the body. Missing parts are empty.
+fn http_response(bytes: &[u8]) -> http::Response<Bytes> {
     let end = bytes.windows(2).position(|two| two == b"\n\n").unwrap_or(bytes.len());
     let body = bytes.get(end + 2..).unwrap_or_default();
     let mut lines = bytes[..end].split(|byte| *byte == b'\n').map(String::from_utf8_lossy);
     // An HTTP client never returns an informational (1xx) status.
     let status = lines.next().and_then(|line| line.trim().parse().ok());
     let status = status.filter(|status| (200..1000).contains(status)).unwrap_or(200);
-    // Uses lower-case header names and drops values with control characters, as the real HTTP client does.
-    let header = |line: Cow<'_, str>| {
-        let (name, value) = line.split_once(':')?;
-        let visible = value.bytes().all(|byte| (32..127).contains(&byte));
-        visible.then(|| (name.trim().to_lowercase(), value.trim().to_owned()))
-    };
-    let mut headers = BTreeMap::new();
-    for (name, value) in lines.filter_map(header) {
-        // The real HTTP client joins several cookies with line ends.
-        match headers.entry(name) {
-            Entry::Occupied(mut before) if before.key() == "set-cookie" => {
-                let joined: &mut String = before.get_mut();
-                *joined += "\n";
-                *joined += &value;
-            }
-            Entry::Occupied(mut before) => drop(before.insert(value)),
-            Entry::Vacant(first) => drop(first.insert(value)),
+    let mut response = http::Response::builder().status(status);
+    for line in lines {
+        if let Some((name, value)) = line.split_once(':')
+            && let (Ok(name), Ok(value)) =
+                (name.trim().parse::<HeaderName>(), HeaderValue::from_str(value.trim()))
+        {
+            response = response.header(name, value);
         }
     }
-    HttpResponse { status, headers, body: body.to_vec().into(), sent_at: start(), cut: None }
+    response.body(Bytes::copy_from_slice(body)).expect("a response")
 }
 
 /// An HTTP client that returns these responses in order, then timeouts.
@@ -69,16 +64,15 @@ pub(super) struct Answers {
 
 #[async_trait]
 impl Http for Answers {
-    async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+    async fn send(
+        &self,
+        _request: http::Request<Bytes>,
+        _timeout: Duration,
+    ) -> Result<http::Response<Bytes>, HttpFault> {
         self.clock.advance(TimeDelta::milliseconds(1300));
         match self.left.lock().unwrap().pop_front() {
-            Some(bytes) => Ok(response(&bytes)),
-            None => Err(HttpFault {
-                sent: RequestSent::Maybe,
-                code: ErrorCode::Timeout,
-                what: "no response".to_owned(),
-                hint: None,
-            }),
+            Some(bytes) => Ok(http_response(&bytes)),
+            None => Err(HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, "no response".to_owned())),
         }
     }
 }

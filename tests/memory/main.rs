@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
-use earthbroker::{
-    Broker, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, RequestSent, Setup, TokenRequest,
-};
+use bytes::Bytes;
+use earthbroker::{Broker, ErrorCode, Http, HttpFault, RequestSent, Setup, TokenRequest};
+use http::{Request, Response};
 
 /// A placeholder in a record, which another process replaces with a secret.
 const TOKEN: &str = "token-that-is-to-be-replaced";
@@ -80,15 +80,10 @@ struct Down(AtomicUsize);
 
 #[async_trait]
 impl Http for Down {
-    async fn send(&self, request: &HttpRequest, _: Duration) -> Result<HttpResponse, HttpFault> {
+    async fn send(&self, request: Request<Bytes>, _: Duration) -> Result<Response<Bytes>, HttpFault> {
         let [_, client] = CANARIES;
-        self.0.fetch_add(client.positions(&request.body).count(), Ordering::SeqCst);
-        Err(HttpFault {
-            sent: RequestSent::No,
-            code: ErrorCode::Timeout,
-            what: "down".to_owned(),
-            hint: None,
-        })
+        self.0.fetch_add(client.positions(request.body()).count(), Ordering::SeqCst);
+        Err(HttpFault::new(RequestSent::No, ErrorCode::Timeout, "down".to_owned()))
     }
 }
 

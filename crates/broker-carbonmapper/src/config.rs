@@ -32,12 +32,9 @@ impl Account {
         let file = env.file_of(PASSWORD_VARIABLE);
         let own_origin = password.as_ref().map(|source| source.describe("password"));
         let own = (email, password.zip(own_origin));
-        let origin = file.map_or_else(|| "environment".to_owned(), |path| path.display().to_string());
         let in_env = env.var(PASSWORD_VARIABLE).map(|_| SecretSource::Env(PASSWORD_VARIABLE.to_owned()));
-        let in_env = (
-            env.var(EMAIL_VARIABLE),
-            in_env.map(|source| (source, format!("{PASSWORD_VARIABLE} ({origin})"))),
-        );
+        let in_env =
+            (env.var(EMAIL_VARIABLE), in_env.map(|source| (source, env.describe(PASSWORD_VARIABLE))));
         let (email, password) = match file {
             None => (own.0.or(in_env.0), own.1.or(in_env.1)),
             // The password of one source must not be sent with the email address of another source.

@@ -5,6 +5,7 @@ mod api;
 mod config;
 mod env_token;
 mod mint;
+mod tools;
 
 use std::sync::Arc;
 
@@ -12,21 +13,14 @@ use async_trait::async_trait;
 use broker_core::{
     Choice, Grant, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Result, Revoked, ScopeKey, Scopes, Secret, ServiceUrl, Settings, SettingsError, Token,
-    TokenRequest, field_names, fingerprint,
+    TokenRequest, fingerprint,
 };
 use chrono::{DateTime, Utc};
 
 use config::{Account, Config};
 
 /// The provider type `kind = "carbonmapper"`.
-pub const KIND: Kind = Kind {
-    name: "carbonmapper",
-    about: "Carbon Mapper: methane plumes (password, then scoped tokens)",
-    keys: field_names::<Config>,
-    secrets: &["password"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("carbonmapper", build).secrets(&["password"]).tools(&tools::Tools);
 
 /// The web page where users list and delete their scoped tokens.
 const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";
@@ -191,7 +185,7 @@ impl CarbonMapper {
         info.sources = [login].into_iter().chain(env_token).collect();
         info.account.clone_from(&self.account.email);
         info.hosts = vec![self.base_url.host()];
-        info.variable = "CARBONMAPPER_TOKEN".to_owned();
+        info.variable = env_token::VARIABLE.into();
         info.requests.scopes = Scopes::Of(mint::SCOPES.map(str::to_owned).to_vec());
         (info.requests.lifetime, info.requests.name) = (Choice::WithScopes, Choice::WithScopes);
         info.logins = vec![LoginMethod::Interactive, LoginMethod::Password];

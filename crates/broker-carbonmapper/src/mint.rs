@@ -92,7 +92,7 @@ impl CarbonMapper {
             let of_list = listed.iter().find(|item| text(item, "name") == Some(name));
             let Some(id) = [Some(details), of_list].into_iter().flatten().find_map(id) else { continue };
             let url = self.base_url.join(&delete_path.replace("{id}", &id));
-            let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
+            let request = HttpRequest::new(Method::DELETE, url, Repeat::Safe).with_bearer(access.secret());
             let response = operation.send(&request).await?;
             // A 404 with a JSON body comes from the service, so the token is already deleted.
             let gone = response.status == 404 && response.json().is_some();
@@ -117,7 +117,7 @@ impl CarbonMapper {
         access: &Token,
         path: &str,
     ) -> Result<Vec<Map<String, Value>>> {
-        let request = HttpRequest::new(Method::Get, self.base_url.join(path), Repeat::Safe)
+        let request = HttpRequest::new(Method::GET, self.base_url.join(path), Repeat::Safe)
             .with_bearer(access.secret());
         let response = operation.send(&request).await?;
         let list = match serde_json::from_slice(&response.body) {

@@ -23,28 +23,30 @@ mod store;
 
 mod broker;
 
+pub use ::http::Method;
 pub use broker::{
     Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderHandle, ProviderRegistry, State,
     Status, TokenStatus,
 };
 pub use context::{
     Clock, Context, Credential, DeviceCode, Env, FinalCodes, Http, HttpFault, HttpRequest, HttpResponse,
-    LoginCheck, Method, NonInteractive, Problem, Prompt, Refusal, Repeat, RequestSent, ServiceUrl,
+    LoginCheck, NonInteractive, Problem, Prompt, Refusal, Repeat, RequestSent, SendCheck, ServiceUrl,
     SystemClock, SystemEnv, WITHHELD, platform, quoted_path, read_object, redact, repeats_secret, salvage,
     salvage_new, shell_word, without_token,
 };
 #[cfg(feature = "reqwest")]
 pub use context::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use error::{Error, ErrorCode, ErrorKind, Hint, RequestPart, Result};
+pub use provider::tools;
 pub use provider::{
     Choice, Command, ConfigDuration, EnvTarget, ExpiresAs, Fields, InvalidLoginFile, Kind, Login, LoginFile,
     LoginMethod, NextExchange, Operation, Pattern, Provider, ProviderInfo, Requests, Revoked, Scopes,
-    SecretSource, Settings, SettingsError, SettingsProblem, Words, field_names, host_matches,
+    SecretSource, Settings, SettingsError, SettingsProblem, Words, host_matches,
 };
-pub use record::{Failure, FileLogin, Grant, Issuer, Record, RecordUpdate, is_provider_name};
+pub use record::{Failure, FileLogin, Grant, Issuer, Record, RecordUpdate, StorageFormat, is_provider_name};
 #[cfg(feature = "file")]
-pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
-pub use store::{Loaded, LockScope, Locked, Locking, Store, StoreAbout};
+pub use store::{Envelope, FallbackStore, FileStore, Migrated, Sealer};
+pub use store::{Loaded, LockScope, Locked, Locking, MemoryStore, Store, StoreAbout};
 pub use token::{
     Claims, Derived, Expiry, Header, Lifetime, Phase, ScopeKey, Secret, Token, TokenRequest, Window,
     fingerprint, is_unsafe, is_utf16, later, sanitize, seconds, utf8, value_at, without_query,

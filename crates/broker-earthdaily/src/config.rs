@@ -1,5 +1,6 @@
 //! The configuration keys of `kind = "earthdaily"`, and their precedence over EarthDaily's own settings.
 
+use broker_core::tools::ToolLoginOrigin;
 use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError};
 use serde::Deserialize;
 
@@ -11,7 +12,7 @@ const AUTH_URL: &str = "https://api.earthdaily.com/account_management/v1/authent
 /// The client ID for the user's API token. The API token itself is the client secret.
 const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
 
-const API_URL: &str = "https://api.earthdaily.com";
+pub(crate) const API_URL: &str = "https://api.earthdaily.com";
 
 const HOST: &str = "api.earthdaily.com";
 
@@ -48,6 +49,10 @@ pub(crate) struct Account {
 }
 
 impl Config {
+    pub(crate) fn has_secret(&self) -> bool {
+        self.client_secret.is_some()
+    }
+
     /// Merges the settings. The dotenv file that the caller named wins, then configuration keys, then other sources.
     pub(crate) fn account(mut self, settings: &Settings<'_>) -> Result<Account, SettingsError> {
         let env = settings.env();
@@ -69,7 +74,7 @@ impl Config {
                 |why| SettingsError::new("", format!("cannot use {SECRET} from {}: {why}", set.place));
             set.secret.check_line().map_err(invalid)?;
         }
-        if let Some(set) = set.as_ref().filter(|set| set.is_in_file) {
+        if let Some(set) = set.as_ref().filter(|set| set.origin != ToolLoginOrigin::Environment) {
             settings.check_secret_in(&set.place)?;
         }
         let url = |own: Option<ServiceUrl>, variable, of: fn(&Credentials) -> Option<&String>| {

@@ -5,7 +5,7 @@ use broker_core::{
     RecordUpdate, Repeat, RequestPart, Result, ScopeKey, Secret, ServiceUrl, Token, TokenRequest,
     read_object,
 };
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 const PATH: &str = "platform/v1/asset/cookie";
@@ -65,8 +65,7 @@ pub(crate) async fn request_cookie(
 
 /// Returns the asset cookie of a response as a token. Ignores cookies that load balancers and other gateways add.
 fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Result<Token> {
-    let headers: Vec<_> = response.header("set-cookie").unwrap_or_default().lines().collect();
-    let cookies = || headers.iter().filter_map(|line| Cookie::read(line));
+    let cookies = || response.header_values("set-cookie").filter_map(Cookie::read);
     let found = cookies().find(|cookie| cookie.name == "PLATFORM_ASSET").or_else(|| cookies().next());
     let cookie = found.ok_or_else(|| {
         let message = format!("the response of {url} (HTTP {}) has no cookie", response.status);
@@ -144,11 +143,10 @@ impl<'a> Cookie<'a> {
     }
 }
 
-/// Parses `Wed, 21 Oct 2026 07:28:00 GMT`, or the older format with dashes.
+/// Parses an HTTP date (RFC 9110 section 5.6.7), or the older format with dashes.
 fn date(text: &str) -> Option<DateTime<Utc>> {
-    // A valid date has 29 characters. In a longer text, the year may have more than four digits.
-    let text = Some(text.replace('-', " ")).filter(|text| text.len() == 29)?;
-    NaiveDateTime::parse_from_str(&text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
+    let date = httpdate::parse_http_date(text);
+    date.or_else(|_| httpdate::parse_http_date(&text.replace('-', " "))).ok().map(DateTime::from)
 }
 
 #[cfg(test)]

@@ -7,33 +7,28 @@ mod cookie;
 mod differential;
 mod ini;
 mod sources;
+mod tools;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
     Derived, Error, ErrorCode, ErrorKind, Hint, Kind, Operation, Provider, ProviderInfo, Record,
-    RecordUpdate, Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, field_names,
+    RecordUpdate, Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest,
 };
 use broker_oauth2::{BasicSpelling, ClientAuth, TokenEndpoint};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Account, Authentication, Config};
 
-pub use sources::Credentials;
-
 /// The assumed lifetime of a token if the response has no `expires_in`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 /// The provider type `kind = "earthdaily"`.
-pub const KIND: Kind = Kind {
-    name: "earthdaily",
-    about: "EarthDaily: imagery (client credentials)",
-    keys: field_names::<Config>,
-    secrets: &["client_secret"],
-    renamed: &[("auth_style", "client_auth")],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("earthdaily", build)
+    .secrets(&["client_secret"])
+    .renamed(&[("auth_style", "client_auth")])
+    .tools(&tools::Tools);
 
 struct EarthDaily {
     account: Account,
@@ -43,7 +38,7 @@ struct EarthDaily {
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let account = settings.parse::<Config>()?.account(settings)?;
     let mut info = ProviderInfo::new(account.issuer(settings));
-    info.variable = "EDS_TOKEN".to_owned();
+    info.variable = "EDS_TOKEN".into();
     info.hosts = account.hosts();
     info.requests.derived = &[Derived::COOKIE];
     info.sources.clone_from(&account.sources);
@@ -58,9 +53,10 @@ impl Provider for EarthDaily {
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-        match wants_cookie(request) {
-            true => cookie::lifetime(request, now).map(drop),
-            false => self.info.requests.check(request),
+        if wants_cookie(request) {
+            cookie::lifetime(request, now).map(drop)
+        } else {
+            self.info.requests.check(request)
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use broker_core::tools::ToolLoginOrigin;
 use broker_core::{Env, Secret};
 use serde_json::{Map, Value};
 
@@ -16,21 +17,21 @@ const KEYS: [&str; 4] = [SECRET, "EDS_CLIENT_ID", "EDS_AUTH_URL", "EDS_API_URL"]
 
 /// A secret and its URLs, from one source of EarthDaily's own tools.
 #[derive(Debug, Clone)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// The name of the variable or file with the secret, for messages.
-    pub place: String,
-    /// Whether a file contains the secret, and not the process environment.
-    pub(crate) is_in_file: bool,
+    pub(crate) place: String,
+    /// What contains the secret.
+    pub(crate) origin: ToolLoginOrigin,
     /// The section, if the source is an INI file.
-    pub section: Option<String>,
+    pub(crate) section: Option<String>,
     /// The API token, or the client secret if the source also has a client ID.
-    pub secret: Secret,
+    pub(crate) secret: Secret,
     /// The client ID, if the source has one. Newer sources have only an API token.
-    pub client_id: Option<String>,
+    pub(crate) client_id: Option<String>,
     /// The token URL, which may be invalid.
-    pub auth_url: Option<String>,
+    pub(crate) auth_url: Option<String>,
     /// The API URL, which may be invalid.
-    pub api_url: Option<String>,
+    pub(crate) api_url: Option<String>,
 }
 
 impl Credentials {
@@ -42,29 +43,28 @@ impl Credentials {
         };
         let secret = Secret::new(get(SECRET)?);
         let (client_id, auth_url, api_url) = (get("EDS_CLIENT_ID"), get("EDS_AUTH_URL"), get("EDS_API_URL"));
-        Some(Self { place, is_in_file: true, section, secret, client_id, auth_url, api_url })
+        Some(Self { place, origin: ToolLoginOrigin::File, section, secret, client_id, auth_url, api_url })
     }
 
     /// Returns the credentials in the environment. Fails if one of their variables is not UTF-8: without its URL, the
     /// secret would go to another host.
-    pub fn in_environment(env: &dyn Env) -> Result<Option<Self>, String> {
+    pub(crate) fn in_environment(env: &dyn Env) -> Result<Option<Self>, String> {
         check_text(env, |name| KEYS.contains(&name))?;
-        let file = env.file_of(SECRET).map(|path| path.display().to_string());
-        let place = format!("{SECRET} ({})", file.as_deref().unwrap_or("environment"));
-        let set = Self::of(place, None, |name| env.var(name));
-        Ok(set.map(|set| Self { is_in_file: file.is_some(), ..set }))
+        let set = Self::of(env.describe(SECRET), None, |name| env.var(name));
+        Ok(set.map(|set| Self { origin: ToolLoginOrigin::of(SECRET, env), ..set }))
     }
 
     /// Parses a file of EarthDaily's clients: JSON, TOML, or an INI file whose sections each contain credentials.
-    pub fn in_text(text: &Secret, path: &Path) -> Result<Vec<Self>, String> {
+    pub(crate) fn in_text(text: &Secret, path: &Path) -> Result<Vec<Self>, String> {
         let begin = text.expose().trim_start();
         let usual = if begin.starts_with('{') { Form::Json } else { Form::Profiles };
-        Form::of(path, usual).sets(text, &path.display().to_string(), "", None)
+        let file =
+            File { text: text.expose(), path: &path.display().to_string(), named_by: "", profile: None };
+        Form::of(path, usual).sets(file)
     }
 
     /// Returns all credentials on this machine in order of precedence, and the errors of unusable files.
-    #[must_use]
-    pub fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
+    pub(crate) fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
         let files = FILES.iter().filter_map(|(variable, form)| {
             let path = env.var(variable)?;
             let sets = form.file(env, variable, &path, None);
@@ -121,10 +121,10 @@ pub(crate) fn searched(env: &dyn Env) -> Vec<String> {
 }
 
 /// The environment variables that name a credentials file.
-const FILES: [(&str, Form); 3] =
+pub(crate) const FILES: [(&str, Form); 3] =
     [("EDS_JSON_PATH", Form::Json), ("EDS_TOML_PATH", Form::Toml), ("EDS_INI_PATH", Form::Ini)];
 
-fn profile(env: &dyn Env) -> String {
+pub(crate) fn profile(env: &dyn Env) -> String {
     env.var("EDS_INI_PROFILE").unwrap_or_else(|| "default".to_owned())
 }
 
@@ -138,7 +138,7 @@ fn in_home(env: &dyn Env, profile: Option<&str>) -> Result<Vec<Credentials>, Str
     let Some(path) = home_file(env) else { return Ok(Vec::new()) };
     let place = path.display().to_string();
     match env.read_secret(&path) {
-        Ok(text) => Form::Profiles.sets(&text, &place, "", profile),
+        Ok(text) => Form::Profiles.sets(File { text: text.expose(), path: &place, named_by: "", profile }),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(vec![]),
         Err(error) => Err(format!("{place}: {error}")),
     }
@@ -146,7 +146,7 @@ fn in_home(env: &dyn Env, profile: Option<&str>) -> Result<Vec<Credentials>, Str
 
 /// The format of a credentials file.
 #[derive(Clone, Copy)]
-enum Form {
+pub(crate) enum Form {
     /// A flat JSON object.
     Json,
     /// A flat TOML table.
@@ -180,19 +180,12 @@ impl Form {
     ) -> Result<Vec<Credentials>, String> {
         let text =
             env.read_secret(Path::new(path)).map_err(|error| format!("{path} ({variable}): {error}"))?;
-        Self::of(Path::new(path), self).sets(&text, path, &format!(" ({variable})"), profile)
+        let named_by = &format!(" ({variable})");
+        Self::of(Path::new(path), self).sets(File { text: text.expose(), path, named_by, profile })
     }
 
     /// Parses the credentials in a file. Errors contain only line numbers and keys, because a line may contain a secret.
-    fn sets(
-        self,
-        text: &Secret,
-        path: &str,
-        named_by: &str,
-        profile: Option<&str>,
-    ) -> Result<Vec<Credentials>, String> {
-        let file = File { text: text.expose(), path, named_by };
-        let is_wanted = |name: &str| profile.is_none_or(|profile| profile == name);
+    fn sets(self, file: File<'_>) -> Result<Vec<Credentials>, String> {
         match self {
             Self::Json => {
                 let values = serde_json::from_str(file.text);
@@ -200,10 +193,10 @@ impl Form {
             }
             Self::Toml => file.flat(&file.toml()?),
             // Quotes belong to a value, but no URL begins with a quote.
-            Self::Ini => file.sections(is_wanted, true, |key| key.ends_with("_URL")),
+            Self::Ini => file.sections(true, |key| key.ends_with("_URL")),
             Self::Profiles => match file.toml() {
-                Ok(tables) => file.tables(&tables, is_wanted),
-                Err(_) => file.sections(is_wanted, false, |_| true),
+                Ok(tables) => file.tables(&tables),
+                Err(_) => file.sections(false, |_| true),
             },
         }
     }
@@ -214,10 +207,17 @@ impl Form {
 struct File<'a> {
     text: &'a str,
     path: &'a str,
+    /// The variable that names the file, in parentheses.
     named_by: &'a str,
+    /// The only profile to read, if the file has several.
+    profile: Option<&'a str>,
 }
 
 impl File<'_> {
+    fn is_wanted(self, profile: &str) -> bool {
+        self.profile.is_none_or(|wanted| wanted == profile)
+    }
+
     fn invalid(self, what: &str, line: usize) -> String {
         format!("{}{}: line {line} is not valid {what}", self.path, self.named_by)
     }
@@ -256,13 +256,9 @@ impl File<'_> {
         Ok(self.table(place, None, values)?.into_iter().collect())
     }
 
-    fn tables(
-        self,
-        tables: &Map<String, Value>,
-        is_wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Credentials>, String> {
+    fn tables(self, tables: &Map<String, Value>) -> Result<Vec<Credentials>, String> {
         let mut sets = Vec::new();
-        for (name, table) in tables.iter().filter(|(name, _)| is_wanted(name)) {
+        for (name, table) in tables.iter().filter(|(name, _)| self.is_wanted(name)) {
             if let Value::Object(values) = table {
                 sets.extend(self.table(self.place(name), Some(name), values)?);
             }
@@ -272,15 +268,10 @@ impl File<'_> {
 
     /// Returns the credentials in the sections of an INI file. Without `strict`, values with invalid references are
     /// literal. `has_quotes` says whose quotes are removed.
-    fn sections(
-        self,
-        is_wanted: impl Fn(&str) -> bool,
-        strict: bool,
-        has_quotes: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Credentials>, String> {
+    fn sections(self, strict: bool, has_quotes: impl Fn(&str) -> bool) -> Result<Vec<Credentials>, String> {
         let ini = Ini::parse(self.text).map_err(|line| self.invalid("INI", line))?;
         let mut sets = Vec::new();
-        for name in ini.sections().chain(["DEFAULT"]).filter(|name| is_wanted(name)) {
+        for name in ini.sections().chain(["DEFAULT"]).filter(|name| self.is_wanted(name)) {
             let values = match (ini.values(name), ini.raw(name)) {
                 (Some(Ok(values)), _) => values,
                 (_, Some(raw)) if !strict => {

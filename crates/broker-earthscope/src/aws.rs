@@ -57,7 +57,7 @@ impl EarthScope {
         }
         let path = format!("beta/user/credentials/aws/{}", derived.which);
         let url = self.api_url.join(&path).with_query(&derived.params);
-        let get = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe).with_bearer(token.secret());
+        let get = HttpRequest::new(Method::GET, url.clone(), Repeat::Safe).with_bearer(token.secret());
         let response = operation.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,

@@ -6,6 +6,7 @@ mod config;
 #[cfg(test)]
 mod differential;
 mod resolved;
+mod sources;
 mod tokens_file;
 mod tools;
 
@@ -15,15 +16,15 @@ use async_trait::async_trait;
 use broker_core::{
     Error, ErrorCode, HttpRequest, Kind, Login, NextExchange, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, TokenRequest, field_names,
+    SettingsError, TokenRequest,
 };
 use broker_oauth2::{ClientAuth, DeviceFlow, TokenAnswer, TokenEndpoint, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::Config;
 use resolved::ResolvedSettings;
+use sources::SettingsLogin;
 use tokens_file::TOOLS_RENEW_AT;
-use tools::SettingsLogin;
 
 /// The URL of EarthScope's login server.
 const DOMAIN: &str = "https://login.earthscope.org";
@@ -32,14 +33,8 @@ const DOMAIN: &str = "https://login.earthscope.org";
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// The provider type `kind = "earthscope"`.
-pub const KIND: Kind = Kind {
-    name: "earthscope",
-    about: "EarthScope: seismic and GNSS data (device code, or a client secret)",
-    keys: field_names::<Config>,
-    secrets: &["client_secret"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind =
+    Kind::new::<Config>("earthscope", build).secrets(&["client_secret"]).tools(&tools::Tools);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;

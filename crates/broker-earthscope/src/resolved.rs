@@ -9,8 +9,8 @@ use broker_core::{
 };
 
 use crate::config::{API_URL, AUDIENCE, CLIENT_ID, Config, SCOPE};
+use crate::sources::{Layer, SettingsLogin, Sources, is_url, tools_error, variables};
 use crate::tokens_file::TokensFile;
-use crate::tools::{Layer, SettingsLogin, Tools, is_url, tools_error, variables};
 use crate::{DOMAIN, EarthScope, KIND};
 
 /// The hosts to which programs may send the access token.
@@ -45,15 +45,15 @@ impl ResolvedSettings {
             None => env.home().map(|home| home.join(".earthscope")),
         };
         // Only a provider named `earthscope`, or with the key `profile`, reads the files of EarthScope's tools.
-        let tools = (named || profile.is_some()).then(|| Tools {
+        let sources = (named || profile.is_some()).then(|| Sources {
             env,
             home: home.filter(|home| home.is_absolute()),
             profile: profile.unwrap_or_else(|| "default".to_owned()),
             all: named,
             variables,
         });
-        let layers = tools.as_ref().map_or_else(|| Ok(Vec::new()), Tools::layers)?;
-        let tokens_file = tools.and_then(|tools| tools.tokens_file());
+        let layers = sources.as_ref().map_or_else(|| Ok(Vec::new()), Sources::layers)?;
+        let tokens_file = sources.and_then(|sources| sources.tokens_file());
         let mut resolved = Self {
             client_secret: config.client_secret.clone(),
             config,
@@ -72,20 +72,22 @@ impl ResolvedSettings {
             self.layers.clear();
             return;
         }
-        let secret = Layer::client_secret;
-        self.client_secret = self.layers.iter().find_map(secret).map(SecretSource::Literal);
-        self.secret_layer = self.layers.iter().position(|layer| secret(layer).is_some());
+        let with_secret = self.layers.iter().position(|layer| layer.client_secret().is_some());
+        let with_login = || self.layers.iter().position(|layer| layer.first && layer.login().is_some());
+        self.secret_layer = with_secret.or_else(with_login);
+        self.client_secret = self.secret_layer().and_then(Layer::client_secret).map(SecretSource::Literal);
         if self.client_secret.is_none() {
-            let login = |layer: &Layer| layer.login().filter(|_| layer.first);
-            self.settings_login = self.layers.iter().find_map(login);
-            self.secret_layer = self.layers.iter().position(|layer| login(layer).is_some());
+            self.settings_login = self.secret_layer().and_then(Layer::login);
         }
+    }
+
+    fn secret_layer(&self) -> Option<&Layer> {
+        self.layers.get(self.secret_layer?)
     }
 
     /// Reads a setting from the source that has the secret or login, or else from the first source with the setting.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
-        let used = |(index, layer)| self.secret_layer.is_none_or(|secret| secret == index).then_some(layer);
-        self.layers.iter().enumerate().filter_map(used).find_map(read)
+        self.secret_layer().map_or_else(|| self.layers.iter().find_map(&read), &read)
     }
 
     /// Reads a setting that is no URL from the first source with the setting, as the SDK does.
@@ -110,8 +112,7 @@ impl ResolvedSettings {
 
     pub(crate) fn into_provider(self, settings: &Settings<'_>) -> Result<EarthScope, SettingsError> {
         self.check_domain()?;
-        if let (Some(layer), Some(SecretSource::Literal(secret))) =
-            (self.secret_layer.and_then(|index| self.layers.get(index)), &self.client_secret)
+        if let (Some(layer), Some(SecretSource::Literal(secret))) = (self.secret_layer(), &self.client_secret)
         {
             let invalid = |why| tools_error(format!("cannot use client_secret from {}: {why}", layer.origin));
             secret.check_line().map_err(invalid)?;
@@ -136,9 +137,7 @@ impl ResolvedSettings {
             secret_fingerprint: self.secret_fingerprint(&token_url, settings),
             environment: settings.bound(),
         };
-        if let Some(layer) =
-            self.secret_layer.and_then(|index| self.layers.get(index)).filter(|it| it.is_file)
-        {
+        if let Some(layer) = self.secret_layer().filter(|layer| layer.is_file) {
             settings.check_secret_in(&layer.origin)?;
         }
         let domain_is_own = self.domain_is_own();
@@ -156,7 +155,7 @@ impl ResolvedSettings {
         hosts.extend(self.config.api_url.as_ref().filter(|_| !foreign).map(ServiceUrl::host));
         let settings_logins = self.settings_logins(issuer.flow == DEVICE_CODE, !settings.has_targets());
         let mut info = ProviderInfo::new(issuer);
-        info.variable = "EARTHSCOPE_TOKEN".to_owned();
+        info.variable = "EARTHSCOPE_TOKEN".into();
         info.hosts = hosts;
         info.requests.derived = &[Derived::AWS];
         if self.client_secret.is_none() {
@@ -189,9 +188,8 @@ impl ResolvedSettings {
     /// Fails if one source sets a secret and only another source sets a domain, because the secret may be for another
     /// domain.
     fn check_domain(&self) -> Result<(), SettingsError> {
-        let secret = self.secret_layer.and_then(|index| self.layers.get(index));
         if self.config.domain.is_none()
-            && let Some(secret) = secret.filter(|layer| layer.text("domain").is_none())
+            && let Some(secret) = self.secret_layer().filter(|layer| layer.text("domain").is_none())
             && let Some(other) = self.layers.iter().find(|layer| layer.text("domain").is_some())
             && !other.text("domain").is_some_and(|domain| is_url(domain, DOMAIN))
         {
@@ -228,7 +226,7 @@ impl ResolvedSettings {
     }
 
     fn sources(&self, file: Option<&TokensFile>, logins: &[SettingsLogin]) -> Vec<String> {
-        if let Some(layer) = self.secret_layer.and_then(|index| self.layers.get(index)) {
+        if let Some(layer) = self.secret_layer() {
             return vec![layer.origin.clone()];
         }
         if let Some(own) = &self.config.client_secret {

@@ -1,14 +1,11 @@
 //! The plugin's response to `exchange` and `login`.
 
-use std::collections::BTreeMap;
-
 use broker_core::{
     Derived, ErrorCode, HttpFault, HttpResponse, Record, RequestSent, ScopeKey, Secret, salvage,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use crate::wire::{Message, from_ok, parse};
 
@@ -88,14 +85,10 @@ pub(crate) fn salvage_grant(output: &[u8]) -> Option<Secret> {
     if let Some(Message::Ok(response)) = parse::<GrantOnly>(output) {
         return Some(response.grant).filter(|grant| !grant.expose().is_empty());
     }
-    let response = HttpResponse {
-        status: 200,
-        headers: BTreeMap::new(),
-        body: Zeroizing::new(from_ok(output)?.to_vec()),
-        sent_at: DateTime::UNIX_EPOCH,
-        // The last value may be incomplete.
-        cut: Some(HttpFault::new(RequestSent::Maybe, ErrorCode::BadResponse, String::new())),
-    };
+    let response = HttpResponse::new(http::Response::default(), DateTime::UNIX_EPOCH);
+    let mut response = response.with_body(from_ok(output)?.to_vec());
+    // The last value may be incomplete.
+    response.cut = Some(HttpFault::new(RequestSent::Maybe, ErrorCode::BadResponse, String::new()));
     salvage(&response, "grant")
 }
 

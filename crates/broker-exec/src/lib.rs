@@ -12,20 +12,13 @@ mod wire;
 
 use std::sync::Arc;
 
-use broker_core::{Kind, Provider, Settings, SettingsError, field_names};
+use broker_core::{Kind, Provider, Settings, SettingsError};
 use config::{Config, Protocol};
 use plugin::Plugin;
 use source::Source;
 
 /// The provider type `kind = "exec"`.
-pub const KIND: Kind = Kind {
-    name: "exec",
-    about: "a program in any language: a plugin, or a program that prints a token",
-    keys: field_names::<Config>,
-    secrets: &["secrets"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("exec", build).secrets(&["secrets"]);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;

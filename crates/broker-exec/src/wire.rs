@@ -99,7 +99,7 @@ impl<'a> RecordView<'a> {
         // The plugin does not get a grant that the service has refused.
         let grant = record.usable_grant().map(|grant| GrantView {
             secret: grant.secret().expose(),
-            sent_at: grant.sent_at.filter(|at| *at < began_at).map(rfc3339),
+            sent_at: grant.sent_at().filter(|at| *at < began_at).map(rfc3339),
         });
         let tokens = record.tokens().map(token).collect();
         Self { account: record.account(), grant, tokens, metadata: record.metadata(key) }

@@ -14,7 +14,7 @@ use zbus::{Connection, ObjectPath, OwnedObjectPath, OwnedVariant, Type, Variant}
 use zeroize::Zeroizing;
 
 use crate::key::DataKey;
-use crate::{KEYRING_TIMEOUT, Keyring};
+use crate::{KEYRING_TIMEOUT, block_on};
 
 const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "/org/freedesktop/secrets";
@@ -60,11 +60,14 @@ impl From<Fault> for Error {
 
 type BusResult<T> = std::result::Result<T, Fault>;
 
-pub(crate) fn state() -> Keyring {
+/// Returns the state of the desktop session's keyring, within a few seconds and without a prompt to the user:
+/// `unlocked`, `locked`, or `absent` if it does not respond.
+#[must_use]
+pub fn keyring_state() -> &'static str {
     match call(async |bus: Bus| bus.collection().await) {
-        Ok(_) => Keyring::Unlocked,
-        Err(Fault::Locked) => Keyring::Locked,
-        Err(Fault::Absent(_)) => Keyring::Absent,
+        Ok(_) => "unlocked",
+        Err(Fault::Locked) => "locked",
+        Err(Fault::Absent(_)) => "absent",
     }
 }
 
@@ -126,19 +129,13 @@ fn find(attributes: &[(&str, &str)]) -> Result<Option<DataKey>> {
     })
 }
 
-/// Calls the keyring in a thread with its own runtime, because the caller may be in another runtime.
 fn call<T: Send>(work: impl AsyncFnOnce(Bus) -> BusResult<T> + Send) -> BusResult<T> {
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Fault::Absent(error.to_string()))?;
-        runtime.block_on(async {
-            let call = async { work(Bus(Builder::session().build().await?)).await };
-            let timed_out = format!("no response within {} s", KEYRING_TIMEOUT.as_secs());
-            tokio::time::timeout(KEYRING_TIMEOUT, call).await.unwrap_or(Err(Fault::Absent(timed_out)))
-        })
-    };
-    std::thread::scope(|scope| scope.spawn(run).join())
-        .unwrap_or_else(|_| Err(Fault::Absent("the thread panicked".to_owned())))
+    let called = block_on(async || {
+        let call = async { work(Bus(Builder::session().build().await?)).await };
+        let timed_out = format!("no response within {} s", KEYRING_TIMEOUT.as_secs());
+        tokio::time::timeout(KEYRING_TIMEOUT, call).await.unwrap_or(Err(Fault::Absent(timed_out)))
+    });
+    called.unwrap_or_else(|error| Err(Fault::Absent(error.to_string())))
 }
 
 struct Bus(Connection);

@@ -15,28 +15,21 @@ mod passphrase;
 mod secret;
 mod vault;
 
+use std::io;
 use std::time::Duration;
 
+pub use keyring::keyring_state;
 pub use vault::{KeySource, Vault};
 
 /// The time limit of a call to the keyring.
 const KEYRING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The state of the desktop session's keyring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keyring {
-    /// The keyring is unlocked, so the broker can read its key.
-    Unlocked,
-    /// The keyring is locked.
-    Locked,
-    /// The keyring does not respond.
-    Absent,
-}
-
-impl Keyring {
-    /// Returns the state of the keyring within a few seconds, without a prompt to the user.
-    #[must_use]
-    pub fn state() -> Self {
-        keyring::state()
-    }
+/// Runs async work in a thread with its own runtime, because the caller may be in another runtime.
+fn block_on<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> io::Result<T> {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(work()))
+    };
+    std::thread::scope(|scope| scope.spawn(run).join())
+        .unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
 }

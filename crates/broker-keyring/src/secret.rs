@@ -1,9 +1,9 @@
 //! Reads the passphrase or the key from its configured source.
 
-use std::io;
-
 use broker_core::platform::expand;
 use broker_core::{Env, Error, ErrorCode, Result, Secret, SecretSource};
+
+use crate::block_on;
 
 /// Reads the secret for the configuration key `store.KEY`. The caller may be in an async runtime.
 pub(crate) fn read(source: &SecretSource, key: &str, env: &dyn Env) -> Result<Secret> {
@@ -25,17 +25,8 @@ pub(crate) fn read(source: &SecretSource, key: &str, env: &dyn Env) -> Result<Se
             let path = expand(path, env);
             env.read_secret(&path).map_err(|error| cannot_read(format!("{}: {error}", path.display())))
         }
-        SecretSource::Command(command) => run(command, env)
+        SecretSource::Command(command) => block_on(async || env.run_secret(command, &env.withheld()).await)
+            .flatten()
             .map_err(|error| cannot_read(format!("{} failed: {error}", source.describe(key)))),
     }
-}
-
-/// Runs a command in a thread with its own runtime, because the caller may be in another runtime.
-fn run(command: &[String], env: &dyn Env) -> io::Result<Secret> {
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(env.run_secret(command, &env.withheld()))
-    };
-    std::thread::scope(|scope| scope.spawn(run).join())
-        .unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
 }

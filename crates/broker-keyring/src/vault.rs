@@ -25,7 +25,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 const KEYRING_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Where the key that encrypts a record comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySource {
     /// The key is in the keyring of the desktop session.
     Keyring,
@@ -66,18 +66,18 @@ pub struct Vault {
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
     env: Arc<dyn Env>,
-    /// The cached keys. Locked while one caller reads a key, so that other callers wait and use the cached key.
+    /// The cached keys. Never locked during a wait.
     keys: Mutex<KeyCache>,
+    /// Locked while one caller gets a key, so that other callers wait and use the cached key.
+    getter: Mutex<KeyringTimeout>,
 }
 
 /// The sealing keys that this process has read.
 #[derive(Default)]
 struct KeyCache {
     keys: Vec<SealingKey>,
-    /// For each provider and key source, the key that seals the provider's record.
-    selected: HashMap<(String, KeySource), SealingKey>,
-    /// When a call to the keyring timed out, and the error of that call.
-    keyring_timeout: Option<(Instant, Error)>,
+    /// For each provider, the key that seals its record.
+    selected: HashMap<String, SealingKey>,
 }
 
 impl KeyCache {
@@ -90,15 +90,16 @@ impl KeyCache {
             self.keys.push(key.clone());
         }
     }
+}
 
-    /// Selects the key that seals a provider's record.
-    fn select(&mut self, provider: &str, key: &SealingKey) {
-        self.selected.insert((provider.to_owned(), key.source), key.clone());
-    }
+/// When a call to the keyring timed out, and the error of that call.
+#[derive(Default)]
+struct KeyringTimeout(Option<(Instant, Error)>);
 
+impl KeyringTimeout {
     /// Calls the keyring. Shortly after a slow failure, returns the error of that call instead.
-    fn call_keyring<T>(&mut self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        if let Some((since, error)) = &self.keyring_timeout
+    fn call<T>(&mut self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        if let Some((since, error)) = &self.0
             && since.elapsed() < KEYRING_BACKOFF
         {
             return Err(error.clone());
@@ -106,7 +107,7 @@ impl KeyCache {
         let started = Instant::now();
         let result = call();
         let timed_out = result.as_ref().err().filter(|_| started.elapsed() >= KEYRING_TIMEOUT);
-        self.keyring_timeout = timed_out.map(|error| (Instant::now(), error.clone()));
+        self.0 = timed_out.map(|error| (Instant::now(), error.clone()));
         result
     }
 }
@@ -137,7 +138,7 @@ impl Vault {
         key: Option<SecretSource>,
         env: Arc<dyn Env>,
     ) -> Self {
-        Self { folder, configured, passphrase, key, env, keys: Mutex::default() }
+        Self { folder, configured, passphrase, key, env, keys: Mutex::default(), getter: Mutex::default() }
     }
 
     /// Whether the keyring may have a key for the state folder. Does not call the keyring.
@@ -149,7 +150,7 @@ impl Vault {
     /// Deletes the folder's key from the keyring if no record needs that key. Returns whether a key was deleted.
     pub fn forget_unused(&self) -> Result<bool> {
         let lock = self.lock()?;
-        for envelope in Envelope::all_in(&self.folder) {
+        for envelope in Envelope::all_in(&self.folder)? {
             if envelope?.with == KeySource::Keyring.name() {
                 return Ok(false);
             }
@@ -161,13 +162,13 @@ impl Vault {
     }
 
     /// Returns the key that decrypts a sealed record.
-    fn key_of(&self, envelope: &Envelope, keys: &mut KeyCache) -> Result<SealingKey> {
+    fn key_of(&self, envelope: &Envelope, keyring: &mut KeyringTimeout) -> Result<SealingKey> {
         let source = KeySource::from_str(&envelope.with)?;
-        if let Some(key) = keys.by_id(source, &envelope.key) {
+        if let Some(key) = self.keys().by_id(source, &envelope.key) {
             return Ok(key.clone());
         }
         let key = match source {
-            KeySource::Keyring => match keys.call_keyring(|| keyring::key_of_id(&envelope.key))? {
+            KeySource::Keyring => match keyring.call(|| keyring::key_of_id(&envelope.key))? {
                 Some(key) => SealingKey::new(source, None, key),
                 None => return Err(key_not_in_keyring(envelope)),
             },
@@ -177,26 +178,30 @@ impl Vault {
                     newer_version("the record is encrypted with an unknown key derivation".to_owned())
                 })?;
                 // Argon2id is slow, so a key with the same parameters is reused.
-                let cached = keys.keys.iter().find(|key| key.kdf.as_ref() == Some(&kdf));
+                let keys = self.keys();
+                let cached = keys.keys.iter().find(|key| key.kdf.as_ref() == Some(&kdf)).cloned();
+                drop(keys);
                 let key = match cached {
-                    Some(cached) => cached.key.clone(),
+                    Some(cached) => cached.key,
                     None => self.derived(&kdf, &envelope.key)?,
                 };
                 SealingKey::new(source, Some(kdf), key)
             }
         };
-        keys.insert(&key);
+        self.keys().insert(&key);
         if key.id == envelope.key { Ok(key) } else { Err(other_key(source, envelope)) }
     }
 
     /// Returns the key for sealing a record: the key of the old record, of another record or of the folder, or a new
     /// key. Ignores a cached key that no record uses, because the user may have replaced that key.
-    fn key_to_seal(&self, source: KeySource, provider: &str, keys: &mut KeyCache) -> Result<SealingKey> {
+    fn key_to_seal(&self, source: KeySource, provider: &str) -> Result<SealingKey> {
+        let keyring = &mut *self.getter();
         let own = Envelope::of_file(&self.folder.join(format!("{provider}.json")));
-        let mut sealed = own.into_iter().chain(Envelope::all_in(&self.folder).flatten());
+        let mut sealed =
+            own.into_iter().chain(Envelope::all_in(&self.folder).into_iter().flatten().flatten());
         if let Some(envelope) = sealed.find(|envelope| envelope.with == source.name() && is_strong(envelope))
         {
-            return self.key_of(&envelope, keys);
+            return self.key_of(&envelope, keyring);
         }
         let key = match source {
             KeySource::Keyring => SealingKey::new(source, None, self.key_in_keyring()?),
@@ -207,7 +212,7 @@ impl Vault {
                 SealingKey::new(source, Some(kdf), key)
             }
         };
-        keys.insert(&key);
+        self.keys().insert(&key);
         Ok(key)
     }
 
@@ -286,6 +291,16 @@ impl Vault {
     fn keys(&self) -> MutexGuard<'_, KeyCache> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn getter(&self) -> MutexGuard<'_, KeyringTimeout> {
+        self.getter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn decrypt(&self, envelope: &Envelope, key: &SealingKey) -> Option<Zeroizing<Vec<u8>>> {
+        let record = cipher::open(&key.key, envelope)?;
+        self.keys().selected.insert(envelope.provider.clone(), key.clone());
+        Some(record)
+    }
 }
 
 impl Sealer for Vault {
@@ -294,32 +309,28 @@ impl Sealer for Vault {
     }
 
     fn probe(&self, with: &str, provider: &str) -> Result<()> {
-        let keys = &mut *self.keys();
-        let key = self.key_to_seal(with.parse()?, provider, keys)?;
-        keys.select(provider, &key);
+        let key = self.key_to_seal(with.parse()?, provider)?;
+        self.keys().selected.insert(provider.to_owned(), key);
         Ok(())
     }
 
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope> {
         let source = with.parse()?;
-        let keys = &mut *self.keys();
         // Usually, an earlier call of `probe` or `open` has selected the provider's key.
-        let key = match keys.selected.get(&(provider.to_owned(), source)) {
-            Some(key) => key.clone(),
-            None => self.key_to_seal(source, provider, keys)?,
-        };
+        let selected = self.keys().selected.get(provider).filter(|key| key.source == source).cloned();
+        let key = selected.map_or_else(|| self.key_to_seal(source, provider), Ok)?;
         let kdf: Option<Value> = key.kdf.as_ref().and_then(Kdf::value);
         cipher::seal(&key.key, Envelope::new(provider, source.name(), &key.id, kdf), record)
     }
 
     fn open(&self, envelope: &Envelope) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let keys = &mut *self.keys();
-        let key = self.key_of(envelope, keys)?;
-        let record = cipher::open(&key.key, envelope);
-        if record.is_some() {
-            keys.select(&envelope.provider, &key);
-        }
-        Ok(record)
+        let key = self.key_of(envelope, &mut self.getter())?;
+        Ok(self.decrypt(envelope, &key))
+    }
+
+    fn peek(&self, envelope: &Envelope) -> Option<Zeroizing<Vec<u8>>> {
+        let key = self.keys().by_id(envelope.with.parse().ok()?, &envelope.key)?.clone();
+        self.decrypt(envelope, &key)
     }
 }
 

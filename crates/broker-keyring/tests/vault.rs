@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,4 +136,35 @@ fn wrong_passphrase_hint_names_the_encrypted_record_file() {
         error.hint().unwrap().to_string().contains(&format!("remove {} and", quarantine.display())),
         "{error:?}"
     );
+}
+
+#[test]
+fn peek_neither_gets_a_key_nor_waits_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("passphrase");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let command = ["cat", &fifo.display().to_string()].map(str::to_owned).to_vec();
+    let key = SecretSource::Literal(Secret::new("a".repeat(64)));
+    let vault = Vault::new(
+        folder.path().to_owned(),
+        Some(KeySource::Key),
+        Some(SecretSource::Command(command)),
+        Some(key.clone()),
+        Arc::new(SystemEnv),
+    );
+    let one = with_key(folder.path(), key).seal("key", "a", b"one").unwrap();
+    let two = with_passphrase(folder.path(), "horse").seal("passphrase", "b", b"two").unwrap();
+    assert!(vault.peek(&one).is_none());
+    assert_eq!(vault.open(&one).unwrap().unwrap().as_slice(), b"one");
+    std::thread::scope(|scope| {
+        let opened = scope.spawn(|| vault.open(&two));
+        // Opens when the command has opened the other end, so the thread is waiting for the passphrase.
+        let mut passphrase = std::fs::File::create(&fifo).unwrap();
+        assert_eq!(vault.peek(&one).unwrap().as_slice(), b"one");
+        assert!(vault.peek(&two).is_none());
+        passphrase.write_all(b"horse\n").unwrap();
+        drop(passphrase);
+        assert_eq!(opened.join().unwrap().unwrap().unwrap().as_slice(), b"two");
+    });
+    assert_eq!(vault.peek(&two).unwrap().as_slice(), b"two");
 }

@@ -95,8 +95,8 @@ impl Role {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
-    #[serde(default = "post", with = "Verb")]
-    pub(crate) method: Method,
+    #[serde(default)]
+    pub(crate) method: Verb,
     pub(crate) url: Option<String>,
     pub(crate) json: Option<Fields>,
     pub(crate) form: Option<Fields>,
@@ -122,16 +122,23 @@ pub(crate) struct Table {
 }
 
 /// The HTTP methods as the configuration writes them.
-#[derive(Deserialize)]
-#[serde(remote = "Method", rename_all = "UPPERCASE")]
-enum Verb {
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Verb {
+    #[default]
     Post,
     Get,
     Delete,
 }
 
-fn post() -> Method {
-    Method::Post
+impl Verb {
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Post => Method::POST,
+            Self::Get => Method::GET,
+            Self::Delete => Method::DELETE,
+        }
+    }
 }
 
 /// How a configured request authenticates to the service.

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use broker_core::{
     Error, Hint, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token,
-    TokenRequest, field_names,
+    TokenRequest,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -26,14 +26,7 @@ use mint::Mint;
 use request::Request;
 
 /// The provider type `kind = "login"`.
-pub const KIND: Kind = Kind {
-    name: "login",
-    about: "a login by one or two HTTP requests that the configuration describes",
-    keys: field_names::<Config>,
-    secrets: &["password", "secrets"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("login", build).secrets(&["password", "secrets"]);
 
 /// The longest expected time between the decision to use the refresh token and the token request.
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);

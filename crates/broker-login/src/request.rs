@@ -9,7 +9,7 @@ use broker_core::{
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::config::{Auth, Role, Table};
+use crate::config::{Auth, Role, Table, Verb};
 use crate::response::ResponseFormat;
 use crate::template::{Node, Placeholder, Template, Values, ZeroizingJson};
 
@@ -66,7 +66,7 @@ impl Request {
             (Some(_), Some(_)) => {
                 return Err(SettingsError::new(key("form"), "a request cannot have both `json` and `form`"));
             }
-            (Some(_), _) | (_, Some(_)) if table.method != Method::Post => {
+            (Some(_), _) | (_, Some(_)) if table.method != Verb::Post => {
                 let query = key("query");
                 let message = format!("`json` and `form` need `method = \"POST\"`; otherwise use `{query}`");
                 return Err(SettingsError::new(key("method"), message));
@@ -91,7 +91,7 @@ impl Request {
         let sample = sample(&url).map_err(invalid_url)?;
         let query = texts(std::mem::take(&mut table.query), &key("query"))?;
         let headers = headers(std::mem::take(&mut table.headers), &key("headers"), table.auth)?;
-        let (method, auth) = (table.method, table.auth);
+        let (method, auth) = (table.method.method(), table.auth);
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
             return Err(SettingsError::new(key("scopes"), "the key `scopes` is only allowed in `mint`"));
@@ -192,7 +192,7 @@ impl Request {
         let url = self.fill_url(values)?.with_query(&fill_all(&self.query, values)?);
         let repeat = self.role.repeat();
         let mut request = match &self.body {
-            Body::None => HttpRequest::new(self.method, url, repeat),
+            Body::None => HttpRequest::new(self.method.clone(), url, repeat),
             Body::Json(node) => HttpRequest::post_value(url, &ZeroizingJson(node.fill(values)?).0, repeat),
             Body::Form(fields) => {
                 let fields = fill_all(fields, values)?;

@@ -94,10 +94,10 @@ impl ResponseFormat {
         let error = response.json().and_then(|object| self.error_in(&object));
         let result = match error {
             Some(error) if !response.is_html() => {
-                read_object(&with_body(response, error.to_string().into_bytes()), from, secrets)
+                read_object(&response.clone().with_body(error.to_string().into_bytes()), from, secrets)
             }
             _ if self.is_bare_refusal(response) => {
-                read_object(&with_body(response, b"{}".to_vec()), from, secrets)
+                read_object(&response.clone().with_body(b"{}".to_vec()), from, secrets)
             }
             _ => read_object(response, from, secrets),
         };
@@ -266,15 +266,4 @@ fn text_at<'a>(body: &'a Value, path: &str) -> Option<&'a str> {
 /// Whether the body is neither a web page nor the beginning of a JSON object.
 pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
     !response.is_html() && !response.body.trim_ascii_start().starts_with(b"{")
-}
-
-fn with_body(response: &HttpResponse, body: Vec<u8>) -> HttpResponse {
-    let HttpResponse { status, headers, sent_at, .. } = response;
-    HttpResponse {
-        status: *status,
-        headers: headers.clone(),
-        body: body.into(),
-        sent_at: *sent_at,
-        cut: None,
-    }
 }

@@ -120,7 +120,7 @@ impl Metadata {
         let mut causes = Vec::new();
         let mut transient = None;
         for url in &urls {
-            let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
+            let request = HttpRequest::new(Method::GET, url.clone(), Repeat::Safe);
             let response = match operation.send(&request).await {
                 Ok(response) => response,
                 Err(error) if error.code() == ErrorCode::RedirectRefused => {

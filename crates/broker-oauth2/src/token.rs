@@ -274,7 +274,7 @@ impl<'a> TokenEndpoint<'a> {
 
 /// Removes the explanation from an error response that repeats the client's assertion. A body that is not a JSON object, such
 /// as a gateway's web page, is not changed: it is not a refusal.
-fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
+fn withhold(response: HttpResponse, assertion: &Secret) -> HttpResponse {
     let succeeded = (200..300).contains(&response.status);
     if !succeeded && repeats_secret(&String::from_utf8_lossy(&response.body), &[assertion]) {
         let without_explanation = |body: Map<String, Value>| {
@@ -282,7 +282,7 @@ fn withhold(mut response: HttpResponse, assertion: &Secret) -> HttpResponse {
             json!({ "error": code, "error_description": WITHHELD }).to_string()
         };
         let body = response.json().map_or_else(|| WITHHELD.to_owned(), without_explanation);
-        response.body = body.into_bytes().into();
+        return response.with_body(body.into_bytes());
     }
     response
 }

@@ -9,21 +9,14 @@ use async_trait::async_trait;
 use broker_core::{
     Claims, Error, ErrorCode, HttpRequest, Issuer, Kind, NextExchange, Operation, Provider, ProviderInfo,
     Record, RecordUpdate, Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token,
-    TokenRequest, field_names, later,
+    TokenRequest, later,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::Config;
 
 /// The provider kind `static`.
-pub const KIND: Kind = Kind {
-    name: "static",
-    about: "a fixed API key or token, returned unchanged",
-    keys: field_names::<Config>,
-    secrets: &["token"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("static", build).secrets(&["token"]);
 
 /// How long before a token's expiry the user gets a warning.
 const WARNING_PERIOD: TimeDelta = TimeDelta::days(7);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker_core::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, RequestSent, ReqwestHttp};
+use axum::body::Bytes;
+use axum::http::{HeaderValue, Request, Response};
+use broker_core::{ErrorCode, Http, HttpFault, RequestSent, ReqwestHttp};
 
 use crate::fake::HANG_HEADER;
 
@@ -16,13 +18,17 @@ pub(crate) struct TestHttp(ReqwestHttp);
 
 #[async_trait]
 impl Http for TestHttp {
-    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
-        let request = request.clone().with_header(HANG_HEADER, "report");
-        let response = self.0.send(&request, LONGEST).await?;
-        if response.header(HANG_HEADER).is_none() {
+    async fn send(
+        &self,
+        mut request: Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, HttpFault> {
+        request.headers_mut().insert(HANG_HEADER, HeaderValue::from_static("report"));
+        let response = self.0.send(request, LONGEST).await?;
+        if !response.headers().contains_key(HANG_HEADER) {
             return Ok(response);
         }
         let what = format!("no response within {timeout:?}");
-        Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what, hint: None })
+        Err(HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what))
     }
 }

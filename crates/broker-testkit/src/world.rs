@@ -68,14 +68,11 @@ impl Env for TestEnv {
     }
 }
 
-type OnCode = Box<dyn Fn(&DeviceCode) + Send + Sync>;
-
 /// A prompt that gives prepared answers and records all messages. Clones share answers and messages.
 #[derive(Clone, Default)]
 pub struct TestPrompt {
     answers: Arc<Mutex<VecDeque<String>>>,
     messages: Arc<Mutex<Vec<String>>>,
-    on_code: Arc<Mutex<Option<OnCode>>>,
 }
 
 impl TestPrompt {
@@ -83,13 +80,6 @@ impl TestPrompt {
     #[must_use]
     pub fn answering(self, answer: &str) -> Self {
         self.answers.lock().unwrap().push_back(answer.to_owned());
-        self
-    }
-
-    /// Sets a callback that runs when the broker shows a device code.
-    #[must_use]
-    pub fn on_code(self, act: impl Fn(&DeviceCode) + Send + Sync + 'static) -> Self {
-        *self.on_code.lock().unwrap() = Some(Box::new(act));
         self
     }
 
@@ -118,9 +108,6 @@ impl Prompt for TestPrompt {
 
     fn show_code(&self, code: &DeviceCode) {
         self.notify(&format!("code {}", code.user_code));
-        if let Some(act) = &*self.on_code.lock().unwrap() {
-            act(code);
-        }
     }
 
     fn waiting(&self, _left: Duration) {}

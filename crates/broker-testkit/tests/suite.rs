@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Error, ErrorKind, Kind, Login, Operation, Provider, ProviderInfo, Record, RecordUpdate, Result, Revoked,
+    Error, ErrorKind, Login, Operation, Provider, ProviderInfo, Record, RecordUpdate, Result, Revoked,
     Settings, SettingsError, TokenRequest,
 };
 use broker_testkit::conformance::{self, TokenSubject};
@@ -33,7 +33,7 @@ enum Flaw {
 const FLAWS: [(Flaw, &str); 7] = [
     (Flaw::AnyFaultIsFinal, "fault 429: "),
     (Flaw::NothingIsFinal, "refused client: "),
-    (Flaw::RequestsTwice, "200 callers sent several requests"),
+    (Flaw::RequestsTwice, "200 concurrent callers: requests"),
     (Flaw::LosesRotation, "rotated grant: "),
     (Flaw::ShowsSecrets, "secrets: "),
     (Flaw::FakesRevocation, "logout: the service still accepts the grant"),
@@ -105,7 +105,9 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 fn subject(rotation: Rotation, elsewhere: &'static str) -> TokenSubject {
     let options = TokenServiceOptions { rotation, ..TokenServiceOptions::default() };
     let of = |username: &'static str| move |url: &str| json!({ "url": url, "username": username });
-    TokenSubject::new(Kind { build, ..provider::KIND }, options, of("ada"), of(elsewhere))
+    let mut kind = provider::KIND;
+    kind.build = build;
+    TokenSubject::new(kind, options, of("ada"), of(elsewhere))
 }
 
 fn flawed(flaw: Flaw) -> TokenSubject {

@@ -21,10 +21,7 @@ pub(crate) fn providers() -> Vec<CompletionCandidate> {
     let words = line();
     let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);
     let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--config=").map(PathBuf::from));
-    let setup = match after.or_else(joined) {
-        Some(file) => Setup::new().config_file(file),
-        None => Setup::new(),
-    };
+    let setup = after.or_else(joined).into_iter().fold(Setup::new(), Setup::config_file);
     let names = setup.config().map(|config| config.names()).unwrap_or_default();
     names.into_iter().map(CompletionCandidate::new).collect()
 }

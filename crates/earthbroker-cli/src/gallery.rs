@@ -97,7 +97,12 @@ impl Service {
 
     /// Returns the key and the environment variable of each secret that the service needs.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
-        variables(&self.table())
+        let table = self.table();
+        let nested = table.get("secrets").and_then(Value::as_table);
+        let secrets = table.iter().chain(nested.into_iter().flatten());
+        let of =
+            |(key, secret): (&String, &Value)| Some((key.clone(), secret.get("env")?.as_str()?.to_owned()));
+        secrets.filter_map(of).collect()
     }
 
     /// Returns the keys of the service's table whose empty values the user has to fill in.
@@ -117,12 +122,4 @@ impl Service {
             _ => false,
         }
     }
-}
-
-/// Returns the key and the variable of each secret that a provider's table reads from an environment variable.
-pub(crate) fn variables(table: &Table) -> Vec<(String, String)> {
-    let nested = table.get("secrets").and_then(Value::as_table);
-    let secrets = table.iter().chain(nested.into_iter().flatten());
-    let of = |(key, secret): (&String, &Value)| Some((key.clone(), secret.get("env")?.as_str()?.to_owned()));
-    secrets.filter_map(of).collect()
 }

@@ -30,15 +30,15 @@ pub(crate) fn local(time: DateTime<Utc>) -> String {
 pub(crate) fn asked(key: &str) -> String {
     match (key, key.strip_prefix("aws:")) {
         ("", _) => "(no scope)".to_owned(),
-        ("cookie:", _) => "the asset cookie".to_owned(),
+        ("cookie:", _) => "the cookie".to_owned(),
         (_, Some(role)) => format!("keys of {}", role.split('?').next().unwrap_or(role)),
         (scopes, None) => scopes.to_owned(),
     }
 }
 
 /// A hint for hosts that share one state folder, although its file locks do not work across these hosts.
-pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (EarthScope's login stays \
-                                      in ~/.earthscope unless `share = false`)";
+pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (a login file shared with \
+                                      a service's own tools stays in its place unless `share = false`)";
 
 /// Whether the locale can display all Unicode characters.
 pub(crate) fn is_utf8() -> bool {
@@ -80,9 +80,8 @@ const CELLS: usize = 6;
 
 /// Returns a bar that shows the remaining share of a token's lifetime.
 pub(crate) fn bar(left: Duration, lifetime: Duration) -> String {
-    let share = left.as_secs_f64() / lifetime.as_secs_f64().max(1.0);
-    let full =
-        (0..CELLS).filter(|cell| share * 6.0 > f64::from(u8::try_from(*cell).unwrap_or(u8::MAX))).count();
+    let full = (left.as_millis() * 6).div_ceil(lifetime.as_millis().max(1000));
+    let full = usize::try_from(full).unwrap_or(CELLS).min(CELLS);
     "▰".repeat(full) + &"▱".repeat(CELLS - full)
 }
 
@@ -103,21 +102,22 @@ pub(crate) fn table(
     let clean = |row: &Vec<String>| row.iter().map(|cell| sanitize(cell)).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
     let columns = rows.first().map_or(0, Vec::len);
-    let is_last = |row: &[String], column: usize| row.len() < columns && column + 1 == row.len();
-    let cells = |column: usize| {
-        rows.iter().filter(move |row| !is_last(row, column)).filter_map(move |row| row.get(column))
-    };
-    let mut widths: Vec<usize> =
-        (0..columns).map(|column| cells(column).map(|cell| length(cell)).max().unwrap_or(0)).collect();
+    // The number of cells that are as wide as their column. The last cell of a short row is as wide as its text.
+    let aligned = |row: &[String]| if row.len() < columns { row.len() - 1 } else { columns };
+    let mut widths = vec![0; columns];
+    for row in &rows {
+        for (cell, width) in row.iter().zip(&mut widths).take(aligned(row)) {
+            *width = length(cell).max(*width);
+        }
+    }
     let needed = |widths: &[usize], row: &Vec<String>| {
-        let last = row.len().saturating_sub(1);
-        let end = if row.len() < columns { row.last().map_or(0, |cell| length(cell)) } else { widths[last] };
-        widths[..last].iter().sum::<usize>() + 2 * last + end
+        let (cells, last) = row.split_at(aligned(row));
+        let last = last.iter().map(|cell| length(cell));
+        widths[..cells.len()].iter().copied().chain(last).map(|width| width + 2).sum::<usize>() - 2
     };
     loop {
         let too_wide = rows.iter().filter(|row| needed(&widths, row) > WIDTH);
-        let end =
-            too_wide.map(|row| if row.len() < columns { row.len() - 1 } else { columns }).max().unwrap_or(0);
+        let end = too_wide.map(|row| aligned(row)).max().unwrap_or(0);
         let flexible = widths.iter_mut().take(end).enumerate().filter(|(column, _)| !fixed.contains(column));
         let widest = flexible.max_by_key(|(_, width)| **width).filter(|(_, width)| **width > MIN_WIDTH);
         let Some((_, widest)) = widest else { break };
@@ -127,7 +127,7 @@ pub(crate) fn table(
     for (number, row) in rows.iter().enumerate() {
         let mut line = String::new();
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let shown = if is_last(row, column) { cell.clone() } else { cut(cell, *width) };
+            let shown = if column < aligned(row) { cut(cell, *width) } else { cell.clone() };
             let padding = " ".repeat(width.saturating_sub(length(&shown)) + 2);
             line.push_str(&paint(number, column, shown));
             line.push_str(&padding);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn stored_aws_keys_and_cookies_are_described_in_words() {
         let keys = ["", "stac", "cookie:", "aws:s3-miniseed-v2", "aws:lab?site=a%26b"];
-        let words = ["(no scope)", "stac", "the asset cookie", "keys of s3-miniseed-v2", "keys of lab"];
+        let words = ["(no scope)", "stac", "the cookie", "keys of s3-miniseed-v2", "keys of lab"];
         assert_eq!(keys.map(asked), words);
     }
 

@@ -14,7 +14,7 @@ pub(crate) enum ExitError {
     /// Errors to print. The first error decides the exit code.
     Errors(Vec<Error>),
     /// A signal stopped the command.
-    Signal(u8),
+    Signal(i32),
     /// A fixed exit code, such as that of a child process.
     Code(u8, Option<Error>),
 }
@@ -41,7 +41,7 @@ impl From<std::io::Error> for ExitError {
 pub(crate) fn end(end: &ExitError, verbose: u8) -> ExitCode {
     let (errors, code) = match end {
         ExitError::Errors(errors) => (&errors[..], errors.first().map_or(1, |error| code(error.kind()))),
-        ExitError::Signal(number) => (&[][..], 128 + number),
+        ExitError::Signal(number) => (&[][..], u8::try_from(128 + number).unwrap_or(u8::MAX)),
         ExitError::Code(code, error) => (error.as_slice(), *code),
     };
     for error in errors {

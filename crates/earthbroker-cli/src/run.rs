@@ -4,7 +4,12 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use earthbroker::{Broker, Error, ErrorCode, Result};
+#[cfg(target_os = "linux")]
 use rustix::process::Signal as Raw;
+use signal_hook::consts::signal::{
+    SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
+    SIGXFSZ,
+};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -13,56 +18,42 @@ use crate::terminal;
 
 /// The signals that end a process and that users, the keyboard, closed terminals, batch systems, watchdogs, timers and
 /// resource limits send.
-const ENDING: &[Raw] = &[
-    Raw::INT,
-    Raw::QUIT,
-    Raw::HUP,
-    Raw::TERM,
-    Raw::USR1,
-    Raw::USR2,
-    Raw::ABORT,
-    Raw::ALARM,
-    Raw::VTALARM,
-    Raw::PROF,
-    Raw::XCPU,
-    // Other systems have no SIGPWR, and ignore SIGIO.
-    #[cfg(target_os = "linux")]
-    Raw::POWER,
-    #[cfg(target_os = "linux")]
-    Raw::IO,
-];
+const ENDING: [i32; 11] =
+    [SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGABRT, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU];
+
+/// More such signals. Other systems have no SIGPWR, and ignore SIGIO.
+#[cfg(target_os = "linux")]
+const ENDING_ON_LINUX: [i32; 2] = [Raw::POWER.as_raw(), Raw::IO.as_raw()];
+#[cfg(not(target_os = "linux"))]
+const ENDING_ON_LINUX: [i32; 0] = [];
 
 /// Handlers for the signals that would end this process.
 pub(crate) struct Signals {
-    handled: Vec<(SignalKind, Signal)>,
+    handled: Vec<(i32, Signal)>,
     /// Catches SIGXFSZ. A write beyond the file size limit then returns an error instead of ending this process.
     _file_too_big: Signal,
 }
 
 impl Signals {
     /// Installs handlers for the signals that would end this process, and for the signals in `more`.
-    pub(crate) fn listen(more: &[SignalKind]) -> Result<Self> {
+    pub(crate) fn listen(more: &[i32]) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorCode::Internal, "cannot install signal handlers").with_source(error)
         };
-        let kind = |signal: Raw| SignalKind::from_raw(signal.as_raw());
-        let ending = ENDING.iter().copied().map(kind);
         let ignored = ignored();
-        let kinds =
-            ending.chain(more.iter().copied()).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
-        let handled = kinds.map(|kind| Ok((kind, signal(kind).map_err(failed)?)));
-        let handled = handled.collect::<Result<_>>()?;
-        Ok(Self { handled, _file_too_big: signal(kind(Raw::XFSZ)).map_err(failed)? })
+        let numbers = ENDING.iter().chain(&ENDING_ON_LINUX).chain(more).copied();
+        let numbers = numbers.filter(|number| ignored >> (number - 1) & 1 == 0);
+        let listen = |number| signal(SignalKind::from_raw(number)).map_err(failed);
+        let handled = numbers.map(|number| Ok((number, listen(number)?))).collect::<Result<_>>()?;
+        Ok(Self { handled, _file_too_big: listen(SIGXFSZ)? })
     }
 
     /// Waits for the next signal and returns its number.
-    pub(crate) async fn next(&mut self) -> u8 {
+    pub(crate) async fn next(&mut self) -> i32 {
         poll_fn(|context| {
             let mut handled = self.handled.iter_mut();
-            match handled.find_map(|(kind, signal)| signal.poll_recv(context).is_ready().then_some(*kind)) {
-                Some(kind) => Poll::Ready(u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)),
-                None => Poll::Pending,
-            }
+            let caught = handled.find_map(|(number, it)| it.poll_recv(context).is_ready().then_some(*number));
+            caught.map_or(Poll::Pending, Poll::Ready)
         })
         .await
     }

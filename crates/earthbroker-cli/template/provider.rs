@@ -6,20 +6,13 @@ use async_trait::async_trait;
 use broker_core::{
     Error, HttpRequest, HttpResponse, Issuer, Kind, Login, LoginMethod, Operation, Problem, Provider,
     ProviderInfo, Record, RecordUpdate, Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings,
-    SettingsError, Token, TokenRequest, field_names, read_object, seconds,
+    SettingsError, Token, TokenRequest, read_object, seconds,
 };
 use chrono::TimeDelta;
 use serde::Deserialize;
 
 /// The provider kind that `kind = "my-service"` selects in the configuration.
-pub const KIND: Kind = Kind {
-    name: "my-service",
-    about: "my-service: describe the service here (password)",
-    keys: field_names::<Config>,
-    secrets: &[],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind = Kind::new::<Config>("my-service", build);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +32,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let mut info = ProviderInfo::new(Issuer::new(KIND.name, "password", config.url.as_str()));
     info.account = Some(config.username.clone());
     info.hosts = vec![config.url.host()];
-    info.variable = "MY_SERVICE_TOKEN".to_owned();
+    info.variable = "MY_SERVICE_TOKEN".into();
     info.logins = vec![LoginMethod::Interactive, LoginMethod::Password];
     Ok(Arc::new(Service { config, info }))
 }
@@ -57,9 +50,7 @@ impl Provider for Service {
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let Some(grant) = record.usable_grant() else {
-            return Err(Error::login_required("not logged in, or the login has expired"));
-        };
+        let grant = record.usable_grant().ok_or_else(|| record.login_missing())?;
         let fields = [("grant_type", "refresh_token"), ("refresh_token", grant.secret().expose())];
         let post = HttpRequest::post_form(self.config.url.join("token"), &fields, Repeat::SpendsGrant);
         let response = operation.send(&post.with_salvage("refresh_token")).await?;
@@ -77,8 +68,7 @@ impl Provider for Service {
         let fields = [("grant_type", "password"), ("username", name), ("password", password.expose())];
         // Repeating a wrong password may lock the account.
         let post = HttpRequest::post_form(self.config.url.join("token"), &fields, Repeat::IfNotActed);
-        let response = operation.send(&post).await?;
-        let change = self.read(&response, password, &ScopeKey::default());
+        let change = self.read(&operation.send(&post).await?, password, &ScopeKey::default());
         change.map_err(|problem| problem.error("the login failed"))
     }
 
@@ -99,12 +89,7 @@ impl Service {
     fn read(&self, response: &HttpResponse, sent: &Secret, key: &ScopeKey) -> Result<RecordUpdate, Problem> {
         let object = read_object(response, &self.config.url, &[sent])?;
         let text = |key: &str| object.get(key)?.as_str().map(Secret::new);
-        let missing = || {
-            Problem::Transient(Error::unavailable(format!(
-                "the response of {} has no token",
-                self.config.url
-            )))
-        };
+        let missing = || Problem::Transient(Error::unavailable("the response has no access token"));
         let secret = text("access_token").ok_or_else(missing)?;
         let lifetime = object.get("expires_in").and_then(seconds);
         let token = Token::from_response(response, secret, lifetime, TimeDelta::hours(1));

@@ -11,18 +11,11 @@ use chrono::TimeDelta;
 use earthbroker::{
     Error, ErrorCode, HttpRequest, Issuer, Kind, Operation, Provider, ProviderInfo, Record, RecordUpdate,
     Repeat, Result, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest,
-    field_names, read_object, seconds,
+    read_object, seconds,
 };
 use serde::Deserialize;
 
-const KIND: Kind = Kind {
-    name: "observatory",
-    about: "an observatory's own token service",
-    keys: field_names::<Config>,
-    secrets: &["key"],
-    renamed: &[],
-    build,
-};
+const KIND: Kind = Kind::new::<Config>("observatory", build).secrets(&["key"]);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

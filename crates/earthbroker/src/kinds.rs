@@ -2,14 +2,14 @@
 
 use broker_core::Kind;
 
-/// The compiled-in kinds, ordered by name. Each new provider crate needs a line in this list.
+/// The compiled-in kinds. Each new provider crate needs a line in this list.
 pub(crate) const BUILT_IN: &[Kind] = &[
-    #[cfg(feature = "carbonmapper")]
-    broker_carbonmapper::KIND,
     #[cfg(feature = "earthdaily")]
     broker_earthdaily::KIND,
     #[cfg(feature = "earthscope")]
     broker_earthscope::KIND,
+    #[cfg(feature = "carbonmapper")]
+    broker_carbonmapper::KIND,
     #[cfg(feature = "exec")]
     broker_exec::KIND,
     #[cfg(feature = "login")]

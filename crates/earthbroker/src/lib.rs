@@ -6,7 +6,7 @@
 //!
 //! let broker = Setup::new().open()?;
 //! let token = broker.token("earthscope", &TokenRequest::new()).await?;
-//! let header = format!("{} {}", token.token_type(), token.secret().expose());
+//! let header = (token.header_name(), token.authorization());
 //! # drop(header);
 //! # Ok(())
 //! # }
@@ -34,16 +34,19 @@
 pub mod blocking;
 mod broker;
 mod config;
-mod env_file;
+mod dotenv;
+mod environment;
 mod kinds;
 mod probe;
 #[cfg(feature = "file")]
 mod records;
 mod setup;
 mod suggestion;
-mod withheld;
+pub mod tools;
 
 pub use broker::Broker;
+pub use broker_core::MemoryStore;
+pub use broker_core::SendCheck;
 pub use broker_core::{
     Claims, Clock, Context, Credential, Derived, DeviceCode, Entry, Env, EnvTarget, Error, ErrorCode,
     ErrorKind, FinalCodes, Grant, Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected,
@@ -51,20 +54,17 @@ pub use broker_core::{
     NonInteractive, Operation, Problem, Prompt, Provider, ProviderHandle, ProviderInfo, ProviderRegistry,
     Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result, Revoked, ScopeKey, Secret,
     SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status, Store, StoreAbout,
-    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, field_names, is_provider_name, is_unsafe,
-    is_utf16, platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_new, sanitize,
-    seconds, shell_word, utf8, without_query,
+    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name, is_unsafe, is_utf16,
+    platform, quoted_path, read_object, redact, repeats_secret, salvage, salvage_new, sanitize, seconds,
+    shell_word, utf8, without_query,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};
 #[cfg(feature = "reqwest")]
 pub use broker_core::{Proxy, ProxySettings, cert_file};
-#[cfg(feature = "earthdaily")]
-pub use broker_earthdaily::Credentials as EarthDailyCredentials;
 pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};
-pub use env_file::EnvFile;
 pub use probe::{Obstacle, Probed, Prober};
 #[cfg(feature = "file")]
-pub use records::{KeyringState, Records};
+pub use records::Records;
 pub use setup::Setup;
 pub use suggestion::suggestion;

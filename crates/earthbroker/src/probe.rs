@@ -57,9 +57,16 @@ impl Prober {
     /// Sends one GET request without a secret, and waits for the answer for at most `bound`.
     pub async fn probe(&self, url: &str, bound: Duration) -> Result<Probed> {
         let url = ServiceUrl::parse(url).map_err(Error::configuration)?;
-        let request = HttpRequest::new(Method::Get, url, Repeat::Never);
+        let request = HttpRequest::new(Method::GET, url, Repeat::Never);
         let sent_at = self.clock.now();
-        let answered = self.http.send(&request, bound).await;
+        let answered = async {
+            let response = HttpResponse::new(self.http.send(request.to_http()?, bound).await?, sent_at);
+            match response.cut.clone().filter(|_| response.body.is_empty() && !response.is_transient()) {
+                Some(fault) => Err(fault),
+                None => Ok(response),
+            }
+        };
+        let answered = answered.await;
         let middle = sent_at + (self.clock.now() - sent_at) / 2;
         Ok(match answered {
             Ok(response) => Probed {

@@ -3,29 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker_core::{FileStore, Migrated, Result, StorageFormat};
+use broker_core::{Env, FallbackStore, FileStore, Migrated, Result, StorageFormat};
 
 use crate::Config;
 
 /// How long to wait for another process that renews a token or logs in.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// Whether the OS keyring responds, and whether it is locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyringState {
-    /// The keyring responds and is unlocked.
-    Unlocked,
-    /// The keyring responds and is locked.
-    Locked,
-    /// No keyring responds, or this program was built without keyring support.
-    Absent,
-}
-
 /// Lists the record files, and rewrites them in the configured storage format.
 #[derive(Debug)]
 pub struct Records {
-    store: FileStore,
+    store: FallbackStore,
     configured: &'static str,
     #[cfg(feature = "sealed")]
     vault: std::sync::Arc<broker_keyring::Vault>,
@@ -33,21 +21,23 @@ pub struct Records {
 
 impl Records {
     #[cfg(feature = "sealed")]
-    pub(crate) fn new(store: FileStore, folder: PathBuf, config: &Config) -> Self {
+    pub(crate) fn new(folder: PathBuf, env: &dyn Env, config: &Config) -> Self {
+        let files = FileStore::new(&folder);
         let configured = config.store().name();
         let [passphrase, key] = config.store().sources();
-        let (configured_source, env) = (configured.parse().ok(), config.env.clone());
-        let vault = broker_keyring::Vault::new(folder, configured_source, passphrase, key, env);
+        let source = configured.parse().ok();
+        let vault = broker_keyring::Vault::new(folder, source, passphrase, key, config.env.clone());
         let vault = std::sync::Arc::new(vault);
-        Self { store: store.with_sealer(vault.clone()), configured, vault }
+        Self { store: FallbackStore::new(files.with_sealer(vault.clone()), env), configured, vault }
     }
 
     #[cfg(not(feature = "sealed"))]
-    pub(crate) fn new(store: FileStore, _folder: PathBuf, config: &Config) -> Self {
+    pub(crate) fn new(folder: PathBuf, env: &dyn Env, config: &Config) -> Self {
+        let store = FallbackStore::new(FileStore::new(folder), env);
         Self { store, configured: config.store().name() }
     }
 
-    pub(crate) fn into_store(self) -> FileStore {
+    pub(crate) fn into_store(self) -> FallbackStore {
         self.store
     }
 
@@ -91,16 +81,13 @@ impl Records {
         Ok(false)
     }
 
-    /// Returns the state of the OS keyring without a prompt, within a few seconds.
+    /// Returns the state of the OS keyring without a prompt, within a few seconds: `unlocked`, `locked`, or `absent` if no
+    /// keyring responds or this program was built without keyring support.
     #[must_use]
-    pub fn keyring(&self) -> KeyringState {
+    pub fn keyring(&self) -> &'static str {
         #[cfg(feature = "sealed")]
-        return match broker_keyring::Keyring::state() {
-            broker_keyring::Keyring::Unlocked => KeyringState::Unlocked,
-            broker_keyring::Keyring::Locked => KeyringState::Locked,
-            broker_keyring::Keyring::Absent => KeyringState::Absent,
-        };
+        return broker_keyring::keyring_state();
         #[cfg(not(feature = "sealed"))]
-        KeyringState::Absent
+        "absent"
     }
 }

@@ -12,7 +12,6 @@ use broker_core::{
 
 use crate::Broker;
 use crate::config::{Config, Files};
-use crate::env_file::EnvFile;
 use crate::kinds::BUILT_IN;
 use crate::probe::Prober;
 #[cfg(feature = "file")]
@@ -23,10 +22,10 @@ use crate::records::Records;
 pub struct Setup {
     config_file: Option<PathBuf>,
     state_dir: Option<PathBuf>,
-    env_file: Option<PathBuf>,
+    pub(crate) env_file: Option<PathBuf>,
     only: Option<BTreeSet<String>>,
-    kinds: Vec<Kind>,
-    env: Arc<dyn Env>,
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) env: Arc<dyn Env>,
     clock: Arc<dyn Clock>,
     prompt: Arc<dyn Prompt>,
     http: Option<Arc<dyn Http>>,
@@ -70,7 +69,8 @@ impl Setup {
         self
     }
 
-    /// Reads the variables of the services' own clients from this dotenv file: see [`EnvFile`].
+    /// Reads the variables of the services' own tools from this dotenv file. If the file sets one variable of a service,
+    /// all variables of that service come from the file.
     pub fn env_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.env_file = Some(path.into());
         self
@@ -141,11 +141,7 @@ impl Setup {
             let why = format!("environment variable {name} is not UTF-8 text");
             return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
         }
-        let env: Arc<dyn Env> = match &self.env_file {
-            Some(path) => Arc::new(EnvFile::read(path, self.env.clone())?),
-            None => self.env.clone(),
-        };
-        Config::load(&self.files(), self.kinds.clone(), env, self.only.clone())
+        Config::load(&self.files(), self.kinds.clone(), self.environment()?, self.only.clone())
     }
 
     /// Returns the configuration files and whether each exists. Later files win.
@@ -177,9 +173,7 @@ impl Setup {
     /// Returns the record files, to list their formats and to migrate them.
     #[cfg(feature = "file")]
     pub fn records(&self, config: &Config) -> Result<Records> {
-        let folder = self.state_folder()?;
-        let store = broker_core::FileStore::new(&folder).with_runtime_folder(self.env.as_ref());
-        Ok(Records::new(store, folder, config))
+        Ok(Records::new(self.state_folder()?, self.env.as_ref(), config))
     }
 
     /// Opens the broker with the configuration, record store and HTTP client of this setup.

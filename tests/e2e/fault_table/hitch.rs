@@ -26,7 +26,7 @@ impl Hitch {
 
     /// Returns whether the service processes a request in spite of the fault.
     pub(crate) fn acts(&self) -> bool {
-        self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_) | Fault::Raw(_))
+        self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_) | Fault::Raw(..))
     }
 
     /// Returns the value for the broker's setting `timeout`: short for faults without a response.

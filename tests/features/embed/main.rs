@@ -2,13 +2,11 @@
 
 #![allow(clippy::print_stdout, reason = "an example prints its result")]
 
-mod memory;
 mod world;
 
 use std::sync::Arc;
 
-use earthbroker::{ErrorKind, Setup, TokenRequest};
-use memory::Memory;
+use earthbroker::{ErrorKind, MemoryStore, Setup, TokenRequest};
 use world::{Service, Variables};
 
 const KEY: &str = "BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET";
@@ -20,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let service = Arc::new(Service::default());
     let broker = setup(Variables(&[(KEY, "api-token")]))
         .http(service.clone())
-        .store(Arc::new(Memory::default()))
+        .store(Arc::new(MemoryStore::new()))
         .open()?;
     let token = broker.token("earthdaily", &TokenRequest::new()).await?;
     assert_eq!(token.secret().expose(), "token-1");
@@ -41,12 +39,12 @@ async fn missing_features_are_named() -> Result<(), Box<dyn std::error::Error>> 
     let no_store = plain().http(service.clone()).open().err().ok_or("no error without a store")?;
     assert!(no_store.to_string().contains("`Setup::store`, or enable the feature `file`"), "{no_store}");
     let no_http =
-        plain().store(Arc::new(Memory::default())).open().err().ok_or("no error without an HTTP client")?;
+        plain().store(Arc::new(MemoryStore::new())).open().err().ok_or("no error without an HTTP client")?;
     assert!(no_http.to_string().contains("`Setup::http`, or enable the feature `reqwest`"), "{no_http}");
 
     let broker = setup(Variables(&[(COMMAND_KEY, r#"["echo", "api-token"]"#)]))
         .http(service.clone())
-        .store(Arc::new(Memory::default()))
+        .store(Arc::new(MemoryStore::new()))
         .open()?;
     let refused =
         broker.token("earthdaily", &TokenRequest::new()).await.err().ok_or("no error for a command")?;

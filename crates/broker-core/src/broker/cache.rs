@@ -10,7 +10,7 @@ use super::decide::{Decision, decide};
 use super::{Inner, Slot};
 use crate::error::Result;
 use crate::record::Record;
-use crate::store::Loaded;
+use crate::store::{Loaded, blocking};
 use crate::token::{ScopeKey, Token, TokenRequest};
 
 /// A cached record is read from the store again after this time.
@@ -48,6 +48,7 @@ struct CachedToken {
 }
 
 impl Inner {
+    /// Returns the stored token unless it needs renewal, without waiting.
     pub(super) fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
         let now = self.context.now();
         if request.is_plain()
@@ -59,7 +60,9 @@ impl Inner {
         }
         let slot = self.slot(provider)?;
         slot.entry.provider.check(request, now)?;
-        self.read_cached(&slot)?;
+        if self.peek_cached(&slot)?.is_none() {
+            return Ok(None);
+        }
         // The cache is locked before the record is read: a newer record then removes the token inserted below.
         let mut tokens = self.tokens.of_thread();
         let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
@@ -73,32 +76,59 @@ impl Inner {
         Ok(Some(token))
     }
 
-    /// Returns the cached record, or reads it from the store if the cached copy is older than [`RELOAD_AFTER`].
-    pub(super) fn read_cached(&self, slot: &Slot) -> Result<CachedRecord> {
-        match slot.cached().filter(|cached| cached.is_fresh(self.context.now())) {
+    fn fresh(&self, slot: &Slot) -> Option<CachedRecord> {
+        slot.cached().filter(|cached| cached.is_fresh(self.context.now()))
+    }
+
+    /// Returns the cached record, or reads it if the cached copy is older than [`RELOAD_AFTER`]. `None` if the read would
+    /// wait.
+    pub(super) fn peek_cached(&self, slot: &Slot) -> Result<Option<CachedRecord>> {
+        self.fresh(slot).map_or_else(|| self.peek_anew(slot), |cached| Ok(Some(cached)))
+    }
+
+    /// Like [`Self::peek_cached`], but waits on a blocking thread if necessary.
+    pub(super) async fn cached(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<CachedRecord> {
+        match self.fresh(slot) {
             Some(cached) => Ok(cached),
-            None => self.reload(slot),
+            None => self.reloaded(slot).await,
         }
     }
 
-    /// Reads and caches the record. If another thread caches the record at the same time, returns that thread's record.
+    /// Like [`Self::reload`], but waits on a blocking thread if necessary.
+    pub(super) async fn reloaded(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<CachedRecord> {
+        if let Some(cached) = self.peek_anew(slot)? {
+            return Ok(cached);
+        }
+        let (inner, slot) = (self.clone(), slot.clone());
+        blocking(move || inner.reload(&slot)).await
+    }
+
+    /// Reads and caches the record. May wait for the key of an encrypted record.
     pub(super) fn reload(&self, slot: &Slot) -> Result<CachedRecord> {
         let before = slot.cached();
-        let loaded = slot.store.peek(&slot.name)?;
+        Ok(self.replace_cached(slot, before.as_ref(), self.load(slot)?))
+    }
+
+    fn peek_anew(&self, slot: &Slot) -> Result<Option<CachedRecord>> {
+        let before = slot.cached();
+        Ok(self.peek(slot)?.map(|loaded| self.replace_cached(slot, before.as_ref(), loaded)))
+    }
+
+    /// Caches a record that was read. If another thread has cached a record since `before`, returns that record.
+    fn replace_cached(&self, slot: &Slot, before: Option<&CachedRecord>, loaded: Loaded) -> CachedRecord {
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
         let (record, _) = self.read(slot, loaded);
         let reloaded = self.cached_now(record, in_fallback);
-        let is_before = |cached: &CachedRecord| {
-            before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.record, &cached.record))
-        };
+        let is_before =
+            |cached: &CachedRecord| before.is_some_and(|before| Arc::ptr_eq(&before.record, &cached.record));
         let mut cached = slot.cached.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(newer) = cached.as_ref().filter(|cached| !is_before(cached)) {
-            return Ok(newer.clone());
+            return newer.clone();
         }
         *cached = Some(reloaded.clone());
         drop(cached);
         self.tokens.clear(&slot.name);
-        Ok(reloaded)
+        reloaded
     }
 
     pub(super) fn cache(&self, slot: &Slot, record: Record, in_fallback: bool) {

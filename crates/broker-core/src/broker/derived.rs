@@ -1,8 +1,11 @@
 //! Tokens that a provider gets in exchange for another provider's token, the source token.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{Inner, Slot};
+use crate::error::Result;
 use crate::record::{Issuer, Record, RecordUpdate};
 use crate::store::Loaded;
 use crate::token::{Secret, fingerprint};
@@ -18,20 +21,36 @@ pub(super) fn with_login_id(update: RecordUpdate) -> RecordUpdate {
 }
 
 impl Inner {
-    /// Reads the record. Ignores tokens that were derived from another account's token.
+    /// Reads the record. May wait for the keys of the record and of the source provider's record.
+    pub(super) fn load(&self, slot: &Slot) -> Result<Loaded> {
+        if let Some(source) = self.source(slot) {
+            // Only gets the key, so that [`Self::source_owner`] need not wait.
+            let _ = source.store.read(&source.name);
+        }
+        slot.store.read(&slot.name)
+    }
+
+    /// Reads the record without waiting; `None` if [`Self::load`] would wait.
+    pub(super) fn peek(&self, slot: &Slot) -> Result<Option<Loaded>> {
+        if self.source(slot).is_some_and(|source| matches!(source.store.peek(&source.name), Ok(None))) {
+            return Ok(None);
+        }
+        slot.store.peek(&slot.name)
+    }
+
+    fn source(&self, slot: &Slot) -> Option<Arc<Slot>> {
+        self.slot(slot.entry.info.derives_from.as_deref()?).ok()
+    }
+
+    /// Returns the usable part of a record. Ignores tokens that were derived from another account's token.
     pub(super) fn read(&self, slot: &Slot, loaded: Loaded) -> (Record, Option<String>) {
         let (mut record, unreadable) = slot.read(loaded, self.context.now());
-        if let Some(source) = slot.entry.info.derives_from.as_deref()
-            && record.metadata(OWNER).is_some_and(|owner| Some(owner) != self.owner(source).as_ref())
+        if slot.entry.info.derives_from.is_some()
+            && record.metadata(OWNER).is_some_and(|owner| Some(owner) != self.source_owner(slot).as_ref())
         {
             record.retain_tokens(|_| false);
         }
         (record, unreadable)
-    }
-
-    /// Returns a fingerprint of the source provider's login, if this provider exchanges another provider's token.
-    pub(super) fn source_owner(&self, slot: &Slot) -> Option<Value> {
-        self.owner(slot.entry.info.derives_from.as_deref()?)
     }
 
     /// Stores, with new tokens, a fingerprint of the login whose token was exchanged for them. If that login
@@ -42,19 +61,20 @@ impl Inner {
         before: Option<&Value>,
         update: RecordUpdate,
     ) -> RecordUpdate {
-        if slot.entry.info.derives_from.as_deref().is_none() || !update.has_secrets() {
+        if slot.entry.info.derives_from.is_none() || !update.has_secrets() {
             return update;
         }
         let owner = self.source_owner(slot).filter(|now| before == Some(now));
         update.and_metadata(OWNER, owner.unwrap_or_default())
     }
 
-    /// Returns a fingerprint of the provider's issuer, account and login.
-    fn owner(&self, provider: &str) -> Option<Value> {
-        let slot = self.slot(provider).ok()?;
-        let (record, _) = slot.read(slot.store.peek(provider).ok()?, self.context.now());
+    /// Returns a fingerprint of the source provider's issuer, account and login, if this provider exchanges another
+    /// provider's token.
+    pub(super) fn source_owner(&self, slot: &Slot) -> Option<Value> {
+        let source = self.source(slot)?;
+        let (record, _) = source.read(source.store.peek(&source.name).ok()??, self.context.now());
         // Until a token is issued, the record has no account name, but the configuration may have one.
-        let account = record.account().or_else(|| slot.entry.info.account.as_deref());
+        let account = record.account().or_else(|| source.entry.info.account.as_deref());
         let issuer = Issuer { environment: None, ..record.issuer().clone() };
         let owner = json!([issuer, account, record.metadata(LOGIN)]);
         Some(Value::from(fingerprint(OWNER, &Secret::new(owner.to_string()), 64)))

@@ -57,8 +57,20 @@ impl ProviderHandle {
     }
 
     /// Returns the stored token unless it needs renewal. Sends no request, does not wait and needs no async runtime.
+    /// Returns `None` also for an encrypted record whose key is not in memory yet: [`ProviderHandle::token_with`] gets
+    /// the key.
     pub fn stored_with(&self, request: &TokenRequest) -> Result<Option<Token>> {
         self.broker.inner.stored(self.name(), request).map_err(|error| self.named(error))
+    }
+
+    /// Like [`ProviderHandle::stored_with`], but waits for the key of an encrypted record, which a keyring, a program or a
+    /// slow key derivation may provide. For programs without an async runtime.
+    pub fn blocking_stored_with(&self, request: &TokenRequest) -> Result<Option<Token>> {
+        let inner = &self.broker.inner;
+        if matches!(inner.peek_cached(&self.slot), Ok(None)) {
+            inner.reload(&self.slot).map_err(|error| self.named(error))?;
+        }
+        self.stored_with(request)
     }
 
     /// Replaces the usual token after a service rejected it: see [`ProviderHandle::replace_rejected_with`].

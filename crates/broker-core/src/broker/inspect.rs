@@ -22,9 +22,9 @@ pub struct Inspected {
 
 impl ProviderHandle {
     /// Describes the stored token for these scopes, even if the token has expired; `None` if none is stored. Sends no
-    /// request and does not wait.
+    /// request. May wait for the key of an encrypted record.
     pub fn inspect(&self, scopes: &ScopeKey) -> Result<Option<Inspected>> {
-        let cached = self.broker.inner.read_cached(&self.slot).map_err(|error| self.named(error))?;
+        let cached = self.broker.inner.reload(&self.slot).map_err(|error| self.named(error))?;
         Ok(cached.record.token(scopes).map(|token| Inspected {
             token_type: token.token_type().to_owned(),
             expires_at: token.expires_at(),
@@ -36,7 +36,7 @@ impl ProviderHandle {
     /// Asks the service about the stored token for these scopes (RFC 7662). Returns `None` if no token is stored, or
     /// if the service does not support introspection.
     pub async fn introspect(&self, scopes: &ScopeKey) -> Result<Option<Map<String, Value>>> {
-        let cached = self.broker.inner.read_cached(&self.slot).map_err(|error| self.named(error))?;
+        let cached = self.broker.inner.cached(&self.slot).await.map_err(|error| self.named(error))?;
         let Some(token) = cached.record.token(scopes).cloned() else { return Ok(None) };
         self.run(None, |task| async move { task.provider().introspect(&task.operation, &token).await }).await
     }

@@ -221,7 +221,10 @@ impl Slot {
     fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
         let Entry { provider, info, .. } = &self.entry;
         let mut record = record.of_issuer(&info.issuer, info.account.as_deref(), now);
-        record.retain_tokens(|token| provider.accepts(token));
+        record.retain_tokens(|token| {
+            token.set_header(&info.header);
+            provider.accepts(token)
+        });
         if self.has_login_file { record } else { record.without_external() }
     }
 }

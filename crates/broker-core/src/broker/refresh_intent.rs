@@ -94,7 +94,7 @@ impl ProviderTask {
         let spends = self.sends_grant(&locked_record.record, request);
         // A provider without a login or secret sends no request, so the store need not be writable.
         if spends || self.can_renew(&locked_record.record) {
-            locked_record.locked.probe(1 + usize::from(spends)).await?;
+            locked_record.locked.probe(&locked_record.record, 1 + usize::from(spends)).await?;
         }
         if !spends {
             return Ok(None);
@@ -193,6 +193,7 @@ impl ProviderTask {
             return Ok(false);
         };
         let record = self.slot.usable(*record, self.operation.now());
+        locked_record.record.format.clone_from(&record.format);
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,

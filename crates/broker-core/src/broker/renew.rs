@@ -17,12 +17,19 @@ impl ProviderTask {
     /// Gets a token by an exchange, or waits for another caller's exchange. After a failure, returns a stored token
     /// that is still valid.
     pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
+        // The caller could not read an encrypted record. Its key is in memory now.
+        if let Some(token) = self.inner.stored(&self.slot.name, request)? {
+            return Ok(token);
+        }
         self.restore().await;
-        self.try_renew(request).await.or_else(|error| {
-            let cached = self.inner.read_cached(&self.slot).ok();
-            let token = cached.and_then(|cached| self.valid_token(&cached.record, request).cloned());
-            self.fall_back(token, error)
-        })
+        match self.try_renew(request).await {
+            Ok(token) => Ok(token),
+            Err(error) => {
+                let cached = self.inner.cached(&self.slot).await.ok();
+                let token = cached.and_then(|cached| self.valid_token(&cached.record, request).cloned());
+                self.fall_back(token, error)
+            }
+        }
     }
 
     /// Warns the user of a failed renewal, and returns the stored token. Without a stored token, returns `error`.
@@ -69,14 +76,14 @@ impl ProviderTask {
             Decision::Need => None,
         };
         // A caller with a valid stored token does not wait for another task's renewal.
-        let process_lock = if let Some(stored) = found(&self.inner.read_cached(&self.slot)?.record) {
+        let process_lock = if let Some(stored) = found(&self.inner.cached(&self.slot).await?.record) {
             match self.slot.process_mutex.clone().try_lock_owned() {
                 Ok(process_lock) => process_lock,
                 Err(_) => return Ok(stored),
             }
         } else {
             let process_lock = self.process_lock().await?;
-            if let Some(token) = found(&self.inner.read_cached(&self.slot)?.record) {
+            if let Some(token) = found(&self.inner.cached(&self.slot).await?.record) {
                 return Ok(token);
             }
             process_lock
@@ -192,8 +199,10 @@ impl ProviderTask {
         }))
     }
 
-    /// Removes invalid and expired new tokens from the update, and returns the error to report.
+    /// Removes invalid and expired new tokens from the update, and returns the error to report. The other tokens get the
+    /// provider's header.
     pub(super) fn take_unusable(&self, update: &mut RecordUpdate) -> Option<Error> {
+        update.tokens.iter_mut().for_each(|(_, token)| token.set_header(&self.slot.entry.info.header));
         let now = self.operation.now();
         let (invalid, expired) = (update.take_invalid(), update.take_expired(now));
         if invalid {

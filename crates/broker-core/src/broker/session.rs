@@ -82,7 +82,8 @@ impl ProviderTask {
 
     async fn log_in(&self, locked_record: &mut LockedRecord, login: Login) -> Result<LoggedIn> {
         login.check(&self.info().logins)?;
-        locked_record.locked.probe_login().await?;
+        let next = locked_record.record.for_new_login(&self.info().issuer);
+        locked_record.locked.probe(&next, 1).await?;
         let source_owner = self.inner.source_owner(&self.slot);
         self.operation.delivery.begin(None);
         let mut update = self.provider().login(&self.operation, &login).await?;
@@ -91,7 +92,7 @@ impl ProviderTask {
             Some(error) if !update.has_secrets() => return Err(error),
             unusable => unusable,
         };
-        locked_record.record = locked_record.record.for_new_login(&self.info().issuer);
+        locked_record.record = next;
         let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
         self.save(locked_record, with_login_id(update)).await?;
         if let Some(error) = unusable {

@@ -92,10 +92,10 @@ pub enum State {
 }
 
 impl ProviderHandle {
-    /// Returns the status of a provider. Sends no request and does not wait.
+    /// Returns the status of a provider. Sends no request. May wait for the key of an encrypted record.
     pub fn status(&self) -> Result<Status> {
         let (inner, slot) = (&self.broker.inner, &self.slot);
-        let loaded = slot.store.peek(self.name()).map_err(|error| self.named(error))?;
+        let loaded = inner.load(slot).map_err(|error| self.named(error))?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_)).then(|| {
             "the login is stored in a fallback file because the record file could not be written; \
              the next call tries to write the record file"
@@ -160,7 +160,7 @@ fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>
 /// Returns why a login is needed, or that a renewal is running or was interrupted.
 fn grant_note(record: &Record) -> Option<String> {
     let grant = record.grant()?;
-    if let (None, Some(at)) = (grant.refused_at, grant.sent_at) {
+    if let (None, Some(at)) = (grant.refused_at(), grant.sent_at()) {
         let at = at.format("%F %T UTC");
         return Some(format!(
             "a renewal started at {at} and is still running, or was interrupted; the next call repeats the renewal"

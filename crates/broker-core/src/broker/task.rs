@@ -64,6 +64,10 @@ impl ProviderHandle {
     {
         let (inner, slot) = (self.broker.inner.clone(), self.slot.clone());
         let operations = self.operations()?;
+        if matches!(inner.peek_cached(&slot), Ok(None)) {
+            // Gets the key of an encrypted record before the operation begins.
+            inner.cached(&slot).await.map_err(|error| self.named(error))?;
+        }
         let context = match prompt {
             Some(prompt) => inner.context.clone().with_prompt(prompt),
             None => inner.context.clone(),
@@ -128,7 +132,7 @@ impl ProviderTask {
         process_lock: ProcessLock,
         found: impl Fn(&Record) -> Result<Option<T>>,
     ) -> Result<Acquired<T>> {
-        Ok(match self.lock(|| found(&self.inner.reload(&self.slot)?.record)).await? {
+        Ok(match self.lock(found).await? {
             Ok(locked) => Acquired::Lock(Box::new(self.load(locked, process_lock).await?)),
             Err(found) => Acquired::Found(found),
         })
@@ -146,15 +150,18 @@ impl ProviderTask {
         }
     }
 
-    /// Waits for the store's lock. Calls `found` after each failed attempt; a value from `found` ends the wait.
-    async fn lock<T>(&self, found: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
+    /// Waits for the store's lock. Calls `found` with the record after each failed attempt; a value ends the wait.
+    async fn lock<T>(
+        &self,
+        found: impl Fn(&Record) -> Result<Option<T>>,
+    ) -> Result<Result<Box<dyn Locked>, T>> {
         let mut backoff = Backoff::up_to(self.inner.wait_limit);
         loop {
             let holder = match self.slot.store.try_lock(&self.slot.name).await? {
                 Locking::Taken(locked) => return Ok(Ok(locked)),
                 Locking::Busy(holder) => holder.unwrap_or_else(|| "another process".to_owned()),
             };
-            if let Some(found) = found()? {
+            if let Some(found) = found(&self.inner.reloaded(&self.slot).await?.record)? {
                 return Ok(Err(found));
             }
             let (pause, tell) = backoff.next(&holder)?;
@@ -169,7 +176,7 @@ impl ProviderTask {
 
     /// Moves a record from its fallback file to the store, if the lock is free and the store is writable.
     pub(super) async fn restore(&self) {
-        if self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback)
+        if self.inner.cached(&self.slot).await.is_ok_and(|cached| cached.in_fallback)
             && let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned()
             && let Ok(Locking::Taken(locked)) = self.slot.store.try_lock(&self.slot.name).await
         {

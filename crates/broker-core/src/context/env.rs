@@ -38,6 +38,12 @@ pub trait Env: Send + Sync {
         None
     }
 
+    /// Describes a variable, for messages: `NAME (environment)`, or `NAME (PATH)` if a file sets it.
+    fn describe(&self, name: &str) -> String {
+        let file = self.file_of(name).map(|path| path.display().to_string());
+        format!("{name} ({})", file.as_deref().unwrap_or("environment"))
+    }
+
     /// Returns this machine's host name.
     fn host_name(&self) -> String;
 

@@ -8,7 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
@@ -17,20 +20,56 @@ use zeroize::Zeroizing;
 use crate::context::answer::decode;
 use crate::context::{ServiceUrl, retry_after};
 use crate::error::ErrorCode;
-use crate::token::{Secret, zeroizing};
+use crate::token::{Secret, sensitive, zeroizing};
 
 /// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
-/// must return within `timeout`, and should check [`HttpRequest::may_send`] after they have connected. If a body ends
-/// early, they return what arrived, with [`HttpResponse::cut`].
+/// and must return within `timeout`.
+///
+/// Two extensions are optional. Once connected, a client may ask [`SendCheck::allows`]. If a body ends early, a client may
+/// return what arrived, with the [`HttpFault`] in the response's extensions.
+///
+/// ```
+/// use broker_core::{ErrorCode, Http, HttpFault, HttpResponse, RequestSent};
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+///
+/// struct Client(reqwest::Client); // with `redirect(Policy::none())`
+///
+/// #[async_trait::async_trait]
+/// impl Http for Client {
+///     async fn send(&self, request: Request<Bytes>, timeout: std::time::Duration) -> Result<Response<Bytes>, HttpFault> {
+///         let fault = |error: reqwest::Error| {
+///             let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
+///             HttpFault::new(sent, ErrorCode::NetworkUnreachable, error.without_url().to_string())
+///         };
+///         let mut request = reqwest::Request::try_from(request).map_err(fault)?;
+///         *request.timeout_mut() = Some(timeout);
+///         let mut response = self.0.execute(request).await.map_err(fault)?;
+///         let mut body = Vec::new();
+///         while let Some(chunk) = response.chunk().await.map_err(fault)?.filter(|_| body.len() < HttpResponse::LONGEST_BODY) {
+///             body.extend_from_slice(&chunk);
+///         }
+///         let mut answer = Response::new(body.into());
+///         *answer.status_mut() = response.status();
+///         *answer.headers_mut() = std::mem::take(response.headers_mut());
+///         Ok(answer)
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Http: Send + Sync {
-    /// Sends a request once, without retries.
-    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault>;
+    /// Sends a request once, without retries. `Debug` of the request shows the secrets in its body.
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<http::Response<Bytes>, HttpFault>;
 }
 
 /// Why a request got no response.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
+#[non_exhaustive]
 pub struct HttpFault {
     /// Whether the request may have reached the service.
     pub sent: RequestSent,
@@ -86,47 +125,43 @@ pub enum Repeat {
     Never,
 }
 
-/// The HTTP method of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Method {
-    Get,
-    Post,
-    Delete,
-}
-
 /// Tells whether a refresh token is still the newest, right before it is sent. Fails if that cannot be read.
 pub type LoginCheck = Arc<dyn Fn() -> crate::error::Result<bool> + Send + Sync>;
 
-/// Tells whether a request may be sent: see [`HttpRequest::may_send`].
-pub(crate) type SendCheck = Arc<dyn Fn() -> bool + Send + Sync>;
+/// The last check of a request's refresh token, in the extensions of the [`http::Request`].
+#[derive(Clone)]
+pub struct SendCheck(pub(crate) Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl SendCheck {
+    /// Whether the request's refresh token is still the newest. HTTP clients ask after they have connected, right before
+    /// the first byte. If the answer is false, they send nothing and return a fault with [`RequestSent::No`]. The broker
+    /// asks before it calls a client, so a client that does not ask is only less likely to notice a replaced token.
+    #[must_use]
+    pub fn allows<B>(request: &http::Request<B>) -> bool {
+        request.extensions().get().is_none_or(|Self(check)| check())
+    }
+}
 
 /// An HTTP request. `Debug` shows only the method and URL, because the request contains secrets.
 #[derive(Clone)]
 pub struct HttpRequest {
-    /// The request's HTTP method.
-    pub method: Method,
     /// The request's URL.
     pub url: ServiceUrl,
-    /// The value of the `Content-Type` header.
-    pub content_type: Option<&'static str>,
-    /// The request's body, which may be empty.
-    pub body: Zeroizing<Vec<u8>>,
     /// When the broker may repeat the request.
     pub repeat: Repeat,
-    authorization: Option<Zeroizing<String>>,
-    headers: Vec<(String, Zeroizing<String>)>,
+    /// The fault if the URL or a header is invalid in HTTP.
+    sent: Result<http::Request<Bytes>, HttpFault>,
     salvage: Option<String>,
-    check: Option<SendCheck>,
 }
 
 impl HttpRequest {
-    /// Creates a request without a body.
+    /// Creates a request without a body, which accepts JSON.
     #[must_use]
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
-        let body = Zeroizing::new(Vec::new());
-        let (headers, authorization, content_type) = (Vec::new(), None, None);
-        Self { method, url, content_type, body, repeat, authorization, headers, salvage: None, check: None }
+        let request = http::Request::builder().method(method).uri(url.as_str());
+        let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
+        let sent = request.body(Bytes::new()).map_err(|_| invalid());
+        Self { url, repeat, sent, salvage: None }
     }
 
     /// Creates a POST request with form fields.
@@ -136,52 +171,44 @@ impl HttpRequest {
         let longest = fields.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(longest));
         let body = form.extend_pairs(fields).finish().into_bytes();
-        let content_type = Some("application/x-www-form-urlencoded");
-        Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
+        Self::post(url, "application/x-www-form-urlencoded", Zeroizing::new(body), repeat)
     }
 
     /// Creates a POST request with a JSON object of strings.
     #[must_use]
     pub fn post_json(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
-        Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
+        Self::post_serialized(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
     }
 
     /// Creates a POST request with a JSON value.
     #[must_use]
     pub fn post_value(url: ServiceUrl, value: &Value, repeat: Repeat) -> Self {
-        Self::post_body(url, value, repeat)
+        Self::post_serialized(url, value, repeat)
     }
 
-    fn post_body(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
+    fn post_serialized(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
         // The default is never used: maps of strings and JSON values always serialize.
-        let body = zeroizing::json(fields, false).unwrap_or_default();
-        let content_type = Some("application/json");
-        Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
+        Self::post(url, "application/json", zeroizing::json(fields, false).unwrap_or_default(), repeat)
     }
 
-    pub(crate) fn with_check(mut self, check: SendCheck) -> Self {
-        self.check = Some(check);
-        self
+    fn post(url: ServiceUrl, content_type: &'static str, body: Zeroizing<Vec<u8>>, repeat: Repeat) -> Self {
+        let mut request = Self::new(Method::POST, url, repeat);
+        if let Ok(sent) = &mut request.sent {
+            sent.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            *sent.body_mut() = Bytes::from_owner(body);
+        }
+        request
     }
 
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn check(&self) -> Option<SendCheck> {
-        self.check.clone()
-    }
-
-    /// Whether the request's refresh token is still the newest. HTTP clients call this method after they have
-    /// connected, right before the first byte. If it returns false, they send nothing and return a fault with
-    /// [`RequestSent::No`].
-    #[must_use]
-    pub fn may_send(&self) -> bool {
-        self.check.as_ref().is_none_or(|check| check())
+    /// Returns the request for an HTTP client. Fails if the URL or a header is invalid in HTTP.
+    pub fn to_http(&self) -> Result<http::Request<Bytes>, HttpFault> {
+        self.sent.clone()
     }
 
     /// Adds a bearer token to the request (RFC 6750 section 2.1).
     #[must_use]
-    pub fn with_bearer(mut self, token: &Secret) -> Self {
-        self.authorization = Some(Zeroizing::new(["Bearer ", token.expose()].concat()));
-        self
+    pub fn with_bearer(self, token: &Secret) -> Self {
+        self.with_secret(Some(AUTHORIZATION), &["Bearer ", token.expose()])
     }
 
     /// Adds client credentials as HTTP Basic, form-encoded first (RFC 6749 section 2.3.1). A blank becomes `%20`, which
@@ -200,10 +227,8 @@ impl HttpRequest {
 
     /// Adds the bytes `USERNAME:PASSWORD` as HTTP Basic, without form encoding (RFC 7617 section 2).
     #[must_use]
-    pub fn with_basic_pair(mut self, pair: &[u8]) -> Self {
-        let encoded = Zeroizing::new(STANDARD.encode(pair));
-        self.authorization = Some(Zeroizing::new(["Basic ", &encoded].concat()));
-        self
+    pub fn with_basic_pair(self, pair: &[u8]) -> Self {
+        self.with_secret(Some(AUTHORIZATION), &["Basic ", &Zeroizing::new(STANDARD.encode(pair))])
     }
 
     /// Returns the base64 text of `username:password` for a Basic header, without form encoding (RFC 7617 section 2).
@@ -214,10 +239,18 @@ impl HttpRequest {
         Secret::new(STANDARD.encode(pair.as_bytes()))
     }
 
-    /// Adds a header to the request. The value may be a secret.
+    /// Sets a header of the request. The value may be a secret.
     #[must_use]
-    pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_ascii_lowercase(), Zeroizing::new(value.to_owned())));
+    pub fn with_header(self, name: &str, value: &str) -> Self {
+        self.with_secret(name.parse().ok(), &[value])
+    }
+
+    fn with_secret(mut self, name: Option<HeaderName>, parts: &[&str]) -> Self {
+        self.sent = self.sent.and_then(|mut sent| {
+            let (name, value) = name.zip(sensitive(parts)).ok_or_else(invalid)?;
+            sent.headers_mut().insert(name, value);
+            Ok(sent)
+        });
         self
     }
 
@@ -234,38 +267,43 @@ impl HttpRequest {
         self.salvage.as_deref()
     }
 
-    /// Returns the headers that [`HttpRequest::with_header`] added, with names in lower case.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
     /// Whether the request contains nothing but its URL, so no secret.
     pub(crate) fn is_bare(&self) -> bool {
-        self.body.is_empty() && self.authorization.is_none() && self.headers.is_empty()
+        let is_bare = |sent: &http::Request<Bytes>| {
+            sent.body().is_empty() && !sent.headers().values().any(HeaderValue::is_sensitive)
+        };
+        self.sent.as_ref().is_ok_and(is_bare)
     }
 
     /// Returns the value of the `Authorization` header.
     #[must_use]
-    pub fn authorization(&self) -> Option<&str> {
-        self.authorization.as_ref().map(|value| value.as_str())
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.sent.as_ref().ok()?.headers().get(AUTHORIZATION)
     }
+}
+
+fn invalid() -> HttpFault {
+    let what = "the URL or the secret contains characters that HTTP does not allow".to_owned();
+    HttpFault::new(RequestSent::No, ErrorCode::BadResponse, what)
 }
 
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {}", self.method, self.url)
+        write!(f, "{} {}", self.sent.as_ref().map_or(&Method::POST, http::Request::method), self.url)
     }
 }
 
 /// An HTTP response. `Debug` shows only the status, because the response may contain secrets.
+#[derive(Clone)]
+#[non_exhaustive]
 pub struct HttpResponse {
     /// The response's HTTP status code.
     pub status: u16,
-    /// The headers, with names in lower case. Several `set-cookie` headers are joined with line ends.
-    pub headers: BTreeMap<String, String>,
+    /// The response's headers.
+    pub headers: HeaderMap,
     /// The response's body, at most 1 MiB.
-    pub body: Zeroizing<Vec<u8>>,
-    /// When [`crate::context::Context::send`] sent the request, by this machine's clock.
+    pub body: Bytes,
+    /// When [`crate::provider::Operation::send`] sent the request, by this machine's clock.
     pub sent_at: DateTime<Utc>,
     /// Why the body is incomplete. `None` if the body is complete.
     pub cut: Option<HttpFault>,
@@ -275,10 +313,29 @@ impl HttpResponse {
     /// The longest body that is read: 1 MiB.
     pub const LONGEST_BODY: usize = 1024 * 1024;
 
-    /// Returns a header's value. `name` must be in lower case.
+    /// Creates a response from an HTTP client's, to a request that was sent at `sent_at`.
+    #[must_use]
+    pub fn new(response: http::Response<Bytes>, sent_at: DateTime<Utc>) -> Self {
+        let (mut parts, body) = response.into_parts();
+        let cut = parts.extensions.remove();
+        Self { status: parts.status.as_u16(), headers: parts.headers, body, sent_at, cut }
+    }
+
+    /// Returns the response with another body, which is complete.
+    #[must_use]
+    pub fn with_body(self, body: impl Into<Zeroizing<Vec<u8>>>) -> Self {
+        Self { body: Bytes::from_owner(body.into()), cut: None, ..self }
+    }
+
+    /// Returns the last value of a header that is visible ASCII text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(String::as_str)
+        self.header_values(name).last()
+    }
+
+    /// Iterates over the values of a header that are visible ASCII text. The header `set-cookie` often has several.
+    pub fn header_values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
     }
 
     /// Returns the body if it is a JSON object.

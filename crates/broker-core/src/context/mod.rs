@@ -24,7 +24,7 @@ pub use answer::{
 };
 pub use clock::{Clock, SystemClock};
 pub use env::{Env, SystemEnv};
-pub use http::{Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Method, Repeat, RequestSent};
+pub use http::{Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Repeat, RequestSent, SendCheck};
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use prompt::{DeviceCode, NonInteractive, Prompt};

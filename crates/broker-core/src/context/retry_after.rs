@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::token::bounds;
 
@@ -19,15 +19,13 @@ pub(crate) fn read(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let seconds = match number(value) {
         Some((number, "ms" | "milliseconds")) => number / 1000.0,
         Some((number, "")) if let Some((_, unit)) = EPOCH_UNITS.iter().find(|(from, _)| number >= *from) => {
-            number * unit - epoch(now)
+            number * unit - (now - DateTime::UNIX_EPOCH).as_seconds_f64()
         }
         Some((number, "")) if are_milliseconds(number) => number / 1000.0,
         Some((number, "" | "s" | "sec" | "seconds")) => number,
         _ => return (date(value)? - now).to_std().ok(),
     };
-    #[expect(clippy::cast_precision_loss, reason = "100 years in seconds is exact")]
-    let longest = bounds::LONGEST.num_seconds() as f64;
-    Duration::try_from_secs_f64(seconds.min(longest)).ok()
+    Duration::try_from_secs_f64(seconds.min(bounds::LONGEST.as_seconds_f64())).ok()
 }
 
 /// Whether a number is more plausible as milliseconds: more than an hour, in whole thousands, but not in whole hours of
@@ -44,17 +42,10 @@ fn number(value: &str) -> Option<(f64, &str)> {
     Some((digits.parse().ok().filter(|number: &f64| number.is_finite())?, unit.trim()))
 }
 
-fn epoch(at: DateTime<Utc>) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of this era are exact")]
-    let milliseconds = at.timestamp_millis() as f64;
-    milliseconds / 1000.0
-}
-
 /// Parses an HTTP date in each form of RFC 9110 section 5.6.7, also with another zone than GMT, or an RFC 3339 time.
 pub(crate) fn date(text: &str) -> Option<DateTime<Utc>> {
     let text = &text.trim().replace("UTC", "GMT");
-    let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-    let date = forms.iter().find_map(|form| Some(NaiveDateTime::parse_from_str(text, form).ok()?.and_utc()));
+    let date = httpdate::parse_http_date(text).map(DateTime::from).ok();
     let date = date.or_else(|| Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc()));
     let date = date.or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()));
     // chrono accepts years of more than four digits.

@@ -1,11 +1,10 @@
 //! Whether an exchange's request was sent, and whether a response arrived. If a sent request gets no
 //! response, the service may or may not have replaced the refresh token.
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::context::{HttpRequest, LoginCheck, Repeat};
+use crate::context::{LoginCheck, Repeat, SendCheck};
 use crate::error::Error;
 
 #[derive(Default)]
@@ -28,14 +27,12 @@ impl DeliveryStatus {
         *self.check.lock().unwrap_or_else(PoisonError::into_inner) = check;
     }
 
-    /// Adds the check of [`Self::begin`] to a request with a refresh token.
-    pub(crate) fn checked<'r>(&self, request: &'r HttpRequest) -> Cow<'r, HttpRequest> {
+    /// Returns the check of [`Self::begin`] for a request with a refresh token.
+    pub(crate) fn check(&self, repeat: Repeat) -> Option<SendCheck> {
         let check = self.check.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(check) = check.filter(|_| request.repeat == Repeat::SpendsGrant) else {
-            return Cow::Borrowed(request);
-        };
+        let check = check.filter(|_| repeat == Repeat::SpendsGrant)?;
         let (superseded, check_error) = (self.superseded.clone(), self.check_error.clone());
-        Cow::Owned(request.clone().with_check(Arc::new(move || {
+        Some(SendCheck(Arc::new(move || {
             let checked = check();
             let is_current = matches!(checked, Ok(true));
             superseded.fetch_or(!is_current, Ordering::SeqCst);

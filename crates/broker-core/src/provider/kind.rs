@@ -8,24 +8,57 @@ use serde_json::Value;
 
 use crate::context::{Env, ServiceUrl};
 use crate::provider::settings_error::SettingsValue;
-use crate::provider::{EnvTarget, Provider, SettingsError};
+use crate::provider::tools::ServiceTools;
+use crate::provider::{EnvTarget, Provider, SettingsError, field_names};
 
 /// A kind of provider, which configuration tables select with `kind = "…"`.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Kind {
     /// The kind's name in `kind = "…"`.
     pub name: &'static str,
-    /// A short description of this kind of provider, for users.
-    pub about: &'static str,
-    /// Returns the configuration keys of providers of this kind, except the keys of every provider, such as `timeout`:
-    /// [`crate::provider::field_names`] of the struct that serde fills with them.
+    /// Returns the configuration keys of providers of this kind, except the keys of every provider, such as `timeout`.
     pub keys: fn() -> &'static [&'static str],
     /// The configuration keys whose values are secrets.
     pub secrets: &'static [&'static str],
     /// Renamed configuration keys as `(old, new)`. The old name is still accepted.
     pub renamed: &'static [(&'static str, &'static str)],
+    /// The service's own tools, with which the broker shares logins and variables.
+    pub tools: Option<&'static dyn ServiceTools>,
     /// Builds a provider from its configuration table.
     pub build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
+}
+
+impl Kind {
+    /// Creates a kind whose configuration keys are the fields of the struct `Config`.
+    #[must_use]
+    pub const fn new<Config: DeserializeOwned>(
+        name: &'static str,
+        build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
+    ) -> Self {
+        Self { name, keys: field_names::<Config>, secrets: &[], renamed: &[], tools: None, build }
+    }
+
+    /// Sets the configuration keys whose values are secrets.
+    #[must_use]
+    pub const fn secrets(mut self, keys: &'static [&'static str]) -> Self {
+        self.secrets = keys;
+        self
+    }
+
+    /// Sets the renamed configuration keys as `(old, new)`.
+    #[must_use]
+    pub const fn renamed(mut self, keys: &'static [(&'static str, &'static str)]) -> Self {
+        self.renamed = keys;
+        self
+    }
+
+    /// Sets the service's own tools.
+    #[must_use]
+    pub const fn tools(mut self, tools: &'static dyn ServiceTools) -> Self {
+        self.tools = Some(tools);
+        self
+    }
 }
 
 /// A provider's configuration table, and the environment.

@@ -13,6 +13,7 @@ mod operation;
 mod secret_source;
 mod send;
 mod settings_error;
+pub mod tools;
 pub(crate) mod values;
 
 use async_trait::async_trait;
@@ -25,7 +26,7 @@ use crate::token::{Token, TokenRequest};
 
 pub use env_target::EnvTarget;
 pub use expires_as::{ExpiresAs, Pattern};
-pub use field_names::field_names;
+use field_names::field_names;
 pub use info::{Choice, ProviderInfo, Requests, Scopes, host_matches};
 pub use kind::{Kind, Settings};
 pub use login::{Login, LoginMethod, Revoked};

@@ -125,7 +125,7 @@ impl Operation {
             Some(others) => others.token(provider, request).await,
             None => Err(Error::new(
                 ErrorCode::Internal,
-                "cannot get another provider's token: the context was not created by a call of the broker",
+                "cannot get another provider's token: the operation was not created by a call of the broker",
             )),
         }
     }
@@ -168,7 +168,7 @@ impl Operation {
     }
 
     /// Gets a token with `work`, which uses something other than HTTP, such as a program. After an error that is no
-    /// refusal, the broker assumes that a token may exist. Delays termination signals like [`Context::send`].
+    /// refusal, the broker assumes that a token may exist. Delays termination signals like [`Operation::send`].
     pub async fn exchange<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.check_not_cancelled().await?;
         self.in_flight.begin();
@@ -194,7 +194,7 @@ impl Operation {
         self.after_save.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(work));
     }
 
-    /// Runs the work of [`Context::after_save`], then shows the messages of [`Context::notify_after_save`].
+    /// Runs the work of [`Operation::after_save`], then shows the messages of [`Operation::notify_after_save`].
     pub(crate) fn run_after_save(&self) {
         for work in std::mem::take(&mut *self.after_save.lock().unwrap_or_else(PoisonError::into_inner)) {
             work();

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::operation::{Operation, cancelled};
 use crate::context::retry::AttemptFailure;
-use crate::context::{HttpFault, HttpRequest, HttpResponse, RequestSent, salvage};
+use crate::context::{HttpFault, HttpRequest, HttpResponse, RequestSent, SendCheck, salvage};
 use crate::error::{Error, ErrorCode, Hint, Result};
 
 impl Operation {
@@ -60,12 +60,14 @@ impl Operation {
         }
         let sent_at = self.now();
         tracing::debug!(?request, "sending");
-        let request = &self.delivery.checked(request);
+        let mut sent = request.to_http().map_err(AttemptFailure::Fault)?;
+        self.delivery.check(request.repeat).map(|check| sent.extensions_mut().insert(check));
         // Not every HTTP client checks the request itself.
-        if !request.may_send() {
+        if !SendCheck::allows(&sent) {
             return Err(AttemptFailure::Superseded);
         }
-        let answered = self.context().http().send(request, self.timeout()).await.and_then(|response| {
+        let answered = self.context().http().send(sent, self.timeout()).await.and_then(|response| {
+            let response = HttpResponse::new(response, sent_at);
             match &response.cut {
                 // A transient status and its pause count without the body.
                 Some(fault) if !response.is_transient() && !has_salvage(request, &response) => {
@@ -74,7 +76,7 @@ impl Operation {
                 _ => Ok(response),
             }
         });
-        let mut response = match answered {
+        let response = match answered {
             Ok(response) => response,
             Err(fault) if fault.sent == RequestSent::No && self.delivery.was_superseded() => {
                 return Err(AttemptFailure::Superseded);
@@ -87,7 +89,6 @@ impl Operation {
                 return Err(AttemptFailure::Fault(fault));
             }
         };
-        response.sent_at = sent_at;
         tracing::debug!(status = response.status, "answered");
         let is_salvaged = !response.is_success() && has_salvage(request, &response);
         match response.status {

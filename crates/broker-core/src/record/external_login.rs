@@ -70,12 +70,12 @@ impl Record {
         });
         if let Some(refresh_token) = login.refresh_token {
             let grant = self.current.grant.get_or_insert_with(|| Grant::new(Secret::new(""), now));
-            grant.secret = refresh_token;
+            grant.0.secret = refresh_token;
             if renewed.is_some() {
                 // A newer access token proves that the service accepted the refresh token.
-                self.current.interrupted_at = grant.sent_at.or(self.current.interrupted_at);
+                self.current.interrupted_at = grant.sent_at().or(self.current.interrupted_at);
                 grant.set_intent(Intent::default());
-                grant.refused_at = None;
+                grant.0.refused_at = None;
             }
         }
         if let Some(token) = renewed {
@@ -131,7 +131,7 @@ impl Record {
     /// that file. The record keeps its access tokens.
     pub(crate) fn set_file_unusable(&mut self, path: &str, why: &str) {
         if self.is_external() {
-            self.current.grant.take_if(|grant| grant.secret.expose().is_empty());
+            self.current.grant.take_if(|grant| grant.secret().expose().is_empty());
         }
         self.login_problem = Some(format!("{} {why}", sanitize(path)));
     }
@@ -182,7 +182,7 @@ impl Record {
     pub(crate) fn with_login_in_file(&self, path: &str, refresh_token: Option<&Secret>) -> Self {
         let mut record = self.clone();
         if let Some(grant) = &mut record.current.grant {
-            grant.secret = Secret::new("");
+            grant.0.secret = Secret::new("");
         }
         record.current.id_token = None;
         record.set_external(path, refresh_token);

@@ -1,21 +1,26 @@
 //! Long-lived grants: refresh tokens and stored logins.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::token::{Secret, bounds};
 
 /// A long-lived secret that is exchanged for tokens: a refresh token or a stored login.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Grant(pub(super) Fields);
+
+/// The fields of a grant in a record file.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Grant {
+pub(super) struct Fields {
     #[serde(serialize_with = "Secret::write")]
     pub(super) secret: Secret,
     #[serde(deserialize_with = "bounds::time")]
     pub(super) issued_at: DateTime<Utc>,
     /// The refresh intent: when an exchange sent the grant. Removed when the response is saved.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
-    pub sent_at: Option<DateTime<Utc>>,
+    pub(super) sent_at: Option<DateTime<Utc>>,
     /// When a later exchange sent the grant again, because the request of `sent_at` got no response.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     sent_again_at: Option<DateTime<Utc>>,
@@ -24,7 +29,7 @@ pub struct Grant {
     answered: bool,
     /// When the service refused the grant for good (`invalid_grant`).
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
-    pub(crate) refused_at: Option<DateTime<Utc>>,
+    pub(super) refused_at: Option<DateTime<Utc>>,
     /// The refresh token that this one replaced in a response without an access token. Used again if the service refuses
     /// this one, because an error page may have contained it.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "Secret::write_optional")]
@@ -35,7 +40,7 @@ pub struct Grant {
 
 impl Grant {
     pub(crate) fn new(secret: Secret, issued_at: DateTime<Utc>) -> Self {
-        Self {
+        Self(Fields {
             secret,
             issued_at,
             sent_at: None,
@@ -44,37 +49,55 @@ impl Grant {
             refused_at: None,
             previous: None,
             unknown: Map::new(),
-        }
+        })
+    }
+
+    /// Serializes the grant of a record file, which may have none.
+    #[expect(clippy::ref_option, reason = "serde passes this type")]
+    pub(super) fn write<S: Serializer>(grant: &Option<Self>, serializer: S) -> Result<S::Ok, S::Error> {
+        grant.as_ref().map(|grant| &grant.0).serialize(serializer)
+    }
+
+    /// Returns the refresh intent: when an exchange sent the grant. `None` after the response is saved.
+    #[must_use]
+    pub fn sent_at(&self) -> Option<DateTime<Utc>> {
+        self.0.sent_at
+    }
+
+    pub(crate) fn refused_at(&self) -> Option<DateTime<Utc>> {
+        self.0.refused_at
     }
 
     /// Returns the secret that is exchanged for tokens.
     #[must_use]
     pub fn secret(&self) -> &Secret {
-        &self.secret
+        &self.0.secret
     }
 
     /// Keeps the refresh token of `before`, because the service has not yet accepted this one.
     pub(super) fn replacing(self, before: Option<&Self>) -> Self {
-        let previous = before.map(|before| before.previous.as_ref().unwrap_or(&before.secret).clone());
-        Self { previous: previous.filter(|previous| !previous.same_as(&self.secret)), ..self }
+        let previous = before.map(|before| before.0.previous.as_ref().unwrap_or(&before.0.secret).clone());
+        let previous = previous.filter(|previous| !previous.same_as(&self.0.secret));
+        Self(Fields { previous, ..self.0 })
     }
 
     /// Returns the grant with the previous refresh token, if there is one.
     pub(super) fn restored(&self) -> Option<Self> {
-        self.previous.clone().map(|previous| Self::new(previous, self.issued_at))
+        self.0.previous.clone().map(|previous| Self::new(previous, self.0.issued_at))
     }
 
     pub(super) fn forget_previous(&mut self) {
-        self.previous = None;
+        self.0.previous = None;
     }
 
     pub(crate) fn intent(&self) -> Intent {
-        Intent { sent_at: self.sent_at, sent_again_at: self.sent_again_at, answered: self.answered }
+        let Fields { sent_at, sent_again_at, answered, .. } = self.0;
+        Intent { sent_at, sent_again_at, answered }
     }
 
     pub(crate) fn set_intent(&mut self, intent: Intent) {
         let Intent { sent_at, sent_again_at, answered } = intent;
-        (self.sent_at, self.sent_again_at, self.answered) = (sent_at, sent_again_at, answered);
+        (self.0.sent_at, self.0.sent_again_at, self.0.answered) = (sent_at, sent_again_at, answered);
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct IssuerState {
         skip_serializing_if = "Option::is_none"
     )]
     pub(super) account: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "Grant::write")]
     pub(super) grant: Option<Grant>,
     /// When a renewal was interrupted, although a later renewal succeeded. A new login removes the time.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ pub(super) struct IssuerState {
     /// The login file that contains the grant.
     #[serde(rename = "shared", default, skip_serializing_if = "Option::is_none")]
     pub(super) external: Option<ExternalLogin>,
-    #[serde(default)]
+    #[serde(default, serialize_with = "Token::write")]
     pub(super) tokens: BTreeMap<String, Token>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) failures: BTreeMap<String, Failure>,

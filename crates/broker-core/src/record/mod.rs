@@ -12,8 +12,9 @@ mod update;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
-use crate::token::{Phase, ScopeKey, Token, bounds};
+use crate::token::{Phase, ScopeKey, Token, bounds, zeroizing};
 use issuer_state::{IssuerState, Rejection};
 
 pub use failure::Failure;
@@ -28,7 +29,7 @@ pub(crate) const FORMAT: u64 = 1;
 
 /// Everything stored for one provider: issuer, grant, and tokens by scope. A save keeps unknown fields of newer
 /// broker versions.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Record {
     pub(crate) version: u64,
     pub(crate) provider: String,
@@ -36,7 +37,7 @@ pub struct Record {
     #[serde(default, deserialize_with = "bounds::count")]
     revision: u64,
     /// A random ID, which is new if the record was removed and created again; missing in records of older versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     origin: Option<String>,
     /// The number of logins. A copy with a newer login is newer than every copy with renewals of the earlier login.
     #[serde(default, deserialize_with = "bounds::count")]
@@ -47,7 +48,7 @@ pub struct Record {
     #[serde(flatten)]
     current: IssuerState,
     /// The logins of other issuers. The broker uses such a login again if the configuration names its issuer again.
-    #[serde(rename = "parked", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "parked", default)]
     other_issuers: Vec<IssuerState>,
     /// Why the stored login cannot be used, such as an invalid login file.
     #[serde(skip)]
@@ -55,6 +56,18 @@ pub struct Record {
     /// Whether the record belongs to a new login that replaces the stored login.
     #[serde(skip)]
     pub(crate) new_login: bool,
+    /// The storage format of the stored record; `None` if the record was never stored.
+    #[serde(skip)]
+    pub(crate) format: Option<StorageFormat>,
+}
+
+/// The storage format of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageFormat {
+    /// The record is not encrypted, or the file contains no record.
+    Plain,
+    /// The record is encrypted with the named method, such as a passphrase or the OS keyring.
+    Sealed(String),
 }
 
 /// Whether `name` is valid for a provider: at most 64 ASCII letters, digits, `-` and `_`, not beginning with `-`.
@@ -79,7 +92,31 @@ impl Record {
             other_issuers: Vec::new(),
             login_problem: None,
             new_login: false,
+            format: None,
         }
+    }
+
+    /// Returns the record as JSON with its secrets, for a store. Fails if stored metadata cannot be JSON.
+    pub fn to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+        #[derive(Serialize)]
+        struct Fields<'r> {
+            version: &'r u64,
+            provider: &'r str,
+            revision: &'r u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            origin: &'r Option<String>,
+            logins: &'r u64,
+            grants: &'r u64,
+            #[serde(flatten)]
+            current: &'r IssuerState,
+            #[serde(rename = "parked", skip_serializing_if = "<[_]>::is_empty")]
+            other_issuers: &'r [IssuerState],
+        }
+        let Self { version, provider, revision, origin, logins, grants, current, other_issuers, .. } = self;
+        zeroizing::json(
+            &Fields { version, provider, revision, origin, logins, grants, current, other_issuers },
+            true,
+        )
     }
 
     /// Returns a value to compare copies of a record: newer copies have a greater value. The numbers of logins and of
@@ -121,7 +158,7 @@ impl Record {
     /// Returns the stored login (such as a refresh token), unless the service has refused it.
     #[must_use]
     pub fn usable_grant(&self) -> Option<&Grant> {
-        self.grant().filter(|grant| grant.refused_at.is_none() && !grant.secret.expose().is_empty())
+        self.grant().filter(|grant| grant.0.refused_at.is_none() && !grant.secret().expose().is_empty())
     }
 
     /// Returns the token for these scopes, even if it has expired.
@@ -231,7 +268,7 @@ impl Record {
         // A new refresh token proves that the service accepted the stored password.
         self.current.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
         // Keeps unknown fields of the old grant, which newer broker versions wrote for the same login.
-        grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
+        grant.0.unknown = self.current.grant.take().map(|before| before.0.unknown).unwrap_or_default();
         self.current.grant = Some(grant);
         self.grants = self.grants.saturating_add(1);
     }
@@ -253,7 +290,7 @@ impl Record {
         self.current.metadata.get(key)
     }
 
-    pub(crate) fn retain_tokens(&mut self, keep: impl Fn(&Token) -> bool) {
+    pub(crate) fn retain_tokens(&mut self, keep: impl Fn(&mut Token) -> bool) {
         self.current.tokens.retain(|_, token| keep(token));
     }
 

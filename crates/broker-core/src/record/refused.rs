@@ -46,7 +46,7 @@ impl Record {
             Some(previous) => self.set_grant(previous),
             None => {
                 if let Some(grant) = &mut self.current.grant {
-                    grant.refused_at = Some(now);
+                    grant.0.refused_at = Some(now);
                 }
             }
         }
@@ -67,18 +67,18 @@ impl Record {
     /// Returns when a renewal was interrupted before the service refused the grant.
     pub(crate) fn interruption(&self) -> Option<DateTime<Utc>> {
         let grant = self.grant()?;
-        let refused_at = grant.refused_at?;
+        let refused_at = grant.refused_at()?;
         let is_related = |at: &DateTime<Utc>| (refused_at - *at).abs() <= INTERRUPTION_NAMED_FOR;
-        grant.sent_at.or_else(|| self.current.interrupted_at.filter(is_related))
+        grant.sent_at().or_else(|| self.current.interrupted_at.filter(is_related))
     }
 
     /// Returns why a login is needed, if the service refused the grant.
     pub(crate) fn refusal_message(&self) -> Option<String> {
         let grant = self.grant()?;
-        let refused_at = grant.refused_at?.format("%F %T UTC");
+        let refused_at = grant.refused_at()?.format("%F %T UTC");
         let interrupted_at = self.interruption().map(|at| at.format("%F %T UTC"));
         Some(match interrupted_at {
-            Some(at) if grant.sent_at.is_some() => format!(
+            Some(at) if grant.sent_at().is_some() => format!(
                 "a renewal was interrupted at {at}, and the service had already replaced the refresh token"
             ),
             Some(at) => format!(

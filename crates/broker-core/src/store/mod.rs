@@ -1,24 +1,46 @@
-//! Stores of records.
+//! Stores of records. [`FileStore`] and [`MemoryStore`] keep records; the other stores wrap a store and add to it.
 
 #[cfg(feature = "file")]
+mod external_login;
+#[cfg(feature = "file")]
+mod fallback;
+#[cfg(feature = "file")]
 mod file;
+mod memory;
+#[cfg(feature = "file")]
+mod migrate;
+#[cfg(feature = "file")]
+mod sealed;
 
 use async_trait::async_trait;
 
 use crate::context::LoginCheck;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::record::Record;
 
 #[cfg(feature = "file")]
-pub(crate) use file::ExternalLoginStore;
+pub(crate) use external_login::ExternalLoginStore;
 #[cfg(feature = "file")]
-pub use file::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
+pub use fallback::FallbackStore;
+#[cfg(feature = "file")]
+pub use file::FileStore;
+pub use memory::MemoryStore;
+#[cfg(feature = "file")]
+pub use migrate::Migrated;
+#[cfg(feature = "file")]
+pub use sealed::{Envelope, Sealer};
 
 /// A store of records with locks. If several hosts share a store, a lock should exclude the other hosts too.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Reads the record without taking or awaiting the lock. The result is complete even while another process saves.
-    fn peek(&self, provider: &str) -> Result<Loaded>;
+    /// May wait, such as for the key of an encrypted record; async code calls this method on a blocking thread.
+    fn read(&self, provider: &str) -> Result<Loaded>;
+
+    /// Reads the record without waiting; `None` if [`Store::read`] would wait.
+    fn peek(&self, provider: &str) -> Result<Option<Loaded>> {
+        self.read(provider).map(Some)
+    }
 
     /// Locks a provider's record, unless another process has the lock.
     async fn try_lock(&self, provider: &str) -> Result<Locking>;
@@ -29,6 +51,7 @@ pub trait Store: Send + Sync {
 
 /// A description of a store, for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoreAbout {
     /// Where the records are, such as the path of a folder.
     pub place: String,
@@ -40,6 +63,14 @@ pub struct StoreAbout {
     pub reach: LockScope,
     /// The lock file's path, with `NAME` for the provider, if the lock is not in the records' folder.
     pub lock_elsewhere: Option<String>,
+}
+
+impl StoreAbout {
+    /// Describes a store that only this host uses.
+    pub fn new(place: impl Into<String>, on: impl Into<String>) -> Self {
+        let (place, on) = (place.into(), on.into());
+        Self { place, on, shared: false, reach: LockScope::Host, lock_elsewhere: None }
+    }
 }
 
 /// The processes that a record's lock excludes.
@@ -67,15 +98,9 @@ pub trait Locked: Send {
     /// Reads the locked record.
     async fn load(&mut self) -> Result<Loaded>;
 
-    /// Checks permissions and reserves disk space for `saves` saves. The broker calls this method before every
-    /// exchange, because the new grant in a response must be saved.
-    async fn probe(&mut self, saves: usize) -> Result<()>;
-
-    /// Checks that the record of a new login can be saved, perhaps in another storage format. The broker calls this
-    /// method before the login.
-    async fn probe_login(&mut self) -> Result<()> {
-        self.probe(1).await
-    }
+    /// Checks that `record` can be saved `saves` times: permissions, disk space, the key of an encrypted record. The
+    /// broker calls this method before every exchange and login, because the new grant in a response must be saved.
+    async fn probe(&mut self, record: &Record, saves: usize) -> Result<()>;
 
     /// Returns a function that tells whether the login is still the one that [`Locked::load`] returned. The broker
     /// calls it right before it sends a refresh token. Only needed if other programs change the login without the lock.
@@ -87,9 +112,11 @@ pub trait Locked: Send {
     /// and returns the quarantine path.
     async fn save(&mut self, record: &Record) -> Result<Option<String>>;
 
-    /// Saves the record to a fallback file after [`Locked::save`] failed, and returns that file's path. [`Store::peek`]
+    /// Saves the record to a fallback file after [`Locked::save`] failed, and returns that file's path. [`Store::read`]
     /// and [`Locked::load`] then return the fallback record until the next successful [`Locked::save`].
-    async fn save_to_fallback(&mut self, record: &Record) -> Result<String>;
+    async fn save_to_fallback(&mut self, _record: &Record) -> Result<String> {
+        Err(Error::new(ErrorCode::StoreUnwritable, "the store has no fallback files"))
+    }
 
     /// Removes the record. Moves an unreadable file to quarantine, and returns the quarantine path.
     async fn forget(&mut self) -> Result<Option<String>>;
@@ -106,4 +133,13 @@ pub enum Loaded {
     FromFallback(Box<Record>),
     /// A record file that this broker version cannot read because it is incomplete, empty or newer; the text says why.
     Unreadable(String),
+}
+
+/// Runs work that may wait on a blocking thread, so that other tasks of the runtime continue.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(Error::new(ErrorCode::Internal, "reading the record panicked").with_source(error))
+    })
 }

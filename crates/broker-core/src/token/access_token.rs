@@ -1,5 +1,6 @@
 //! Tokens that callers get from the broker.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::token::{Claims, Expiry, Lifetime, Secret, Window, bounds};
+use crate::token::{Claims, Expiry, Header, Lifetime, Secret, Window, bounds};
 
 /// How much shorter than requested a token may be. Services round lifetimes to whole days.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
@@ -39,17 +40,10 @@ const NO_SCHEMES: [&str; 15] = [
 /// An access token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Token(Arc<Inner>);
-
-impl Serialize for Token {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let secret = if self.0.not_stored { Secret::new("") } else { self.0.secret.clone() };
-        Inner { secret, ..Inner::clone(&self.0) }.serialize(serializer)
-    }
-}
+pub struct Token(pub(super) Arc<Inner>);
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Inner {
+pub(super) struct Inner {
     #[serde(serialize_with = "Secret::write")]
     secret: Secret,
     token_type: String,
@@ -73,6 +67,8 @@ struct Inner {
     margin: Option<i64>,
     #[serde(skip)]
     not_stored: bool,
+    #[serde(skip)]
+    pub(super) header: Header,
     /// The token's details, and unknown fields of newer versions.
     #[serde(flatten)]
     more: Map<String, Value>,
@@ -93,6 +89,7 @@ impl Token {
             ahead_of: None,
             margin: None,
             not_stored: false,
+            header: Header::default(),
             more: Map::new(),
         }))
     }
@@ -222,14 +219,32 @@ impl Token {
         longest - self.issued_at() >= asked - tolerance
     }
 
-    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        change(Arc::make_mut(&mut self.0));
-        self
+    /// Serializes the tokens of a record file, by scopes.
+    pub(crate) fn write<S: Serializer>(
+        tokens: &BTreeMap<String, Self>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(tokens.iter().map(|(scopes, Self(token))| {
+            let secret = if token.not_stored { Secret::new("") } else { token.secret.clone() };
+            (scopes, Inner { secret, ..Inner::clone(token) })
+        }))
     }
 
     /// Returns a copy with its own reference count, so that threads with different copies do not slow each other down.
     pub(crate) fn unshared(&self) -> Self {
         Self(Arc::new(Inner::clone(&self.0)))
+    }
+
+    /// Sets the header of the token's provider.
+    pub(crate) fn set_header(&mut self, header: &Header) {
+        if self.0.header != *header {
+            Arc::make_mut(&mut self.0).header = header.clone();
+        }
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
     }
 
     /// Returns the secret that authenticates requests.

@@ -1,4 +1,8 @@
-use crate::token::Token;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use zeroize::Zeroizing;
+
+use crate::token::{Derived, Token};
 
 /// The HTTP request header that carries a token. The default is `Authorization: Bearer TOKEN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,4 +38,40 @@ impl Header {
     pub fn is_bearer(&self, token: &Token) -> bool {
         self.name.eq_ignore_ascii_case("authorization") && self.prefix_of(token) == "Bearer"
     }
+}
+
+impl Token {
+    /// Returns the header that carries the token. The token of [`Token::new`] has the default header.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.0.header
+    }
+
+    /// Returns the name of the header that carries the token: `Authorization`, unless the provider has another.
+    #[must_use]
+    pub fn header_name(&self) -> HeaderName {
+        self.header().name.parse().unwrap_or(http::header::AUTHORIZATION)
+    }
+
+    /// Returns the value of the header [`Token::header_name`], such as `Bearer TOKEN` (RFC 6750 section 2.1), marked
+    /// sensitive. The value is empty for AWS keys and cookies ([`Derived`]), and for a secret with control characters,
+    /// which no token of the broker has.
+    #[must_use]
+    pub fn authorization(&self) -> HeaderValue {
+        let prefix = self.header().prefix_of(self);
+        let value = match prefix {
+            Derived::AWS | Derived::COOKIE => None,
+            "" => sensitive(&[self.secret().expose()]),
+            _ => sensitive(&[prefix, " ", self.secret().expose()]),
+        };
+        value.unwrap_or_else(|| HeaderValue::from_static(""))
+    }
+}
+
+/// Returns a header value that is hidden in `Debug` and zeroized when dropped; `None` for control characters.
+pub(crate) fn sensitive(parts: &[&str]) -> Option<HeaderValue> {
+    let bytes = Bytes::from_owner(Zeroizing::new(parts.concat().into_bytes()));
+    let mut value = HeaderValue::from_maybe_shared(bytes).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

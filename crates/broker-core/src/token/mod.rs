@@ -19,6 +19,7 @@ pub use claims::Claims;
 pub use expiry::{Expiry, seconds, value_at};
 pub use fingerprint::fingerprint;
 pub use header::Header;
+pub(crate) use header::sensitive;
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use sanitize::{is_unsafe, sanitize, without_query};
 pub(crate) use sanitize::{optional as optional_shown, shown};

@@ -15,7 +15,7 @@ pub struct TokenRequest {
     min_ttl: Option<Duration>,
     force: bool,
     name: Option<String>,
-    derived: Option<Derived>,
+    derived: Option<(ScopeKey, Derived)>,
 }
 
 impl TokenRequest {
@@ -54,23 +54,23 @@ impl TokenRequest {
         self
     }
 
-    /// Requests AWS keys or a cookie, which the service issues in exchange for the token of [`TokenRequest::new`].
+    /// Requests AWS keys or a cookie, which the service issues in exchange for the token of [`TokenRequest::new`]. Such a
+    /// request ignores scopes.
     pub fn derived(mut self, derived: Derived) -> Self {
-        self.scopes = derived.key();
-        self.derived = Some(derived);
+        self.derived = Some((derived.key(), derived));
         self
     }
 
     /// Returns which AWS keys or cookie the caller requests; `None` if the caller requests a token.
     #[must_use]
     pub fn asked_derived(&self) -> Option<&Derived> {
-        self.derived.as_ref()
+        self.derived.as_ref().map(|(_, derived)| derived)
     }
 
     /// Returns the record key of the token: the scopes, or `aws:…` for AWS keys, or `cookie:…` for a cookie.
     #[must_use]
     pub fn scopes(&self) -> &ScopeKey {
-        &self.scopes
+        self.derived.as_ref().map_or(&self.scopes, |(key, _)| key)
     }
 
     /// Returns the requested lifetime.

@@ -14,7 +14,7 @@ pub(crate) fn answer(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> HttpR
     let body: Vec<u8> = body.into();
     let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind)] };
     let response = crate::response(status, &headers, "", DateTime::UNIX_EPOCH);
-    HttpResponse { body: body.into(), ..response }
+    response.with_body(body)
 }
 
 pub(crate) fn read(response: &HttpResponse) -> Result<Value, Problem> {

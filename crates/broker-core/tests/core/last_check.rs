@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Clock, Context, ErrorCode, ErrorKind, FileLogin, Http, HttpFault, HttpRequest, HttpResponse,
-    InvalidLoginFile, LoginFile, LoginMethod, Operation, Provider, ProviderInfo, Record, RecordUpdate,
-    Repeat, ReqwestHttp, Result, Secret, ServiceUrl, Token, TokenRequest,
+    Broker, Clock, Context, ErrorCode, ErrorKind, FileLogin, Http, HttpFault, HttpRequest, InvalidLoginFile,
+    LoginFile, LoginMethod, Operation, Provider, ProviderInfo, Record, RecordUpdate, Repeat, ReqwestHttp,
+    Result, Secret, ServiceUrl, Token, TokenRequest,
 };
 use broker_testkit::{TestEnv, TestPrompt, World};
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use crate::{builder, files, info, response};
+use crate::{builder, files, http_response, info};
 
 /// A server that records the bytes of each connection, and answers complete requests with a new login.
 struct RawServer {
@@ -173,9 +174,9 @@ struct Meddling {
 impl Http for Meddling {
     async fn send(
         &self,
-        request: &HttpRequest,
+        request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> std::result::Result<HttpResponse, HttpFault> {
+    ) -> std::result::Result<http::Response<Bytes>, HttpFault> {
         (self.before)(self.sent.fetch_add(1, Ordering::SeqCst));
         self.inner.send(request, timeout).await
     }
@@ -316,9 +317,9 @@ struct Hiding {
 impl Http for Hiding {
     async fn send(
         &self,
-        request: &HttpRequest,
+        request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> std::result::Result<HttpResponse, HttpFault> {
+    ) -> std::result::Result<http::Response<Bytes>, HttpFault> {
         if self.faults_left.load(Ordering::SeqCst) == 0 {
             return self.inner.send(request, timeout).await;
         }
@@ -357,12 +358,12 @@ struct Careless;
 impl Http for Careless {
     async fn send(
         &self,
-        request: &HttpRequest,
+        request: http::Request<Bytes>,
         _timeout: Duration,
-    ) -> std::result::Result<HttpResponse, HttpFault> {
-        let sent = String::from_utf8(request.body.to_vec()).expect("a form");
+    ) -> std::result::Result<http::Response<Bytes>, HttpFault> {
+        let sent = String::from_utf8(request.into_body().to_vec()).expect("a form");
         let body = sent.replace("refresh_token=", "{\"refresh_token\":\"after ") + "\"}";
-        Ok(response(200, &[], &body, Utc::now()))
+        Ok(http_response(200, &[], &body))
     }
 }
 

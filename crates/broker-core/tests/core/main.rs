@@ -12,6 +12,7 @@ use broker_core::{
     ProviderInfo, Secret, Store,
 };
 use broker_testkit::World;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -20,9 +21,11 @@ mod bounds;
 mod broker;
 mod cut_responses;
 mod expiry;
+mod header;
 mod hosts;
 mod last_check;
 mod lifetimes;
+mod memory;
 mod quiet_time;
 mod record;
 mod redaction;
@@ -31,6 +34,7 @@ mod responses;
 mod retry_after;
 mod salvage;
 mod scenarios;
+mod sealed;
 mod store;
 mod threads;
 mod together;
@@ -64,8 +68,14 @@ fn files(world: &World) -> FileStore {
 
 /// Returns an HTTP response that was sent at `sent_at`.
 fn response(status: u16, headers: &[(&str, &str)], body: &str, sent_at: DateTime<Utc>) -> HttpResponse {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    HttpResponse { status, headers, body: body.as_bytes().to_vec().into(), sent_at, cut: None }
+    HttpResponse::new(http_response(status, headers, body), sent_at)
+}
+
+/// Returns the response of an HTTP client.
+fn http_response(status: u16, headers: &[(&str, &str)], body: &str) -> http::Response<Bytes> {
+    let response = http::Response::builder().status(status);
+    let response = headers.iter().fold(response, |response, (name, value)| response.header(*name, *value));
+    response.body(Bytes::copy_from_slice(body.as_bytes())).expect("a response")
 }
 
 /// Returns an unsigned JSON Web Token with these claims.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Login, LoginMethod,
-    Operation, Provider, ProviderInfo, Record, RecordUpdate, Repeat, RequestSent, Result, Secret, ServiceUrl,
-    TokenRequest,
+    Broker, Context, Error, ErrorCode, Http, HttpFault, HttpRequest, Login, LoginMethod, Operation, Provider,
+    ProviderInfo, Record, RecordUpdate, Repeat, RequestSent, Result, Secret, ServiceUrl, TokenRequest,
 };
 use broker_testkit::{TestEnv, TestPrompt, World};
+use bytes::Bytes;
 use chrono::TimeDelta;
 use tokio::task::AbortHandle;
 
@@ -26,7 +26,11 @@ struct LostConnection {
 
 #[async_trait]
 impl Http for LostConnection {
-    async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+    async fn send(
+        &self,
+        _request: http::Request<Bytes>,
+        _timeout: Duration,
+    ) -> Result<http::Response<Bytes>, HttpFault> {
         self.sent.fetch_add(1, Ordering::SeqCst);
         if let Some(caller) = &*self.caller.lock().expect("the caller") {
             caller.abort();
@@ -35,12 +39,7 @@ impl Http for LostConnection {
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        Err(HttpFault {
-            sent: RequestSent::Maybe,
-            code: ErrorCode::NetworkUnreachable,
-            what: "lost".to_owned(),
-            hint: None,
-        })
+        Err(HttpFault::new(RequestSent::Maybe, ErrorCode::NetworkUnreachable, "lost".to_owned()))
     }
 }
 

@@ -220,9 +220,9 @@ fn requested_scopes_are_sorted_and_deduplicated() {
 #[test]
 fn client_id_and_secret_are_form_encoded_for_basic_auth() {
     let request =
-        HttpRequest::new(Method::Post, url(), Repeat::Never).with_basic("a:b c", &Secret::new("%é"));
+        HttpRequest::new(Method::POST, url(), Repeat::Never).with_basic("a:b c", &Secret::new("%é"));
     // The base64 text encodes `a%3Ab%20c:%25%C3%A9`: the form-encoded client ID and client secret.
-    assert_eq!(request.authorization(), Some("Basic YSUzQWIlMjBjOiUyNSVDMyVBOQ=="));
+    assert_eq!(request.authorization().expect("a header"), "Basic YSUzQWIlMjBjOiUyNSVDMyVBOQ==");
 }
 
 #[test]

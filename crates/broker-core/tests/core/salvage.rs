@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use broker_core::{ErrorCode, HttpFault, HttpResponse, RequestSent, Secret, salvage, salvage_new};
+use broker_core::{ErrorCode, HttpFault, RequestSent, Secret, salvage, salvage_new};
 use serde_json::{Value, json};
 
 use crate::answers::{answer, read};
@@ -90,11 +90,12 @@ fn refresh_token_is_salvaged_from_damaged_answers() {
 #[test]
 fn incomplete_form_answer_is_not_used() {
     let cut = Some(HttpFault::new(RequestSent::Maybe, ErrorCode::NetworkUnreachable, "cut".to_owned()));
-    let form = answer(200, "", "access_token=at&refresh_token=rt-2&scope=a");
-    let form = HttpResponse { cut: cut.clone(), ..form };
+    let mut form = answer(200, "", "access_token=at&refresh_token=rt-2&scope=a");
+    form.cut.clone_from(&cut);
     assert!(read(&form).is_err());
     assert!(salvage(&form, "refresh_token").is_some_and(|token| token.expose() == "rt-2"));
-    let short = HttpResponse { cut, ..answer(200, "", "access_token=at&refresh_token=rt-") };
+    let mut short = answer(200, "", "access_token=at&refresh_token=rt-");
+    short.cut = cut;
     assert!(salvage(&short, "refresh_token").is_none(), "the token may be cut");
 }
 

@@ -86,7 +86,7 @@ async fn record_change_by_another_process_is_seen_within_1_s() {
     assert_all_stored(&others, Some("2"));
 }
 
-/// A store whose `peek` loads the record, waits for the test, and then returns the record as loaded.
+/// A store whose `read` loads the record, waits for the test, and then returns the record as loaded.
 struct Slow {
     files: FileStore,
     next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
@@ -94,9 +94,10 @@ struct Slow {
 
 #[async_trait]
 impl Store for Slow {
-    fn peek(&self, provider: &str) -> Result<Loaded> {
-        let loaded = self.files.peek(provider);
-        if let Some((has_read, goes_on)) = self.next.lock().expect("a lock").take() {
+    fn read(&self, provider: &str) -> Result<Loaded> {
+        let loaded = self.files.read(provider);
+        let next = self.next.lock().expect("a lock").take();
+        if let Some((has_read, goes_on)) = next {
             has_read.send(()).expect("the test listens");
             goes_on.recv().expect("the test goes on");
         }

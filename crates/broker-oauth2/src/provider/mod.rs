@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use broker_core::{
     Grant, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Result, Revoked, ScopeKey, Scopes, SecretSource, ServiceUrl, Settings, SettingsError,
-    Token, TokenRequest, field_names,
+    Token, TokenRequest,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -23,14 +23,8 @@ use flows::{DEFAULT_SCOPE, FINGERPRINT};
 use session::Session;
 
 /// The provider type `kind = "oauth2"`.
-pub const KIND: Kind = Kind {
-    name: "oauth2",
-    about: "any OAuth 2.0 service, by configuration",
-    keys: field_names::<Config>,
-    secrets: &["client_secret", "private_key", "password"],
-    renamed: &[],
-    build,
-};
+pub const KIND: Kind =
+    Kind::new::<Config>("oauth2", build).secrets(&["client_secret", "private_key", "password"]);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Clock, Context, Entry, Error, FileStore, Http, HttpFault, HttpRequest, HttpResponse, Login,
-    Provider, Secret, Settings, SettingsError, Token, TokenRequest,
+    Broker, Clock, Context, Entry, Error, FileStore, Http, HttpFault, Login, Provider, Secret, Settings,
+    SettingsError, Token, TokenRequest,
 };
 use broker_oauth2::KIND;
 use broker_testkit::World;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -42,10 +43,15 @@ pub(crate) struct Service {
 
 #[async_trait]
 impl Http for Service {
-    async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
-        let url = request.url.as_str().to_owned();
-        let form = url::form_urlencoded::parse(&request.body).into_owned().collect();
-        let authorization = request.authorization().map(str::to_owned);
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        _timeout: Duration,
+    ) -> Result<http::Response<Bytes>, HttpFault> {
+        let url = request.uri().to_string();
+        let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let authorization = request.headers().get("authorization");
+        let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
         let call = Call { url: url.clone(), authorization, form };
         let (status, body) = match self.answers.lock().unwrap().get_mut(&url) {
             Some(answer) => answer(&call),
@@ -53,10 +59,11 @@ impl Http for Service {
         };
         self.calls.lock().unwrap().push(call);
         let body = if body.is_null() { b"Not Found".to_vec() } else { body.to_string().into_bytes() };
-        let date = *self.date.lock().unwrap();
-        let date = date.map(|date| ("date".to_owned(), date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
-        let headers = date.into_iter().collect();
-        Ok(HttpResponse { status, headers, body: body.into(), sent_at: DateTime::UNIX_EPOCH, cut: None })
+        let mut response = http::Response::builder().status(status);
+        if let Some(date) = *self.date.lock().unwrap() {
+            response = response.header("date", date.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
+        }
+        Ok(response.body(body.into()).unwrap())
     }
 }
 

@@ -1,8 +1,11 @@
 //! Tests that a token of one issuer or scope is not used for another.
 
-use broker_core::{Clock, ErrorKind, Token, TokenRequest};
+use broker_core::{Clock, ErrorKind, TokenRequest};
 
-use super::{Subject, expire, token, token_of_new_process, with_token};
+use super::{
+    Subject, assert_kind, assert_new, assert_silent, assert_stored, expire, token, token_of_new_process,
+    with_token,
+};
 use crate::World;
 
 pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
@@ -10,21 +13,12 @@ pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     let elsewhere = subject.world().broker(subject.elsewhere());
     if let Ok(got) = token(&elsewhere).await {
-        assert!(
-            !got.secret().same_as(stored.secret()),
-            "failed test of issuers: the token of another issuer was returned"
-        );
+        assert_new(&got, &stored, "issuers");
     }
     let sent = format!("{:?}", subject.service().seen());
-    assert!(
-        !sent.contains(stored.secret().expose()),
-        "failed test of issuers: the token was sent to another issuer"
-    );
-    let back = token_of_new_process(subject).await.expect("the stored token");
-    assert!(
-        back.secret().same_as(stored.secret()),
-        "failed test of issuers: the token of another issuer replaced the stored token"
-    );
+    let leaked = sent.contains(stored.secret().expose());
+    assert!(!leaked, "failed test of issuers: the token was sent to another issuer");
+    assert_stored(subject, &stored, "issuers").await;
 }
 
 /// A scope that every service rejects.
@@ -36,40 +30,39 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
     let mut tokens = vec![usual.clone()];
     for scope in subject.scopes().unwrap_or(&[UNKNOWN]) {
         let request = TokenRequest::new().scope(scope);
+        let case = format!("scope {scope}");
         let accepted = subject.provider().check(&request, subject.world().clock.now());
         subject.service().forget_seen();
         match (accepted, broker.token(World::NAME, &request).await) {
             (Ok(()), Ok(new)) => {
-                assert!(!contains(&tokens, &new), "scope {scope}: a token of other scopes was returned");
+                for old in &tokens {
+                    assert_new(&new, old, &case);
+                }
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
-                let again = again.unwrap_or_else(|error| panic!("scope {scope}: token was lost: {error}"));
-                assert!(again.secret().same_as(new.secret()), "scope {scope}: a valid token was replaced");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: request despite a stored token");
+                let again = again.unwrap_or_else(|error| panic!("{case}: token was lost: {error}"));
+                assert!(again.secret().same_as(new.secret()), "{case}: a valid token was replaced");
+                assert_silent(subject, &case);
                 tokens.push(new);
             }
             (Ok(()), Err(error)) => {
-                assert!(subject.scopes().is_none(), "scope {scope}: {error}");
+                assert!(subject.scopes().is_none(), "{case}: {error}");
                 // A plugin's `check` accepts all scopes, because only a request shows which scopes the plugin supports.
                 let refused = matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage);
-                assert!(refused, "scope {scope}: {error}");
+                assert!(refused, "{case}: {error}");
             }
             (Err(_), got) => {
-                assert!(subject.scopes().is_none(), "`Provider::check` refuses the supported scope {scope}");
+                assert!(subject.scopes().is_none(), "`Provider::check` refuses the supported {case}");
                 let error = got.expect_err("a token was issued for a scope that `Provider::check` refuses");
-                assert_eq!(error.kind(), ErrorKind::Usage, "scope {scope}: {error}");
-                let seen = subject.service().seen();
-                assert!(seen.is_empty(), "scope {scope}: request sent although `Provider::check` failed");
+                assert_kind(&error, ErrorKind::Usage, &case);
+                assert_silent(subject, &case);
             }
         }
     }
-    let still = token_of_new_process(subject).await.expect("a request with a scope lost the stored token");
-    assert!(still.secret().same_as(usual.secret()), "a request with a scope replaced the stored token");
+    assert_stored(subject, &usual, "scopes").await;
     expire(subject, &usual);
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
-    assert!(!contains(&tokens, &renewed), "scopes: the renewal returned an old token");
-}
-
-fn contains(tokens: &[Token], token: &Token) -> bool {
-    tokens.iter().any(|old| old.secret().same_as(token.secret()))
+    for old in &tokens {
+        assert_new(&renewed, old, "scopes");
+    }
 }

@@ -19,7 +19,6 @@
 //! | isolation | a token of one issuer or scope is never used for another |
 //! | secrets | errors, `Debug` output, status, recorded failures and messages contain no secrets |
 
-mod client_subject;
 mod faults;
 mod isolation;
 mod login;
@@ -27,17 +26,17 @@ mod logout;
 mod refused;
 mod secrets;
 mod stored;
-mod token_subject;
+mod subjects;
 
 use std::sync::Arc;
 
 use broker_core::{Broker, Clock, Error, ErrorKind, Login, Provider, Result, Token, TokenRequest};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 
 use crate::{Fault, Server, World};
 
-pub use client_subject::{ClientSubject, OfSecret};
-pub use token_subject::TokenSubject;
+pub use subjects::{ClientSubject, OfSecret, TokenSubject};
 
 /// A provider under test and its fake server. Every login must succeed unless a test injects a fault.
 pub trait Subject: Send + Sync {
@@ -135,6 +134,11 @@ async fn with_expired_token<S: Subject>(subject: &S) -> (Broker, Token) {
     (broker, token)
 }
 
+/// Returns the stored grant, or null.
+fn grant<S: Subject>(subject: &S) -> Value {
+    subject.world().record().expect("a record")["grant"].take()
+}
+
 async fn token(broker: &Broker) -> Result<Token> {
     broker.token(World::NAME, &TokenRequest::new()).await
 }
@@ -164,6 +168,36 @@ fn move_past<S: Subject>(subject: &S, time: DateTime<Utc>) {
 fn refusal(status: u16, code: &str, words: &str) -> Fault {
     let body = serde_json::json!({ "error": code, "error_description": words, "detail": words });
     Fault::Answer { status, headers: vec![], body: body.to_string() }
+}
+
+/// Checks that the broker returned a new token, not the old one.
+#[track_caller]
+fn assert_new(new: &Token, old: &Token, case: &str) {
+    assert!(!new.secret().same_as(old.secret()), "failed test of {case}: the old token was returned");
+}
+
+/// Checks that a new `Broker` returns the stored token.
+async fn assert_stored<S: Subject>(subject: &S, stored: &Token, case: &str) {
+    let got = token_of_new_process(subject).await;
+    let got = got.unwrap_or_else(|error| panic!("failed test of {case}: the stored token was lost: {error}"));
+    assert!(got.secret().same_as(stored.secret()), "failed test of {case}: another token was returned");
+}
+
+#[track_caller]
+fn assert_kind(error: &Error, kind: ErrorKind, case: &str) {
+    assert_eq!(error.kind(), kind, "failed test of {case}: {error}");
+}
+
+/// Checks that the broker sent this number of requests to the route that renews tokens.
+#[track_caller]
+fn assert_renewals<S: Subject>(subject: &S, number: usize, case: &str) {
+    assert_eq!(subject.service().count(subject.renewal_route()), number, "failed test of {case}: requests");
+}
+
+/// Checks that the broker sent no request.
+#[track_caller]
+fn assert_silent<S: Subject>(subject: &S, case: &str) {
+    assert!(subject.service().seen().is_empty(), "failed test of {case}: the broker sent a request");
 }
 
 /// Returns whether the error is final: a retry would fail too.

@@ -2,14 +2,13 @@
 
 use broker_core::Secret;
 
-use super::{Subject, expire, refusal, token, with_token};
+use super::{Subject, expire, grant, refusal, token, with_token};
 use crate::World;
 
 pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
     let (broker, stored) = with_token(subject).await;
-    let record = subject.world().record().expect("a record");
     let mut secrets = subject.secrets();
-    secrets.extend(record["grant"]["secret"].as_str().map(str::to_owned));
+    secrets.extend(grant(subject)["secret"].as_str().map(str::to_owned));
     // The fake service's error response repeats all secrets of the renewal request.
     let echo = secrets.join(" ");
     secrets.push(stored.secret().expose().to_owned());

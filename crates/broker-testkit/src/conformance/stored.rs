@@ -2,22 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Subject, expire, token, token_of_new_process, with_expired_token, with_token};
+use super::{
+    Subject, assert_new, assert_renewals, assert_silent, assert_stored, expire, token, token_of_new_process,
+    with_expired_token, with_token,
+};
 use crate::Fault;
 
 pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
-    let (_, first) = with_token(subject).await;
+    let (_, stored) = with_token(subject).await;
     subject.service().forget_seen();
-    // A new process reads the token from the record file.
-    let second = token_of_new_process(subject).await.expect("the stored token");
-    assert!(
-        first.secret().same_as(second.secret()),
-        "failed test of a stored token: the broker returned another token"
-    );
-    assert!(
-        subject.service().seen().is_empty(),
-        "failed test of a stored token: the broker sent a request although the token was valid"
-    );
+    assert_stored(subject, &stored, "a stored token").await;
+    assert_silent(subject, "a stored token");
 }
 
 pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
@@ -25,27 +20,23 @@ pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
     for round in 0..3 {
         expire(subject, &last);
         let next = token(&broker).await.unwrap_or_else(|error| panic!("renewal {round} failed: {error}"));
-        assert!(
-            !next.secret().same_as(last.secret()),
-            "failed test of renewal {round}: the expired token was returned"
-        );
+        assert_new(&next, &last, "renewals");
         last = next;
     }
 }
 
 pub(super) async fn one_exchange_for_all<S: Subject>(subject: &S) {
     let (broker, old) = with_expired_token(subject).await;
-    let calls: Vec<_> = (0..200)
-        .map(|_| {
-            let broker = broker.clone();
-            tokio::spawn(async move { token(&broker).await })
-        })
-        .collect();
+    let call = || {
+        let broker = broker.clone();
+        tokio::spawn(async move { token(&broker).await })
+    };
+    let calls: Vec<_> = std::iter::repeat_with(call).take(200).collect();
     for call in calls {
         let new = call.await.expect("a task").expect("a token");
-        assert!(!new.secret().same_as(old.secret()), "one of 200 concurrent callers got the expired token");
+        assert_new(&new, &old, "200 concurrent callers");
     }
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "200 callers sent several requests");
+    assert_renewals(subject, 1, "200 concurrent callers");
 }
 
 pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
@@ -58,22 +49,12 @@ pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     call.abort();
-    assert!(
-        call.await.is_err(),
-        "failed test of a cancelled call: the call ended before the test cancelled it"
-    );
+    assert!(call.await.is_err(), "failed test of a cancelled call: the call ended before its cancellation");
     drop(hold);
     broker.wait_idle().await;
     let kept = token_of_new_process(subject).await.expect("a token");
-    assert!(
-        !kept.secret().same_as(old.secret()),
-        "failed test of a cancelled call: the new token was not stored"
-    );
-    assert_eq!(
-        subject.service().count(route),
-        1,
-        "failed test of a cancelled call: the broker sent more than one request"
-    );
+    assert_new(&kept, &old, "a cancelled call");
+    assert_renewals(subject, 1, "a cancelled call");
 }
 
 pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
@@ -81,13 +62,6 @@ pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
     let slow = Fault::Delay(Duration::from_millis(100));
     subject.service().fault(subject.renewal_route(), slow);
     let new = token(&broker).await.expect("failed test of a slow service: the broker returned no token");
-    assert!(
-        !new.secret().same_as(old.secret()),
-        "failed test of a slow service: the expired token was returned"
-    );
-    assert_eq!(
-        subject.service().count(subject.renewal_route()),
-        1,
-        "failed test of a slow service: the broker sent a retry"
-    );
+    assert_new(&new, &old, "a slow service");
+    assert_renewals(subject, 1, "a slow service");
 }

@@ -24,12 +24,8 @@ struct Replacement {
 }
 
 impl CutHandle {
-    /// Makes the connection send `bytes` instead of the HTTP server's response, and then close.
-    pub(super) fn close_after(&self, bytes: Vec<u8>) {
-        self.replace(bytes, false);
-    }
-
-    /// Like [`Self::close_after`]. With `stays_open`, the connection neither sends more nor closes.
+    /// Makes the connection send `rest` instead of the HTTP server's response, and then close. With `stays_open`, the
+    /// connection neither sends more nor closes.
     pub(super) fn replace(&self, rest: Vec<u8>, stays_open: bool) {
         *locked(&self.0) = Some(Replacement { rest, stays_open });
     }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::expires_in::ExpiresIn;
 use super::http::{Reply, Seen};
 use super::random;
 use super::server::{Fake, Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
+use super::tokens::ExpiresIn;
 
 /// The client authentication that the token endpoint accepts (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,12 +100,6 @@ impl EarthDaily {
         self.state().exchanges
     }
 
-    /// Returns whether the STAC endpoint accepts this access token now.
-    #[must_use]
-    pub fn access_is_live(&self, token: &str) -> bool {
-        self.state().is_live(token)
-    }
-
     /// Revokes all access tokens issued so far.
     pub fn revoke_access_tokens(&self) {
         self.state().tokens.clear();
@@ -125,18 +119,22 @@ pub struct State {
 
 impl Service for State {
     const ROUTES: &'static [Route] = &[
-        Route::new("token", "POST", EXCHANGE),
-        Route::new("token", "POST", "/oauth2/token"),
-        Route::new("cookie", "POST", "/platform/v1/asset/cookie"),
-        Route::new("stac", "GET", "/platform/v1/stac/*"),
+        ("token", "POST", EXCHANGE),
+        ("token", "POST", "/oauth2/token"),
+        ("cookie", "POST", "/platform/v1/asset/cookie"),
+        ("stac", "GET", "/platform/v1/stac/*"),
     ];
 
-    fn answer(&mut self, call: &Seen) -> Reply {
+    fn answer(&mut self, call: &Seen) -> Result<Reply, Reply> {
         match call.route.as_str() {
-            "token" => self.exchange(call).unwrap_or_else(|refusal| refusal),
+            "token" => self.exchange(call),
             "cookie" => self.cookie(call),
             _ => self.stac(call),
         }
+    }
+
+    fn is_live(&self, token: &str) -> bool {
+        self.tokens.get(token).is_some_and(|expiry| *expiry > self.clock.now())
     }
 }
 
@@ -149,7 +147,7 @@ impl State {
             Some(_) => return Err(Reply::oauth_error(400, "unsupported_grant_type", "")),
         }
         let (id, secret) = self.credentials(call)?;
-        if (id, secret) != (self.options.client_id.clone(), self.options.secret.clone()) {
+        if id != self.options.client_id || secret != self.options.secret {
             return Err(unauthorized("Invalid or revoked API token"));
         }
         if self.options.environment_mismatch {
@@ -193,34 +191,31 @@ impl State {
         Reply::json(200, &answer)
     }
 
-    fn stac(&self, call: &Seen) -> Reply {
-        if call.bearer().is_some_and(|token| self.is_live(token)) {
-            let root = json!({"type": "ProviderRegistry", "id": "earthdaily", "stac_version": "1.0.0",
-                "description": "fake server", "links": []});
-            return Reply::json(200, &root);
+    fn check_bearer(&self, call: &Seen) -> Result<(), Reply> {
+        if self.is_authorized(call) {
+            return Ok(());
         }
-        Reply::json(401, &json!({"message": "Unauthorized"})).with_header("www-authenticate", "Bearer")
+        Err(Reply::json(401, &json!({"message": "Unauthorized"})).with_header("www-authenticate", "Bearer"))
     }
 
-    fn cookie(&self, call: &Seen) -> Reply {
-        if !call.bearer().is_some_and(|token| self.is_live(token)) {
-            return Reply::json(401, &json!({"message": "Unauthorized"}));
-        }
+    fn stac(&self, call: &Seen) -> Result<Reply, Reply> {
+        self.check_bearer(call)?;
+        Ok(Reply::stac_root("earthdaily"))
+    }
+
+    fn cookie(&self, call: &Seen) -> Result<Reply, Reply> {
+        self.check_bearer(call)?;
         let Some(max_age) = call.json()["max_age"].as_i64() else {
-            return Reply::json(422, &json!({"detail": "max_age must be a number"}));
+            return Err(Reply::json(422, &json!({"detail": "max_age must be a number"})));
         };
         let host = self.issuer.trim_start_matches("http://").split(':').next().unwrap_or_default();
         let attributes = self.options.cookie.replace("{host}", host);
         let attributes = attributes.replace("{max_age}", &max_age.to_string());
         let value = random::opaque("asset-");
-        Reply::empty(204)
+        Ok(Reply::empty(204)
             .with_header("set-cookie", format!("PLATFORM_ASSET={value}; {attributes}"))
             // Like an AWS load balancer, the fake server adds a second cookie.
-            .with_header("set-cookie", format!("AWSALB={value}; Path=/"))
-    }
-
-    fn is_live(&self, token: &str) -> bool {
-        self.tokens.get(token).is_some_and(|expiry| *expiry > self.clock.now())
+            .with_header("set-cookie", format!("AWSALB={value}; Path=/")))
     }
 }
 

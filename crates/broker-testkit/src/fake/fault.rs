@@ -47,31 +47,24 @@ pub enum Fault {
     /// A redirect (302) to this URL. The service does not process the request.
     Redirect(String),
     /// The closure changes the JSON response after the service has processed the request.
-    Edit(Edit),
-    /// The closure replaces the bytes on the connection after the service has processed the request.
-    Raw(Raw),
+    Edit(Closure<dyn Fn(&mut Value) + Send + Sync>),
+    /// The closure returns the bytes of a whole response, from status and body of the service's response. With `true`,
+    /// the connection then stays open.
+    Raw(Closure<Write>, bool),
 }
 
-type Write = Arc<dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync>;
+type Write = dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync;
 
-/// A closure that returns the bytes of a whole response, from status and body of the service's response.
-#[derive(Clone)]
-pub struct Raw {
-    pub(super) write: Write,
-    pub(super) stays_open: bool,
-}
+/// A test's closure, which `Debug` cannot show.
+pub struct Closure<F: ?Sized>(pub(super) Arc<F>);
 
-impl fmt::Debug for Raw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("closure")
+impl<F: ?Sized> Clone for Closure<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
-/// A closure that changes a JSON response.
-#[derive(Clone)]
-pub struct Edit(pub(super) Arc<dyn Fn(&mut Value) + Send + Sync>);
-
-impl fmt::Debug for Edit {
+impl<F: ?Sized> fmt::Debug for Closure<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("closure")
     }
@@ -80,7 +73,7 @@ impl fmt::Debug for Edit {
 impl Fault {
     /// Creates a [`Fault::Edit`] from a closure.
     pub fn edit(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
-        Self::Edit(Edit(Arc::new(change)))
+        Self::Edit(Closure(Arc::new(change)))
     }
 
     /// Creates a [`Fault::Raw`]: the server writes the closure's bytes, and closes the connection.
@@ -88,17 +81,13 @@ impl Fault {
         Self::raw_answer(false, move |_, body| write(body))
     }
 
-    /// Like [`Fault::raw`], but the connection stays open.
-    pub fn raw_open(write: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::raw_answer(true, move |_, body| write(body))
-    }
-
-    /// Like [`Fault::raw`], with a closure that also takes the status of the service's response.
+    /// Like [`Fault::raw`], with a closure that also takes the status of the service's response. With `stays_open`, the
+    /// connection stays open.
     pub fn raw_answer(
         stays_open: bool,
         write: impl Fn(u16, &[u8]) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        Self::Raw(Raw { write: Arc::new(write), stays_open })
+        Self::Raw(Closure(Arc::new(write)), stays_open)
     }
 
     /// Returns the response that the server sends instead of the service's. `None` if the service processes the request.
@@ -123,7 +112,7 @@ impl Fault {
             | Self::CutAfter
             | Self::Truncated
             | Self::Edit(_)
-            | Self::Raw(_) => return None,
+            | Self::Raw(..) => return None,
         })
     }
 }

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 /// Test clients send this header to get an immediate response instead of a hang. The server does not record the header.
 pub(crate) const HANG_HEADER: &str = "x-fake-server-hang";
@@ -83,7 +84,7 @@ impl Seen {
     /// Returns client id and secret from HTTP Basic, in which both are form-encoded (RFC 6749 section 2.3.1).
     pub(super) fn basic(&self) -> Option<(String, String)> {
         let (id, secret) = self.raw_basic()?;
-        Some((form_decode(&id), form_decode(&secret)))
+        form_urlencoded::parse(format!("{id}={secret}").as_bytes()).into_owned().next()
     }
 
     /// Returns client id and secret from HTTP Basic as they are (RFC 7617).
@@ -96,7 +97,7 @@ impl Seen {
 
 /// A response of a fake server.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -129,6 +130,13 @@ impl Reply {
         Self::json(status, &body)
     }
 
+    /// Returns the root of a STAC catalog.
+    pub(super) fn stac_root(id: &str) -> Self {
+        let root = json!({"type": "Catalog", "id": id, "stac_version": "1.0.0",
+            "description": "fake server", "links": []});
+        Self::json(200, &root)
+    }
+
     pub(super) fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
@@ -157,32 +165,5 @@ impl Reply {
 
 /// Parses `application/x-www-form-urlencoded` text.
 pub(super) fn form_fields(text: &str) -> BTreeMap<String, String> {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (form_decode(name), form_decode(value)))
-        .collect()
-}
-
-fn form_decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        let escaped = tail.get(..2).filter(|_| first == b'%').and_then(hex_byte);
-        out.push(match (first, escaped) {
-            (_, Some(byte)) => {
-                rest = &tail[2..];
-                byte
-            }
-            (b'+', None) => b' ',
-            (other, None) => other,
-        });
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(digits).ok()?;
-    u8::from_str_radix(text, 16).ok()
+    form_urlencoded::parse(text.as_bytes()).into_owned().collect()
 }

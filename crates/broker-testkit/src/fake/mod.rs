@@ -7,26 +7,24 @@ mod carbonmapper;
 mod connection;
 mod earthdaily;
 mod earthscope;
-mod expires_in;
 mod fault;
 mod http;
 mod random;
-mod refresh;
 mod server;
 mod time;
 mod token_service;
+mod tokens;
 
 pub use carbonmapper::{CarbonMapper, CarbonMapperOptions};
 pub use earthdaily::{Auth, EarthDaily, EarthDailyOptions};
 pub use earthscope::{EarthScope, EarthScopeOptions};
-pub use expires_in::ExpiresIn;
 pub use fault::Fault;
 pub(crate) use http::HANG_HEADER;
 pub use http::Seen;
-pub use refresh::Rotation;
 pub use server::{Fake, HoldGuard, Server};
 pub use time::{Now, system_clock};
 pub use token_service::{TokenService, TokenServiceOptions};
+pub use tokens::{ExpiresIn, Rotation};
 
 use std::sync::{Mutex, MutexGuard};
 

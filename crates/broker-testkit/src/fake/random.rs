@@ -1,25 +1,16 @@
 //! Creates random opaque tokens, and JWTs with a random signature.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-
-/// Returns pseudorandom bytes, seeded by std's `RandomState` to avoid a dependency.
-pub(super) fn bytes(len: usize) -> Vec<u8> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let words = std::iter::repeat_with(|| RandomState::new().hash_one(COUNT.fetch_add(1, Ordering::Relaxed)));
-    words.flat_map(u64::to_ne_bytes).take(len).collect()
-}
 
 /// A text in every secret of the fake servers. Tests search outputs for this text to find leaked secrets.
 const CANARY: &str = "KANARIE";
 
 /// Returns the leak marker [`CANARY`] and random text, together as long as `len` bytes in base64.
 fn with_canary(len: usize) -> String {
-    let text = URL_SAFE_NO_PAD.encode(bytes(len));
+    let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(len).collect();
+    let text = URL_SAFE_NO_PAD.encode(bytes);
     format!("{CANARY}{}", &text[CANARY.len()..])
 }
 

@@ -22,36 +22,31 @@ use super::locked;
 use super::time::{Clock, Now};
 
 /// The endpoints of one fake service.
-pub(super) trait Service: Send + 'static {
+pub trait Service: Send + 'static {
     /// The routes of the service. A request uses the first route that matches.
     const ROUTES: &'static [Route];
 
-    fn answer(&mut self, call: &Seen) -> Reply;
-}
+    fn answer(&mut self, call: &Seen) -> Result<Reply, Reply>;
 
-/// A route: its name, HTTP method and path. In the path, `{id}` matches one segment, and a final `*` matches the rest.
-pub(super) struct Route {
-    name: &'static str,
-    method: &'static str,
-    path: &'static str,
-}
+    /// Whether the service accepts this access token now.
+    fn is_live(&self, token: &str) -> bool;
 
-impl Route {
-    pub(super) const fn new(name: &'static str, method: &'static str, path: &'static str) -> Self {
-        Self { name, method, path }
+    /// Whether the request has a valid bearer token.
+    fn is_authorized(&self, call: &Seen) -> bool {
+        call.bearer().is_some_and(|token| self.is_live(token))
     }
+}
 
-    fn matches(&self, path: &str) -> bool {
-        if let Some(root) = self.path.strip_suffix("/*") {
-            let below = path.strip_prefix(root);
-            return below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        }
-        let mut segments = path.split('/');
-        let same = self.path.split('/').all(|wanted| {
-            let segment = segments.next();
-            segment == Some(wanted) || wanted == "{id}" && segment.is_some_and(|id| !id.is_empty())
-        });
-        same && segments.next().is_none()
+/// A route: its name, HTTP method and path. A final `{id}` matches one segment, and a final `*` matches the rest.
+pub(super) type Route = (&'static str, &'static str, &'static str);
+
+fn matches(pattern: &str, path: &str) -> bool {
+    if let Some(root) = pattern.strip_suffix("/*") {
+        return path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    }
+    match pattern.strip_suffix("{id}") {
+        Some(root) => path.strip_prefix(root).is_some_and(|id| !id.is_empty() && !id.contains('/')),
+        None => path == pattern,
     }
 }
 
@@ -61,9 +56,15 @@ pub struct Fake<S> {
     state: Arc<Mutex<S>>,
 }
 
-impl<S> Fake<S> {
+impl<S: Service> Fake<S> {
     pub(super) fn state(&self) -> MutexGuard<'_, S> {
         locked(&self.state)
+    }
+
+    /// Returns whether the service accepts this access token now.
+    #[must_use]
+    pub fn access_is_live(&self, token: &str) -> bool {
+        self.state().is_live(token)
     }
 }
 
@@ -94,7 +95,7 @@ impl Server {
         let acting = state.clone();
         let shared = Arc::new(Shared {
             routes: S::ROUTES,
-            act: Box::new(move |call| locked(&acting).answer(call)),
+            act: Box::new(move |call| locked(&acting).answer(call).unwrap_or_else(|refusal| refusal)),
             clock,
             faults: Mutex::default(),
             holds: Mutex::default(),
@@ -256,9 +257,11 @@ impl Shared {
                 return Reply::empty(504).with_header(HANG_HEADER, "yes");
             }
             Some(Fault::Hang | Fault::HangAfter) => pending().await,
-            Some(Fault::CutBefore | Fault::CutAfter) => cut.close_after(Vec::new()),
-            Some(Fault::Truncated) => cut.close_after(reply.first_half()),
-            Some(Fault::Raw(raw)) => cut.replace((raw.write)(reply.status, &reply.body), raw.stays_open),
+            Some(Fault::CutBefore | Fault::CutAfter) => cut.replace(Vec::new(), false),
+            Some(Fault::Truncated) => cut.replace(reply.first_half(), false),
+            Some(Fault::Raw(write, stays_open)) => {
+                cut.replace((write.0)(reply.status, &reply.body), stays_open);
+            }
             Some(Fault::Edit(edit)) => return reply.edited(&*edit.0),
             _ => {}
         }
@@ -285,16 +288,16 @@ impl Shared {
 
     /// Returns the route's name, and a 404 or 405 response if no route matches path and method.
     fn route(&self, method: &str, path: &str) -> (&'static str, Option<Reply>) {
-        let matching = || self.routes.iter().filter(|route| route.matches(path));
-        if let Some(route) = matching().find(|route| route.method == method) {
-            return (route.name, None);
+        let matching = || self.routes.iter().filter(|(_, _, pattern)| matches(pattern, path));
+        if let Some((name, ..)) = matching().find(|(_, allowed, _)| *allowed == method) {
+            return (name, None);
         }
-        let Some(other) = matching().next() else {
+        let Some((other, ..)) = matching().next() else {
             return ("none", Some(Reply::text(404, "Not Found")));
         };
-        let allowed: Vec<_> = matching().map(|route| route.method).collect();
+        let allowed: Vec<_> = matching().map(|(_, allowed, _)| *allowed).collect();
         let refusal = Reply::text(405, "Method not allowed").with_header("allow", allowed.join(", "));
-        (other.name, Some(refusal))
+        (other, Some(refusal))
     }
 
     fn dated(&self, reply: Reply) -> Reply {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::http::{Reply, Seen};
 use super::random;
-use super::refresh::{RefreshTokens, Rotation};
 use super::server::{Fake, Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
+use super::tokens::{RefreshTokens, Rotation};
 
 /// Configures the fake [`TokenService`].
 #[derive(Clone)]
@@ -76,12 +76,6 @@ impl TokenService {
     pub fn revoke_refresh_tokens(&self) {
         self.state().refresh_tokens.revoke_all();
     }
-
-    /// Returns whether the route `data` accepts this access token now.
-    #[must_use]
-    pub fn access_is_live(&self, token: &str) -> bool {
-        self.state().is_live(token)
-    }
 }
 
 /// The state of the token service.
@@ -96,24 +90,23 @@ pub struct State {
 type Fields = BTreeMap<String, String>;
 
 impl Service for State {
-    const ROUTES: &'static [Route] = &[
-        Route::new("token", "POST", "/token"),
-        Route::new("revoke", "POST", "/revoke"),
-        Route::new("data", "GET", "/data"),
-    ];
+    const ROUTES: &'static [Route] =
+        &[("token", "POST", "/token"), ("revoke", "POST", "/revoke"), ("data", "GET", "/data")];
 
-    fn answer(&mut self, call: &Seen) -> Reply {
+    fn answer(&mut self, call: &Seen) -> Result<Reply, Reply> {
         match call.route.as_str() {
-            "token" => self.token(call).unwrap_or_else(|refusal| refusal),
+            "token" => self.token(call),
             "revoke" => {
-                self.refresh_tokens.revoke(&field(&fields(call), "token"));
-                Reply::empty(200)
+                self.refresh_tokens.revoke(field(&fields(call), "token"));
+                Ok(Reply::empty(200))
             }
-            _ if call.bearer().is_some_and(|token| self.is_live(token)) => {
-                Reply::json(200, &json!({"data": "fake server"}))
-            }
-            _ => refused(401, "invalid_token"),
+            _ if self.is_authorized(call) => Ok(Reply::json(200, &json!({"data": "fake server"}))),
+            _ => Err(refused(401, "invalid_token")),
         }
+    }
+
+    fn is_live(&self, token: &str) -> bool {
+        self.access.get(token).is_some_and(|expiry| *expiry > self.clock.now())
     }
 }
 
@@ -121,13 +114,14 @@ impl State {
     fn token(&mut self, call: &Seen) -> Result<Reply, Reply> {
         let form = fields(call);
         let scope = field(&form, "scope");
-        let refresh_token = match field(&form, "grant_type").as_str() {
-            "password" => Some(self.log_in(&form, &scope)?),
-            "refresh_token" => self.refresh(&field(&form, "refresh_token"))?,
+        let refresh_token = match field(&form, "grant_type") {
+            "password" => Some(self.log_in(&form, scope)?),
+            "refresh_token" => self.refresh(field(&form, "refresh_token"))?,
             "client_credentials" => {
-                let in_body = (field(&form, "client_id"), field(&form, "client_secret"));
-                let own = (self.options.client_id.clone(), self.options.client_secret.clone());
-                if call.basic().unwrap_or(in_body) != own {
+                let in_body =
+                    || (field(&form, "client_id").to_owned(), field(&form, "client_secret").to_owned());
+                let (id, secret) = call.basic().unwrap_or_else(in_body);
+                if id != self.options.client_id || secret != self.options.client_secret {
                     return Err(refused(401, "invalid_client"));
                 }
                 None
@@ -138,7 +132,7 @@ impl State {
         self.access.insert(token.clone(), self.clock.after(self.options.life));
         let mut answer =
             json!({"access_token": token, "token_type": "Bearer", "expires_in": self.options.life});
-        for (name, value) in [("refresh_token", refresh_token), ("scope", Some(scope))] {
+        for (name, value) in [("refresh_token", refresh_token), ("scope", Some(scope.to_owned()))] {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 answer[name] = value.into();
             }
@@ -147,8 +141,8 @@ impl State {
     }
 
     fn log_in(&mut self, form: &Fields, scope: &str) -> Result<String, Reply> {
-        let own = (self.options.username.clone(), self.options.password.clone());
-        if (field(form, "username"), field(form, "password")) != own {
+        let TokenServiceOptions { username, password, .. } = &self.options;
+        if field(form, "username") != username || field(form, "password") != password {
             return Err(refused(400, "invalid_grant"));
         }
         self.logins += 1;
@@ -162,10 +156,6 @@ impl State {
         }
         Ok(self.refresh_tokens.renew(token))
     }
-
-    fn is_live(&self, token: &str) -> bool {
-        self.access.get(token).is_some_and(|expiry| *expiry > self.clock.now())
-    }
 }
 
 /// Returns the fields of a form or JSON body.
@@ -178,8 +168,8 @@ fn fields(call: &Seen) -> Fields {
     call.form()
 }
 
-fn field(form: &Fields, name: &str) -> String {
-    form.get(name).cloned().unwrap_or_default()
+fn field<'a>(form: &'a Fields, name: &str) -> &'a str {
+    form.get(name).map_or("", String::as_str)
 }
 
 fn refused(status: u16, code: &str) -> Reply {

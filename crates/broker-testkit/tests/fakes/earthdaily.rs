@@ -58,7 +58,7 @@ fn stac_route_accepts_an_access_token_until_its_expiry() {
     assert_eq!((&answer["expires_in"], &answer["token_type"]), (&3600.into(), &"Bearer".into()));
     let token = answer["access_token"].as_str().unwrap();
     let stac = format!("{}/platform/v1/stac", service.url());
-    assert_eq!(get(&stac, token).json()["type"], "ProviderRegistry");
+    assert_eq!(get(&stac, token).json()["type"], "Catalog");
     assert_eq!(get(&format!("{stac}/search"), token).status, 200);
     assert_eq!(get(&format!("{stac}x"), token).status, 404);
     clock.forward(3600);

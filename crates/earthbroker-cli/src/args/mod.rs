@@ -17,14 +17,13 @@ use crate::candidates::{gallery, providers};
 pub(crate) use programs::{DockerOperation, Exec, Helper};
 pub(crate) use token::{Format, ShellKind, Token};
 
-/// Access tokens for earth-data services: EarthScope, EarthDaily, Carbon Mapper and others
+/// Access tokens for earth-data services
 ///
 /// Tokens are stored and renewed automatically. Programs that run at the same time share one renewal.
 #[derive(Debug, Parser)]
 #[command(name = "broker", version, long_version = env!("BROKER_VERSION"))]
 #[command(propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Examples:\n  broker login earthscope\n  broker token earthscope\n  \
-    curl -H \"$(broker token earthdaily --format header)\" \\\n    https://api.earthdaily.com/platform/v1/stac")]
+#[command(after_help = include_str!("../../help/broker.txt"))]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -38,11 +37,11 @@ pub(crate) struct GlobalArgs {
     /// Read this configuration file instead of the default files [env: BROKER_CONFIG]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
-    /// Read the variables of the services' own clients (EDS_…, ES_…, CARBONMAPPER_…) only from this file
+    /// Read the variables of the services' own tools only from this dotenv file
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) env_file: Option<PathBuf>,
-    /// Store tokens and logins in this folder (EarthScope's login stays in ~/.earthscope unless share = false)
-    /// [env: BROKER_STATE_DIR]
+    /// Store tokens and logins in this folder, except logins shared with a service's own tools
+    /// (key share) [env: BROKER_STATE_DIR]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
     /// Print more log messages on stderr; repeat for more: -vv, -vvv
@@ -95,8 +94,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  broker login earthscope\n  \
-    pass show carbonmapper | broker login carbonmapper --password-stdin")]
+#[command(after_help = include_str!("../../help/login.txt"))]
 pub(crate) struct Login {
     /// Name of the provider (see `broker list`)
     #[arg(add = ArgValueCandidates::new(providers))]
@@ -113,7 +111,7 @@ pub(crate) struct Login {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  broker logout earthscope")]
+#[command(after_help = include_str!("../../help/logout.txt"))]
 pub(crate) struct Logout {
     /// Name of the provider
     #[arg(add = ArgValueCandidates::new(providers))]
@@ -124,7 +122,7 @@ pub(crate) struct Logout {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  broker status\n  broker status earthscope --json")]
+#[command(after_help = include_str!("../../help/status.txt"))]
 pub(crate) struct Status {
     /// Names of the providers [default: all]
     #[arg(add = ArgValueCandidates::new(providers))]
@@ -183,7 +181,7 @@ pub(crate) struct Completions {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  broker inspect earthscope --json")]
+#[command(after_help = include_str!("../../help/inspect.txt"))]
 pub(crate) struct Inspect {
     /// Name of the provider
     #[arg(add = ArgValueCandidates::new(providers))]
@@ -200,7 +198,7 @@ pub(crate) struct Inspect {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  broker doctor\n  broker doctor earthscope --json --offline")]
+#[command(after_help = include_str!("../../help/doctor.txt"))]
 pub(crate) struct Doctor {
     /// Name of the provider [default: all]
     #[arg(add = ArgValueCandidates::new(providers))]
@@ -214,10 +212,7 @@ pub(crate) struct Doctor {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  broker import              # list findings      \n  broker import EDS.env      # import this file\n  \
-    broker import ~/.earthdaily/credentials --as earthdaily-work"
-)]
+#[command(after_help = include_str!("../../help/import.txt"))]
 pub(crate) struct Import {
     /// Files, or numbers from the list that `broker import` prints. The files are not changed
     #[arg(value_hint = ValueHint::FilePath)]

@@ -11,8 +11,7 @@ use crate::candidates::{in_exec, providers};
 
 #[derive(Debug, ClapArgs)]
 #[command(override_usage = "broker exec [OPTIONS] PROVIDER[,PROVIDER] -- COMMAND [ARGUMENT]…")]
-#[command(after_help = "Examples:\n  broker exec earthscope -- python3 download.py   # EARTHSCOPE_TOKEN\n  \
-    broker exec earthdaily,carbonmapper -- make\n  broker exec --file earthscope -- ./long-job.sh   # EARTHSCOPE_TOKEN_FILE")]
+#[command(after_help = include_str!("../../help/exec.txt"))]
 pub(crate) struct Exec {
     /// Names of the providers, separated by commas
     #[arg(value_delimiter = ',', required = true, value_name = "PROVIDER[,PROVIDER]")]
@@ -55,7 +54,7 @@ pub(crate) enum Helper {
         #[arg(long)]
         cargo_plugin: bool,
     },
-    /// aws: `credential_process = broker helper aws earthscope --role s3-miniseed-v2`
+    /// aws: `credential_process = broker helper aws PROVIDER --role ROLE`
     Aws {
         /// Name of the provider
         #[arg(add = ArgValueCandidates::new(providers))]

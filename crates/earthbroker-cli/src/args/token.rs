@@ -17,13 +17,7 @@ use super::{duration, parameter};
 use crate::candidates::providers;
 
 #[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  broker token earthscope\n  broker token carbonmapper --scope stac --expires 7d\n  \
-    broker token earthscope --rejected   # the service answered 401: get another token\n  \
-    eval \"$(broker token earthdaily --format env)\"   # sets EDS_TOKEN\n  \
-    broker token earthscope --format curl | curl -K - https://data.earthscope.org/…\n  \
-    broker token earthdaily --format gdal-headers -o ~/.gdal-headers"
-)]
+#[command(after_help = include_str!("../../help/token.txt"))]
 pub(crate) struct Token {
     /// Name of the provider (see `broker list`)
     #[arg(add = ArgValueCandidates::new(providers))]
@@ -62,7 +56,7 @@ pub(crate) struct Token {
     /// }} are braces
     #[arg(long, value_name = "TEXT")]
     pub(crate) template: Option<String>,
-    /// Get AWS keys for this role (s3-miniseed-v2), in format aws, env, dotenv or json
+    /// Get AWS keys for this role, in format aws, env, dotenv or json
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<String>,
     /// Parameter of the role, as NAME=VALUE; repeat for more
@@ -88,7 +82,7 @@ pub(crate) enum Format {
     Json,
     /// An HTTP header: `Authorization: Bearer …`
     Header,
-    /// A line for a shell: `export EARTHSCOPE_TOKEN=…` (see --shell)
+    /// A line for a shell: `export VARIABLE=…` (see --shell)
     Env,
     /// Lines for `curl -K -`
     Curl,
@@ -98,7 +92,7 @@ pub(crate) enum Format {
     Gdal,
     /// A file for GDAL_HTTP_HEADER_FILE; GDAL sends the token to every host
     GdalHeaders,
-    /// A line of a .env file: `EARTHSCOPE_TOKEN=…`
+    /// A line of a .env file: `VARIABLE=…`
     Dotenv,
     /// CREATE SECRET statements for DuckDB, one for each host of the provider
     Duckdb,

@@ -1,12 +1,12 @@
-use earthbroker::{Env, Error, ErrorCode, Result, SystemEnv, is_provider_name, platform};
+use earthbroker::{
+    Config, Configured, Env, Error, ErrorCode, Result, SecretSource, SystemEnv, is_provider_name, platform,
+};
 use serde_json::json;
-use toml::{Table, Value};
 
 use super::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};
-use super::{CommandContext, CommandResult, answer};
+use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Add;
-use crate::format::line;
-use crate::gallery::{GALLERY, Service, variables};
+use crate::gallery::{GALLERY, Service};
 use crate::humanize;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
@@ -19,14 +19,13 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     }
     let text = service.named(name);
     if args.dry_run {
-        refuse_existing(context, name, service)?;
+        let _ = config_without(context, name, service)?;
         return answer(&text);
     }
     let (file, folder) = user_file(context)?;
     let _lock = lock(&folder)?;
-    refuse_existing(context, name, service)?;
-    let before = text_of(&file)?;
-    let new = temporary(&file, &appended(&before, &text))?;
+    let config = config_without(context, name, service)?;
+    let new = temporary(&file, &appended(&text_of(&file)?, &text))?;
     // A table with empty keys is invalid until the user has filled in the keys.
     if service.blanks().is_empty() {
         check(&new, &file, name)?;
@@ -35,7 +34,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
     context.say("");
     context.say(&format!("{name}: added to {}", file.display()));
-    for note in shared(service, name, &before) {
+    for note in shared(service, name, &config)? {
         context.say(&format!("note: {note}"));
     }
     for next in steps(service, name) {
@@ -57,10 +56,11 @@ fn not_found(wanted: &str) -> Error {
     Error::new(ErrorCode::ProviderUnknown, why).with_lines(lines).with_hint(hint)
 }
 
-/// Fails if a provider with this name is configured.
-fn refuse_existing(context: &CommandContext<'_>, name: &str, service: &Service) -> Result<()> {
-    let configured = context.setup().config()?.configured()?.into_iter().find(|other| other.name == name);
-    let Some(configured) = configured else { return Ok(()) };
+/// Returns the configuration. Fails if a provider with this name is configured.
+fn config_without(context: &CommandContext<'_>, name: &str, service: &Service) -> Result<Config> {
+    let config = context.setup().config()?;
+    let configured = config.configured()?.into_iter().find(|other| other.name == name);
+    let Some(configured) = configured else { return Ok(config) };
     let why = format!("[providers.{name}] exists already in {}, and was not changed", configured.origin);
     let other = format!("broker add {0} --as {0}-2", service.name);
     let hint = format!("remove [providers.{name}] first, or add a second provider: {other}");
@@ -79,17 +79,21 @@ fn steps(service: &Service, name: &str) -> Vec<String> {
 }
 
 /// Returns a note for each environment variable that both the new and an existing provider read.
-fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
-    let file: Table = toml::from_str(before).unwrap_or_default();
-    let providers = file.get("providers").and_then(Value::as_table);
+fn shared(service: &Service, name: &str, config: &Config) -> Result<Vec<String>> {
+    let others = config.configured()?;
     let note = |(key, variable): (String, String)| {
-        let reads = |table: &Table| variables(table).iter().any(|(_, theirs)| *theirs == variable);
-        let (other, _) = providers?.iter().find(|(_, table)| table.as_table().is_some_and(reads))?;
+        let reads = |other: &&Configured| {
+            let sources = config.secret_sources(&other.name).unwrap_or_default();
+            sources
+                .iter()
+                .any(|(_, source)| matches!(source, SecretSource::Env(theirs) if *theirs == variable))
+        };
+        let other = &others.iter().find(reads)?.name;
         let change =
             format!("for another account, set another environment variable in `{key}` of [providers.{name}]");
         Some(format!("`{other}` reads {variable} too: {change}"))
     };
-    service.variables().into_iter().filter_map(note).collect()
+    Ok(service.variables().into_iter().filter_map(note).collect())
 }
 
 fn list(as_json: bool) -> CommandResult {
@@ -100,7 +104,7 @@ fn list(as_json: bool) -> CommandResult {
             json!({ "name": name, "about": about, "kind": kind, "variables": variables })
         };
         let services: Vec<_> = GALLERY.iter().map(object).collect();
-        return answer(&line(&json!({ "version": 1, "services": services }))?);
+        return answer_json(&json!({ "version": 1, "services": services }));
     }
     let lines: String = GALLERY.iter().map(|service| service.line() + "\n").collect();
     answer(&humanize::displayable(&lines, &std::io::stdout()))

@@ -23,8 +23,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     let (file, line) = match args.shell {
         Shell::Bash => return install(context, args.shell, bash_file()),
         Shell::Fish => {
-            let config = absolute("XDG_CONFIG_HOME");
-            let folder = config.or_else(|| Some(std::env::home_dir()?.join(".config")));
+            let folder = xdg("XDG_CONFIG_HOME", ".config");
             let file = folder.map(|folder| folder.join("fish/completions/broker.fish"));
             return install(context, args.shell, file);
         }
@@ -115,7 +114,12 @@ fn has_bash_completion() -> bool {
 
 /// Returns the file where bash-completion looks for the completions of `broker`.
 fn bash_file() -> Option<PathBuf> {
-    let data = || absolute("XDG_DATA_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/share")));
-    let folder = absolute("BASH_COMPLETION_USER_DIR").or_else(|| Some(data()?.join("bash-completion")))?;
+    let default = || Some(xdg("XDG_DATA_HOME", ".local/share")?.join("bash-completion"));
+    let folder = absolute("BASH_COMPLETION_USER_DIR").or_else(default)?;
     Some(folder.join("completions/broker"))
+}
+
+/// Returns the folder in an environment variable, or else a folder in the user's home folder.
+fn xdg(variable: &str, default: &str) -> Option<PathBuf> {
+    absolute(variable).or_else(|| Some(std::env::home_dir()?.join(default)))
 }

@@ -3,16 +3,16 @@
 use earthbroker::{Configured, ProviderRegistry, Setting, sanitize};
 use serde_json::json;
 
-use super::{CommandContext, CommandResult, answer, end};
+use super::{CommandContext, CommandResult, answer, answer_json, end};
 use crate::args::{Config, List};
-use crate::format::json_of_providers;
 use crate::humanize;
 
 pub(super) fn list(context: &CommandContext<'_>, args: &List) -> CommandResult {
     let providers = context.setup().config()?.configured()?;
     if args.json {
         let object = |provider: &Configured| json!({ "name": provider.name, "kind": provider.kind, "configured_in": provider.origin });
-        return answer(&json_of_providers(providers.iter().map(object).collect(), None)?);
+        let providers: Vec<_> = providers.iter().map(object).collect();
+        return answer_json(&json!({ "version": 1, "providers": providers }));
     }
     let mut rows = vec![["PROVIDER", "KIND", "CONFIGURED IN"].map(str::to_owned).to_vec()];
     rows.extend(providers.into_iter().map(|provider| vec![provider.name, provider.kind, provider.origin]));

@@ -1,7 +1,9 @@
+//! `broker login` and `broker logout`.
+
 use earthbroker::{Clock, LoggedIn, SystemClock};
 
 use super::{CommandContext, CommandResult, secret_from_stdin};
-use crate::args::Login;
+use crate::args::{Login, Logout};
 use crate::humanize;
 use crate::run::run as run_async;
 
@@ -36,4 +38,30 @@ pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged
         "logged in"
     };
     context.say(&format!("{provider}: {result}{account}{validity}"));
+}
+
+pub(super) fn log_out(context: &CommandContext<'_>, args: &Logout) -> CommandResult {
+    let broker = context.broker(&args.provider)?;
+    let (provider, handle) = (&args.provider, broker.provider(&args.provider)?);
+    let done = if args.local {
+        run_async(&broker, handle.logout_locally())?
+    } else {
+        run_async(&broker, handle.logout())?
+    };
+    context.say(&match (done.had_login, done.at_service.revoked) {
+        (false, _) => format!("{provider}: not logged in"),
+        (true, true) => format!("{provider}: logged out, and revoked at the service"),
+        (true, false) => {
+            format!("{provider}: deleted the login from this machine; nothing was revoked at the service")
+        }
+    });
+    if done.others_forgotten {
+        context.say(&format!(
+            "{provider}: logins of an earlier configuration were deleted too, but not revoked"
+        ));
+    }
+    if let Some(note) = done.at_service.note {
+        context.say(&format!("{provider}: {note}"));
+    }
+    Ok(())
 }

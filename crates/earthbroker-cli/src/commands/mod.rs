@@ -10,7 +10,6 @@ mod helper;
 mod import;
 mod inspect;
 mod login;
-mod logout;
 mod man;
 mod new_provider;
 mod status;
@@ -21,12 +20,14 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use earthbroker::{Broker, ConfigWarning, Error, ErrorCode, Secret, Setup};
+use serde::Serialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use zeroize::Zeroizing;
 
 use crate::args::{Args, Command, GlobalArgs};
+use crate::format::line;
 use crate::report::{ExitError, LogLines, say};
 use crate::terminal::Terminal;
 
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Args) -> CommandResult {
         Command::Token(token) => token::run(&context, token),
         Command::Exec(exec) => exec::run(&context, exec),
         Command::Login(login) => login::run(&context, login),
-        Command::Logout(logout) => logout::run(&context, logout),
+        Command::Logout(logout) => login::log_out(&context, logout),
         Command::Status(status) => status::run(&context, status),
         Command::List(list) => config::list(&context, list),
         Command::Inspect(inspect) => inspect::run(&context, inspect),
@@ -68,17 +69,10 @@ pub(crate) fn run(args: &Args) -> CommandResult {
 
 impl CommandContext<'_> {
     fn setup(&self) -> Setup {
-        let mut setup = Setup::new().prompt(self.terminal.clone());
-        if let Some(file) = &self.global.config {
-            setup = setup.config_file(file);
-        }
-        if let Some(folder) = &self.global.state_dir {
-            setup = setup.state_dir(folder);
-        }
-        if let Some(file) = &self.global.env_file {
-            setup = setup.env_file(file);
-        }
-        setup
+        let setup = Setup::new().prompt(self.terminal.clone());
+        let setup = self.global.config.iter().fold(setup, Setup::config_file);
+        let setup = self.global.state_dir.iter().fold(setup, Setup::state_dir);
+        self.global.env_file.iter().fold(setup, Setup::env_file)
     }
 
     /// Opens the broker for one provider, and prints the warnings about its configuration.
@@ -116,12 +110,7 @@ impl CommandContext<'_> {
 /// Reads a secret from standard input, which must contain a single line. A token also loses blanks around it.
 fn secret_from_stdin(flag: &str, is_token: bool) -> CommandResult<Secret> {
     let invalid = |why: &str| Error::usage(format!("{flag}: {why}"));
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = std::io::stdin().lock().take(MAX_SECRET + 1).read_to_end(&mut bytes);
-    read.map_err(|error| {
-        Error::new(ErrorCode::ReadFailed, format!("{flag}: cannot read standard input: {error}"))
-            .with_source(error)
-    })?;
+    let bytes = read_stdin()?;
     if bytes.len() as u64 > MAX_SECRET {
         return Err(invalid("standard input is too long for a secret").into());
     }
@@ -131,21 +120,31 @@ fn secret_from_stdin(flag: &str, is_token: bool) -> CommandResult<Secret> {
     Ok(secret)
 }
 
+/// Reads standard input, which may contain a secret. Stops after one byte more than [`MAX_SECRET`].
+fn read_stdin() -> earthbroker::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::io::stdin().lock().take(MAX_SECRET + 1).read_to_end(&mut bytes);
+    read.map_err(|error| {
+        Error::new(ErrorCode::ReadFailed, format!("cannot read standard input: {error}")).with_source(error)
+    })?;
+    Ok(bytes)
+}
+
 /// Separates values from errors. An error of one provider must not hide the other providers.
 fn separate<T>(results: impl IntoIterator<Item = earthbroker::Result<T>>) -> (Vec<T>, Vec<Error>) {
-    let (mut values, mut errors) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(error) => errors.push(error),
-        }
-    }
-    (values, errors)
+    let mut errors = Vec::new();
+    let values = results.into_iter().filter_map(|result| result.map_err(|error| errors.push(error)).ok());
+    (values.collect(), errors)
 }
 
 /// Returns an exit error with all errors, or success if there are none.
 fn end(errors: Vec<Error>) -> CommandResult {
     if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
+}
+
+/// Prints a command's result on stdout as one line of JSON.
+fn answer_json(value: &impl Serialize) -> CommandResult {
+    answer(&line(value)?)
 }
 
 /// Prints a command's result on stdout. The caller makes text from files and services safe for a terminal.

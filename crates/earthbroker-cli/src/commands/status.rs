@@ -4,9 +4,9 @@ use chrono::{DateTime, Local, Utc};
 use earthbroker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
 use serde_json::{Value, json};
 
-use super::{CommandContext, CommandResult, answer, end, separate};
+use super::{CommandContext, CommandResult, answer, answer_json, end, separate};
 use crate::args;
-use crate::format::{json_of_providers, rfc3339};
+use crate::format::rfc3339;
 use crate::hints::login_command;
 use crate::humanize::{self, FOLDER_EACH};
 use crate::terminal::{colours, paint};
@@ -30,8 +30,8 @@ fn show(
 ) -> CommandResult {
     let store = broker.store();
     if args.json {
-        let providers = statuses.iter().map(object).collect();
-        return answer(&json_of_providers(providers, Some(store_object(&store)))?);
+        let providers: Vec<_> = statuses.iter().map(object).collect();
+        return answer_json(&json!({ "version": 1, "providers": providers, "store": store_object(&store) }));
     }
     // Only providers that the user named are shown with details.
     let blocks = statuses.iter().filter(|_| !args.providers.is_empty()).map(|status| block(broker, status));

@@ -1,13 +1,10 @@
 //! `broker store`: shows how records are stored, and migrates records to another format.
 
-use earthbroker::{
-    Config, Error, KeyringState, Migrated, ProviderRegistry, Records, StorageFormat, sanitize,
-};
+use earthbroker::{Config, Error, Migrated, ProviderRegistry, Records, StorageFormat, sanitize};
 use serde_json::json;
 
-use super::{CommandContext, CommandResult, answer, end, separate};
+use super::{CommandContext, CommandResult, answer, answer_json, end, separate};
 use crate::args::Store;
-use crate::format::line;
 use crate::humanize;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
@@ -28,14 +25,6 @@ pub(super) fn word(format: &StorageFormat) -> &str {
     }
 }
 
-pub(super) fn keyring_word(state: KeyringState) -> &'static str {
-    match state {
-        KeyringState::Unlocked => "unlocked",
-        KeyringState::Locked => "locked",
-        _ => "absent",
-    }
-}
-
 /// Returns the records whose format is known, and an error for each other record.
 fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
     match records.list() {
@@ -52,16 +41,15 @@ pub(super) fn uses_keyring(records: &Records, list: &[(String, StorageFormat)]) 
 fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     let (list, errors) = list(records);
     let configured = records.configured();
-    let keyring = uses_keyring(records, &list).then(|| keyring_word(records.keyring()));
+    let keyring = uses_keyring(records, &list).then(|| records.keyring());
     if as_json {
         let object = |(name, format): &(String, StorageFormat)| json!({ "name": name, "kept": word(format) });
-        let all = json!({
+        answer_json(&json!({
             "version": 1,
             "configured": configured,
             "keyring": keyring,
             "records": list.iter().map(object).collect::<Vec<_>>(),
-        });
-        answer(&line(&all)?)?;
+        }))?;
         return end(errors);
     }
     let keyring_line = keyring.map(|keyring| format!("OS keyring: {keyring}\n")).unwrap_or_default();

@@ -16,9 +16,8 @@ use crate::run::run as run_async;
 pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     let text =
         if args.refresh_token { refresh_token(context, &args.provider)? } else { token(context, args)? };
-    match args.output.as_deref() {
+    match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         None => answer(&text),
-        Some(path) if path == Path::new("-") => answer(&text),
         Some(path) => Ok(write(path, &text)?),
     }
 }
@@ -54,16 +53,11 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
         provider: &args.provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
-        variable: &provider.info().variable,
-        hosts: &provider.info().hosts,
-        header: &provider.info().header,
+        about: provider.info(),
         now,
+        note: &|note| context.say(note),
     };
-    let output = print(&token, &style, &info)?;
-    for note in &output.notes {
-        context.say(note);
-    }
-    Ok(output.text)
+    Ok(print(&token, &style, &info)?)
 }
 
 /// Returns the refresh token, and tells the user how to log in with the token on another host.
@@ -116,7 +110,7 @@ pub(super) fn stored_or_new(
     provider: &str,
     request: &TokenRequest,
 ) -> CommandResult<earthbroker::Token> {
-    match broker.stored(provider, request)? {
+    match broker.provider(provider)?.blocking_stored_with(request)? {
         Some(token) => Ok(token),
         None => run_async(broker, broker.token(provider, request)),
     }
@@ -154,18 +148,10 @@ pub(super) fn warn_if_short(
 }
 
 fn request(args: &Token, style: &Style<'_>) -> TokenRequest {
-    let mut request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
-    if let Some(lifetime) = args.expires {
-        request = request.expires(lifetime);
-    }
-    if let Some(left) = args.min_ttl {
-        request = request.min_ttl(left);
-    }
-    if let Some(name) = &args.name {
-        request = request.name(name);
-    }
-    if let Some(derived) = &style.derived {
-        request = request.derived(derived.clone());
-    }
+    let request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
+    let request = args.expires.into_iter().fold(request, TokenRequest::expires);
+    let request = args.min_ttl.into_iter().fold(request, TokenRequest::min_ttl);
+    let request = args.name.iter().fold(request, TokenRequest::name);
+    let request = style.derived.iter().cloned().fold(request, TokenRequest::derived);
     if args.force { request.force() } else { request }
 }

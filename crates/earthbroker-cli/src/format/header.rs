@@ -2,7 +2,7 @@
 
 use earthbroker::{Header, Result, Token};
 
-use super::{Output, unsuitable};
+use super::{TokenInfo, unsuitable};
 
 /// Returns the header line `Authorization: …`.
 pub(super) fn line(token: &Token, header: &Header) -> Result<String> {
@@ -18,17 +18,20 @@ pub(super) fn curl(token: &Token, header: &Header) -> Result<String> {
 }
 
 /// Returns a line of a wgetrc file. The value is not quoted: wget reads the rest of the line.
-pub(super) fn wget(token: &Token, header: &Header) -> Result<Output> {
-    let text = format!("header = {}", line(token, header)?);
-    Ok(Output { text, notes: vec![every_host_warning("wget")] })
+pub(super) fn wget(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
+    Ok(format!("header = {}", for_every_host("wget", token, info)?))
 }
 
-pub(super) fn gdal(token: &Token, header: &Header) -> Result<Output> {
-    Ok(Output { text: line(token, header)?, notes: vec![every_host_warning("GDAL")] })
+pub(super) fn gdal(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
+    for_every_host("GDAL", token, info)
 }
 
-fn every_host_warning(program: &str) -> String {
-    format!("warning: {program} sends this token to every host: use the file only with URLs of this service")
+/// Returns the header line for a program that cannot restrict the header to some hosts, and warns of that.
+fn for_every_host(program: &str, token: &Token, info: &TokenInfo<'_>) -> Result<String> {
+    let line = line(token, &info.about.header)?;
+    let danger = "sends this token to every host: use the file only with URLs of this service";
+    (info.note)(&format!("warning: {program} {danger}"));
+    Ok(line)
 }
 
 /// Returns the token's secret for programs that always send `Bearer`. Fails if the provider needs another header.

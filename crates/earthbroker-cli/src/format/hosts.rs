@@ -1,31 +1,31 @@
 //! Formats that print one entry per host: `.netrc` and `DuckDB`.
 
-use std::net::{IpAddr, SocketAddr};
+use earthbroker::{Error, ErrorCode, Result, ServiceUrl, Token};
 
-use earthbroker::{Error, ErrorCode, Result, Token};
-
-use super::{Output, TokenInfo, header, unsuitable};
+use super::{TokenInfo, header, unsuitable};
 
 /// The user name for servers that expect a token as password.
 const USER: &str = "oauth2";
 
 /// Returns a `DuckDB` secret for each host. The secret's scope is a URL prefix, whose final `/` excludes
 /// `example.org.evil.net`.
-pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
-    let secret = sql(header::bearer(token, info.header)?, '\'');
+pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
+    let secret = sql(header::bearer(token, &info.about.header)?, '\'');
     statements(info, "DuckDB does not support host patterns", is_exact, |host| {
-        let scheme = if is_loopback(host) { "http" } else { "https" };
         let name = sql(&format!("{}@{host}", info.provider), '"');
-        let scope = sql(&format!("{scheme}://{}/", host.to_ascii_lowercase()), '\'');
+        let plain = format!("http://{}/", host.to_ascii_lowercase());
+        // A URL with http is valid only for this machine.
+        let is_loopback = ServiceUrl::parse(&plain).is_ok();
+        let scope = sql(&if is_loopback { plain } else { plain.replacen("http", "https", 1) }, '\'');
         format!("CREATE OR REPLACE SECRET {name} (TYPE http, BEARER_TOKEN {secret}, SCOPE {scope});\n")
     })
 }
 
 /// Returns lines for a .netrc file. Fails if the token needs quotes or escapes, which programs read differently.
-pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
+pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
     let secret = token.secret().expose();
-    let is_basic = info.header.prefix_of(token).eq_ignore_ascii_case("basic");
-    if is_basic || !info.header.name.eq_ignore_ascii_case("authorization") {
+    let is_basic = info.about.header.prefix_of(token).eq_ignore_ascii_case("basic");
+    if is_basic || !info.about.header.name.eq_ignore_ascii_case("authorization") {
         let why = "programs send a .netrc entry as a password, which this service does not accept";
         return Err(unsuitable(why).with_hint("use: --format header"));
     }
@@ -35,13 +35,13 @@ pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
         return Err(unsuitable(why).with_hint("use: --format curl, or: --format wget"));
     }
     let supported = |host: &str| is_exact(host) && !host.contains(':');
-    let mut printed = statements(info, ".netrc supports no host patterns or ports", supported, |host| {
+    let lines = statements(info, ".netrc supports no host patterns or ports", supported, |host| {
         format!("machine {host} login {USER} password {secret}\n")
     })?;
-    printed.notes.push(format!(
+    (info.note)(&format!(
         "note: programs send the token as the password of user `{USER}` (HTTP Basic); check that the service accepts this"
     ));
-    Ok(printed)
+    Ok(lines)
 }
 
 /// Returns a .netrc line or SQL statement for each supported host, and a note that names the unsupported hosts.
@@ -50,9 +50,9 @@ fn statements(
     reason: &str,
     supported: impl Fn(&str) -> bool,
     statement: impl Fn(&str) -> String,
-) -> Result<Output> {
+) -> Result<String> {
     let (hosts, left_out): (Vec<&str>, Vec<&str>) =
-        info.hosts.iter().map(String::as_str).partition(|host| supported(host));
+        info.about.hosts.iter().map(String::as_str).partition(|host| supported(host));
     let left_out = left_out.join(", ");
     if hosts.is_empty() {
         let message = match left_out.as_str() {
@@ -63,25 +63,15 @@ fn statements(
             .for_provider(info.provider)
             .with_hint("add the provider's hosts to the configuration: hosts = [\"api.example.org\"]"));
     }
-    let mut printed = Output::from(hosts.into_iter().map(statement).collect::<String>());
     if !left_out.is_empty() {
-        printed.notes.push(format!("note: the output omits these hosts, because {reason}: {left_out}"));
+        (info.note)(&format!("note: the output omits these hosts, because {reason}: {left_out}"));
     }
-    Ok(printed)
+    Ok(hosts.into_iter().map(statement).collect())
 }
 
 /// Whether a configured host is a single host, not a pattern such as `*.example.org`.
 pub(crate) fn is_exact(host: &str) -> bool {
     !host.starts_with("*.")
-}
-
-/// Whether the host is this machine, to which a token may be sent without TLS.
-fn is_loopback(host: &str) -> bool {
-    let without_port = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    match host.parse::<SocketAddr>().map(|address| address.ip()).or(without_port) {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host.split(':').next() == Some("localhost"),
-    }
 }
 
 fn sql(text: &str, quote: char) -> String {

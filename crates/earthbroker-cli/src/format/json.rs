@@ -1,12 +1,9 @@
 //! Output formats in JSON.
 
-use std::io::Write;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 use earthbroker::{Error, Header, Result, Secret, Token, is_unsafe};
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
-use serde_json::ser::Formatter;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{TokenInfo, header, unsuitable};
 
@@ -22,16 +19,11 @@ struct Json<'a> {
     expires_in: Option<u64>,
     /// The name of the HTTP header and the prefix of the header's value. Omitted for `Authorization: Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    header: Option<HeaderName<'a>>,
-}
-
-#[derive(Serialize)]
-struct HeaderName<'a> {
-    name: &'a str,
-    prefix: &'a str,
+    header: Option<Value>,
 }
 
 pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
+    let header = &info.about.header;
     line(&Json {
         version: 1,
         provider: info.provider,
@@ -40,8 +32,8 @@ pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
         scope: scope(token, info),
         expires_at: token.expires_at().map(rfc3339),
         expires_in: expires_in(token, info),
-        header: (*info.header != Header::default())
-            .then(|| HeaderName { name: &info.header.name, prefix: info.header.prefix_of(token) }),
+        header: (*header != Header::default())
+            .then(|| json!({ "name": header.name, "prefix": header.prefix_of(token) })),
     })
 }
 
@@ -56,44 +48,20 @@ pub(super) fn expires_in(token: &Token, info: &TokenInfo<'_>) -> Option<u64> {
 
 /// Returns the `ExecCredential` for kubectl, in the given API version.
 pub(crate) fn exec_credential(token: &Token, http_header: &Header, api_version: &str) -> Result<String> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct ExecCredential<'a> {
-        api_version: &'a str,
-        kind: &'static str,
-        status: Status<'a>,
+    let mut status = json!({ "token": header::bearer(token, http_header)? });
+    if let Some(expires_at) = token.expires_at() {
+        status["expirationTimestamp"] = rfc3339(expires_at).into();
     }
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Status<'a> {
-        token: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        expiration_timestamp: Option<String>,
-    }
-    line(&ExecCredential {
-        api_version,
-        kind: "ExecCredential",
-        status: Status {
-            token: header::bearer(token, http_header)?,
-            expiration_timestamp: token.expires_at().map(rfc3339),
-        },
-    })
+    line(&json!({ "apiVersion": api_version, "kind": "ExecCredential", "status": status }))
 }
 
 /// AWS keys, parsed from the JSON object that the broker stores as the token's secret.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Keys {
-    #[serde(serialize_with = "exposed")]
     access_key_id: Secret,
-    #[serde(serialize_with = "exposed")]
     secret_access_key: Secret,
-    #[serde(serialize_with = "exposed")]
     session_token: Secret,
-}
-
-fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(secret.expose())
 }
 
 impl Keys {
@@ -120,59 +88,34 @@ impl Keys {
 
 /// Returns the JSON that AWS tools expect from a `credential_process`.
 pub(crate) fn aws(token: &Token) -> Result<String> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Process {
-        version: u8,
-        #[serde(flatten)]
-        keys: Keys,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        expiration: Option<String>,
+    let keys = Keys::of(token)?;
+    let mut process = json!({
+        "Version": 1,
+        "AccessKeyId": keys.access_key_id.expose(),
+        "SecretAccessKey": keys.secret_access_key.expose(),
+        "SessionToken": keys.session_token.expose(),
+    });
+    if let Some(expires_at) = token.expires_at() {
+        process["Expiration"] = rfc3339(expires_at).into();
     }
-    line(&Process { version: 1, keys: Keys::of(token)?, expiration: token.expires_at().map(rfc3339) })
+    line(&process)
 }
 
-/// Returns the descriptions of providers, and optionally of the store, as one line of JSON.
-pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
-    #[derive(Serialize)]
-    struct Answer {
-        version: u8,
-        providers: Vec<Value>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        store: Option<Value>,
-    }
-    line(&Answer { version: 1, providers, store })
-}
-
-/// Returns a value as one line of JSON.
+/// Returns a value as one line of JSON. Strings escape every character that is unsafe for a terminal.
 pub(crate) fn line(value: &impl Serialize) -> Result<String> {
-    let mut text = Vec::new();
-    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Escaping));
-    let failed = Error::failed("cannot write the output as JSON");
-    written.map_err(|error| failed.clone().with_source(error))?;
-    text.push(b'\n');
-    String::from_utf8(text).map_err(|error| failed.with_source(error))
-}
-
-/// Writes JSON whose strings escape every character that is unsafe for a terminal.
-struct Escaping;
-
-impl Formatter for Escaping {
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        text: &str,
-    ) -> std::io::Result<()> {
-        let mut rest = text;
-        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_unsafe(*c)) {
-            writer.write_all(&rest.as_bytes()[..at])?;
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
-            }
-            rest = &rest[at + c.len_utf8()..];
+    let failed = |error| Error::failed("cannot write the output as JSON").with_source(error);
+    let json = serde_json::to_string(value).map_err(failed)?;
+    let mut line = String::with_capacity(json.len() + 1);
+    // Only strings contain unsafe characters, because the rest of JSON is ASCII.
+    for c in json.chars() {
+        if is_unsafe(c) {
+            line.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            line.push(c);
         }
-        writer.write_all(rest.as_bytes())
     }
+    line.push('\n');
+    Ok(line)
 }
 
 /// Formats a time for JSON output: `2026-11-22T12:00:00Z`.
@@ -193,9 +136,10 @@ mod tests {
     #[test]
     fn aws_keys_become_credential_process_json_and_variables() {
         let token = token(r#"{"AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t","other":1}"#);
-        let keys = r#""AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t""#;
-        let printed = aws(&token).expect("keys");
-        assert_eq!(printed, format!("{{\"Version\":1,{keys},\"Expiration\":\"2096-10-02T07:06:40Z\"}}\n"));
+        let printed: serde_json::Value = serde_json::from_str(&aws(&token).expect("keys")).expect("JSON");
+        let expected = json!({ "Version": 1, "AccessKeyId": "AK", "SecretAccessKey": "s/\"k", "SessionToken": "t",
+            "Expiration": "2096-10-02T07:06:40Z" });
+        assert_eq!(printed, expected);
         let variables = Keys::of(&token).expect("keys").variables();
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.expose())).collect();
         let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];

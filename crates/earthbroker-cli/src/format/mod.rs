@@ -9,14 +9,14 @@ mod template;
 
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
-use earthbroker::{Derived, Error, ErrorCode, Header, Result, Secret, Token};
+use earthbroker::{Derived, Error, ErrorCode, ProviderInfo, Result, Secret, Token};
 
 use crate::args::{Format, ShellKind, Token as Args};
 use template::Template;
 
 pub(crate) use earthbroker::{quoted_path, shell_word as word};
 pub(crate) use hosts::is_exact;
-pub(crate) use json::{aws, exec_credential, json_of_providers, line, rfc3339};
+pub(crate) use json::{aws, exec_credential, line, rfc3339};
 
 /// The newest API version of Kubernetes' `ExecCredential`.
 pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";
@@ -25,26 +25,10 @@ pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";
 pub(crate) struct TokenInfo<'a> {
     pub(crate) provider: &'a str,
     pub(crate) scopes: &'a str,
-    /// The environment variable that passes the token to programs.
-    pub(crate) variable: &'a str,
-    /// The hosts that may receive the token.
-    pub(crate) hosts: &'a [String],
-    pub(crate) header: &'a Header,
+    pub(crate) about: &'a ProviderInfo,
     pub(crate) now: DateTime<Utc>,
-}
-
-/// A formatted token, and notes for the user.
-pub(crate) struct Output {
-    /// The text for standard output, with its final newline.
-    pub(crate) text: String,
-    /// Notes for stderr.
-    pub(crate) notes: Vec<String>,
-}
-
-impl From<String> for Output {
-    fn from(text: String) -> Self {
-        Self { text, notes: Vec::new() }
-    }
+    /// Prints a note for the user on stderr.
+    pub(crate) note: &'a dyn Fn(&str),
 }
 
 /// An output format and its options, which are checked before a token is requested.
@@ -71,12 +55,10 @@ impl<'a> Style<'a> {
             ("--template", args.template.is_some(), &[Format::Template]),
             ("--role", args.role.is_some(), &with_role),
         ];
-        if let Some((flag, _, formats)) =
-            allowed.iter().find(|(_, set, allowed)| *set && !allowed.contains(&format))
-        {
-            let names: Vec<_> = formats.iter().copied().map(name).collect();
-            let (flag, format, names) = (flag, name(format), names.join(", "));
-            return Err(Error::usage(format!("{flag} cannot be used with `--format {format}`"))
+        let is_wrong = |(_, set, allowed): &&(_, bool, &[Format])| *set && !allowed.contains(&format);
+        if let Some((flag, _, formats)) = allowed.iter().find(is_wrong) {
+            let names = formats.iter().copied().map(name).collect::<Vec<_>>().join(", ");
+            return Err(Error::usage(format!("{flag} cannot be used with `--format {}`", name(format)))
                 .with_hint(format!("formats that support {flag}: {names}")));
         }
         let derived = derived(format, args)?;
@@ -111,12 +93,11 @@ fn name(format: Format) -> String {
 
 /// Returns the token's secret. Fails on control characters, which could add lines to a header or a shell script.
 pub(crate) fn plain(token: &Token) -> Result<&str> {
-    match token.secret().expose() {
-        secret if secret.contains(char::is_control) => {
-            Err(unsuitable("the token has control characters, and is not printed"))
-        }
-        secret => Ok(secret),
+    let secret = token.secret().expose();
+    if secret.contains(char::is_control) {
+        return Err(unsuitable("the token has control characters, and is not printed"));
     }
+    Ok(secret)
 }
 
 /// Returns the error for a token that a format cannot print.
@@ -124,31 +105,33 @@ fn unsuitable(why: impl Into<String>) -> Error {
     Error::new(ErrorCode::FormatUnsuitable, why)
 }
 
-pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> Result<Output> {
+/// Returns the formatted token, with its final newline.
+pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> Result<String> {
     let secret = plain(token)?;
-    Ok(match style.format {
-        Format::Text => format!("{secret}\n").into(),
-        Format::Json => json::object(token, info)?.into(),
-        Format::Header => header::line(token, info.header)?.into(),
-        Format::Curl => header::curl(token, info.header)?.into(),
-        Format::Wget => header::wget(token, info.header)?,
-        Format::GdalHeaders => header::gdal(token, info.header)?,
-        Format::Env => shell::lines(style.shell, &variables(token, style, info)?).into(),
-        Format::Dotenv => shell::dotenv(&variables(token, style, info)?)?,
-        Format::Gdal => shell::gdal(style.shell, token, info.header)?.into(),
-        Format::Duckdb => hosts::duckdb(token, info)?,
-        Format::Netrc => hosts::netrc(token, info)?,
-        Format::ExecCredential => json::exec_credential(token, info.header, EXEC_CREDENTIAL)?.into(),
-        Format::Aws => json::aws(token)?.into(),
-        Format::Cookies => cookies::file(token)?.into(),
-        Format::Template => style.template.fill(token, info).into(),
-    })
+    let http_header = &info.about.header;
+    match style.format {
+        Format::Text => Ok(format!("{secret}\n")),
+        Format::Json => json::object(token, info),
+        Format::Header => header::line(token, http_header),
+        Format::Curl => header::curl(token, http_header),
+        Format::Wget => header::wget(token, info),
+        Format::GdalHeaders => header::gdal(token, info),
+        Format::Env => Ok(shell::lines(style.shell, &variables(token, style, info)?)),
+        Format::Dotenv => shell::dotenv(&variables(token, style, info)?, info),
+        Format::Gdal => shell::gdal(style.shell, token, http_header),
+        Format::Duckdb => hosts::duckdb(token, info),
+        Format::Netrc => hosts::netrc(token, info),
+        Format::ExecCredential => json::exec_credential(token, http_header, EXEC_CREDENTIAL),
+        Format::Aws => json::aws(token),
+        Format::Cookies => cookies::file(token),
+        Format::Template => Ok(style.template.fill(token, info)),
+    }
 }
 
 /// Returns the environment variables that contain the token or the AWS keys.
 fn variables<'a>(token: &Token, style: &Style<'_>, info: &TokenInfo<'a>) -> Result<Vec<(&'a str, Secret)>> {
     match &style.derived {
         Some(_) => json::Keys::of(token).map(json::Keys::variables),
-        None => Ok(vec![(info.variable, token.secret().clone())]),
+        None => Ok(vec![(info.about.variable.as_str(), token.secret().clone())]),
     }
 }

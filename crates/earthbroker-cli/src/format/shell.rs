@@ -2,7 +2,7 @@
 
 use earthbroker::{Header, Result, Secret, Token};
 
-use super::{Output, unsuitable};
+use super::{TokenInfo, unsuitable};
 use crate::args::ShellKind;
 
 /// Returns one shell command per variable, which sets and exports the variable.
@@ -18,17 +18,13 @@ pub(super) fn gdal(shell: ShellKind, token: &Token, header: &Header) -> Result<S
 
 fn line(shell: ShellKind, name: &str, value: &str) -> String {
     match shell {
-        ShellKind::Sh => format!("export {name}={}\n", single_quoted(value)),
+        ShellKind::Sh => format!("export {name}='{}'\n", value.replace('\'', r"'\''")),
         // In single quotes, fish treats only the backslash and the single quote as special.
         ShellKind::Fish => {
             format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))
         }
         ShellKind::Powershell => format!("$env:{name} = '{}'\n", powershell_escaped(value)),
     }
-}
-
-fn single_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Doubles single quotes, as a quoted PowerShell string needs. PowerShell also accepts typographic single quotes.
@@ -38,20 +34,20 @@ fn powershell_escaped(value: &str) -> String {
 }
 
 /// Returns lines of a .env file, in a syntax that all readers of such files interpret the same way.
-pub(super) fn dotenv(variables: &[(&str, Secret)]) -> Result<Output> {
+pub(super) fn dotenv(variables: &[(&str, Secret)], info: &TokenInfo<'_>) -> Result<String> {
     let bare = |c: char| c.is_ascii_alphanumeric() || "_-./+=:@,%".contains(c);
     let is_bare = |value: &Secret| value.expose().chars().all(bare);
-    let lines = variables.iter().map(|(name, value)| match value.expose() {
-        text if is_bare(value) => Ok(format!("{name}={text}\n")),
-        text => Ok(format!("{name}={}\n", dotenv_quoted(text)?)),
-    });
-    let mut printed = Output::from(lines.collect::<Result<String>>()?);
+    let line = |(name, value): &(&str, Secret)| {
+        let text = if is_bare(value) { value.expose().to_owned() } else { dotenv_quoted(value.expose())? };
+        Ok(format!("{name}={text}\n"))
+    };
+    let lines = variables.iter().map(line).collect::<Result<_>>()?;
     if !variables.iter().all(|(_, value)| is_bare(value)) {
-        let note =
-            "note: the value is quoted, but `docker run --env-file` reads the quotes as part of the value";
-        printed.notes.push(note.to_owned());
+        (info.note)(
+            "note: the value is quoted, but `docker run --env-file` reads the quotes as part of the value",
+        );
     }
-    Ok(printed)
+    Ok(lines)
 }
 
 /// Quotes a value for shells, python-dotenv, direnv and Compose. Fails if these programs would read different values.

@@ -5,32 +5,26 @@ use earthbroker::{Error, Result, Token, sanitize};
 use super::{TokenInfo, json};
 
 /// Text with placeholders for the fields of a token.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Template<'a>(Vec<Piece<'a>>);
 
-#[derive(Debug)]
 enum Piece<'a> {
     Text(&'a str),
     Field(Field),
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Field {
-    Token,
-    TokenType,
-    Scope,
-    ExpiresAt,
-    ExpiresIn,
-    Provider,
-}
+/// Returns the value of a field. A field without a value is empty text.
+type Field = fn(&Token, &TokenInfo<'_>) -> String;
 
 const FIELDS: [(&str, Field); 6] = [
-    ("{token}", Field::Token),
-    ("{token_type}", Field::TokenType),
-    ("{scope}", Field::Scope),
-    ("{expires_at}", Field::ExpiresAt),
-    ("{expires_in}", Field::ExpiresIn),
-    ("{provider}", Field::Provider),
+    ("{token}", |token, _| token.secret().expose().to_owned()),
+    ("{token_type}", |token, _| token.token_type().to_owned()),
+    ("{scope}", |token, info| sanitize(json::scope(token, info).unwrap_or_default())),
+    ("{expires_at}", |token, _| token.expires_at().map(json::rfc3339).unwrap_or_default()),
+    ("{expires_in}", |token, info| {
+        json::expires_in(token, info).map(|left| left.to_string()).unwrap_or_default()
+    }),
+    ("{provider}", |_, info| info.provider.to_owned()),
 ];
 
 impl<'a> Template<'a> {
@@ -41,39 +35,27 @@ impl<'a> Template<'a> {
         while let Some(at) = rest.find(['{', '}']) {
             let (before, from) = rest.split_at(at);
             pieces.push(Piece::Text(before));
-            let (piece, length) = if from.starts_with("{{") || from.starts_with("}}") {
-                (Piece::Text(&from[..1]), 2)
+            if from.starts_with("{{") || from.starts_with("}}") {
+                pieces.push(Piece::Text(&from[..1]));
+                rest = &from[2..];
             } else {
                 let field = FIELDS.into_iter().find(|(name, _)| from.starts_with(name));
                 let (name, field) = field.ok_or_else(|| unknown(from))?;
-                (Piece::Field(field), name.len())
-            };
-            pieces.push(piece);
-            rest = &from[length..];
+                pieces.push(Piece::Field(field));
+                rest = &from[name.len()..];
+            }
         }
         pieces.push(Piece::Text(rest));
         Ok(Self(pieces))
     }
 
-    /// Replaces each field of the template by its value. A field without a value becomes empty text.
+    /// Replaces each field of the template by its value.
     pub(super) fn fill(&self, token: &Token, info: &TokenInfo<'_>) -> String {
-        let mut text = String::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(piece) => text += piece,
-                Piece::Field(Field::Token) => text += token.secret().expose(),
-                Piece::Field(Field::TokenType) => text += token.token_type(),
-                Piece::Field(Field::Scope) => text += &sanitize(json::scope(token, info).unwrap_or_default()),
-                Piece::Field(Field::ExpiresAt) => {
-                    text += &token.expires_at().map(json::rfc3339).unwrap_or_default();
-                }
-                Piece::Field(Field::ExpiresIn) => {
-                    text += &json::expires_in(token, info).map(|left| left.to_string()).unwrap_or_default();
-                }
-                Piece::Field(Field::Provider) => text += info.provider,
-            }
-        }
-        text + "\n"
+        let text = |piece: &Piece<'_>| match piece {
+            Piece::Text(text) => (*text).to_owned(),
+            Piece::Field(value) => value(token, info),
+        };
+        self.0.iter().map(text).collect::<String>() + "\n"
     }
 }
 

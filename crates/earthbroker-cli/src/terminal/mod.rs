@@ -15,7 +15,7 @@ use rustix::termios::tcgetwinsize;
 use crate::humanize;
 use crate::report::{draw, say};
 pub(crate) use browser::open_page;
-use page::{BrowserLogin, DeviceLogin, Size};
+use page::{DeviceLogin, Size, browser_login};
 pub(crate) use prompt::restore;
 use prompt::{hide, prompt};
 
@@ -80,6 +80,11 @@ impl Terminal {
         self.withheld.get().map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Whether the login opens this page in a browser.
+    fn opens(&self, url: &str) -> bool {
+        self.browses() && ServiceUrl::parse(url).is_ok()
+    }
+
     /// Removes the countdown from the screen.
     pub(crate) fn clear(&self) {
         if let Ok(mut drawn) = self.drawn.lock()
@@ -124,7 +129,7 @@ impl Prompt for Terminal {
             Some(size) => page.picture(size, colours(&std::io::stderr()), has_pictures()),
             None => page.line(),
         });
-        if self.browses() && ServiceUrl::parse(&url).is_ok() {
+        if self.opens(&url) {
             browser::open(&url, self.withheld());
         }
     }
@@ -132,11 +137,10 @@ impl Prompt for Terminal {
     /// Prints the page's address even with `--quiet`, because the user needs the address to log in.
     fn show_page(&self, url: &str) {
         let url = sanitize(url);
-        let opens = self.browses() && ServiceUrl::parse(&url).is_ok();
-        let page = BrowserLogin { url: &url, opens };
+        let opens = self.opens(&url);
         draw(&match size() {
-            Some(size) => page.lines(size, colours(&std::io::stderr())),
-            None => page.line(),
+            Some(size) => browser_login(&url, opens, size, colours(&std::io::stderr())),
+            None => format!("To log in, open {url}"),
         });
         if opens {
             browser::open(&url, self.withheld());

@@ -91,32 +91,19 @@ impl DeviceLogin<'_> {
     }
 }
 
-/// Instructions for a login in a browser on this machine. There is no QR code, because the service redirects to this
-/// machine, which a phone cannot reach.
-pub(super) struct BrowserLogin<'a> {
-    pub(super) url: &'a str,
-    /// Whether a browser opens automatically.
-    pub(super) opens: bool,
-}
-
-impl BrowserLogin<'_> {
-    /// Returns the login instructions in one line, for logs, notebooks and pipes.
-    pub(super) fn line(&self) -> String {
-        format!("To log in, open {}", self.url)
-    }
-
-    /// Returns the login instructions for a terminal. One line contains only the URL, for copying.
-    pub(super) fn lines(&self, size: Size, colours: bool) -> String {
-        let words = if self.opens {
-            "To log in, use the browser that opens now, or open this page on this machine:"
-        } else {
-            "To log in, open this page in a browser:"
-        };
-        let rows = size.rows_of(words) + size.rows_of(self.url);
-        // The screen's last row is reserved for the countdown or a question.
-        let blank = if rows + 3 <= size.rows { "\n" } else { "" };
-        format!("{words}\n{blank}{}{blank}", paint(colours, 1, self.url))
-    }
+/// Returns the instructions on a terminal for a login in a browser on this machine. One line contains only the URL, for
+/// copying. There is no QR code, because the service redirects to this machine, which a phone cannot reach. `opens`
+/// means that a browser opens automatically.
+pub(super) fn browser_login(url: &str, opens: bool, size: Size, colours: bool) -> String {
+    let words = if opens {
+        "To log in, use the browser that opens now, or open this page on this machine:"
+    } else {
+        "To log in, open this page in a browser:"
+    };
+    let rows = size.rows_of(words) + size.rows_of(url);
+    // The screen's last row is reserved for the countdown or a question.
+    let blank = if rows + 3 <= size.rows { "\n" } else { "" };
+    format!("{words}\n{blank}{}{blank}", paint(colours, 1, url))
 }
 
 /// Lines of text, and their width on the screen without control sequences.

@@ -3,7 +3,6 @@
 //! Parsing a thousand tables takes longer than returning a stored token. So the headers of the providers' tables are
 //! found without a parser, and just the tables of the requested providers are parsed.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -44,7 +43,7 @@ pub(crate) struct Files {
 pub(super) struct ConfigFile {
     /// The path; `None` for the built-in configuration.
     pub(super) path: Option<PathBuf>,
-    pub(super) text: Cow<'static, str>,
+    pub(super) text: String,
     headers: OnceLock<Option<Vec<Header>>>,
     names: OnceLock<BTreeSet<String>>,
 }
@@ -56,17 +55,16 @@ struct Header {
 }
 
 impl ConfigFile {
-    fn new(path: Option<PathBuf>, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { path, text: text.into(), headers: OnceLock::new(), names: OnceLock::new() }
+    fn new(path: Option<PathBuf>, text: String) -> Self {
+        Self { path, text, headers: OnceLock::new(), names: OnceLock::new() }
     }
 
     /// Parses the file. With `only`, parses just these providers' tables of a long file.
     pub(super) fn values(&self, only: Option<&BTreeSet<String>>) -> Result<Dict> {
-        let is_long = self.path.is_none() || self.text.len() > SHORT;
-        let Some(only) = only.filter(|_| is_long && self.headers().is_some()) else {
+        let Some(only) = only.filter(|_| self.text.len() > SHORT && self.headers().is_some()) else {
             return self.parse(0..self.text.len());
         };
-        let mut values = self.part(None).map_or_else(|| Ok(Dict::new()), |head| self.parse(head))?;
+        let mut values = self.parse(self.part(None).unwrap_or_default())?;
         let mut providers = Dict::new();
         for name in only {
             let Some(part) = self.part(Some(name)) else { continue };
@@ -149,7 +147,9 @@ pub(super) fn tables(values: &Dict) -> impl Iterator<Item = (&String, &Value)> {
 /// Reads the built-in configuration and the configuration files.
 pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<ConfigFile>> {
     let is_absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
-    let mut files = vec![ConfigFile::new(None, PROVIDERS)];
+    // Comments are most of the text, and take time to parse.
+    let built_in = PROVIDERS.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+    let mut files = vec![ConfigFile::new(None, built_in)];
     for path in paths {
         match read_file(path, *is_named) {
             Ok(text) => files.push(ConfigFile::new(Some(path.clone()), text)),

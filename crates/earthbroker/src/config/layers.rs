@@ -80,7 +80,9 @@ pub(super) fn merge(
     let renamed = rename_keys(&mut layers, kinds);
     for upper in (1..layers.len()).rev() {
         let (lower, rest) = layers.split_at_mut(upper);
-        lower.iter_mut().for_each(|below| remove_replaced(&mut below.values, &rest[0].values));
+        for below in lower {
+            remove_replaced(&mut below.values, &rest[0].values);
+        }
     }
     let figment = merged(&layers);
     // No layer fails, because each was parsed before.
@@ -103,8 +105,8 @@ fn merged(layers: &[Layer]) -> Figment {
 /// Replaces old key names with the new ones. If one layer has both names, the value of the new name wins.
 fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> BTreeMap<String, Vec<ConfigWarning>> {
     let mut renamed = BTreeMap::<_, Vec<_>>::new();
-    let renames = kinds.iter().flat_map(|kind| kind.renamed.iter().map(move |rename| (kind.name, rename)));
-    for (kind, (old, new)) in renames {
+    let keys = kinds.iter().flat_map(|kind| kind.renamed.iter().map(move |key| (kind.name, key)));
+    for (kind, (old, new)) in keys {
         for at in 0..layers.len() {
             let is_of_kind = |name: &str| {
                 let set = layers.iter().rev().find_map(|layer| table(&layer.values, name)?.get("kind"));

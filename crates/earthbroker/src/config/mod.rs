@@ -22,7 +22,7 @@ use std::sync::Arc;
 use broker_core::{Entry, Env, Error, ErrorCode, Kind, ProviderRegistry, Result, Settings, is_provider_name};
 use figment::value::{Dict, Value};
 
-use crate::withheld::Withholding;
+use crate::environment::Environment;
 
 use common_keys::COMMON_KEYS;
 use environment::Variables;
@@ -77,8 +77,7 @@ impl Config {
         config.store = StoreConfig::read(&config.files, &config.merged.stores, config.env.as_ref())?;
         let mut names = config.secret_variables();
         names.extend(config.store.variables().map(str::to_owned));
-        names.extend(config.env.withheld());
-        config.env = Arc::new(Withholding { inner: config.env, names });
+        config.env = Arc::new(Environment::withholding(names, config.env));
         Ok(config)
     }
 
@@ -146,7 +145,8 @@ impl Config {
             }
         };
         self.kinds.iter().find(|kind| kind.name == named.unwrap_or(name)).ok_or_else(|| {
-            let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            let mut kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            kinds.sort_unstable();
             let known = kinds.join("`, `");
             let Some(kind) = named else {
                 let why = format!("[providers.{name}] needs a line `kind = \"…\"`: one of `{known}`");
@@ -158,6 +158,21 @@ impl Config {
         })
     }
 
+    /// Returns a provider's settings, without the keys of every provider.
+    fn own_settings<'a>(&'a self, name: &'a str) -> Result<Settings<'a>> {
+        let mut own = self.table(name)?.clone();
+        own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
+        let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
+        Ok(Settings::new(name, json, self.env.as_ref()))
+    }
+
+    /// Returns the settings of all providers of a kind.
+    pub(crate) fn settings_of(&self, kind: &str) -> Vec<Settings<'_>> {
+        let is_of_kind = |name: &&String| self.kind_of(name).is_ok_and(|own| own.name == kind);
+        let names = tables(&self.merged.values).map(|(name, _)| name).filter(is_of_kind);
+        names.filter_map(|name| self.own_settings(name).ok()).collect()
+    }
+
     fn build(&self, name: &str, kind: &Kind) -> Result<Entry> {
         if let Some(variable) = self.variables.not_utf8.get(name) {
             let why = format!("environment variable {variable} is not UTF-8 text");
@@ -165,10 +180,7 @@ impl Config {
         }
         self.check_keys(name, kind)?;
         self.check_secrets(name, kind)?;
-        let mut own = self.table(name)?.clone();
-        own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
-        let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
-        let settings = Settings::new(name, json, self.env.as_ref()).with_targets(self.env_targets(name));
+        let settings = self.own_settings(name)?.with_targets(self.env_targets(name));
         let failed = |error| self.settings_error(name, kind, &error);
         self.check_secret_origins(name, kind).map_err(failed)?;
         let provider = (kind.build)(&settings).map_err(failed)?;

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use earthbroker::{Broker, Http, HttpFault, HttpRequest, HttpResponse, Setup};
+use bytes::Bytes;
+use earthbroker::{Broker, Http, HttpFault, Setup};
+use http::{Request, Response};
 use serde_json::json;
 use tempfile::TempDir;
-use zeroize::Zeroizing;
 
 pub const PROVIDERS: [&str; 2] = ["earthdaily", "another"];
 
@@ -24,19 +25,13 @@ pub struct Service {
 
 #[async_trait]
 impl Http for Service {
-    async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+    async fn send(&self, _request: Request<Bytes>, _timeout: Duration) -> Result<Response<Bytes>, HttpFault> {
         self.exchanges.fetch_add(1, Ordering::SeqCst);
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
         let body = json!({ "access_token": secret(), "token_type": "Bearer", "expires_in": 86400 });
-        Ok(HttpResponse {
-            status: 200,
-            headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
-            body: Zeroizing::new(body.to_string().into_bytes()),
-            sent_at: chrono::DateTime::UNIX_EPOCH,
-            cut: None,
-        })
+        Ok(Response::new(body.to_string().into()))
     }
 }
 

@@ -7,33 +7,27 @@ use serde::de::IgnoredAny;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{encoding, fault};
-use crate::context::{HttpFault, HttpResponse, RequestSent};
+use super::{Arrived, encoding, fault};
+use crate::context::{HttpFault, RequestSent};
 use crate::error::ErrorCode;
 
 /// How long a connection may be idle after complete JSON. Then the response ends there, whatever its length field says.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Appends the body to `raw` as it arrives. Returns why the body is incomplete.
-pub(super) async fn read(
-    response: &mut Response,
-    encodings: &[String],
-    raw: &mut Zeroizing<Vec<u8>>,
-) -> Option<HttpFault> {
+/// Appends the body as it arrives. Returns why the body is incomplete.
+pub(super) async fn read(response: &mut Response, arrived: &mut Arrived) -> Option<HttpFault> {
     loop {
         let next = {
             let mut next = std::pin::pin!(response.chunk());
             match timeout(GRACE, &mut next).await {
                 Ok(next) => next,
-                Err(_) if is_complete(&decoded(raw, encodings, None).0) => return None,
+                Err(_) if is_complete(&decoded(arrived, None).0) => return None,
                 Err(_) => next.await,
             }
         };
         match next {
             Ok(Some(chunk)) => {
-                let free = HttpResponse::LONGEST_BODY - raw.len();
-                raw.extend_from_slice(&chunk[..chunk.len().min(free)]);
-                if chunk.len() > free {
+                if !encoding::append(arrived.body_mut(), &chunk) {
                     return Some(unusable("the response is longer than 1 MiB".to_owned()));
                 }
             }
@@ -45,12 +39,10 @@ pub(super) async fn read(
 
 /// Decodes the body that arrived. Returns it with the reason why it is incomplete: `cut`, or a fault of its encoding.
 /// A complete JSON value is never incomplete, even if the length of the body is wrong.
-pub(super) fn decoded(
-    raw: &[u8],
-    encodings: &[String],
-    cut: Option<HttpFault>,
-) -> (Zeroizing<Vec<u8>>, Option<HttpFault>) {
-    let (body, problem) = encoding::decode(raw, encodings);
+pub(super) fn decoded(arrived: &Arrived, cut: Option<HttpFault>) -> (Zeroizing<Vec<u8>>, Option<HttpFault>) {
+    let fields = arrived.headers().get_all("content-encoding").iter().filter_map(|value| value.to_str().ok());
+    let names = fields.flat_map(|field| field.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    let (body, problem) = encoding::decode(arrived.body(), &names.collect::<Vec<_>>());
     let cut = cut.or_else(|| problem.map(unusable));
     let cut = cut.filter(|_| !is_complete(&body));
     (body, cut)

@@ -18,12 +18,15 @@ type Bytes = Zeroizing<Vec<u8>>;
 pub(super) fn decode(raw: &[u8], encodings: &[String]) -> (Bytes, Option<String>) {
     let mut body = Zeroizing::new(raw.to_vec());
     let mut problem = None;
-    for name in encodings.iter().rev().take(MAX_LAYERS) {
+    let named = encodings.iter().map(String::as_str).rev().take(MAX_LAYERS);
+    // Some gateways compress without a header. JSON never begins with these bytes.
+    for name in named.chain(std::iter::repeat_n("", MAX_LAYERS)) {
         // Some servers name an encoding and send plain text.
         if is_plain(&body) {
             continue;
         }
-        let decoded = match name.as_str() {
+        let decoded = match name {
+            "" => gunzip(&body),
             // Some servers name zlib gzip.
             "gzip" | "x-gzip" => gunzip(&body).or_else(|| inflated(&body, DataFormat::ZLibIgnoreChecksum)),
             "deflate" | "x-deflate" => deflated(&body),
@@ -38,14 +41,6 @@ pub(super) fn decode(raw: &[u8], encodings: &[String]) -> (Bytes, Option<String>
         }
         body = decoded;
     }
-    // Some gateways compress without a header. JSON never begins with these bytes.
-    for _ in 0..MAX_LAYERS {
-        let Some((decoded, ended)) = gunzip(&body) else { break };
-        if !ended {
-            problem.get_or_insert_with(|| too_long(&decoded).unwrap_or_else(|| incomplete("gzip")));
-        }
-        body = decoded;
-    }
     (body, problem)
 }
 
@@ -56,6 +51,7 @@ fn is_plain(body: &[u8]) -> bool {
 }
 
 fn incomplete(name: &str) -> String {
+    let name = if name.is_empty() { "gzip" } else { name };
     format!("the response has an incomplete or invalid body of the content encoding {name}")
 }
 
@@ -149,13 +145,13 @@ fn pulled(mut source: impl Read) -> Option<(Bytes, bool)> {
 }
 
 /// Appends bytes up to the longest body. Returns whether all fit.
-fn append(out: &mut Bytes, part: &[u8]) -> bool {
+pub(super) fn append(out: &mut Bytes, part: &[u8]) -> bool {
     let free = HttpResponse::LONGEST_BODY - out.len();
     out.extend_from_slice(&part[..part.len().min(free)]);
     part.len() <= free
 }
 
-fn buffer() -> Bytes {
+pub(super) fn buffer() -> Bytes {
     // Large, because a buffer that grows leaves copies of secrets in memory.
     Zeroizing::new(Vec::with_capacity(64 * 1024))
 }

@@ -6,7 +6,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
 
 use super::certificate::Untrusted;
-use super::last_check::is_superseded;
+use super::last_check::Superseded;
 use super::proxy::Proxy;
 use crate::context::{HttpFault, RequestSent};
 use crate::error::ErrorCode;
@@ -14,10 +14,11 @@ use crate::error::ErrorCode;
 /// Describes the innermost error, because reqwest's own message does not contain the cause. `proxy` is the proxy of the
 /// request.
 pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFault {
-    let sent = if error.is_connect() || is_superseded(error) { RequestSent::No } else { RequestSent::Maybe };
     let first = Error::source(error);
     let causes: Vec<&(dyn Error + 'static)> =
         std::iter::successors(first, |cause| (*cause).source()).collect();
+    let is_unsent = error.is_connect() || causes.iter().any(|cause| cause.is::<Superseded>());
+    let sent = if is_unsent { RequestSent::No } else { RequestSent::Maybe };
     let last = causes.last().map_or_else(|| "the request failed".to_owned(), ToString::to_string);
     // hyper-util's type of this error is private, so only its text can be compared.
     let tunnel =

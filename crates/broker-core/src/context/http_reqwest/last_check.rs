@@ -3,29 +3,25 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use reqwest::Body;
 
-use crate::context::HttpRequest;
-use crate::context::http::SendCheck;
+use crate::context::SendCheck;
 
-/// Whether the request was not sent because of [`HttpRequest::may_send`].
-pub(super) fn is_superseded(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<Superseded>)
+/// Returns the request with a body that asks the [`SendCheck`] when it is read.
+pub(super) fn with_checked_body(request: http::Request<Bytes>) -> http::Request<Body> {
+    let check = request.extensions().get().cloned();
+    request.map(|body| {
+        let body = Body::from(body);
+        if check.is_none() { body } else { Body::wrap(CheckedBody { check, body }) }
+    })
 }
 
-/// Returns the request's body, which checks [`HttpRequest::may_send`] when it is read.
-pub(super) fn checked_body(request: &HttpRequest) -> Body {
-    let body = Body::from(request.body.to_vec());
-    match request.check() {
-        Some(check) => Body::wrap(CheckedBody { check: Some(check), body }),
-        None => body,
-    }
-}
-
+/// The request was not sent because of its [`SendCheck`].
 #[derive(Debug, thiserror::Error)]
 #[error("the refresh token was replaced before it was sent")]
-struct Superseded;
+pub(super) struct Superseded;
 
 /// hyper reads the body once the connection stands, and before it writes the request's head. An error therefore means
 /// that the service got no byte of the request.
@@ -42,7 +38,7 @@ impl http_body::Body for CheckedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if self.check.take().is_some_and(|check| !check()) {
+        if self.check.take().is_some_and(|SendCheck(check)| !check()) {
             return Poll::Ready(Some(Err(Superseded.into())));
         }
         Pin::new(&mut self.body).poll_frame(context).map_err(Into::into)

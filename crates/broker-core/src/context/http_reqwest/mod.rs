@@ -8,22 +8,20 @@ mod last_check;
 mod proxy;
 mod tls;
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use chrono::DateTime;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, ClientBuilder, RequestBuilder};
+use bytes::Bytes;
+use reqwest::{Client, ClientBuilder};
 use zeroize::Zeroizing;
 
 use self::certificate::Untrusted;
 pub use self::certificate::cert_file;
-use self::last_check::checked_body;
+use self::last_check::with_checked_body;
 pub use self::proxy::{Proxy, ProxySettings};
-use crate::context::{Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent, ServiceUrl};
+use crate::context::{Http, HttpFault, RequestSent, ServiceUrl};
 use crate::error::ErrorCode;
 
 /// The time limit for connecting. A shorter limit than a request's timeout reports an unreachable host
@@ -74,71 +72,23 @@ impl ReqwestHttp {
     /// Sends the request, and stores the response in `arrived` as it arrives. Returns why the body is incomplete.
     async fn exchange(
         &self,
-        request: &HttpRequest,
+        url: &ServiceUrl,
+        request: http::Request<Bytes>,
         arrived: &mut Option<Arrived>,
     ) -> Result<Option<HttpFault>, HttpFault> {
-        let proxy = self.proxy_of(&request.url)?;
-        let builder = self.builder(request, proxy)?;
-        let mut response = builder.send().await.map_err(|error| fault::describe(&error, proxy))?;
-        let arrived = arrived.insert(Arrived {
-            status: response.status().as_u16(),
-            headers: headers(response.headers()),
-            encodings: encodings(response.headers()),
-            // Large, because a buffer that grows leaves copies of secrets in memory.
-            raw: Zeroizing::new(Vec::with_capacity(64 * 1024)),
-        });
-        Ok(body::read(&mut response, &arrived.encodings, &mut arrived.raw).await)
-    }
-
-    fn builder(&self, request: &HttpRequest, proxy: Option<&Proxy>) -> Result<RequestBuilder, HttpFault> {
-        let client = self.client(request.url.is_plain(), proxy)?;
-        let method = match request.method {
-            Method::Get => reqwest::Method::GET,
-            Method::Post => reqwest::Method::POST,
-            Method::Delete => reqwest::Method::DELETE,
-        };
-        let mut builder = client.request(method, request.url.as_str()).body(checked_body(request));
-        for (name, default) in [("accept", "application/json"), ("accept-encoding", "identity")] {
-            if !request.headers().any(|(own, _)| own == name) {
-                builder = builder.header(name, default);
-            }
-        }
-        if let Some(kind) = request.content_type {
-            builder = builder.header("content-type", kind);
-        }
-        let authorization = request.authorization().map(|value| ("authorization", value));
-        for (name, value) in authorization.into_iter().chain(request.headers()) {
-            let mut value = HeaderValue::from_str(value).map_err(|_| {
-                let what = "the secret contains characters that an HTTP header cannot contain".to_owned();
-                HttpFault::new(RequestSent::No, ErrorCode::BadResponse, what)
-            })?;
-            value.set_sensitive(true);
-            builder = builder.header(name, value);
-        }
-        Ok(builder)
+        let proxy = self.proxy_of(url)?;
+        let describe = |error| fault::describe(&error, proxy);
+        let request = with_checked_body(request).try_into().map_err(describe)?;
+        let mut response = self.client(url.is_plain(), proxy)?.execute(request).await.map_err(describe)?;
+        let arrived = arrived.insert(http::Response::new(encoding::buffer()));
+        *arrived.status_mut() = response.status();
+        *arrived.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(body::read(&mut response, arrived).await)
     }
 }
 
-/// The part of a response that has arrived.
-struct Arrived {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    encodings: Vec<String>,
-    raw: Zeroizing<Vec<u8>>,
-}
-
-impl Arrived {
-    /// Returns the response. Fails with `cut` if no part of the body arrived, unless the status alone says enough.
-    fn response(self, cut: Option<HttpFault>) -> Result<HttpResponse, HttpFault> {
-        let Self { status, headers, encodings, raw } = self;
-        let (body, cut) = body::decoded(&raw, &encodings, cut);
-        let response = HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH, cut };
-        match &response.cut {
-            Some(fault) if response.body.is_empty() && !response.is_transient() => Err(fault.clone()),
-            _ => Ok(response),
-        }
-    }
-}
+/// The part of a response that has arrived, with its encoded body.
+type Arrived = http::Response<Zeroizing<Vec<u8>>>;
 
 fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::error::Error>> {
     let builder = Client::builder()
@@ -156,9 +106,7 @@ fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::erro
     let Some(proxy) = proxy else { return Ok(direct(builder, plain).build()?) };
     let mut own = reqwest::Proxy::all(proxy.url().clone())?;
     if let Some(authorization) = proxy.authorization() {
-        let mut value = HeaderValue::from_str(authorization)?;
-        value.set_sensitive(true);
-        own = own.custom_http_auth(value);
+        own = own.custom_http_auth(authorization.clone());
     }
     Ok(builder.proxy(own).build()?)
 }
@@ -170,15 +118,22 @@ fn direct(builder: ClientBuilder, plain: bool) -> ClientBuilder {
 
 #[async_trait]
 impl Http for ReqwestHttp {
-    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<http::Response<Bytes>, HttpFault> {
+        let not_sent = |code, what: String| HttpFault::new(RequestSent::No, code, what);
+        let url = ServiceUrl::parse(&request.uri().to_string())
+            .map_err(|why| not_sent(ErrorCode::NetworkUnreachable, why))?;
         // The TLS library panics if the clock says a year before 1970.
-        if SystemTime::now() < SystemTime::UNIX_EPOCH && !request.url.is_plain() {
+        if SystemTime::now() < SystemTime::UNIX_EPOCH && !url.is_plain() {
             let what = "this machine's clock says a year before 1970: set the clock".to_owned();
-            return Err(HttpFault::new(RequestSent::No, ErrorCode::TlsUntrusted, what));
+            return Err(not_sent(ErrorCode::TlsUntrusted, what));
         }
         let mut arrived = None;
         let exchanged = {
-            let mut exchange = pin!(self.exchange(request, &mut arrived));
+            let mut exchange = pin!(self.exchange(&url, request, &mut arrived));
             match tokio::time::timeout(timeout, &mut exchange).await {
                 Ok(exchanged) => Ok(exchanged),
                 // If the process was suspended, the timeout may have passed although a response has arrived.
@@ -188,32 +143,14 @@ impl Http for ReqwestHttp {
         let kind = if arrived.is_some() { "complete response" } else { "response" };
         let late = || {
             let what = format!("no {kind} within {}", humantime::format_duration(timeout));
-            let hint = self.proxy_of(&request.url).ok().flatten().map(Proxy::advice);
+            let hint = self.proxy_of(&url).ok().flatten().map(Proxy::advice);
             HttpFault { hint, ..HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what) }
         };
         let fault = exchanged.map_or_else(|_| Some(late()), |exchanged| exchanged.unwrap_or_else(Some));
-        match arrived {
-            Some(arrived) => arrived.response(fault),
-            None => Err(fault.unwrap_or_else(late)),
-        }
+        let Some(arrived) = arrived else { return Err(fault.unwrap_or_else(late)) };
+        let (body, cut) = body::decoded(&arrived, fault);
+        let mut response = arrived.map(|_| Bytes::from_owner(body));
+        cut.map(|fault| response.extensions_mut().insert(fault));
+        Ok(response)
     }
-}
-
-fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
-    let text = |(name, value): (&HeaderName, &HeaderValue)| {
-        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-    };
-    let mut headers: BTreeMap<_, _> = map.iter().filter_map(text).collect();
-    // `set-cookie` headers cannot be joined with commas (RFC 9110 section 5.3), and gateways add such headers.
-    let cookies: Vec<_> = map.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()).collect();
-    if cookies.len() > 1 {
-        headers.insert("set-cookie".to_owned(), cookies.join("\n"));
-    }
-    headers
-}
-
-/// Returns the names in `Content-Encoding`, in lower case.
-fn encodings(map: &HeaderMap) -> Vec<String> {
-    let fields = map.get_all("content-encoding").iter().filter_map(|value| value.to_str().ok());
-    fields.flat_map(|field| field.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
 }

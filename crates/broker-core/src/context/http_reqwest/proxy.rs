@@ -5,11 +5,14 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use ipnet::IpNet;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::context::{HttpFault, RequestSent, ServiceUrl};
 use crate::error::ErrorCode;
+use crate::token::sensitive;
 
 /// The variables with the proxy for HTTPS. As with curl and requests, the lower-case name comes first, and an empty
 /// variable is unset.
@@ -28,7 +31,7 @@ pub struct ProxySettings {
 pub struct Proxy {
     variable: &'static str,
     url: Url,
-    authorization: Option<Zeroizing<String>>,
+    authorization: Option<HeaderValue>,
 }
 
 impl ProxySettings {
@@ -120,11 +123,11 @@ impl Proxy {
         if matches!(url.host_str(), Some("http" | "https")) {
             return Err("its scheme is misspelt");
         }
-        let authorization = user.map(|user| {
+        let authorization = user.and_then(|user| {
             let (name, password) = user.split_once(':').unwrap_or((user, ""));
             let (name, password) = (percent_decoded(name), percent_decoded(password));
             let pair = Zeroizing::new([&name[..], b":", &password].concat());
-            Zeroizing::new(format!("Basic {}", &*Zeroizing::new(STANDARD.encode(&*pair))))
+            sensitive(&["Basic ", &Zeroizing::new(STANDARD.encode(&*pair))])
         });
         Ok(Self { variable, url, authorization })
     }
@@ -161,8 +164,8 @@ impl Proxy {
     }
 
     /// Returns the value of the header `Proxy-Authorization`.
-    pub(super) fn authorization(&self) -> Option<&str> {
-        self.authorization.as_ref().map(|value| value.as_str())
+    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
     }
 }
 
@@ -190,14 +193,7 @@ fn has_plain_host(url: &Url) -> bool {
 /// Decodes `%XX`. Other percent signs stay, as with curl.
 fn percent_decoded(text: &str) -> Zeroizing<Vec<u8>> {
     let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digits = tail.get(..2).filter(|_| *first == b'%').and_then(|two| std::str::from_utf8(two).ok());
-        let digits = digits.filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let byte = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        decoded.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &tail[2..] } else { tail };
-    }
+    decoded.extend(percent_encoding::percent_decode_str(text));
     decoded
 }
 
@@ -207,17 +203,14 @@ enum Exception {
     Every,
     /// A host and its subdomains.
     Name(String, Option<u16>),
-    /// An address with the number of leading bits that count.
-    Network(IpAddr, u8, Option<u16>),
+    Network(IpNet, Option<u16>),
 }
 
 impl Exception {
     /// Parses an entry. An entry that is empty or a URL matches no host.
     fn parse(entry: &str) -> Option<Self> {
         if let Some((address, bits)) = entry.split_once('/') {
-            let address = address_of(address)?;
-            let bits = bits.parse().ok().filter(|bits| *bits <= width(address))?;
-            return Some(Self::Network(address, bits, None));
+            return Some(Self::Network(IpNet::new(address_of(address)?, bits.parse().ok()?).ok()?, None));
         }
         let (host, port) = match entry.rsplit_once(':') {
             // An IPv6 address without brackets has several colons.
@@ -227,7 +220,7 @@ impl Exception {
             _ => (entry, None),
         };
         if let Some(address) = address_of(host) {
-            return Some(Self::Network(address, width(address), port));
+            return Some(Self::Network(address.into(), port));
         }
         let name = host.trim_start_matches("*.").trim_matches('.').to_ascii_lowercase();
         (!name.is_empty()).then_some(Self::Name(name, port))
@@ -245,11 +238,11 @@ impl Exception {
                     .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
                 is_below && same_port(port)
             }
-            (Self::Network(network, bits, port), Some(Host::Ipv4(address))) => {
-                is_within(address.into(), *network, *bits) && same_port(port)
+            (Self::Network(network, port), Some(Host::Ipv4(address))) => {
+                network.contains(&IpAddr::V4(address)) && same_port(port)
             }
-            (Self::Network(network, bits, port), Some(Host::Ipv6(address))) => {
-                is_within(address.into(), *network, *bits) && same_port(port)
+            (Self::Network(network, port), Some(Host::Ipv6(address))) => {
+                network.contains(&IpAddr::V6(address)) && same_port(port)
             }
             _ => false,
         }
@@ -262,21 +255,6 @@ fn address_of(text: &str) -> Option<IpAddr> {
         Some(address) => Some(IpAddr::V6(address.parse().ok()?)),
         None => text.parse().ok(),
     }
-}
-
-/// Returns the number of bits of an address.
-fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let number = |address: IpAddr| match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    };
-    let different = number(address) ^ number(network);
-    address.is_ipv4() == network.is_ipv4()
-        && different.checked_shr(u32::from(width(address) - bits)).unwrap_or_default() == 0
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@ use crate::context::platform;
 use crate::error::{Error, ErrorCode, Result};
 
 /// The size limit of an unencrypted record.
-pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
+pub(crate) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
 /// The size limit of a file. An encrypted record is in base64, which needs four bytes for three.
-pub(super) const LONGEST_FILE: u64 = LONGEST_RECORD / 3 * 4 + 64 * 1024;
+pub(crate) const LONGEST_FILE: u64 = LONGEST_RECORD / 3 * 4 + 64 * 1024;
 
 /// Returns the names of the files in a folder, sorted. A missing folder has no files.
-pub(super) fn file_names(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>> {
     let names = || -> std::io::Result<Vec<_>> {
         std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
     };
@@ -28,8 +28,14 @@ pub(super) fn file_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Returns the names of the files in a folder that end in `suffix`, without `suffix`.
+pub(crate) fn file_stems(folder: &Path, suffix: &str) -> Result<Vec<String>> {
+    let names = file_names(folder)?.into_iter();
+    Ok(names.filter_map(|name| name.strip_suffix(suffix).map(str::to_owned)).collect())
+}
+
 /// Whether a file or folder does not exist. One that cannot be examined, such as after a disk error, may exist.
-pub(super) fn is_missing(path: &Path) -> bool {
+pub(crate) fn is_missing(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| is_absence(&error))
 }
 
@@ -39,7 +45,7 @@ fn is_absence(error: &std::io::Error) -> bool {
 
 /// Reads a file that this user owns, without following symbolic links. Reads at most one byte more than
 /// [`LONGEST_FILE`], which shows the caller that the file is too long.
-pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
+pub(crate) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match platform::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
@@ -59,17 +65,17 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     Ok(Some(bytes))
 }
 
-pub(super) fn cannot_read(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn cannot_read(path: &Path, error: std::io::Error) -> Error {
     cannot(ErrorCode::StoreUnreadable, "read", path, error)
 }
 
 /// Returns the error for a file that cannot be changed, such as `cannot WHAT PATH: permission denied`.
-pub(super) fn cannot_write(what: &str, path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn cannot_write(what: &str, path: &Path, error: std::io::Error) -> Error {
     cannot(ErrorCode::StoreUnwritable, what, path, error)
 }
 
 /// Returns the error for a lock file that cannot be opened. The message names the folder if the folder is not writable.
-pub(super) fn cannot_open_lock(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn cannot_open_lock(path: &Path, error: std::io::Error) -> Error {
     match path.parent().filter(|_| error.kind() == IoErrorKind::PermissionDenied && !path.exists()) {
         Some(folder) => cannot_write("write to the folder", folder, error),
         None => cannot_write("open the lock file", path, error),

@@ -3,17 +3,7 @@
 use std::path::Path;
 
 use crate::context::platform;
-use crate::store::LockScope;
-
-#[derive(Debug, Clone)]
-pub(super) struct Filesystem {
-    /// The file system's name in messages: `ext4`, `nfs4 (server:/home)`.
-    pub(super) name: String,
-    /// Whether other hosts may use the same file system.
-    pub(super) is_network: bool,
-    /// Whether `flock` on this file system excludes processes on other hosts too.
-    pub(super) reach: LockScope,
-}
+use crate::store::{LockScope, StoreAbout};
 
 /// A line of mountinfo (`proc_pid_mountinfo(5)`).
 struct Mount<'a> {
@@ -43,14 +33,12 @@ const NETWORK: [(u64, &str); 16] = [
     (0x786F_4256, "vboxsf"),
 ];
 
-impl Filesystem {
-    /// Finds the file system of a folder. If the folder does not exist, uses the nearest parent that exists.
-    pub(super) fn of(folder: &Path) -> Self {
-        let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let magic = platform::magic(existing).unwrap_or(UNKNOWN);
-        describe(magic, mount(&mounts, &platform::device(existing)).as_ref())
-    }
+/// Describes a folder and its file system. If the folder does not exist, uses the nearest parent that exists.
+pub(crate) fn about(folder: &Path) -> StoreAbout {
+    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let magic = platform::magic(existing).unwrap_or(UNKNOWN);
+    describe(folder, magic, mount(&mounts, &platform::device(existing)).as_ref())
 }
 
 /// The magic number of FUSE, also used if the type is unknown: the broker cannot know whether locks work across hosts.
@@ -62,11 +50,12 @@ fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
     Some(Mount { kind: rest.next()?, source: rest.next()?, options: rest.next().unwrap_or_default() })
 }
 
-fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
+fn describe(folder: &Path, magic: u64, mount: Option<&Mount<'_>>) -> StoreAbout {
+    let place = folder.display().to_string();
     let network = NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name);
     let Some(kind) = network else {
         let name = mount.map_or("a local file system", |mount| mount.kind).to_owned();
-        return Filesystem { name, is_network: false, reach: LockScope::Host };
+        return StoreAbout::new(place, name);
     };
     let has = |option: &str| mount.is_some_and(|mount| mount.options.split(',').any(|each| each == option));
     let reach = match kind {
@@ -82,7 +71,7 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
         Some(mount) if mount.kind.starts_with(kind) => format!("{} ({})", mount.kind, mount.source),
         _ => kind.to_owned(),
     };
-    Filesystem { name, is_network: true, reach }
+    StoreAbout { shared: true, reach, ..StoreAbout::new(place, name) }
 }
 
 #[cfg(test)]
@@ -115,14 +104,14 @@ mod tests {
             let magic = u64::from_str_radix(&cells[0][2..], 16).expect("a number");
             let other_mount = "22 1 0:7 / /tmp rw - tmpfs tmpfs rw";
             let mounts = format!("{other_mount}\n21 1 0:42 / /home rw,relatime shared:1 - {}\n", cells[1]);
-            let found = describe(magic, mount(&mounts, "0:42").as_ref());
+            let found = describe(Path::new("/home"), magic, mount(&mounts, "0:42").as_ref());
             let reach = match found.reach {
-                LockScope::Host if !found.is_network => "this host",
+                LockScope::Host if !found.shared => "this host",
                 LockScope::Host => "this host, of several",
                 LockScope::Hosts => "all hosts",
                 LockScope::Unknown => "unknown",
             };
-            assert_eq!((found.name.as_str(), reach), (cells[2], cells[3]), "{row}");
+            assert_eq!((found.on.as_str(), reach), (cells[2], cells[3]), "{row}");
         }
     }
 }

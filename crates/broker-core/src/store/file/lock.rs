@@ -9,13 +9,13 @@ use crate::context::platform::{self, FileId, Folder};
 use crate::error::Result;
 
 /// A lock file that this process has locked. Dropping the value releases the lock.
-pub(super) struct Lock {
-    pub(super) file: File,
+pub(crate) struct Lock {
+    pub(crate) file: File,
     /// The folder that contains the lock file.
-    pub(super) folder: Folder,
+    pub(crate) folder: Folder,
 }
 
-pub(super) enum Attempt {
+pub(crate) enum Attempt {
     Taken(Lock),
     /// Another process has the lock. The text describes that process, if known.
     Busy(Option<String>),
@@ -23,7 +23,7 @@ pub(super) enum Attempt {
     Unsupported,
 }
 
-pub(super) fn lock(path: &Path) -> Result<Attempt> {
+pub(crate) fn lock(path: &Path) -> Result<Attempt> {
     let lock = platform::open_lock(path).map_err(|error| cannot_open_lock(path, error))?;
     match lock.try_lock() {
         Ok(()) => {}

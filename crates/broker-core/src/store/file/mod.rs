@@ -1,79 +1,75 @@
 //! A store with one record file and one lock file for each provider.
 
-mod atomic_file;
-mod bytes;
-mod external_login;
-mod fallback;
+pub(crate) mod bytes;
 mod filesystem;
-mod layout;
 mod lock;
 mod locked;
-mod migrate;
-mod read;
-mod sealed;
+mod locked_file;
+pub(crate) mod plain;
+pub(crate) mod runtime;
 
 use std::fs::TryLockError;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 
-use crate::context::platform;
-use crate::context::{Env, quoted_path};
+use crate::context::{platform, quoted_path};
 use crate::error::{Error, ErrorCode, Result};
+use crate::store::sealed::{Sealer, Sealing};
 use crate::store::{Loaded, LockScope, Locking, Store, StoreAbout};
 use bytes::cannot_write;
-use fallback::FallbackStore;
-use layout::StoreLayout;
-use lock::{Attempt, lock};
-use locked::LockedFile;
 
-pub(crate) use external_login::ExternalLoginStore;
-pub use migrate::{Migrated, StorageFormat};
-pub use sealed::{Envelope, Sealer};
+pub(crate) use lock::{Attempt, lock};
+pub(crate) use locked::LockedRecord;
+pub(crate) use locked_file::{LockedFile, private};
 
 /// A store of record files in one folder: `NAME.json` (mode 0600), and `NAME.lock`, which is locked during changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    layout: StoreLayout,
+    folder: PathBuf,
+    sealing: Sealing,
+    about: Arc<OnceLock<StoreAbout>>,
 }
 
 impl FileStore {
     /// Creates a store in `folder`. The first save creates the folder with mode 0700.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        let folder = folder.into();
-        let fallback = FallbackStore::new(Vec::new(), &folder);
-        Self { layout: StoreLayout::new(folder, fallback) }
-    }
-
-    /// Saves records in a runtime folder if the state folder is not writable: `$XDG_RUNTIME_DIR/broker`,
-    /// `/run/user/UID/broker` or `/tmp/broker-UID`.
-    #[must_use]
-    pub fn with_runtime_folder(mut self, env: &dyn Env) -> Self {
-        self.layout.fallback = FallbackStore::new(fallback::folders(env), &self.layout.folder);
-        self
+        Self { folder: folder.into(), sealing: Sealing::default(), about: Arc::default() }
     }
 
     /// Adds encryption. New logins use the sealer's configured method; existing records keep their storage format.
     #[must_use]
-    pub fn with_sealer(mut self, sealer: Arc<dyn Sealer>) -> Self {
-        self.layout.sealer = Some(sealer);
-        self
+    pub fn with_sealer(self, sealer: Arc<dyn Sealer>) -> Self {
+        Self { sealing: Sealing::new(sealer), ..self }
     }
 
     /// Returns the path of a provider's record file.
     #[must_use]
     pub fn record_path(&self, provider: &str) -> PathBuf {
-        self.layout.record_path(provider)
+        self.folder.join(format!("{provider}.json"))
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn sealing(&self) -> &Sealing {
+        &self.sealing
+    }
+
+    /// Describes the folder, without an attempt to lock a file.
+    fn folder_about(&self) -> &StoreAbout {
+        self.about.get_or_init(|| filesystem::about(&self.folder))
     }
 
     fn make_folder(&self) -> Result<()> {
-        let cannot_create = |error| cannot_write("create the state folder", &self.layout.folder, error);
-        platform::make_folder(&self.layout.folder).map_err(cannot_create)?;
-        let meta = std::fs::metadata(&self.layout.folder).map_err(cannot_create)?;
+        let folder = &self.folder;
+        let cannot_create = |error| cannot_write("create the state folder", folder, error);
+        platform::make_folder(folder).map_err(cannot_create)?;
+        let meta = std::fs::metadata(folder).map_err(cannot_create)?;
         if platform::everybody_writes(&meta) {
-            let folder = &self.layout.folder;
             let message =
                 format!("cannot use the state folder {}: every user can write to it", folder.display());
             let error = Error::new(ErrorCode::StoreUnwritable, message);
@@ -81,12 +77,56 @@ impl FileStore {
         }
         Ok(())
     }
+
+    /// Locks the record, or returns the process that has the lock.
+    pub(crate) fn lock(&self, provider: &str) -> Result<std::result::Result<LockedRecord, Option<String>>> {
+        self.make_folder()?;
+        // A network file system may not support locks, so processes of this host also lock a file in a local folder.
+        let mut on_host = self.folder_about().shared.then(|| self.lock_on_host(provider));
+        if let Some(Ok(Attempt::Busy(holder))) = on_host {
+            return Ok(Err(holder));
+        }
+        let (mut locks, mut folder) = (Vec::new(), None);
+        match lock(&self.folder.join(format!("{provider}.lock")))? {
+            Attempt::Busy(holder) => return Ok(Err(holder)),
+            Attempt::Taken(lock) => {
+                locks.push(lock.file);
+                folder = Some(lock.folder);
+            }
+            Attempt::Unsupported => {
+                on_host = Some(Ok(on_host.unwrap_or_else(|| self.lock_on_host(provider))?));
+            }
+        }
+        match on_host {
+            Some(Ok(Attempt::Taken(lock))) => locks.push(lock.file),
+            Some(Ok(Attempt::Busy(holder))) => return Ok(Err(holder)),
+            Some(Ok(Attempt::Unsupported) | Err(_)) | None => {}
+        }
+        if locks.is_empty() {
+            return Err(Error::new(
+                ErrorCode::StoreUnwritable,
+                "cannot lock the record: no file system of this host supports locks",
+            ));
+        }
+        Ok(Ok(LockedRecord::new(self.clone(), provider, locks, folder)))
+    }
+
+    fn lock_on_host(&self, provider: &str) -> Result<Attempt> {
+        let path = runtime::lock_path(&self.folder, provider);
+        runtime::make(path.parent().unwrap_or(&path))
+            .map_err(|error| cannot_write("create the lock file", &path, error))?;
+        lock(&path)
+    }
 }
 
 #[async_trait]
 impl Store for FileStore {
-    fn peek(&self, provider: &str) -> Result<Loaded> {
-        Ok(self.layout.newest(provider)?.loaded)
+    fn read(&self, provider: &str) -> Result<Loaded> {
+        self.sealing.read(&self.record_path(provider), provider)
+    }
+
+    fn peek(&self, provider: &str) -> Result<Option<Loaded>> {
+        self.sealing.peek(&self.record_path(provider), provider)
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
@@ -97,64 +137,15 @@ impl Store for FileStore {
     }
 
     fn about(&self) -> StoreAbout {
-        let filesystem = self.layout.filesystem();
+        let mut about = self.folder_about().clone();
         // Only an attempt to lock a file shows whether a network file system supports locks.
-        let try_lock = || tempfile::tempfile_in(&self.layout.folder).map(|file| file.try_lock());
-        let unsupported = filesystem.is_network
-            && matches!(try_lock(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error));
-        let lock_elsewhere =
-            unsupported.then(|| self.layout.fallback.lock_path("NAME").display().to_string());
-        StoreAbout {
-            place: self.layout.folder.display().to_string(),
-            on: filesystem.name.clone(),
-            shared: filesystem.is_network,
-            reach: if unsupported { LockScope::Host } else { filesystem.reach },
-            lock_elsewhere,
-        }
-    }
-}
-
-impl FileStore {
-    /// Locks the record, or returns the process that has the lock.
-    fn lock(&self, provider: &str) -> Result<std::result::Result<LockedFile, Option<String>>> {
-        self.make_folder()?;
-        // A network file system may not support locks, so processes of this host also lock a file in a local folder.
-        let is_network = self.layout.filesystem().is_network;
-        let on_host = is_network.then(|| self.lock_on_host(provider));
-        if let Some(Ok(Attempt::Busy(holder))) = on_host {
-            return Ok(Err(holder));
-        }
-        let in_folder = lock(&self.layout.folder.join(format!("{provider}.lock")))?;
-        let on_host = match in_folder {
-            Attempt::Unsupported => Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?),
-            Attempt::Taken(_) | Attempt::Busy(_) => on_host.and_then(Result::ok),
-        };
-        let (mut locks, mut folder) = (Vec::new(), None);
-        for (attempt, is_in_folder) in
-            on_host.map(|lock| (lock, false)).into_iter().chain([(in_folder, true)])
+        let try_lock = || tempfile::tempfile_in(&self.folder).map(|file| file.try_lock());
+        if about.shared
+            && matches!(try_lock(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error))
         {
-            match attempt {
-                Attempt::Taken(lock) => {
-                    locks.push(lock.file);
-                    folder = Some(lock.folder).filter(|_| is_in_folder);
-                }
-                Attempt::Busy(holder) => return Ok(Err(holder)),
-                Attempt::Unsupported => {}
-            }
+            about.reach = LockScope::Host;
+            about.lock_elsewhere = Some(runtime::lock_path(&self.folder, "NAME").display().to_string());
         }
-        if locks.is_empty() {
-            return Err(Error::new(
-                ErrorCode::StoreUnwritable,
-                "cannot lock the record: no file system of this host supports locks",
-            ));
-        }
-        Ok(Ok(LockedFile::new(self.layout.clone(), provider, locks, folder)))
-    }
-
-    fn lock_on_host(&self, provider: &str) -> Result<Attempt> {
-        let path = self.layout.fallback.lock_path(provider);
-        fallback::make(path.parent().unwrap_or(&path))
-            .map_err(|error| cannot_write("create the lock file", &path, error))?;
-        lock(&path)
+        about
     }
 }

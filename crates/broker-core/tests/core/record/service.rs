@@ -11,9 +11,12 @@ use broker_core::{
     Problem, Provider, ProviderInfo, Record, RecordUpdate, Repeat, RequestSent, Result, Revoked, Secret,
     ServiceUrl, Token, TokenRequest, read_object,
 };
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+
+use crate::http_response;
 
 pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.example/token"];
 
@@ -164,18 +167,15 @@ impl Wire {
         self.service.lock().unwrap()
     }
 
-    async fn die(&self) -> Result<HttpResponse, HttpFault> {
+    async fn die(&self) -> Result<http::Response<Bytes>, HttpFault> {
         self.dies.notify_one();
         std::future::pending().await
     }
 
     fn fault(sent: RequestSent) -> HttpFault {
-        HttpFault {
-            sent,
-            code: if sent == RequestSent::Maybe { ErrorCode::Timeout } else { ErrorCode::NetworkUnreachable },
-            what: "a fault".to_owned(),
-            hint: None,
-        }
+        let is_late = sent == RequestSent::Maybe;
+        let code = if is_late { ErrorCode::Timeout } else { ErrorCode::NetworkUnreachable };
+        HttpFault::new(sent, code, "a fault".to_owned())
     }
 }
 
@@ -203,11 +203,15 @@ impl Drop for Flight {
 
 #[async_trait]
 impl Http for Wire {
-    async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        _timeout: Duration,
+    ) -> Result<http::Response<Bytes>, HttpFault> {
         let (_flight, fault) = Flight::begin(self);
         tokio::task::yield_now().await;
-        let issuer = ISSUERS.iter().position(|url| *url == request.url.as_str()).unwrap();
-        let form = url::form_urlencoded::parse(&request.body).into_owned().collect();
+        let issuer = ISSUERS.iter().position(|url| request.uri() == *url).unwrap();
+        let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
         let (status, mut body) = match fault {
             Some(Fault::Unreached) => return Err(Self::fault(RequestSent::No)),
             Some(Fault::DiesBefore) => return self.die().await,
@@ -225,8 +229,7 @@ impl Http for Wire {
             }
             _ => {}
         }
-        let body = body.to_string().into_bytes().into();
-        Ok(HttpResponse { status, headers: [].into(), body, sent_at: DateTime::UNIX_EPOCH, cut: None })
+        Ok(http_response(status, &[], &body.to_string()))
     }
 }
 

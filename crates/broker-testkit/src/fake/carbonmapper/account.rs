@@ -5,17 +5,16 @@ use serde_json::{Value, json};
 
 use super::super::http::{Reply, Seen};
 use super::super::random;
-use super::super::time::Clock;
-use super::CarbonMapperOptions;
+use super::State;
 use super::login::{object, text};
 
 /// The longest lifetime of a scoped token.
 const LONGEST: Days = Days::new(365);
 
-struct Scoped {
+pub(super) struct Scoped {
     id: usize,
-    name: String,
-    date: NaiveDate,
+    pub(super) name: String,
+    pub(super) date: NaiveDate,
     token: String,
     deleted: bool,
 }
@@ -36,18 +35,8 @@ impl Scoped {
     }
 }
 
-/// All scoped tokens of the account, including deleted ones.
-pub(super) struct Account {
-    clock: Clock,
-    tokens: Vec<Scoped>,
-}
-
-impl Account {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, tokens: Vec::new() }
-    }
-
-    pub(super) fn create(&mut self, options: &CarbonMapperOptions, call: &Seen) -> Result<Reply, Reply> {
+impl State {
+    pub(super) fn create(&mut self, call: &Seen) -> Result<Reply, Reply> {
         let body = object(call)?;
         let (Some(date), Some(name)) = (text(&body, "expiration_date"), text(&body, "name")) else {
             let missing = ["expiration_date", "name"].into_iter().filter(|name| text(&body, name).is_none());
@@ -56,15 +45,15 @@ impl Account {
         };
         let date = self.date(date)?;
         let scoped = Scoped {
-            id: self.tokens.len() + 1,
+            id: self.scoped.len() + 1,
             name: name.to_owned(),
             date,
-            token: self.token(options, date),
+            token: self.scoped_token(date),
             deleted: false,
         };
         let mut answer = scoped.metadata();
         answer["token_value"] = scoped.token.clone().into();
-        self.tokens.push(scoped);
+        self.scoped.push(scoped);
         Ok(Reply::json(201, &answer))
     }
 
@@ -85,8 +74,8 @@ impl Account {
         Ok(date)
     }
 
-    fn token(&self, options: &CarbonMapperOptions, date: NaiveDate) -> String {
-        if !options.scoped_is_jwt {
+    fn scoped_token(&self, date: NaiveDate) -> String {
+        if !self.options.scoped_is_jwt {
             return random::opaque("cm_");
         }
         random::jwt(json!({
@@ -99,27 +88,22 @@ impl Account {
 
     /// Returns the scoped tokens' metadata, without the tokens themselves.
     pub(super) fn list(&self) -> Reply {
-        let active = self.tokens.iter().filter(|scoped| !scoped.deleted);
+        let active = self.scoped.iter().filter(|scoped| !scoped.deleted);
         Reply::json(200, &active.map(Scoped::metadata).collect())
     }
 
-    pub(super) fn delete(&mut self, id: &str) -> Reply {
-        let mut active = self.tokens.iter_mut().filter(|scoped| !scoped.deleted);
+    pub(super) fn delete(&mut self, id: &str) -> Result<Reply, Reply> {
+        let mut active = self.scoped.iter_mut().filter(|scoped| !scoped.deleted);
         let Some(scoped) = active.find(|scoped| scoped.id.to_string() == id) else {
-            return Reply::json(404, &json!({"detail": "Not Found"}));
+            return Err(Reply::json(404, &json!({"detail": "Not Found"})));
         };
         scoped.deleted = true;
-        Reply::empty(204)
+        Ok(Reply::empty(204))
     }
 
-    pub(super) fn is_live(&self, token: &str) -> bool {
-        let mut active = self.tokens.iter().filter(|scoped| !scoped.deleted);
+    pub(super) fn is_live_scoped(&self, token: &str) -> bool {
+        let mut active = self.scoped.iter().filter(|scoped| !scoped.deleted);
         active.any(|scoped| scoped.token == token && scoped.expiry() > self.clock.now())
-    }
-
-    pub(super) fn minted(&self) -> Vec<(String, String)> {
-        let pair = |scoped: &Scoped| (scoped.name.clone(), scoped.date.to_string());
-        self.tokens.iter().map(pair).collect()
     }
 }
 

@@ -1,14 +1,10 @@
 //! Issues the access and refresh token of each login, like the Python library django-ninja-jwt.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::super::http::{Reply, Seen};
 use super::super::random;
-use super::super::time::Clock;
-use super::CarbonMapperOptions;
+use super::State;
 
 /// The account's email address.
 const EMAIL: &str = "ada@example.org";
@@ -19,32 +15,16 @@ pub(super) enum Kind {
     Refresh,
 }
 
-/// All access and refresh tokens.
-pub(super) struct Logins {
-    clock: Clock,
-    tokens: BTreeMap<String, (Kind, DateTime<Utc>)>,
-    pub(super) pairs: usize,
-    pub(super) refreshes: usize,
-}
-
-impl Logins {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, tokens: BTreeMap::new(), pairs: 0, refreshes: 0 }
-    }
-
-    pub(super) fn pair(&mut self, options: &CarbonMapperOptions, call: &Seen) -> Result<Reply, Reply> {
+impl State {
+    pub(super) fn pair(&mut self, call: &Seen) -> Result<Reply, Reply> {
         let body = object(call)?;
         let (email, password) = (text(&body, "email"), text(&body, "password"));
         let (Some(email), Some(password)) = (email, password) else {
-            let mut missing = json!({});
-            for (name, value) in [("email", email), ("password", password)] {
-                if value.is_none() {
-                    missing[name] = format!("{name} is required").into();
-                }
-            }
-            return Err(invalid_input(missing));
+            let missing = ["email", "password"].into_iter().filter(|name| text(&body, name).is_none());
+            let why = |name: &str| (name.to_owned(), Value::from(format!("{name} is required")));
+            return Err(invalid_input(missing.map(why).collect()));
         };
-        if email != EMAIL || password != options.password {
+        if email != EMAIL || password != self.options.password {
             let body = json!({"detail": "No active account found with the given credentials",
                 "code": "authentication_failed"});
             return Err(Reply::json(401, &body));
@@ -55,18 +35,19 @@ impl Logins {
         Ok(Reply::json(200, &answer))
     }
 
-    pub(super) fn refresh(&mut self, options: &CarbonMapperOptions, call: &Seen) -> Result<Reply, Reply> {
+    pub(super) fn refresh(&mut self, call: &Seen) -> Result<Reply, Reply> {
         let body = object(call)?;
         let Some(presented) = text(&body, "refresh") else {
             return Err(invalid_input(json!({"refresh": "token is required"})));
         };
-        if !self.is_live(presented, Kind::Refresh) {
-            return Err(invalid_token());
+        if !self.is_valid(presented, Kind::Refresh) {
+            let body = json!({"detail": "Token is invalid or expired", "code": "token_not_valid"});
+            return Err(Reply::json(401, &body));
         }
         self.refreshes += 1;
         let mut answer = json!({"access": self.issue(Kind::Access)});
-        if options.return_refresh_on_refresh {
-            let refresh = if options.rotate_refresh {
+        if self.options.return_refresh_on_refresh {
+            let refresh = if self.options.rotate_refresh {
                 self.tokens.remove(presented);
                 self.issue(Kind::Refresh)
             } else {
@@ -90,9 +71,13 @@ impl Logins {
         token
     }
 
-    pub(super) fn is_live(&self, token: &str, wanted: Kind) -> bool {
+    pub(super) fn is_valid(&self, token: &str, wanted: Kind) -> bool {
         let stored = self.tokens.get(token);
         stored.is_some_and(|(kind, expiry)| *kind == wanted && *expiry > self.clock.now())
+    }
+
+    pub(super) fn has_access_token(&self, call: &Seen) -> bool {
+        call.bearer().is_some_and(|token| self.is_valid(token, Kind::Access))
     }
 
     pub(super) fn revoke(&mut self, kind: Kind) {
@@ -116,9 +101,4 @@ fn invalid_input(mut fields: Value) -> Reply {
     fields["detail"] = "Invalid input.".into();
     fields["code"] = "invalid".into();
     Reply::json(400, &fields)
-}
-
-fn invalid_token() -> Reply {
-    let body = json!({"detail": "Token is invalid or expired", "code": "token_not_valid"});
-    Reply::json(401, &body)
 }

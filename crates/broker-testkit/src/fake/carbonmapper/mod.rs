@@ -3,13 +3,16 @@
 mod account;
 mod login;
 
-use account::Account;
-use login::{Kind, Logins};
+use std::collections::BTreeMap;
+
+use account::Scoped;
+use chrono::{DateTime, Utc};
+use login::Kind;
 use serde_json::json;
 
 use super::http::{Reply, Seen};
 use super::server::{Fake, Route, Server, Service};
-use super::time::{Now, system_clock};
+use super::time::{Clock, Now, system_clock};
 
 /// Configures the Carbon Mapper fake server.
 #[derive(Clone)]
@@ -48,8 +51,11 @@ impl CarbonMapper {
     pub fn start(options: CarbonMapperOptions) -> Self {
         Server::start(options.now.clone(), |_, clock| State {
             options,
-            logins: Logins::new(clock.clone()),
-            account: Account::new(clock),
+            clock,
+            tokens: BTreeMap::new(),
+            pairs: 0,
+            refreshes: 0,
+            scoped: Vec::new(),
         })
     }
 
@@ -62,7 +68,8 @@ impl CarbonMapper {
     /// Returns the name and expiration date of all scoped tokens in order, including deleted ones.
     #[must_use]
     pub fn minted(&self) -> Vec<(String, String)> {
-        self.state().account.minted()
+        let pair = |scoped: &Scoped| (scoped.name.clone(), scoped.date.to_string());
+        self.state().scoped.iter().map(pair).collect()
     }
 
     /// Counts the scoped tokens created so far, including deleted ones.
@@ -74,13 +81,13 @@ impl CarbonMapper {
     /// Counts the successful logins.
     #[must_use]
     pub fn pairs(&self) -> usize {
-        self.state().logins.pairs
+        self.state().pairs
     }
 
     /// Counts the successful refreshes.
     #[must_use]
     pub fn refreshes(&self) -> usize {
-        self.state().logins.refreshes
+        self.state().refreshes
     }
 
     /// Changes the account's password. Issued tokens stay valid.
@@ -90,89 +97,68 @@ impl CarbonMapper {
 
     /// Revokes all refresh tokens issued so far.
     pub fn revoke_refresh_tokens(&self) {
-        self.state().logins.revoke(Kind::Refresh);
+        self.state().revoke(Kind::Refresh);
     }
 
     /// Revokes all access tokens issued so far. Scoped tokens stay valid.
     pub fn revoke_access_tokens(&self) {
-        self.state().logins.revoke(Kind::Access);
-    }
-
-    /// Returns whether the STAC endpoint accepts this access token or scoped token now.
-    #[must_use]
-    pub fn access_is_live(&self, token: &str) -> bool {
-        self.state().may_read(token)
+        self.state().revoke(Kind::Access);
     }
 }
 
 /// The state of the Carbon Mapper fake server.
 pub struct State {
     options: CarbonMapperOptions,
-    logins: Logins,
-    account: Account,
+    clock: Clock,
+    /// The access and refresh tokens of all logins, with their expiry.
+    tokens: BTreeMap<String, (Kind, DateTime<Utc>)>,
+    pairs: usize,
+    refreshes: usize,
+    /// All scoped tokens of the account, including deleted ones.
+    scoped: Vec<Scoped>,
 }
 
 impl Service for State {
     const ROUTES: &'static [Route] = &[
-        Route::new("pair", "POST", "/api/v1/token/pair"),
-        Route::new("refresh", "POST", "/api/v1/token/refresh"),
-        Route::new("create-stac", "POST", "/api/v1/account/tokens/create-stac"),
-        Route::new("list", "GET", "/api/v1/account/tokens"),
-        Route::new("delete", "DELETE", "/api/v1/account/tokens/{id}"),
-        Route::new("stac", "GET", "/api/v1/stac/*"),
+        ("pair", "POST", "/api/v1/token/pair"),
+        ("refresh", "POST", "/api/v1/token/refresh"),
+        ("create-stac", "POST", "/api/v1/account/tokens/create-stac"),
+        ("list", "GET", "/api/v1/account/tokens"),
+        ("delete", "DELETE", "/api/v1/account/tokens/{id}"),
+        ("stac", "GET", "/api/v1/stac/*"),
     ];
 
-    fn answer(&mut self, call: &Seen) -> Reply {
-        let Self { options, logins, account } = self;
-        let answer = match call.route.as_str() {
-            "pair" => logins.pair(options, call),
-            "refresh" => logins.refresh(options, call),
-            "stac" => return self.stac(call),
-            _ => logged_in(logins, call).and_then(|()| match call.route.as_str() {
-                "create-stac" => account.create(options, call),
-                "list" => Ok(account.list()),
-                _ => Ok(account.delete(call.last_segment())),
-            }),
-        };
-        answer.unwrap_or_else(|refusal| refusal)
-    }
-}
-
-impl State {
-    fn stac(&self, call: &Seen) -> Reply {
-        match call.bearer() {
-            Some(token) if self.may_read(token) => {
-                let root = json!({"type": "ProviderRegistry", "id": "carbonmapper",
-                    "stac_version": "1.0.0", "description": "fake server", "links": []});
-                Reply::json(200, &root)
-            }
-            Some(_) => bad_bearer(),
-            None => no_bearer(),
+    fn answer(&mut self, call: &Seen) -> Result<Reply, Reply> {
+        match call.route.as_str() {
+            "pair" => self.pair(call),
+            "refresh" => self.refresh(call),
+            "stac" if self.is_authorized(call) => Ok(Reply::stac_root("carbonmapper")),
+            // Scoped tokens cannot create, list or delete tokens.
+            "create-stac" if self.has_access_token(call) => self.create(call),
+            "list" if self.has_access_token(call) => Ok(self.list()),
+            "delete" if self.has_access_token(call) => self.delete(call.last_segment()),
+            _ => Err(unauthorized(call)),
         }
     }
 
-    fn may_read(&self, token: &str) -> bool {
-        self.logins.is_live(token, Kind::Access) || self.account.is_live(token)
+    /// Whether the STAC endpoint accepts this access token or scoped token now.
+    fn is_live(&self, token: &str) -> bool {
+        self.is_valid(token, Kind::Access) || self.is_live_scoped(token)
     }
 }
 
-/// Checks that the bearer token is an access token: scoped tokens cannot create, list or delete tokens.
-fn logged_in(logins: &Logins, call: &Seen) -> Result<(), Reply> {
-    match call.bearer() {
-        Some(token) if logins.is_live(token, Kind::Access) => Ok(()),
-        Some(_) => Err(bad_bearer()),
-        None => Err(no_bearer()),
-    }
-}
-
-fn no_bearer() -> Reply {
-    Reply::json(401, &json!({"detail": "Unauthorized"}))
-}
-
-fn bad_bearer() -> Reply {
-    let message = json!({"token_class": "AccessToken", "token_type": "access",
-        "message": "Token is invalid or expired"});
-    let body = json!({"detail": "Given token not valid for any token type",
-        "code": "token_not_valid", "messages": [message]});
+fn unauthorized(call: &Seen) -> Reply {
+    let body = match call.bearer() {
+        None => json!({"detail": "Unauthorized"}),
+        Some(_) => json!({
+            "detail": "Given token not valid for any token type",
+            "code": "token_not_valid",
+            "messages": [{
+                "token_class": "AccessToken",
+                "token_type": "access",
+                "message": "Token is invalid or expired",
+            }],
+        }),
+    };
     Reply::json(401, &body)
 }

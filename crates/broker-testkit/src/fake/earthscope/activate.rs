@@ -13,9 +13,9 @@ pub(super) fn activate(codes: &mut Codes, call: &Seen) -> Reply {
     }
     let deny = fields.get("action").is_some_and(|action| action == "deny");
     let (decision, done) = if deny {
-        (Decision::Denied, "Access denied.")
+        (Decision::Deny, "Access denied.")
     } else {
-        (Decision::Approved, "Device approved. You can close this page.")
+        (Decision::ApproveAfter(0), "Device approved. You can close this page.")
     };
     if codes.decide(&user_code, decision) {
         Reply::html(200, &page(done))

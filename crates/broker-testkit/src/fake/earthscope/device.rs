@@ -8,18 +8,11 @@ use super::super::random;
 use super::super::time::Clock;
 use super::EarthScopeOptions;
 
-/// The user's decision for all device logins that a test has not decided individually.
+/// The user's decision about a device login. Approval takes effect after a number of polls.
 #[derive(Clone, Copy)]
-pub(super) enum Policy {
-    Wait,
-    Decide(Decision),
-    ApproveAfter(usize),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    Approved,
-    Denied,
+    ApproveAfter(usize),
+    Deny,
 }
 
 struct Device {
@@ -34,11 +27,11 @@ struct Device {
 
 impl Device {
     /// Returns whether the response to this poll is `slow_down`, which adds 5 s to the client's polling interval.
-    fn too_fast(&mut self, at: DateTime<Utc>, slow_down_polls: usize, strict: bool) -> bool {
+    fn too_fast(&mut self, at: DateTime<Utc>, options: &EarthScopeOptions) -> bool {
         let last = self.last_poll.replace(at);
         self.polls += 1;
-        let early = strict && last.is_some_and(|last| at < last + self.interval);
-        let slow_down = early || self.polls <= slow_down_polls;
+        let early = options.strict_polling && last.is_some_and(|last| at < last + self.interval);
+        let slow_down = early || self.polls <= options.slow_down_polls;
         if slow_down {
             self.interval += TimeDelta::seconds(5);
         }
@@ -48,12 +41,10 @@ impl Device {
 
 /// All device codes and the user's decisions.
 pub(super) struct Codes {
+    options: EarthScopeOptions,
     clock: Clock,
-    life: u64,
-    interval: u64,
-    slow_down_polls: usize,
-    strict: bool,
-    policy: Policy,
+    /// The decision about all device logins that a test has not decided individually.
+    policy: Option<Decision>,
     /// Maps device codes to device logins. A code is removed when the client gets tokens for the code.
     devices: BTreeMap<String, Device>,
     /// All user codes in the order of issue.
@@ -61,17 +52,8 @@ pub(super) struct Codes {
 }
 
 impl Codes {
-    pub(super) fn new(options: &EarthScopeOptions, clock: Clock) -> Self {
-        Self {
-            clock,
-            life: options.code_life,
-            interval: options.interval.unwrap_or(5),
-            slow_down_polls: options.slow_down_polls,
-            strict: options.strict_polling,
-            policy: Policy::Wait,
-            devices: BTreeMap::new(),
-            issued: Vec::new(),
-        }
+    pub(super) fn new(options: EarthScopeOptions, clock: Clock) -> Self {
+        Self { options, clock, policy: None, devices: BTreeMap::new(), issued: Vec::new() }
     }
 
     /// Returns a new device code and its user code.
@@ -80,8 +62,8 @@ impl Codes {
         let device = Device {
             user_code: user_code.clone(),
             scope,
-            expires: self.clock.after(self.life),
-            interval: TimeDelta::seconds(i64::try_from(self.interval).unwrap()),
+            expires: self.clock.after(self.options.code_life),
+            interval: TimeDelta::seconds(i64::try_from(self.options.interval.unwrap_or(5)).unwrap()),
             polls: 0,
             last_poll: None,
             decision: None,
@@ -98,18 +80,15 @@ impl Codes {
         if device.expires <= now {
             return Err("expired_token");
         }
-        if device.too_fast(now, self.slow_down_polls, self.strict) {
+        if device.too_fast(now, &self.options) {
             return Err("slow_down");
         }
-        let by_policy = match self.policy {
-            Policy::Wait => None,
-            Policy::Decide(decision) => Some(decision),
-            Policy::ApproveAfter(polls) => (device.polls > polls).then_some(Decision::Approved),
-        };
-        match device.decision.or(by_policy) {
-            None => Err("authorization_pending"),
-            Some(Decision::Denied) => Err("access_denied"),
-            Some(Decision::Approved) => Ok(self.devices.remove(device_code).unwrap().scope),
+        match device.decision.or(self.policy) {
+            Some(Decision::Deny) => Err("access_denied"),
+            Some(Decision::ApproveAfter(polls)) if device.polls > polls => {
+                Ok(self.devices.remove(device_code).unwrap().scope)
+            }
+            _ => Err("authorization_pending"),
         }
     }
 
@@ -122,8 +101,8 @@ impl Codes {
     }
 
     /// Sets the user's decision for all device logins, and overrides earlier decisions.
-    pub(super) fn set_policy(&mut self, policy: Policy) {
-        self.policy = policy;
+    pub(super) fn decide_all(&mut self, decision: Decision) {
+        self.policy = Some(decision);
         for device in self.devices.values_mut() {
             device.decision = None;
         }
@@ -133,9 +112,9 @@ impl Codes {
 /// Creates a user code of consonants, which spell no words (RFC 8628 section 6.1).
 fn user_code() -> String {
     const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-    let letter = |byte: &u8| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]);
-    let all: String = random::bytes(8).iter().map(letter).collect();
-    format!("{}-{}", &all[..4], &all[4..])
+    let letter = || char::from(LETTERS[fastrand::usize(..LETTERS.len())]);
+    let half = || std::iter::repeat_with(letter).take(4).collect::<String>();
+    format!("{}-{}", half(), half())
 }
 
 /// Converts a user code to upper case and removes its punctuation (RFC 8628 section 6.1).

@@ -4,13 +4,12 @@ mod activate;
 mod device;
 mod service;
 
-use device::{Decision, Policy};
+use device::Decision;
 use service::State;
 
-use super::expires_in::ExpiresIn;
-use super::refresh::Rotation;
 use super::server::{Fake, Server};
 use super::time::{Now, system_clock};
+use super::tokens::{ExpiresIn, Rotation};
 
 /// Configures the `EarthScope` fake server.
 #[derive(Clone)]
@@ -82,23 +81,23 @@ impl EarthScope {
     /// # Panics
     /// If the code is unknown.
     pub fn approve(&self, user_code: &str) {
-        let known = self.state().codes.decide(user_code, Decision::Approved);
+        let known = self.state().codes.decide(user_code, Decision::ApproveAfter(0));
         assert!(known, "unknown user code {user_code}");
     }
 
     /// Approves all device logins, including later ones.
     pub fn approve_all(&self) {
-        self.state().codes.set_policy(Policy::Decide(Decision::Approved));
+        self.approve_after(0);
     }
 
     /// Denies all device logins, including later ones.
     pub fn deny_all(&self) {
-        self.state().codes.set_policy(Policy::Decide(Decision::Denied));
+        self.state().codes.decide_all(Decision::Deny);
     }
 
     /// Approves each device login after this number of polls.
     pub fn approve_after(&self, polls: usize) {
-        self.state().codes.set_policy(Policy::ApproveAfter(polls));
+        self.state().codes.decide_all(Decision::ApproveAfter(polls));
     }
 
     /// Returns all issued user codes in order.
@@ -140,11 +139,5 @@ impl EarthScope {
     #[must_use]
     pub fn is_live(&self, refresh: &str) -> bool {
         self.state().refresh_tokens.peek(refresh).is_some()
-    }
-
-    /// Returns whether the fake server's API accepts this access token now.
-    #[must_use]
-    pub fn access_is_live(&self, token: &str) -> bool {
-        self.state().is_live(token)
     }
 }

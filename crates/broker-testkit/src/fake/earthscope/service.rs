@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::super::http::{Reply, Seen};
 use super::super::random;
-use super::super::refresh::RefreshTokens;
 use super::super::server::{Route, Service};
 use super::super::time::Clock;
+use super::super::tokens::RefreshTokens;
 use super::EarthScopeOptions;
 use super::activate::activate;
 use super::device::Codes;
@@ -33,25 +33,28 @@ pub struct State {
 
 impl Service for State {
     const ROUTES: &'static [Route] = &[
-        Route::new("device", "POST", "/oauth/device/code"),
-        Route::new("token", "POST", "/oauth/token"),
-        Route::new("revoke", "POST", "/oauth/revoke"),
-        Route::new("profile", "GET", "/beta/user/profile"),
-        Route::new("aws", "GET", "/beta/user/credentials/aws/{id}"),
-        Route::new("activate", "GET", "/activate"),
-        Route::new("activate", "POST", "/activate"),
+        ("device", "POST", "/oauth/device/code"),
+        ("token", "POST", "/oauth/token"),
+        ("revoke", "POST", "/oauth/revoke"),
+        ("profile", "GET", "/beta/user/profile"),
+        ("aws", "GET", "/beta/user/credentials/aws/{id}"),
+        ("activate", "GET", "/activate"),
+        ("activate", "POST", "/activate"),
     ];
 
-    fn answer(&mut self, call: &Seen) -> Reply {
-        let answer = match call.route.as_str() {
+    fn answer(&mut self, call: &Seen) -> Result<Reply, Reply> {
+        match call.route.as_str() {
             "device" => self.device(&call.form()),
             "token" => self.token(&call.form()),
             "revoke" => self.revoke(call),
             "profile" => self.profile(call),
             "aws" => self.aws(call),
             _ => Ok(activate(&mut self.codes, call)),
-        };
-        answer.unwrap_or_else(|refusal| refusal)
+        }
+    }
+
+    fn is_live(&self, access: &str) -> bool {
+        self.access.get(access).is_some_and(|expiry| *expiry > self.clock.now())
     }
 }
 
@@ -60,7 +63,7 @@ type Form = BTreeMap<String, String>;
 impl State {
     pub(super) fn new(options: EarthScopeOptions, url: &str, clock: Clock) -> Self {
         Self {
-            codes: Codes::new(&options, clock.clone()),
+            codes: Codes::new(options.clone(), clock.clone()),
             refresh_tokens: RefreshTokens::new(options.rotation, options.refresh_grace),
             options,
             url: url.to_owned(),
@@ -203,7 +206,7 @@ impl State {
     }
 
     fn check_bearer(&self, call: &Seen) -> Result<(), Reply> {
-        if call.bearer().is_some_and(|token| self.is_live(token)) {
+        if self.is_authorized(call) {
             return Ok(());
         }
         Err(Reply::json(401, &json!({"detail": "Unauthorized"}))
@@ -244,10 +247,6 @@ impl State {
             "exp": self.clock.after(self.options.token_life).timestamp(),
             "email": EMAIL,
         }))
-    }
-
-    pub(super) fn is_live(&self, access: &str) -> bool {
-        self.access.get(access).is_some_and(|expiry| *expiry > self.clock.now())
     }
 }
 

@@ -1,7 +1,6 @@
 //! `broker doctor`: finds problems that prevent getting a token, and changes nothing.
 
 mod configuration;
-mod last_failure;
 mod logins;
 mod network;
 mod report;

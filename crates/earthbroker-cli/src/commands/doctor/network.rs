@@ -31,7 +31,13 @@ pub(super) fn check(
     certificates(report);
     no_proxy(report);
     let settings = ProxySettings::from_env();
-    let proxy = proxy(&settings, report);
+    let (proxy, invalid) = match settings.proxy() {
+        Ok(proxy) => (proxy.cloned(), None),
+        Err(fault) => {
+            report.error("network.proxy", None, &fault.what, &fault.hint.unwrap_or_default());
+            (None, Some(fault.what))
+        }
+    };
     // A provider without a URL is not probed: it runs a program or returns a fixed token.
     let (statuses, others): (Vec<_>, Vec<_>) =
         statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
@@ -41,12 +47,10 @@ pub(super) fn check(
     }
     let Some(broker) = broker else {
         if let Some(proxy) = proxy {
-            let what = format!("the proxy {proxy} was not contacted");
-            report.skipped("network.proxy", None, what);
+            report.skipped("network.proxy", None, format!("the proxy {proxy} was not contacted"));
         }
-        for status in &statuses {
-            let what = format!("{} was not contacted", status.issuer);
-            report.skipped("network.service", Some(&status.name), what);
+        for status in statuses {
+            not_contacted(status, report);
         }
         return Ok(());
     };
@@ -71,11 +75,9 @@ pub(super) fn check(
     let answers: Vec<_> = statuses.into_iter().zip(answers.into_iter().map(|(_, probed)| probed)).collect();
     let unresolved: Vec<_> =
         answers.iter().filter(|(_, probed)| is_unresolved(probed)).map(|(status, _)| *status).collect();
-    let invalid = settings.proxy().err().map(|fault| fault.what);
     for (status, probed) in &answers {
         if invalid.is_some() && detail(probed) == invalid.as_deref() {
-            let what = format!("{} was not contacted", status.issuer);
-            report.skipped("network.service", Some(&status.name), what);
+            not_contacted(status, report);
         } else if unresolved.len() > 1 && is_unresolved(probed) {
             let what = format!("cannot reach {}: name not found", status.issuer);
             report.summarized("network.name", &status.name, what);
@@ -89,15 +91,8 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Returns the proxy in the environment variables. Reports an error if the proxy's URL is invalid.
-fn proxy(settings: &ProxySettings, report: &mut Report) -> Option<Proxy> {
-    match settings.proxy() {
-        Ok(proxy) => proxy.cloned(),
-        Err(fault) => {
-            report.error("network.proxy", None, &fault.what, &fault.hint.unwrap_or_default());
-            None
-        }
-    }
+fn not_contacted(status: &Status, report: &mut Report) {
+    report.skipped("network.service", Some(&status.name), format!("{} was not contacted", status.issuer));
 }
 
 /// Connects to the proxy. Returns why the connection failed, if it did.

@@ -1,10 +1,10 @@
 //! Checks that the encryption key of records is available, and that all records have the configured format.
 
-use earthbroker::{Config, KeyringState, ProviderRegistry, Status};
+use earthbroker::{Config, ProviderRegistry, Status};
 
 use super::report::Report;
 use crate::commands::CommandContext;
-use crate::commands::store::{keyring_word, uses_keyring, word};
+use crate::commands::store::{uses_keyring, word};
 
 pub(super) fn check(
     context: &CommandContext<'_>,
@@ -36,9 +36,8 @@ pub(super) fn check(
     let sealed = configured != "file" || list.iter().any(|(_, format)| word(format) != "file");
     if uses_keyring(&records, &list) {
         match records.keyring() {
-            KeyringState::Unlocked => report.ok("state.keyring", None, "the OS keyring responds"),
+            "unlocked" => report.ok("state.keyring", None, "the OS keyring responds"),
             state => {
-                let state = keyring_word(state);
                 let what = format!("the OS keyring is {state}, but the encrypted records need a key in it");
                 let fix = "unlock the keyring; on a machine without a keyring, \
                            set store = { key = { file = \"PATH\" } } and run: broker store migrate";

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use earthbroker::platform::{is_own, others_read};
-use earthbroker::{Error, FileStore, LockScope, Store, SystemEnv, platform};
+use earthbroker::{Error, FileStore, LockScope, Store, platform};
 use rustix::fs::statvfs;
 
 use super::mode;
@@ -147,7 +147,7 @@ fn writable(folder: &Path, report: &mut Report) {
 }
 
 fn filesystem(folder: &Path, report: &mut Report) {
-    let about = FileStore::new(folder).with_runtime_folder(&SystemEnv).about();
+    let about = FileStore::new(folder).about();
     let (place, on) = (about.place, about.on);
     let problem = match (about.lock_elsewhere, about.shared, about.reach) {
         (Some(lock), ..) => format!(

@@ -1,7 +1,7 @@
 //! `broker exec --file`: runs the command as a child process, and renews the command's token files.
 
 use std::fs::File;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,9 @@ use std::time::Duration;
 use earthbroker::{Broker, Clock, Error, ErrorCode, Prompt, SystemClock, Token, TokenRequest};
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
+use signal_hook::consts::signal::SIGWINCH;
+use signal_hook::low_level::{emulate_default_handler, raise};
 use tokio::process::Child;
-use tokio::signal::unix::SignalKind;
 use tokio::task::JoinSet;
 
 use super::folder::Folder;
@@ -39,7 +40,7 @@ pub(super) fn run(
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         // The signal handlers come before the token files, because a signal without a handler would leave the files behind.
-        let mut signals = Signals::listen(&[SignalKind::window_change()])?;
+        let mut signals = Signals::listen(&[SIGWINCH])?;
         let folder = Arc::new(Folder::make().map_err(|error| cannot_write(&error))?);
         let mut command = command;
         for ChildToken { provider, variable, token } in &tokens {
@@ -51,14 +52,9 @@ pub(super) fn run(
         let mut child = child.map_err(|error| not_run(command.as_std(), error))?;
         let mut renewals = JoinSet::new();
         for token in tokens {
-            let file = TokenFile {
-                broker: broker.clone(),
-                request: request.clone(),
-                folder: folder.clone(),
-                terminal: context.terminal.clone(),
-                token,
-            };
-            renewals.spawn(file.renew_forever());
+            let (broker, request, folder) = (broker.clone(), request.clone(), folder.clone());
+            let terminal = context.terminal.clone();
+            renewals.spawn(async move { renew_forever(&broker, &request, &folder, &terminal, token).await });
         }
         let status = wait(&mut child, &mut signals).await;
         renewals.shutdown().await;
@@ -82,21 +78,17 @@ async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitS
     loop {
         let number = tokio::select! {
             status = child.wait() => return status,
-            number = signals.next() => i32::from(number),
+            number = signals.next() => number,
         };
         if let (Some(signal), Some(pid)) = (Signal::from_named_raw(number), child.id())
-            && !(is_from_keys(signal) && in_foreground())
+            // A terminal sends the signals of its keys to all its foreground processes.
+            && !([Signal::INT, Signal::QUIT, Signal::WINCH].contains(&signal) && in_foreground())
             && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
         {
             // Sending a signal fails if the command has already ended.
             let _ = kill_process(pid, signal);
         }
     }
-}
-
-/// Whether a terminal sends this signal to all its foreground processes.
-fn is_from_keys(signal: Signal) -> bool {
-    [Signal::INT, Signal::QUIT, Signal::WINCH].contains(&signal)
 }
 
 /// Whether this process and its command are in the foreground of a terminal.
@@ -110,50 +102,43 @@ fn end_as(status: ExitStatus) -> CommandResult {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         return if code == 0 { Ok(()) } else { Err(ExitError::Code(code, None)) };
     };
-    // A shell without signal handlers replaces this process, and ends itself by the same signal as the command.
-    let script = "ulimit -c 0; kill -\"$1\" $$; exit $((128 + $1))";
-    let _ = Command::new("/bin/sh").args(["-c", script, "sh", &signal.to_string()]).exec();
-    Err(ExitError::Signal(u8::try_from(signal).unwrap_or_default()))
+    let _ = emulate_default_handler(signal);
+    // The function does not know all signals of Linux, such as realtime signals.
+    let _ = raise(signal);
+    Err(ExitError::Signal(signal))
 }
 
-/// A file that contains the token of one provider.
-struct TokenFile {
-    broker: Broker,
-    request: TokenRequest,
-    folder: Arc<Folder>,
-    terminal: Arc<Terminal>,
-    token: ChildToken,
-}
-
-impl TokenFile {
-    async fn renew_forever(mut self) {
-        let mut reported = false;
-        loop {
-            tokio::time::sleep(pause(&self.token.token)).await;
-            match self.renew().await {
-                Ok(()) => reported = false,
-                Err(error) if !reported => {
-                    let hint = hints::hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
-                    let (provider, why) = (&self.token.provider, error.message());
-                    self.terminal.notify(&format!(
-                        "{provider}: cannot renew the token, the file keeps its old token: {why}{hint}"
-                    ));
-                    reported = true;
-                }
-                Err(_) => {}
+/// Renews a provider's token, and writes each new token to the provider's file.
+async fn renew_forever(
+    broker: &Broker,
+    request: &TokenRequest,
+    folder: &Folder,
+    terminal: &Terminal,
+    ChildToken { provider, mut token, .. }: ChildToken,
+) {
+    let renew = async |old: &Token| -> earthbroker::Result<Token> {
+        let token = broker.token(&provider, request).await?;
+        if !token.secret().same_as(old.secret()) {
+            let written = folder.write(&provider, plain(&token)?);
+            written.map_err(|error| cannot_write(&error).for_provider(&provider))?;
+        }
+        Ok(token)
+    };
+    let mut reported = false;
+    loop {
+        tokio::time::sleep(pause(&token)).await;
+        match renew(&token).await {
+            Ok(renewed) => (token, reported) = (renewed, false),
+            Err(error) if !reported => {
+                let hint = hints::hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
+                let why = error.message();
+                terminal.notify(&format!(
+                    "{provider}: cannot renew the token, the file keeps its old token: {why}{hint}"
+                ));
+                reported = true;
             }
+            Err(_) => {}
         }
-    }
-
-    async fn renew(&mut self) -> earthbroker::Result<()> {
-        let provider = &self.token.provider;
-        let token = self.broker.token(provider, &self.request).await?;
-        if !token.secret().same_as(self.token.token.secret()) {
-            let written = self.folder.write(provider, plain(&token)?);
-            written.map_err(|error| cannot_write(&error).for_provider(provider))?;
-            self.token.token = token;
-        }
-        Ok(())
     }
 }
 

@@ -60,7 +60,7 @@ fn command(providers: &[String], words: &[OsString]) -> CommandResult<Command> {
     let Some((program, arguments)) = words.split_first() else { return Err(no_command().into()) };
     if providers.iter().any(String::is_empty) {
         return Err(Error::usage("the name of a provider is missing")
-            .with_hint("separate names with one comma: broker exec earthscope,earthdaily -- COMMAND. To see all names, run: broker list")
+            .with_hint("separate names with one comma: broker exec NAME,NAME -- COMMAND. To see all names, run: broker list")
             .into());
     }
     let mut command = Command::new(program);

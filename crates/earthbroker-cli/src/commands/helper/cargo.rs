@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{provider_for, token};
-use crate::commands::{CommandContext, CommandResult, answer};
-use crate::format::{line, plain};
+use crate::commands::{CommandContext, CommandResult, answer_json};
+use crate::format::plain;
 use crate::hints;
 use crate::report::ExitError;
 
@@ -26,7 +26,7 @@ struct Registry {
 }
 
 pub(super) fn run(context: &CommandContext<'_>) -> CommandResult {
-    send(&json!({ "v": [1] }))?;
+    answer_json(&json!({ "v": [1] }))?;
     let mut broker = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| {
@@ -37,7 +37,7 @@ pub(super) fn run(context: &CommandContext<'_>) -> CommandResult {
             Err(ExitError::Errors(errors)) => fault(&errors),
             Err(end) => return Err(end),
         };
-        send(&answer)?;
+        answer_json(&answer)?;
     }
     Ok(())
 }
@@ -62,7 +62,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     let mut get = json!({
         "kind": "get",
         // cargo uses this token as the complete value of the `Authorization` header.
-        "token": format!("{} {}", broker.provider(&provider)?.info().header.prefix_of(&token), plain(&token)?),
+        "token": format!("{} {}", provider.info().header.prefix_of(&token), plain(&token)?),
         "cache": "session",
         "operation_independent": true,
     });
@@ -81,8 +81,4 @@ fn fault(errors: &[Error]) -> Value {
     };
     let texts: Vec<_> = errors.iter().map(text).collect();
     json!({ "Err": { "kind": "other", "message": texts.join("; "), "caused-by": [] } })
-}
-
-fn send(message: &Value) -> CommandResult {
-    answer(&line(message)?)
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use earthbroker::TokenRequest;
 use serde_json::json;
 
 use super::{input, provider_for, token};
 use crate::args::DockerOperation;
-use crate::commands::{CommandContext, CommandResult, answer};
-use crate::format::{is_exact, line, plain};
+use crate::commands::{CommandContext, CommandResult, answer, answer_json};
+use crate::format::{is_exact, plain};
 use crate::report::ExitError;
 
 /// The user name for registries that accept a token as password. The name `<token>` would mean a refresh token.
@@ -41,8 +42,7 @@ fn get(context: &CommandContext<'_>) -> CommandResult {
         return Err(ExitError::Code(1, None));
     };
     let token = token(&broker, &provider)?;
-    let credential = json!({ "ServerURL": server, "Username": USERNAME, "Secret": plain(&token)? });
-    answer(&line(&credential)?)
+    answer_json(&json!({ "ServerURL": server, "Username": USERNAME, "Secret": plain(&token)? }))
 }
 
 /// Prints the hosts of providers with a stored token. docker then requests the token of each host, and stops at an error.
@@ -51,11 +51,11 @@ fn list(context: &CommandContext<'_>) -> CommandResult {
     let mut hosts = BTreeMap::new();
     for name in broker.names() {
         if let Ok(provider) = broker.provider(&name)
-            && matches!(provider.stored(), Ok(Some(_)))
+            && matches!(provider.blocking_stored_with(&TokenRequest::new()), Ok(Some(_)))
         {
             let exact = provider.info().hosts.iter().filter(|host| is_exact(host));
             hosts.extend(exact.map(|host| (host.clone(), USERNAME)));
         }
     }
-    answer(&line(&hosts)?)
+    answer_json(&hosts)
 }

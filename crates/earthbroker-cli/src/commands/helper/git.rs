@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use earthbroker::Secret;
+use earthbroker::{Secret, TokenRequest};
 
 use super::{input, provider_for, token};
 use crate::commands::{CommandContext, CommandResult, answer};
@@ -28,8 +28,7 @@ fn get(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandRes
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let token = token(&broker, &provider)?;
-    let handle = broker.provider(&provider)?;
-    let header = &handle.info().header;
+    let header = &provider.info().header;
     let (scheme, secret) = (header.prefix_of(&token), plain(&token)?);
     let mut lines = if input.takes_bearer() {
         format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\nephemeral=1\n")
@@ -48,8 +47,7 @@ fn erase(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandR
     let Some(rejected) = input.value("credential").or_else(|| input.value("password")) else { return Ok(()) };
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
-    let provider = broker.provider(&provider)?;
-    if let Ok(Some(stored)) = provider.stored()
+    if let Ok(Some(stored)) = provider.blocking_stored_with(&TokenRequest::new())
         && stored.secret().same_as(&Secret::new(rejected))
     {
         // A failure is ignored, because git's next request for a credential reports the same failure.

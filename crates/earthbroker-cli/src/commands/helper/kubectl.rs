@@ -1,6 +1,6 @@
 //! Kubernetes' credential plugin protocol: kubectl's request is in the environment, the answer is an `ExecCredential`.
 
-use earthbroker::{Broker, Error, ErrorCode, Result, ServiceUrl, sanitize};
+use earthbroker::{Error, ErrorCode, ProviderHandle, Result, ServiceUrl, sanitize};
 use serde::Deserialize;
 
 use super::{host_of, token};
@@ -32,12 +32,13 @@ struct Cluster {
 pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult {
     let request = request()?;
     let broker = context.broker(provider)?;
+    let provider = broker.provider(provider)?;
     if let Some(Cluster { server }) = &request.spec.cluster {
-        check(&broker, provider, server)?;
+        check(&provider, server)?;
     }
-    let token = token(&broker, provider)?;
+    let token = token(&broker, &provider)?;
     plain(&token)?;
-    answer(&exec_credential(&token, &broker.provider(provider)?.info().header, &request.api_version)?)
+    answer(&exec_credential(&token, &provider.info().header, &request.api_version)?)
 }
 
 /// Reads kubectl's request from the environment, or returns an empty request of the newest API version.
@@ -58,17 +59,18 @@ fn request() -> Result<Request> {
 }
 
 /// Checks that the provider's token may be sent to the cluster's server.
-fn check(broker: &Broker, provider: &str, server: &str) -> Result<()> {
+fn check(provider: &ProviderHandle, server: &str) -> Result<()> {
+    let name = provider.name();
     let Some(host) = host_of(server) else {
         let shown = sanitize(server);
         return Err(Error::usage(format!("the cluster's server `{shown}` is not an https URL")));
     };
-    if !broker.provider(provider)?.offers_to(&host) {
+    if !provider.offers_to(&host) {
         let why = format!("the provider's tokens must not be sent to {host}");
         let hint =
-            format!("if you trust this host, add the host in [providers.{provider}]: hosts = [\"{host}\"]");
-        return Err(Error::new(ErrorCode::HostNotAllowed, why).for_provider(provider).with_hint(hint));
+            format!("if you trust this host, add the host in [providers.{name}]: hosts = [\"{host}\"]");
+        return Err(Error::new(ErrorCode::HostNotAllowed, why).for_provider(name).with_hint(hint));
     }
-    ServiceUrl::parse(server).map_err(|why| Error::usage(why).for_provider(provider))?;
+    ServiceUrl::parse(server).map_err(|why| Error::usage(why).for_provider(name))?;
     Ok(())
 }

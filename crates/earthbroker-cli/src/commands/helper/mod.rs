@@ -5,13 +5,11 @@ mod docker;
 mod git;
 mod kubectl;
 
-use std::io::Read;
-
-use earthbroker::{Broker, Derived, Error, ErrorCode, ServiceUrl, Token, TokenRequest};
+use earthbroker::{Broker, Derived, ProviderHandle, ServiceUrl, Token, TokenRequest};
 use zeroize::Zeroizing;
 
 use super::token::stored_or_new;
-use super::{CommandContext, CommandResult, MAX_SECRET, answer};
+use super::{CommandContext, CommandResult, answer, read_stdin};
 use crate::args::Helper;
 use crate::format::{aws, plain};
 
@@ -39,28 +37,23 @@ fn aws_keys(
 }
 
 /// Returns the provider's stored token for the default scopes, or a new one.
-fn token(broker: &Broker, provider: &str) -> CommandResult<Token> {
-    stored_or_new(broker, provider, &TokenRequest::new())
+fn token(broker: &Broker, provider: &ProviderHandle) -> CommandResult<Token> {
+    stored_or_new(broker, provider.name(), &TokenRequest::new())
 }
 
 /// Returns the first provider whose tokens may be sent to the host in the URL.
-fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<String> {
+fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<ProviderHandle> {
     let host = host_of(url)?;
-    let offers = |name: &String| match broker.provider(name) {
-        Ok(provider) => provider.offers_to(&host),
-        Err(error) => {
-            context.say(&format!("warning: {error}"));
-            false
-        }
+    let provider = |name: String| {
+        let provider = broker.provider(&name).inspect_err(|error| context.say(&format!("warning: {error}")));
+        provider.ok().filter(|provider| provider.offers_to(&host))
     };
-    let provider = broker.names().into_iter().find(offers)?;
-    match ServiceUrl::parse(url) {
-        Ok(_) => Some(provider),
-        Err(why) => {
-            context.say(&format!("warning: {provider}: no token for this URL: {why}"));
-            None
-        }
+    let provider = broker.names().into_iter().find_map(provider)?;
+    if let Err(why) = ServiceUrl::parse(url) {
+        context.say(&format!("warning: {}: no token for this URL: {why}", provider.name()));
+        return None;
     }
+    Some(provider)
 }
 
 /// Returns the host of an http or https URL. Returns `None` for a URL in which programs could see different hosts.
@@ -73,10 +66,5 @@ fn host_of(url: &str) -> Option<String> {
 
 /// Reads the calling program's request from standard input. The request may contain a secret.
 fn input() -> CommandResult<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes);
-    read.map_err(|error| {
-        Error::new(ErrorCode::ReadFailed, format!("cannot read standard input: {error}")).with_source(error)
-    })?;
-    Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(Zeroizing::new(String::from_utf8_lossy(&read_stdin()?).into_owned()))
 }

@@ -1,42 +1,31 @@
-mod found;
 mod insert;
-#[cfg(not(feature = "earthdaily"))]
-mod no_earthdaily;
 mod table;
 mod take;
 
 use std::path::Path;
-use std::sync::Arc;
 
-#[cfg(feature = "earthdaily")]
-use earthbroker::EarthDailyCredentials;
-use earthbroker::{Env, EnvFile, Error, SystemEnv, platform};
+use earthbroker::tools::ToolLogin;
+use earthbroker::{Error, platform};
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer};
 use crate::args::Import;
 use crate::format::{line, word};
-use found::Found;
-#[cfg(not(feature = "earthdaily"))]
-use no_earthdaily::EarthDailyCredentials;
+use crate::hints;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult {
     if args.name.is_some() && args.what.len() != 1 {
         return Err(Error::usage("`--as` needs exactly one file, or one number from `broker import`").into());
     }
-    let env: Arc<dyn Env> = match &context.global.env_file {
-        Some(file) => Arc::new(EnvFile::read(file, Arc::new(SystemEnv))?),
-        None => Arc::new(SystemEnv),
-    };
     if args.what.is_empty() {
-        return list(context, env.as_ref(), args.json);
+        return list(context, args.json);
     }
     // All files are read before the first import. An invalid file then changes nothing.
     let (mut found, mut readable) = (Vec::new(), Vec::new());
     for what in &args.what {
-        let selected = select(&env, what)?;
+        let selected = select(context, what)?;
         let others_read = std::fs::metadata(what).is_ok_and(|meta| platform::others_read(&meta));
-        if others_read && number(what).is_none() && selected.iter().all(Found::is_whole_file) {
+        if others_read && number(what).is_none() && selected.iter().all(|login| login.is_whole_file) {
             readable.push(what);
         }
         found.extend(selected);
@@ -56,7 +45,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     if !args.json {
         return Ok(());
     }
-    let object = |(provider, found): (&String, &Found)| json!({ "provider": provider, "kind": found.kind, "from": found.place });
+    let object = |(provider, found): (&String, &ToolLogin)| json!({ "provider": provider, "kind": found.kind, "from": found.place });
     let imported: Vec<_> = providers.iter().zip(&found).map(object).collect();
     answer(&line(&json!({ "version": 1, "imported": imported }))?)
 }
@@ -66,9 +55,15 @@ fn number(what: &str) -> Option<usize> {
 }
 
 /// Returns the login or secret with the number `what` in the printed list, or all in the file `what`.
-fn select(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
-    let Some(number) = number(what) else { return Ok(found::in_file(env, Path::new(what))?) };
-    let mut all = found::on_machine(env.as_ref());
+fn select(context: &CommandContext<'_>, what: &str) -> CommandResult<Vec<ToolLogin>> {
+    let setup = context.setup();
+    let Some(number) = number(what) else {
+        return Ok(setup.tool_logins_in(Path::new(what)).map_err(|error| match hints::hint(&error) {
+            Some(_) => error,
+            None => error.with_hint("run: broker import, to list what can be imported"),
+        })?);
+    };
+    let mut all = setup.tool_logins()?;
     if number == 0 || number > all.len() {
         let error = Error::usage(format!("the list of `broker import` has no number {number}"));
         let hint = format!("to list logins, run: broker import; to import a file: broker import ./{what}");
@@ -77,12 +72,11 @@ fn select(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
     Ok(vec![all.swap_remove(number - 1)])
 }
 
-fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandResult {
-    let all = found::on_machine(env);
-    let config = context.setup().config()?;
+fn list(context: &CommandContext<'_>, as_json: bool) -> CommandResult {
+    let (all, config) = (context.setup().tool_logins()?, context.setup().config()?);
     let how: Vec<_> = all.iter().map(|found| take::how(&config, found)).collect();
     if as_json {
-        let object = |(number, (found, how)): (usize, (&Found, &take::How))| {
+        let object = |(number, (found, how)): (usize, (&ToolLogin, &take::How))| {
             json!({
                 "number": number,
                 "kind": found.kind,
@@ -98,7 +92,7 @@ fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandRe
     }
     if all.is_empty() {
         context.say("no login or secret of another tool was found on this machine");
-        context.say("hint: to import a downloaded file, run: broker import EDS.env");
+        context.say("hint: to import a downloaded file, run: broker import FILE");
         return Ok(());
     }
     let lines = (1..).zip(all.iter().zip(&how)).map(|(number, (found, how))| {

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use earthbroker::{
-    Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform, without_query,
-};
+use earthbroker::tools::ToolSettings;
+use earthbroker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform};
 
 use super::insert::insert;
 use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};
@@ -16,33 +15,20 @@ type Line = (&'static str, String);
 
 /// A provider's table to add to the configuration.
 pub(super) struct Table<'a> {
-    name: &'a str,
-    kind: &'static str,
-    secret: Option<(&'static str, &'a Secret)>,
-    texts: Vec<(&'static str, &'a str)>,
-    /// The keys that an import may set. If the existing table has another value for such a key, the import fails.
-    keys: Vec<&'static str>,
+    pub(super) name: &'a str,
+    pub(super) kind: &'static str,
+    /// If the existing table has another value for one of these keys, the import fails.
+    pub(super) settings: &'a ToolSettings,
 }
 
-impl<'a> Table<'a> {
-    pub(super) fn new(
-        kind: &'static str,
-        name: &'a str,
-        secret: Option<(&'static str, &'a Secret)>,
-        texts: &[(&'static str, Option<&'a str>)],
-    ) -> Self {
-        let keys = secret.iter().map(|(key, _)| *key).chain(texts.iter().map(|(key, _)| *key)).collect();
-        let kind_text = (name != kind).then_some(("kind", kind));
-        let texts = texts.iter().filter_map(|(key, text)| Some((*key, (*text)?)));
-        Self { name, kind, secret, texts: kind_text.into_iter().chain(texts).collect(), keys }
-    }
-
+impl Table<'_> {
     /// Returns the provider's configuration keys, with their values as TOML.
     fn lines(&self, secret_file: &Path) -> Vec<Line> {
+        let kind = (self.name != self.kind).then(|| ("kind", quoted(self.kind)));
+        let texts = self.settings.texts.iter().filter_map(|(key, text)| Some((*key, quoted(text.as_ref()?))));
         let file = quoted(&secret_file.display().to_string());
-        let secret = self.secret.map(|(key, _)| (key, format!("{{ file = {file} }}")));
-        let texts = self.texts.iter().map(|(key, text)| (*key, quoted(text)));
-        texts.chain(secret).collect()
+        let secret = self.settings.secret.iter().map(|(key, _)| (*key, format!("{{ file = {file} }}")));
+        kind.into_iter().chain(texts).chain(secret).collect()
     }
 
     /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table
@@ -54,7 +40,7 @@ impl<'a> Table<'a> {
         let _lock = lock(&folder)?;
         let missing = self.missing(&context.setup().config()?, &lines, &secret_file)?;
         if missing.is_empty() {
-            let done = match self.secret {
+            let done = match &self.settings.secret {
                 Some((_, secret)) => {
                     write_secret(&secret_file, secret, true)?;
                     "the new secret replaced the old one"
@@ -71,10 +57,10 @@ impl<'a> Table<'a> {
         })?;
         let new = temporary(&file, &after)?;
         check(&new, &file, self.name)?;
-        for (what, url) in self.unusual_urls() {
-            context.say(&format!("{}: the {what} {}", self.name, without_query(url)));
+        for note in &self.settings.notes {
+            context.say(&format!("{}: {note}", self.name));
         }
-        if let Some((_, secret)) = self.secret {
+        if let Some((_, secret)) = &self.settings.secret {
             write_secret(&secret_file, secret, false)?;
         }
         platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
@@ -82,7 +68,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Returns the lines that the provider's existing table lacks. Fails if a key in `keys` has another
+    /// Returns the lines that the provider's existing table lacks. Fails if a key in `settings` has another
     /// value there, because the imported secret must not be sent to another URL.
     fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
@@ -90,8 +76,11 @@ impl<'a> Table<'a> {
         let settings = config.settings(self.name)?;
         let is_line = |setting: &Setting, (key, value): &Line| setting.key == *key && setting.value == *value;
         let has = |line: &Line| settings.iter().any(|setting| is_line(setting, line));
+        let ToolSettings { secret, texts, .. } = self.settings;
+        let keys: Vec<_> =
+            texts.iter().map(|(key, _)| *key).chain(secret.iter().map(|(key, _)| *key)).collect();
         let is_other = |setting: &Setting| {
-            self.keys.contains(&setting.key.as_str()) && !lines.iter().any(|line| is_line(setting, line))
+            keys.contains(&setting.key.as_str()) && !lines.iter().any(|line| is_line(setting, line))
         };
         if existing.kind != self.kind || settings.iter().any(is_other) {
             let (name, origin) = (self.name, &existing.origin);
@@ -105,7 +94,7 @@ impl<'a> Table<'a> {
     /// Returns an error with the lines that the user has to add by hand.
     fn by_hand(&self, code: ErrorCode, why: &str, option: &str, lines: &[Line], secret_file: &Path) -> Error {
         let lines = lines.iter().map(|(key, value)| format!("  {key} = {value}"));
-        let save_secret = self.secret.map_or_else(String::new, |_| {
+        let save_secret = self.settings.secret.as_ref().map_or_else(String::new, |_| {
             let folder = quoted_path(secret_file.parent().unwrap_or(Path::new("/")));
             let file = quoted_path(secret_file);
             format!(
@@ -117,20 +106,6 @@ impl<'a> Table<'a> {
         let hint = [option, &add, &save_secret].concat();
         let why = format!("{why}; the lines to add to the configuration:");
         Error::new(code, why).with_lines(lines).with_hint(hint)
-    }
-
-    /// Returns the URLs to which the provider would send secrets, except EarthDaily's default URL.
-    fn unusual_urls(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let is_default = |url: &str| {
-            let rest = url.strip_prefix("https://api.earthdaily.com");
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let target = |(key, url): &(&'static str, &'a str)| match *key {
-            "auth_url" => Some(("secret goes to", *url)),
-            "api_url" => Some(("tokens go to", *url)),
-            _ => None,
-        };
-        self.texts.iter().filter_map(target).filter(move |(_, url)| !is_default(url))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Imports a found login or secret: adds a table to the configuration, or logs in with a refresh token.
 
+use earthbroker::tools::{ToolLogin, ToolLoginContent, ToolLoginOrigin, ToolSettings};
 use earthbroker::{
     Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize,
 };
 
-use super::found::{Found, What};
 use super::table::{Table, quoted};
 use crate::commands::login::say_logged_in;
 use crate::commands::{CommandContext, CommandResult};
@@ -17,21 +17,23 @@ pub(super) struct How {
     pub(super) note: Option<String>,
 }
 
-pub(super) fn how(config: &Config, found: &Found) -> How {
+pub(super) fn how(config: &Config, found: &ToolLogin) -> How {
     let entry = config.entry(found.kind).ok();
     let sources = entry.map(|entry| entry.info.sources).unwrap_or_default();
     let is_source = sources.contains(&found.place);
     // A login or secret that a provider uses already is not imported again.
     let once = |used: bool| (used, !used, None);
-    let (used, importable, note) = match &found.what {
-        What::EarthDaily(_) | What::CarbonMapper { .. } => once(sources.first() == Some(&found.place)),
-        What::Profile(profile) => once(profile == "default" || uses_profile(config, profile)),
-        What::RefreshToken(_) if is_used_while_set(config, found) => (true, false, None),
-        What::RefreshToken(_) => {
+    let (used, importable, note) = match &found.content {
+        ToolLoginContent::Settings(settings) => {
+            let is_first = sources.first() == Some(&found.place);
+            once(found.is_default || is_first || is_configured(config, found.kind, settings))
+        }
+        ToolLoginContent::RefreshToken { .. } if is_used_while_set(config, found) => (true, false, None),
+        ToolLoginContent::RefreshToken { .. } => {
             let other = other_login(config, found.kind);
             (is_source, other.is_none(), other)
         }
-        What::Nothing(why) => (is_source, false, Some(why.clone())),
+        ToolLoginContent::Nothing(why) => (is_source, false, Some(why.clone())),
     };
     How { used, importable, note }
 }
@@ -39,7 +41,7 @@ pub(super) fn how(config: &Config, found: &Found) -> How {
 /// Returns why a provider stores no login: its login or secret is in the configuration or a variable.
 fn other_login(config: &Config, name: &str) -> Option<String> {
     let info = config.entry(name).ok()?.info;
-    if info.issuer.flow == "device_code" {
+    if info.takes_refresh_token() && info.issuer.flow != "refresh_token" {
         return None;
     }
     let place = info.sources.into_iter().next().unwrap_or_default();
@@ -47,68 +49,64 @@ fn other_login(config: &Config, name: &str) -> Option<String> {
 }
 
 /// Whether a provider already uses this refresh token from the environment variable that contains it.
-fn is_used_while_set(config: &Config, found: &Found) -> bool {
+fn is_used_while_set(config: &Config, found: &ToolLogin) -> bool {
     let info = config.entry(found.kind).ok().map(|entry| entry.info);
-    found.in_env && info.is_some_and(|info| info.issuer.flow == "refresh_token")
+    found.origin == ToolLoginOrigin::Environment
+        && info.is_some_and(|info| info.issuer.flow == "refresh_token")
 }
 
-fn uses_profile(config: &Config, profile: &str) -> bool {
-    let quoted = quoted(profile);
+/// Whether a provider has these settings, which need no secret: it uses the tools' file.
+fn is_configured(config: &Config, kind: &str, wanted: &ToolSettings) -> bool {
     let configured = config.configured().unwrap_or_default();
-    let mut earthscope = configured.iter().filter(|provider| provider.kind == "earthscope");
-    earthscope.any(|provider| {
-        let settings = config.settings(&provider.name).unwrap_or_default();
-        settings.iter().any(|setting| setting.key == "profile" && setting.value == quoted)
-    })
+    let mut of_kind = configured.iter().filter(|provider| provider.kind == kind);
+    wanted.secret.is_none()
+        && of_kind.any(|provider| {
+            let settings = config.settings(&provider.name).unwrap_or_default();
+            let has = |key: &str, value: &str| settings.iter().any(|it| it.key == key && it.value == value);
+            wanted.texts.iter().all(|(key, text)| text.as_ref().is_none_or(|text| has(key, &quoted(text))))
+        })
 }
 
 /// Imports a found login or secret, and returns the name of the provider that uses it.
-pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&str>) -> CommandResult<String> {
+pub(super) fn take(
+    context: &CommandContext<'_>,
+    found: &ToolLogin,
+    name: Option<&str>,
+) -> CommandResult<String> {
     let (kind, place) = (found.kind, &found.place);
-    let name = match (&found.what, name) {
-        (_, Some(name)) => name.to_owned(),
-        (What::Profile(profile), None) if profile != "default" => format!("{kind}-{profile}"),
-        _ => kind.to_owned(),
+    let name = match (&found.content, name) {
+        (_, Some(name)) => name,
+        (ToolLoginContent::Settings(ToolSettings { name: Some(name), .. }), None) => name,
+        _ => kind,
     };
-    if !is_provider_name(&name) {
-        let error = Error::usage(format!("`{}` is not a valid provider name", sanitize(&name)));
+    if !is_provider_name(name) {
+        let error = Error::usage(format!("`{}` is not a valid provider name", sanitize(name)));
         return Err(error.with_hint("choose a name with --as NAME: letters, digits, `-` and `_`").into());
     }
-    let add = |secret, texts: &[_]| Table::new(kind, &name, secret, texts).add(context, place);
-    match &found.what {
-        What::EarthDaily(set) => {
-            let texts = [
-                ("auth_url", set.auth_url.as_deref()),
-                ("client_id", set.client_id.as_deref()),
-                ("api_url", set.api_url.as_deref()),
-            ];
-            add(Some(("client_secret", &set.secret)), &texts)?;
-        }
-        What::CarbonMapper { email, password } => {
-            add(Some(("password", password)), &[("email", email.as_deref())])?;
-        }
-        What::Profile(profile) if profile == "default" && name == kind => {
+    match &found.content {
+        ToolLoginContent::Settings(_) if found.is_default && name == kind => {
             context.say(&format!("{name}: the broker already reads {place}: there is nothing to import"));
         }
-        What::Profile(profile) => add(None, &[("profile", Some(profile))])?,
-        What::RefreshToken(token) => {
+        ToolLoginContent::Settings(settings) => Table { name, kind, settings }.add(context, place)?,
+        ToolLoginContent::RefreshToken { token, name_key } => {
             let config = context.setup().config()?;
-            refuse_unstorable(&config, found, &name)?;
-            if !config.names().contains(&name) {
-                // Another provider uses EarthScope's default profile, so the new provider gets its own.
-                add(None, &[("profile", Some(&name))])?;
+            refuse_unstorable(&config, found, name)?;
+            if !config.names().iter().any(|known| known == name) {
+                let texts = name_key.iter().map(|key| (*key, Some(name.to_owned()))).collect();
+                let settings = ToolSettings { texts, ..ToolSettings::default() };
+                Table { name, kind, settings: &settings }.add(context, place)?;
             }
-            log_in(context, &name, token)?;
+            log_in(context, name, token)?;
         }
-        What::Nothing(why) => {
+        ToolLoginContent::Nothing(why) => {
             return Err(Error::new(ErrorCode::ReadFailed, format!("{place}: {why}")).into());
         }
     }
-    Ok(name)
+    Ok(name.to_owned())
 }
 
 /// Fails if a provider already uses the refresh token, or if the provider `name` cannot store a login.
-fn refuse_unstorable(config: &Config, found: &Found, name: &str) -> Result<()> {
+fn refuse_unstorable(config: &Config, found: &ToolLogin, name: &str) -> Result<()> {
     let place = &found.place;
     if is_used_while_set(config, found) {
         let why =

@@ -14,7 +14,9 @@ fn settings(variables: &[(&str, &str)]) -> ProxySettings {
 fn read(value: &str) -> (String, Option<String>) {
     let settings = settings(&[("HTTPS_PROXY", value)]);
     let proxy = settings.proxy().expect(value).expect(value);
-    let pair = proxy.authorization().and_then(|value| STANDARD.decode(value.strip_prefix("Basic ")?).ok());
+    let pair = proxy
+        .authorization()
+        .and_then(|value| STANDARD.decode(value.as_bytes().strip_prefix(b"Basic ")?).ok());
     let pair = pair.map(|pair| String::from_utf8_lossy(&pair).into_owned());
     (format!("{}://{}:{}", proxy.url.scheme(), proxy.host(), proxy.port()), pair)
 }

@@ -1,0 +1,313 @@
+//! The settings and logins of EarthScope's SDK and command `es`: environment variables, `config.toml` and other
+//! files.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use broker_core::{
+    Claims, Env, Error, ErrorCode, Operation, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl,
+    SettingsError, Token,
+};
+use serde_json::{Map, Value};
+
+use crate::DOMAIN;
+use crate::config::API_URL;
+
+/// The settings of one source, such as the environment or a file.
+pub(crate) struct Layer {
+    /// The name of the source, for messages.
+    pub(crate) origin: String,
+    oauth2: Map<String, Value>,
+    pub(crate) api_url: Option<String>,
+    /// Whether a login in this source overrides the login in `tokens.json`.
+    pub(crate) first: bool,
+    /// Whether the source is a file, and not the process environment.
+    pub(crate) is_file: bool,
+    /// Whether the source is a file in the folder `~/.earthscope`.
+    pub(crate) in_home: bool,
+}
+
+impl Layer {
+    /// Returns the text at `key` in the table `oauth2` without blanks around it, unless the text is empty.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        text(&self.oauth2, key)
+    }
+
+    /// Returns the client secret.
+    pub(crate) fn client_secret(&self) -> Option<Secret> {
+        let secret = Secret::cleaned(self.oauth2.get("client_secret")?.as_str()?);
+        Some(secret).filter(|secret| !secret.expose().is_empty())
+    }
+
+    /// Returns the scope, which may be a text or a list.
+    pub(crate) fn scope(&self) -> Option<String> {
+        match self.oauth2.get("scope")? {
+            Value::Array(words) => Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
+            _ => self.text("scope").map(str::to_owned),
+        }
+    }
+
+    /// Returns the access token and refresh token in these settings; `None` if the settings contain no token.
+    pub(crate) fn login(&self) -> Option<SettingsLogin> {
+        let secret = |key| self.text(key).map(Secret::cleaned_token);
+        let (access_token, refresh_token) = (secret("access_token"), secret("refresh_token"));
+        (access_token.is_some() || refresh_token.is_some()).then(|| SettingsLogin {
+            origin: self.origin.clone(),
+            access_token,
+            refresh_token,
+        })
+    }
+
+    fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Result<Self, SettingsError> {
+        let table = |key: &str| tree.get(key).and_then(Value::as_object);
+        let of_wrong_type = |key: &&&str| match table("oauth2").and_then(|table| table.get(**key)) {
+            None | Some(Value::Null | Value::String(_)) => false,
+            Some(Value::Array(words)) => **key != "scope" || !words.iter().all(Value::is_string),
+            Some(_) => true,
+        };
+        if let Some(key) = TEXTS.iter().find(of_wrong_type) {
+            return Err(tools_error(format!("{origin}: the value of oauth2.{key} is not text")));
+        }
+        let api_url = table("resources").and_then(|table| text(table, "api_url")).map(str::to_owned);
+        Ok(Self {
+            origin,
+            oauth2: table("oauth2").cloned().unwrap_or_default(),
+            api_url,
+            first,
+            is_file: false,
+            in_home: false,
+        })
+    }
+}
+
+/// Whether both texts are the same URL.
+pub(crate) fn is_url(text: &str, usual: &str) -> bool {
+    let url = |text| ServiceUrl::parse(text).map(|url| url.as_str().to_owned());
+    url(text).is_ok_and(|one| url(usual).is_ok_and(|other| one == other))
+}
+
+/// The keys of the table `oauth2` that the broker reads.
+const TEXTS: [&str; 7] =
+    ["domain", "audience", "client_id", "client_secret", "scope", "access_token", "refresh_token"];
+
+/// Removes URLs that are the SDK's defaults. The SDK does so too before it merges the tables of `config.toml`, so a secret
+/// of a profile goes to the URL that the table `default` sets.
+fn remove_default_urls(tables: &mut Map<String, Value>) {
+    for (table, key, usual) in [("oauth2", "domain", DOMAIN), ("resources", "api_url", API_URL)] {
+        if let Some(Value::Object(table)) = tables.get_mut(table) {
+            table.retain(|name, value| name != key || value.as_str().is_none_or(|text| !is_url(text, usual)));
+        }
+    }
+}
+
+fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    let text = table.get(key)?.as_str()?.trim_start_matches('\u{feff}').trim();
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Creates an error about invalid settings of EarthScope's SDK or its command `es`.
+pub(crate) fn tools_error(message: String) -> SettingsError {
+    SettingsError::new("", message)
+}
+
+/// A login in the settings of EarthScope's SDK or its command `es`.
+#[derive(Debug, Clone)]
+pub(crate) struct SettingsLogin {
+    pub(crate) origin: String,
+    pub(crate) access_token: Option<Secret>,
+    pub(crate) refresh_token: Option<Secret>,
+}
+
+impl SettingsLogin {
+    /// Returns a record update with the login's refresh token and, if it is valid, the login's access token.
+    pub(crate) fn begin(&self, operation: &Operation, scopes: &ScopeKey) -> Result<RecordUpdate> {
+        for secret in [&self.access_token, &self.refresh_token].into_iter().flatten() {
+            let invalid = |why| {
+                Error::new(
+                    ErrorCode::SecretUnreadable,
+                    format!("cannot use the login in {}: {why}", self.origin),
+                )
+            };
+            secret.check_line().map_err(invalid)?;
+        }
+        let now = operation.now();
+        let valid = |token: &Secret| {
+            let claims = Claims::read(token)?;
+            let expiry = claims.expires_at().filter(|expiry| *expiry > now)?;
+            Some(Token::new(token.clone(), claims.issued_at().unwrap_or(now), Some(expiry)))
+        };
+        let token = self.access_token.as_ref().and_then(valid).filter(|_| scopes.is_empty());
+        tracing::info!("the broker uses the login in {}", self.origin);
+        if token.is_none() && self.refresh_token.is_none() {
+            return Err(Error::login_required(format!(
+                "the access token in {} has expired, has no expiry or has other scopes, and no refresh token is set",
+                self.origin
+            )));
+        }
+        Ok(RecordUpdate::default().and_token(scopes, token).and_grant(self.refresh_token.clone(), now))
+    }
+}
+
+/// Returns the path of `sso_tokens.json`, which the first version of `es` wrote.
+pub(crate) fn legacy_file(env: &dyn Env) -> Option<PathBuf> {
+    let folder = |name| env.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = || folder("XDG_CONFIG_HOME").or_else(|| Some(env.home()?.join(".config")));
+    let folder = folder("APP_DIRECTORY").or_else(|| Some(base()?.join("earthscope-cli")))?;
+    Some(folder.join("sso_tokens.json"))
+}
+
+/// The variable with settings that all other sources override.
+const BOOTSTRAP: &str = "ES_BOOTSTRAP_SETTINGS";
+
+/// Returns all environment variables. Fails if a variable of EarthScope's tools is not UTF-8. `ES_PROFILE` is not checked
+/// if the configuration has a `profile`.
+pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<Vec<(String, String)>, SettingsError> {
+    let is_read = |name: &String| {
+        let name = name.to_ascii_uppercase();
+        let starts = ["ES_OAUTH2", "ES_RESOURCES", BOOTSTRAP];
+        (name == "ES_PROFILE" && !has_profile) || starts.iter().any(|start| name.starts_with(start))
+    };
+    match env.not_utf8("ES_").into_iter().find(is_read) {
+        Some(name) => Err(tools_error(format!("environment variable {name} is not UTF-8 text"))),
+        None => Ok(env.vars("")),
+    }
+}
+
+/// The sources of the settings of EarthScope's SDK and its command `es`.
+pub(crate) struct Sources<'a> {
+    pub(crate) env: &'a dyn Env,
+    /// The folder `~/.earthscope`.
+    pub(crate) home: Option<PathBuf>,
+    pub(crate) profile: String,
+    /// Whether to read environment variables and `sso_tokens.json` too, not only the EarthScope profile's files.
+    pub(crate) all: bool,
+    /// All environment variables.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Sources<'_> {
+    /// Reads the settings of all sources, in order of precedence.
+    pub(crate) fn layers(&self) -> Result<Vec<Layer>, SettingsError> {
+        let mut layers = Vec::new();
+        if self.all {
+            layers.extend(self.environment()?);
+        }
+        layers.extend(self.config_file()?);
+        if self.all {
+            layers.extend(self.legacy_file()?);
+            layers.extend(self.bootstrap()?);
+        }
+        Ok(layers)
+    }
+
+    /// Returns the path of the EarthScope profile's `tokens.json`.
+    pub(crate) fn tokens_file(&self) -> Option<PathBuf> {
+        let words: Vec<_> = self.profile.split_whitespace().collect();
+        let folder = words.join("-").to_lowercase();
+        // A profile with the name `..` or with a slash would select a file outside `~/.earthscope`.
+        let plain = !["", ".", ".."].contains(&folder.as_str()) && !folder.contains('/');
+        self.home.as_ref().filter(|_| plain).map(|home| home.join(folder).join("tokens.json"))
+    }
+
+    /// Reads variables such as `ES_OAUTH2__REFRESH_TOKEN`, in upper or lower case. `ES_OAUTH2` may contain a JSON
+    /// object.
+    fn environment(&self) -> Result<Option<Layer>, SettingsError> {
+        let mut tree = Map::new();
+        let mut names = Vec::new();
+        let upper_case = || self.variables.iter().map(|(name, value)| (name.to_ascii_uppercase(), value));
+        for (table, value) in upper_case()
+            .filter(|(name, _)| name == "ES_OAUTH2" || name == "ES_RESOURCES")
+            .filter(|(_, value)| !value.is_empty())
+        {
+            let Ok(Value::Object(object)) = serde_json::from_str(value) else {
+                return Err(tools_error(format!("{table} (environment) is not a JSON object")));
+            };
+            tree.insert(table["ES_".len()..].to_lowercase(), Value::Object(object));
+            names.push(table);
+        }
+        for (name, value) in upper_case().filter(|(_, value)| !value.is_empty()) {
+            let Some((table @ ("OAUTH2" | "RESOURCES"), key)) =
+                name.strip_prefix("ES_").and_then(|name| name.split_once("__"))
+            else {
+                continue;
+            };
+            let table = tree.entry(table.to_lowercase()).or_insert_with(|| Value::Object(Map::new()));
+            if let Some(table) = table.as_object_mut() {
+                table.insert(key.to_lowercase(), Value::from(value.as_str()));
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        self.of_variables(&names.join(", "), &tree, true).map(Some)
+    }
+
+    /// Reads `config.toml`. Settings of the EarthScope profile override those of the table `default`.
+    fn config_file(&self) -> Result<Option<Layer>, SettingsError> {
+        let Some(path) = self.home.as_ref().map(|home| home.join("config.toml")) else { return Ok(None) };
+        let Some(text) = self.read(&path)? else { return Ok(None) };
+        let tree: Map<String, Value> = toml::from_str(text.expose()).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.expose().get(..start).unwrap_or_default().matches('\n').count() + 1;
+            tools_error(format!("{}:{line}: invalid TOML (a file of EarthScope's own tools)", path.display()))
+        })?;
+        let profile = || tree.get("profile")?.get(&self.profile)?.as_object().cloned();
+        let mut tables = tree.get("default").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut profile = profile().unwrap_or_default();
+        [&mut tables, &mut profile].into_iter().for_each(remove_default_urls);
+        for (name, table) in &profile {
+            let merged = tables.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
+            if let (Some(merged), Some(table)) = (merged.as_object_mut(), table.as_object()) {
+                merged.extend(table.clone());
+            }
+        }
+        Ok(Some(Layer {
+            in_home: true,
+            is_file: true,
+            ..Layer::from_tree(path.display().to_string(), &tables, true)?
+        }))
+    }
+
+    /// Reads `sso_tokens.json`.
+    fn legacy_file(&self) -> Result<Option<Layer>, SettingsError> {
+        let Some(path) = legacy_file(self.env) else { return Ok(None) };
+        let Some(text) = self.read(&path)? else { return Ok(None) };
+        let Ok(mut oauth2) = serde_json::from_str::<Map<String, Value>>(text.expose()) else {
+            return Ok(None);
+        };
+        oauth2.retain(|key, _| key == "access_token" || key == "refresh_token");
+        let origin = path.display().to_string();
+        Ok(Some(Layer { origin, oauth2, api_url: None, first: false, is_file: true, in_home: false }))
+    }
+
+    fn bootstrap(&self) -> Result<Option<Layer>, SettingsError> {
+        let tree = self.env.var(BOOTSTRAP).and_then(|text| serde_json::from_str(&text).ok());
+        tree.map(|tree| self.of_variables(BOOTSTRAP, &tree, false)).transpose()
+    }
+
+    /// Creates the layer of variables, which are in the environment or in a dotenv file.
+    fn of_variables(
+        &self,
+        names: &str,
+        tree: &Map<String, Value>,
+        first: bool,
+    ) -> Result<Layer, SettingsError> {
+        let is_file = self.env.file_of(names).is_some();
+        Ok(Layer { is_file, ..Layer::from_tree(self.env.describe(names), tree, first)? })
+    }
+
+    /// Reads a file. Like the SDK, ignores only an absent or empty file, and a path that is not a file: other settings
+    /// would select another issuer.
+    fn read(&self, path: &Path) -> Result<Option<Secret>, SettingsError> {
+        use ErrorKind::{InvalidInput, NotADirectory, NotFound, UnexpectedEof};
+        match self.env.read_secret(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory | InvalidInput | UnexpectedEof) => {
+                Ok(None)
+            }
+            Err(error) => Err(tools_error(format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+}

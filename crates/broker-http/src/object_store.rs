@@ -1,0 +1,42 @@
+//! AWS keys for `object_store`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use broker_core::{Result, Secret};
+use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+
+use crate::AwsKeys;
+use crate::aws_keys::Keys;
+
+/// The last returned keys, with the secret of their token.
+pub(crate) type Cache = Mutex<Option<(Secret, Arc<AwsCredential>)>>;
+
+/// The source of an error is [`broker_core::Error`].
+#[async_trait]
+impl CredentialProvider for AwsKeys {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        self.credential()
+            .await
+            .map_err(|error| object_store::Error::Generic { store: "S3", source: error.into() })
+    }
+}
+
+impl AwsKeys {
+    async fn credential(&self) -> Result<Arc<AwsCredential>> {
+        let token = self.token().await?;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((secret, credential)) = &*cache
+            && secret.same_as(token.secret())
+        {
+            return Ok(credential.clone());
+        }
+        let Keys { access_key_id: key_id, secret_access_key: secret_key, session_token } = Keys::of(&token)?;
+        let credential = Arc::new(AwsCredential { key_id, secret_key, token: Some(session_token) });
+        *cache = Some((token.secret().clone(), credential.clone()));
+        Ok(credential)
+    }
+}
