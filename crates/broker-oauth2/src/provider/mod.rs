@@ -106,12 +106,10 @@ impl Provider for OAuth2 {
 
     fn next_exchange(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> NextExchange {
         let has_login = self.flow.has_user_login();
-        if has_login && record.usable_grant().is_some() {
-            match self.discovers_first(record, now, request.is_forced()) {
-                true => NextExchange::KeepsGrant,
-                false => NextExchange::SendsGrant,
-            }
-        } else if has_login && !self.has_password() {
+        let has_grant = has_login && record.usable_grant().is_some();
+        if has_grant && !self.discovers_first(record, now, request.is_forced()) {
+            NextExchange::SendsGrant
+        } else if has_login && !has_grant && !self.has_password() {
             NextExchange::NeedsLogin
         } else {
             NextExchange::KeepsGrant
