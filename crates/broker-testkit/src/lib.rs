@@ -24,5 +24,5 @@ pub use world::{TestEnv, TestPrompt, World};
 
 pub use fake::{
     Auth, CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,
-    ExpiresIn, Fake, Fault, Now, Rotation, Seen, Server, TokenService, TokenServiceOptions, system_clock,
+    ExpiresIn, Fake, Fault, Now, Rotation, Seen, Server, TokenService, TokenServiceOptions,
 };

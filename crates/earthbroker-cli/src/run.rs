@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use earthbroker::{Broker, Error, ErrorCode, Result};
+use earthbroker::{Broker, Error, Result};
 #[cfg(target_os = "linux")]
 use rustix::process::Signal as Raw;
 use signal_hook::consts::signal::{
@@ -37,13 +37,13 @@ pub(crate) struct Signals {
 impl Signals {
     /// Installs handlers for the signals that would end this process, and for the signals in `more`.
     pub(crate) fn listen(more: &[i32]) -> Result<Self> {
-        let failed = |error: std::io::Error| {
-            Error::new(ErrorCode::Internal, "cannot install signal handlers").with_source(error)
-        };
         let ignored = ignored();
         let numbers = ENDING.iter().chain(&ENDING_ON_LINUX).chain(more).copied();
         let numbers = numbers.filter(|number| ignored >> (number - 1) & 1 == 0);
-        let listen = |number| signal(SignalKind::from_raw(number)).map_err(failed);
+        let listen = |number| {
+            let listened = signal(SignalKind::from_raw(number));
+            listened.map_err(|error| Error::failed("cannot install signal handlers").with_source(error))
+        };
         let handled = numbers.map(|number| Ok((number, listen(number)?))).collect::<Result<_>>()?;
         Ok(Self { handled, _file_too_big: listen(SIGXFSZ)? })
     }
@@ -69,8 +69,7 @@ fn ignored() -> u64 {
 
 pub(crate) fn runtime() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let failed = Error::new(ErrorCode::Internal, "cannot start the async runtime");
-    runtime.map_err(|error| failed.with_source(error))
+    runtime.map_err(|error| Error::failed("cannot start the async runtime").with_source(error))
 }
 
 /// Runs async work until the work ends or a signal arrives. After a signal, waits until all responses are saved.

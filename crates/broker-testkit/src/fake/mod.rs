@@ -22,7 +22,7 @@ pub use fault::Fault;
 pub(crate) use http::HANG_HEADER;
 pub use http::Seen;
 pub use server::{Fake, HoldGuard, Server};
-pub use time::{Now, system_clock};
+pub use time::Now;
 pub use token_service::{TokenService, TokenServiceOptions};
 pub use tokens::{ExpiresIn, Rotation};
 

@@ -9,8 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// Returns a function that reads the system clock.
-#[must_use]
-pub fn system_clock() -> Now {
+pub(super) fn system_clock() -> Now {
     Arc::new(Utc::now)
 }
 

@@ -73,9 +73,7 @@ fn script(shell: Shell) -> Result<String> {
         Some(shell) => shell.write_registration(VARIABLE, "broker", "broker", "broker", &mut script),
         None => Err(std::io::ErrorKind::Unsupported.into()),
     };
-    written.map_err(|error| {
-        Error::new(ErrorCode::Internal, "cannot create the completion script").with_source(error)
-    })?;
+    written.map_err(|error| Error::failed("cannot create the completion script").with_source(error))?;
     Ok(format!("{}\n", String::from_utf8_lossy(&script).trim()))
 }
 

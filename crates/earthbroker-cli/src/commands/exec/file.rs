@@ -63,7 +63,7 @@ pub(super) fn run(
         if let Some(Err(error)) = Arc::into_inner(folder).map(Folder::remove) {
             context.say(&format!("warning: cannot remove the token files: {error}"));
         }
-        let failed = Error::new(ErrorCode::Internal, "cannot wait for the command");
+        let failed = Error::failed("cannot wait for the command");
         status.map_err(|error| ExitError::from(failed.with_source(error)))
     });
     runtime.shutdown_background();
@@ -103,8 +103,9 @@ fn end_as(status: ExitStatus) -> CommandResult {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         return if code == 0 { Ok(()) } else { Err(ExitError::Code(code, None)) };
     };
+    // No signal writes a core dump of this process: see `harden`.
     let _ = emulate_default_handler(signal);
-    // The function does not know all signals of Linux, such as realtime signals.
+    // The function above does not know all signals of Linux, such as realtime signals.
     let _ = raise(signal);
     Err(ExitError::Signal(signal))
 }
