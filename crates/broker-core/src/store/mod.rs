@@ -125,7 +125,6 @@ pub trait Locked: Send {
 
 /// The result of reading a record.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Loaded {
     /// No record is stored.
     Nothing,
