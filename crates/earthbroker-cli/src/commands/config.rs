@@ -45,7 +45,7 @@ fn check(context: &CommandContext<'_>) -> CommandResult {
     let errors: Vec<_> = names.iter().filter_map(|name| config.entry(name).err()).collect();
     let warnings = names.iter().flat_map(|name| config.warnings(name)).chain(config.store_warning());
     for warning in warnings {
-        context.say(&format!("warning: {warning}: {}", warning.fix()));
+        context.say(&format!("warning: {}: {}", warning.message, warning.fix));
     }
     if !errors.is_empty() {
         return end(errors);

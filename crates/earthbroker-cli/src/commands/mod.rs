@@ -94,8 +94,8 @@ impl CommandContext<'_> {
 
     /// Warns of secrets that other users can read. Of renamed keys, only `broker config check` warns.
     fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
-        for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
-            self.say(&format!("warning: {warning}: {}", warning.fix()));
+        for warning in warnings.into_iter().filter(|it| it.readable.is_some()) {
+            self.say(&format!("warning: {}: {}", warning.message, warning.fix));
         }
     }
 

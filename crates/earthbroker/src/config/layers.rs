@@ -123,8 +123,8 @@ fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> BTreeMap<String, Vec<Con
                 let Some(Value::Dict(_, table)) = providers.get_mut(&provider) else { continue };
                 let Some(value) = table.remove(*old) else { continue };
                 table.entry((*new).to_owned()).or_insert(value);
-                let warnings = renamed.entry(provider.clone()).or_default();
-                warnings.push(ConfigWarning::KeyRenamed { origin: origin_of(metadata), provider, old, new });
+                let warning = ConfigWarning::renamed(&origin_of(metadata), &provider, old, new);
+                renamed.entry(provider).or_default().push(warning);
             }
         }
     }

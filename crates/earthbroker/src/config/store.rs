@@ -10,7 +10,6 @@ use super::errors::Mark;
 use super::file::ConfigFile;
 use super::secrets;
 use super::show::display_secret;
-use super::warning::others_can_read;
 use super::{Config, ConfigWarning, Setting};
 
 /// The environment variable that overrides the key `store` of configuration files.
@@ -139,8 +138,7 @@ impl Config {
     /// Returns a warning if other users can read a literal secret of the key `store` in a configuration file.
     #[must_use]
     pub fn store_warning(&self) -> Option<ConfigWarning> {
-        let file = self.store.literal_in.clone().filter(|file| others_can_read(file))?;
         let key = format!("store.{}", self.store.name());
-        Some(ConfigWarning::SecretReadable { file, provider: None, key })
+        ConfigWarning::readable(self.store.literal_in.as_ref()?, None, &key)
     }
 }

@@ -1,7 +1,5 @@
 //! Checks that the configuration is valid, and that only its owner can change it.
 
-use std::path::PathBuf;
-
 use broker_core::platform::is_own;
 use broker_core::{ProviderRegistry, SystemEnv};
 use earthbroker::config::{Config, ConfigWarning, suggestion};
@@ -68,32 +66,21 @@ fn provider(config: &Config, name: &str, report: &mut Report) {
     }
 }
 
-/// A secret in a file that other users can read.
-struct Leak {
-    provider: String,
-    file: PathBuf,
-    message: String,
-}
-
-fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
-    let leak = |warning: ConfigWarning| {
-        let message = warning.to_string();
-        let ConfigWarning::SecretReadable { file, provider, .. } = warning else { return None };
-        Some(Leak { provider: provider?, file, message })
-    };
+/// Returns the warnings of secrets in files that other users can read.
+fn leaks(config: &Config, named: Option<&str>) -> Vec<ConfigWarning> {
     let warnings = checked(config.names(), named).flat_map(|name| config.warnings(&name));
-    warnings.filter_map(leak).collect()
+    warnings.filter(|warning| warning.readable.is_some()).collect()
 }
 
 /// Checks that only the owner can change the configuration files. A changed file can send secrets to any host.
-fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
+fn writers(context: &CommandContext<'_>, leaks: &[ConfigWarning], report: &mut Report) {
     for (file, _) in context.setup().config_files().iter().filter(|(_, exists)| *exists) {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         let paths = [file.as_path()].into_iter().chain(folder);
         let open = paths.filter_map(|path| Some((path, path.metadata().ok().filter(others_can_write)?)));
         let open: Vec<_> = open.collect();
         for (path, meta) in &open {
-            let leaks = leaks.iter().any(|leak| leak.file == *path);
+            let leaks = leaks.iter().any(|leak| leak.readable.as_deref() == Some(*path));
             let and_read = if leaks { " and read its secret" } else { "" };
             let what = format!("other users can change {}{and_read} (mode {})", path.display(), mode(meta));
             let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
@@ -103,9 +90,9 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
         }
         // If other users can change the file, the loop above has already reported that they can read its secret.
         if !open.iter().any(|(path, _)| path == file) {
-            for leak in leaks.iter().filter(|leak| leak.file == *file) {
+            for leak in leaks.iter().filter(|leak| leak.readable.as_ref() == Some(file)) {
                 let fix = format!("run: chmod 600 {}", quoted_path(file));
-                report.warning("configuration.secret", Some(&leak.provider), &leak.message, &fix);
+                report.warning("configuration.secret", leak.provider.as_deref(), &leak.message, &fix);
             }
         }
         if open.is_empty() {
