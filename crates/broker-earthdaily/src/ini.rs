@@ -14,14 +14,14 @@ const MAX_REFERENCES: usize = 1000;
 /// The longest text, in bytes, of a value with all references replaced.
 const MAX_TEXT: usize = 64 * 1024;
 
-/// The keys in lower case and the values of a section, in the order of the file.
-type Values = Vec<(String, String)>;
+/// The sections of an INI file. The first is the section for defaults.
+pub(crate) struct Ini(Vec<Section>);
 
-/// The sections of an INI file.
-#[derive(Debug)]
-pub(crate) struct Ini {
-    defaults: Values,
-    sections: Vec<(String, Values)>,
+/// The keys in lower case and the values of a section, in the order of the file.
+#[derive(Default)]
+pub(crate) struct Section {
+    pub(crate) name: String,
+    values: Vec<(String, String)>,
 }
 
 /// Python's white space (`str.isspace`).
@@ -29,20 +29,13 @@ fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-fn set(values: &mut Values, key: String, value: String) {
-    match values.iter_mut().find(|(known, _)| *known == key) {
-        Some((_, known)) => *known = value,
-        None => values.push((key, value)),
-    }
-}
-
 impl Ini {
     /// Parses a file. The error is the number of the first invalid line.
     pub(crate) fn parse(text: &str) -> Result<Self, usize> {
-        let mut ini = Self { defaults: Vec::new(), sections: Vec::new() };
+        let mut sections = vec![Section { name: DEFAULT.to_owned(), ..Section::default() }];
         let mut seen = BTreeSet::new();
-        // The current section's name and the lines of its current value. A value may continue on indented lines.
-        let (mut section, mut value): (Option<String>, Option<(String, Vec<&str>)>) = (None, None);
+        // The index of the current section, and whether indented lines continue the section's last value.
+        let (mut section, mut continues) = (None, false);
         let mut indent = 0;
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         for (number, line) in (1..).zip(text.lines()) {
@@ -50,88 +43,63 @@ impl Ini {
             if trimmed.starts_with(['#', ';']) {
                 continue;
             }
-            if trimmed.is_empty() {
-                if let Some((_, lines)) = &mut value {
-                    lines.push("");
-                }
-                continue;
-            }
             let depth = line.chars().take_while(|c| is_space(*c)).count();
-            if let Some((_, lines)) = value.as_mut().filter(|_| depth > indent) {
-                lines.push(trimmed);
-                continue;
-            }
-            indent = depth;
-            ini.store(section.as_deref(), value.take());
-            if let Some(name) = header(trimmed) {
-                let is_new = name == DEFAULT || seen.insert((name.to_owned(), String::new()));
-                if !is_new {
-                    return Err(number);
+            let value = section.filter(|_| continues).and_then(|at: usize| sections[at].values.last_mut());
+            match value {
+                Some((_, value)) if trimmed.is_empty() || depth > indent => {
+                    value.extend(["\n", trimmed]);
+                    continue;
                 }
-                ini.open(name);
-                section = Some(name.to_owned());
+                _ if trimmed.is_empty() => continue,
+                _ => indent = depth,
+            }
+            if let Some(name) = header(trimmed) {
+                let is_new = seen.insert((name.to_owned(), String::new()));
+                (section, continues) = (Some(sections.len()), false);
+                match (name, is_new) {
+                    (DEFAULT, _) => section = Some(0),
+                    (_, true) => sections.push(Section { name: name.to_owned(), ..Section::default() }),
+                    (_, false) => return Err(number),
+                }
                 continue;
             }
-            let name = section.as_ref().ok_or(number)?;
+            let Section { name, values } = &mut sections[section.ok_or(number)?];
             let (key, text) = trimmed.split_once(['=', ':']).ok_or(number)?;
             let key = key.trim_end_matches(is_space).to_lowercase();
             if key.is_empty() || !seen.insert((name.clone(), key.clone())) {
                 return Err(number);
             }
-            value = Some((key, vec![text.trim_matches(is_space)]));
+            values.push((key, text.trim_matches(is_space).to_owned()));
+            continues = true;
         }
-        ini.store(section.as_deref(), value);
-        Ok(ini)
-    }
-
-    fn open(&mut self, name: &str) {
-        if name != DEFAULT {
-            self.sections.push((name.to_owned(), Values::new()));
+        for (_, value) in sections.iter_mut().flat_map(|section| &mut section.values) {
+            value.truncate(value.trim_end_matches(is_space).len());
         }
+        Ok(Self(sections))
     }
 
-    /// Stores a value, whose lines are joined, in the section `name`.
-    fn store(&mut self, name: Option<&str>, value: Option<(String, Vec<&str>)>) {
-        let (Some(name), Some((key, lines))) = (name, value) else { return };
-        let text = lines.join("\n").trim_end_matches(is_space).to_owned();
-        match self.sections.iter_mut().find(|(known, _)| known == name) {
-            Some((_, values)) => set(values, key, text),
-            None => set(&mut self.defaults, key, text),
-        }
+    /// Returns all sections; that for defaults is the last one.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = &Section> {
+        self.0.iter().skip(1).chain(self.0.first())
     }
 
-    /// Returns the names of the sections, without the section for defaults.
-    pub(crate) fn sections(&self) -> impl Iterator<Item = &str> {
-        self.sections.iter().map(|(name, _)| name.as_str())
-    }
-
-    /// Returns the values of a section and the defaults, with upper-case keys as EarthDaily's client has them; `None`
-    /// without such a section. Fails with the key of an invalid reference.
-    pub(crate) fn values(&self, name: &str) -> Option<Result<BTreeMap<String, String>, String>> {
-        let all = self.raw(name)?;
-        let map: BTreeMap<_, _> = all.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    /// Returns the values of a section and the defaults, with upper-case keys as EarthDaily's client has them. Fails with
+    /// the key of an invalid reference.
+    pub(crate) fn values(&self, section: &Section) -> Result<BTreeMap<String, String>, String> {
+        let all = self.raw(section);
         let mut left = MAX_REFERENCES;
-        let value = |(key, value): &(String, String)| {
+        let value = |(key, value): (&&str, &&str)| {
             let mut text = String::new();
-            replace(&map, value, &mut text, 1, &mut left).ok_or_else(|| key.clone())?;
+            replace(&all, value, &mut text, 1, &mut left).ok_or_else(|| (*key).to_owned())?;
             Ok((key.to_uppercase(), text))
         };
-        Some(all.iter().map(value).collect())
+        all.iter().map(value).collect()
     }
 
     /// Returns the values of a section and the defaults, with lower-case keys and without replaced references.
-    pub(crate) fn raw(&self, name: &str) -> Option<Values> {
-        let none = Values::new();
-        let own = match self.sections.iter().find(|(known, _)| known == name) {
-            Some((_, values)) => values,
-            None if name == DEFAULT => &none,
-            None => return None,
-        };
-        let mut all = own.clone();
-        all.extend(
-            self.defaults.iter().filter(|(key, _)| !own.iter().any(|(known, _)| known == key)).cloned(),
-        );
-        Some(all)
+    pub(crate) fn raw<'a>(&'a self, section: &'a Section) -> BTreeMap<&'a str, &'a str> {
+        let defaults = self.0.first().into_iter().flat_map(|defaults| &defaults.values);
+        defaults.chain(&section.values).map(|(key, value)| (key.as_str(), value.as_str())).collect()
     }
 }
 
@@ -178,8 +146,12 @@ mod tests {
     use super::*;
 
     fn read(text: &str, section: &str) -> BTreeMap<String, String> {
-        let ini = Ini::parse(text).unwrap_or_else(|line| panic!("line {line}"));
-        ini.values(section).expect("a section").unwrap_or_else(|key| panic!("key {key}"))
+        values(text, section).expect("a section").unwrap_or_else(|key| panic!("key {key}"))
+    }
+
+    fn values(text: &str, section: &str) -> Option<Result<BTreeMap<String, String>, String>> {
+        let ini = Ini::parse(text).expect("valid");
+        Some(ini.values(ini.sections().find(|own| own.name == section)?))
     }
 
     #[test]
@@ -193,9 +165,10 @@ mod tests {
             assert_eq!(default.get(key).map(String::as_str), Some(value), "{key}");
         }
         let ini = Ini::parse(text).expect("valid");
-        assert_eq!(ini.sections().collect::<Vec<_>>(), ["default", " work "]);
-        assert_eq!(ini.values(" work ").expect("a section"), Err("two".to_owned()));
-        assert!(ini.values("work").is_none() && ini.values(DEFAULT).is_some());
+        let names = ini.sections().map(|section| section.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["default", " work ", DEFAULT]);
+        assert_eq!(values(text, " work ").expect("a section"), Err("two".to_owned()));
+        assert!(values(text, "work").is_none() && values(text, DEFAULT).is_some());
     }
 
     #[test]
@@ -219,9 +192,7 @@ mod tests {
         let ten = |key: char| format!("%({key})s").repeat(10);
         let lines = ('a'..='h').map(|key| format!("{key} = {}", ten((key as u8 + 1).into())));
         let text = lines.collect::<Vec<_>>().join("\n");
-        let ini = Ini::parse(&format!("[x]\n{text}\ni =\n")).expect("valid");
-        assert_eq!(ini.values("x"), Some(Err("a".to_owned())));
-        let ini = Ini::parse("[x]\na = %(a)s\n").expect("valid");
-        assert_eq!(ini.values("x"), Some(Err("a".to_owned())));
+        assert_eq!(values(&format!("[x]\n{text}\ni =\n"), "x"), Some(Err("a".to_owned())));
+        assert_eq!(values("[x]\na = %(a)s\n", "x"), Some(Err("a".to_owned())));
     }
 }

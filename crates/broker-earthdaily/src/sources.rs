@@ -36,14 +36,15 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     /// Creates the credentials, if the source contains a secret.
-    fn of(place: String, section: Option<String>, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let get = |name| {
+    fn of(place: String, section: Option<&str>, mut get: impl FnMut(&str) -> Option<String>) -> Option<Self> {
+        let mut get = |name| {
             let text = Secret::cleaned_token(&get(name)?).expose().to_owned();
             Some(text).filter(|text| !text.is_empty())
         };
         let secret = Secret::new(get(SECRET)?);
         let (client_id, auth_url, api_url) = (get("EDS_CLIENT_ID"), get("EDS_AUTH_URL"), get("EDS_API_URL"));
-        Some(Self { place, origin: ToolLoginOrigin::File, section, secret, client_id, auth_url, api_url })
+        let (origin, section) = (ToolLoginOrigin::File, section.map(str::to_owned));
+        Some(Self { place, origin, section, secret, client_id, auth_url, api_url })
     }
 
     /// Returns the credentials in the environment. Fails if one of their variables is not UTF-8: without its URL, the
@@ -195,7 +196,11 @@ impl Form {
             // Quotes belong to a value, but no URL begins with a quote.
             Self::Ini => file.sections(true, |key| key.ends_with("_URL")),
             Self::Profiles => match file.toml() {
-                Ok(tables) => file.tables(&tables),
+                Ok(tables) => {
+                    let tables = tables.iter().filter(|(name, _)| file.is_wanted(name));
+                    let sets = tables.map(|(name, table)| file.table(Some(name), table.as_object()));
+                    sets.filter_map(Result::transpose).collect()
+                }
                 Err(_) => file.sections(false, |_| true),
             },
         }
@@ -233,13 +238,12 @@ impl File<'_> {
     /// Returns the credentials of a JSON object or TOML table. Like Python's `or`, ignores empty values.
     fn table(
         self,
-        place: String,
         section: Option<&str>,
-        values: &Map<String, Value>,
+        values: Option<&Map<String, Value>>,
     ) -> Result<Option<Credentials>, String> {
         let mut texts = BTreeMap::new();
         for key in KEYS {
-            match values.get(key) {
+            match values.and_then(|values| values.get(key)) {
                 None | Some(Value::Null | Value::Bool(false)) => {}
                 Some(Value::Number(number)) if number.as_f64() == Some(0.0) => {}
                 Some(Value::String(text)) => drop(texts.insert(key, text.clone())),
@@ -248,22 +252,11 @@ impl File<'_> {
                 }
             }
         }
-        Ok(Credentials::of(place, section.map(str::to_owned), |key| texts.get(key).cloned()))
+        Ok(Credentials::of(self.place(section), section, |key| texts.remove(key)))
     }
 
     fn flat(self, values: &Map<String, Value>) -> Result<Vec<Credentials>, String> {
-        let place = format!("{}{}", self.path, self.named_by);
-        Ok(self.table(place, None, values)?.into_iter().collect())
-    }
-
-    fn tables(self, tables: &Map<String, Value>) -> Result<Vec<Credentials>, String> {
-        let mut sets = Vec::new();
-        for (name, table) in tables.iter().filter(|(name, _)| self.is_wanted(name)) {
-            if let Value::Object(values) = table {
-                sets.extend(self.table(self.place(name), Some(name), values)?);
-            }
-        }
-        Ok(sets)
+        Ok(self.table(None, Some(values))?.into_iter().collect())
     }
 
     /// Returns the credentials in the sections of an INI file. Without `strict`, values with invalid references are
@@ -271,31 +264,31 @@ impl File<'_> {
     fn sections(self, strict: bool, has_quotes: impl Fn(&str) -> bool) -> Result<Vec<Credentials>, String> {
         let ini = Ini::parse(self.text).map_err(|line| self.invalid("INI", line))?;
         let mut sets = Vec::new();
-        for name in ini.sections().chain(["DEFAULT"]).filter(|name| self.is_wanted(name)) {
-            let values = match (ini.values(name), ini.raw(name)) {
-                (Some(Ok(values)), _) => values,
-                (_, Some(raw)) if !strict => {
-                    raw.into_iter().map(|(key, value)| (key.to_uppercase(), value)).collect()
-                }
-                (Some(Err(key)), _) => {
-                    let place = self.place(name);
+        for section in ini.sections().filter(|section| self.is_wanted(&section.name)) {
+            let name = Some(section.name.as_str());
+            let mut values = match ini.values(section) {
+                Err(key) if strict => {
                     return Err(format!(
-                        "{place}: `{key}`: write `%` as `%%`, and `%(NAME)s` only for a key NAME"
+                        "{}: `{key}`: write `%` as `%%`, and `%(NAME)s` only for a key NAME",
+                        self.place(name)
                     ));
                 }
-                (None, _) => continue,
+                Err(_) => ini.raw(section).iter().map(|(k, v)| (k.to_uppercase(), (*v).to_owned())).collect(),
+                Ok(values) => values,
             };
             let get = |key: &str| {
-                let value = values.get(key)?;
-                Some(if has_quotes(key) { unquoted(value) } else { value.clone() })
+                let value = values.remove(key)?;
+                Some(if has_quotes(key) { unquoted(&value) } else { value })
             };
-            sets.extend(Credentials::of(self.place(name), Some(name.to_owned()), get));
+            sets.extend(Credentials::of(self.place(name), name, get));
         }
         Ok(sets)
     }
 
-    fn place(self, section: &str) -> String {
-        format!("{} [{section}]{}", self.path, self.named_by)
+    /// Returns the name of the file, and of the section if the file has sections.
+    fn place(self, section: Option<&str>) -> String {
+        let section = section.map(|name| format!(" [{name}]")).unwrap_or_default();
+        format!("{}{section}{}", self.path, self.named_by)
     }
 }
 
