@@ -112,13 +112,10 @@ impl Account {
     pub(crate) fn issuer(&self, settings: &Settings<'_>) -> Issuer {
         let (endpoint, secret) = (self.auth_url.as_str(), self.secret.as_ref());
         Issuer {
-            kind: crate::KIND.name.to_owned(),
-            flow: "client_credentials".to_owned(),
-            endpoint: endpoint.to_owned(),
             client_id: Some(self.client_id.clone()),
-            audience: None,
             environment: settings.bound(),
             secret_fingerprint: secret.and_then(|secret| secret.fingerprint(endpoint, settings.env())),
+            ..Issuer::new(crate::KIND.name, "client_credentials", endpoint)
         }
     }
 

@@ -22,9 +22,9 @@ const DEVICE_CODE: &str = "device_code";
 pub(crate) struct ResolvedSettings {
     config: Config,
     layers: Vec<Layer>,
-    /// The index in `layers` of the source that contains the client secret or login. The other sources are then
-    /// ignored, because the secret must not be sent to their URLs.
-    secret_layer: Option<usize>,
+    /// The source that contains the client secret or login: any client secret wins, else any login. The URLs of the other
+    /// sources are then ignored, because the secret must not be sent to them.
+    secret_layer: Option<Layer>,
     client_secret: Option<SecretSource>,
     settings_login: Option<SettingsLogin>,
     tokens_file: Option<PathBuf>,
@@ -37,8 +37,7 @@ impl ResolvedSettings {
         let named = settings.name() == KIND.name;
         let variables = if named { variables(env, config.profile.is_some())? } else { Vec::new() };
         let profile = config.profile.clone().or_else(|| {
-            let (_, value) = variables.iter().find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"))?;
-            Some(value.clone()).filter(|value| !value.is_empty())
+            variables.iter().find(|(name, _)| name == "ES_PROFILE").map(|(_, value)| value.clone())
         });
         let home = match &config.sdk_home {
             Some(path) => Some(platform::expand(path, env)),
@@ -52,42 +51,23 @@ impl ResolvedSettings {
             all: named,
             variables,
         });
-        let layers = sources.as_ref().map_or_else(|| Ok(Vec::new()), Sources::layers)?;
+        let mut layers = sources.as_ref().map_or_else(|| Ok(Vec::new()), Sources::layers)?;
+        if config.client_secret.is_some() {
+            layers.clear();
+        }
+        let with_secret = layers.iter().find(|layer| layer.client_secret().is_some());
+        let with_login = || layers.iter().find(|layer| layer.first && layer.login().is_some());
+        let secret_layer = with_secret.or_else(with_login).cloned();
+        let found = || secret_layer.as_ref()?.client_secret().map(SecretSource::Literal);
+        let client_secret = config.client_secret.clone().or_else(found);
+        let login = secret_layer.as_ref().filter(|_| client_secret.is_none()).and_then(Layer::login);
         let tokens_file = sources.and_then(|sources| sources.tokens_file());
-        let mut resolved = Self {
-            client_secret: config.client_secret.clone(),
-            config,
-            layers,
-            secret_layer: None,
-            settings_login: None,
-            tokens_file,
-        };
-        resolved.find_secret();
-        Ok(resolved)
-    }
-
-    /// Finds the client secret or login: the provider's own setting, else any client secret, else any login.
-    fn find_secret(&mut self) {
-        if self.client_secret.is_some() {
-            self.layers.clear();
-            return;
-        }
-        let with_secret = self.layers.iter().position(|layer| layer.client_secret().is_some());
-        let with_login = || self.layers.iter().position(|layer| layer.first && layer.login().is_some());
-        self.secret_layer = with_secret.or_else(with_login);
-        self.client_secret = self.secret_layer().and_then(Layer::client_secret).map(SecretSource::Literal);
-        if self.client_secret.is_none() {
-            self.settings_login = self.secret_layer().and_then(Layer::login);
-        }
-    }
-
-    fn secret_layer(&self) -> Option<&Layer> {
-        self.layers.get(self.secret_layer?)
+        Ok(Self { config, layers, secret_layer, client_secret, settings_login: login, tokens_file })
     }
 
     /// Reads a setting from the source that has the secret or login, or else from the first source with the setting.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
-        self.secret_layer().map_or_else(|| self.layers.iter().find_map(&read), &read)
+        self.secret_layer.as_ref().map_or_else(|| self.layers.iter().find_map(&read), &read)
     }
 
     /// Reads a setting that is no URL from the first source with the setting, as the SDK does.
@@ -97,22 +77,18 @@ impl ResolvedSettings {
     }
 
     fn url(&self, own: Option<&ServiceUrl>, key: &str, usual: &str) -> Result<ServiceUrl, SettingsError> {
-        let found = self.setting(|layer| {
-            let text = if key == "api_url" { layer.api_url.as_deref() } else { layer.text(key) };
-            Some((layer.origin.clone(), text?.to_owned()))
-        });
-        match (own, found) {
-            (Some(own), _) => Ok(own.clone()),
-            (None, Some((origin, text))) => {
+        let found = self.setting(|layer| Some((layer.origin.clone(), layer.text(key)?.to_owned())));
+        match found.filter(|_| own.is_none()) {
+            Some((origin, text)) => {
                 ServiceUrl::parse(&text).map_err(|why| tools_error(format!("{origin}: {why}")))
             }
-            (None, None) => Settings::url_or(None, key, usual),
+            None => Settings::url_or(own.cloned(), key, usual),
         }
     }
 
     pub(crate) fn into_provider(self, settings: &Settings<'_>) -> Result<EarthScope, SettingsError> {
         self.check_domain()?;
-        if let (Some(layer), Some(SecretSource::Literal(secret))) = (self.secret_layer(), &self.client_secret)
+        if let (Some(layer), Some(SecretSource::Literal(secret))) = (&self.secret_layer, &self.client_secret)
         {
             let invalid = |why| tools_error(format!("cannot use client_secret from {}: {why}", layer.origin));
             secret.check_line().map_err(invalid)?;
@@ -129,15 +105,13 @@ impl ResolvedSettings {
             (None, None) => DEVICE_CODE,
         };
         let issuer = Issuer {
-            kind: KIND.name.to_owned(),
-            flow: flow.to_owned(),
-            endpoint: token_url.as_str().to_owned(),
             client_id: Some(client_id.clone()),
             audience: Some(audience.clone()),
             secret_fingerprint: self.secret_fingerprint(&token_url, settings),
             environment: settings.bound(),
+            ..Issuer::new(KIND.name, flow, token_url.as_str())
         };
-        if let Some(layer) = self.secret_layer().filter(|layer| layer.is_file) {
+        if let Some(layer) = self.secret_layer.as_ref().filter(|layer| layer.is_file) {
             settings.check_secret_in(&layer.origin)?;
         }
         let domain_is_own = self.domain_is_own();
@@ -153,7 +127,7 @@ impl ResolvedSettings {
         let foreign =
             file.is_some() && settings.is_from_environment("api_url") && api_url.host() != domain.host();
         hosts.extend(self.config.api_url.as_ref().filter(|_| !foreign).map(ServiceUrl::host));
-        let settings_logins = self.settings_logins(issuer.flow == DEVICE_CODE, !settings.has_targets());
+        let settings_logins = self.settings_logins(&domain, !settings.has_targets());
         let mut info = ProviderInfo::new(issuer);
         info.variable = "EARTHSCOPE_TOKEN".into();
         info.hosts = hosts;
@@ -189,7 +163,7 @@ impl ResolvedSettings {
     /// domain.
     fn check_domain(&self) -> Result<(), SettingsError> {
         if self.config.domain.is_none()
-            && let Some(secret) = self.secret_layer().filter(|layer| layer.text("domain").is_none())
+            && let Some(secret) = self.secret_layer.as_ref().filter(|layer| layer.text("domain").is_none())
             && let Some(other) = self.layers.iter().find(|layer| layer.text("domain").is_some())
             && !other.text("domain").is_some_and(|domain| is_url(domain, DOMAIN))
         {
@@ -202,17 +176,16 @@ impl ResolvedSettings {
     }
 
     /// Returns the logins in the settings, in order of precedence.
-    fn settings_logins(&self, by_device_code: bool, from_files: bool) -> Vec<SettingsLogin> {
-        if let Some(login) = &self.settings_login {
-            return vec![login.clone()];
+    fn settings_logins(&self, domain: &ServiceUrl, from_files: bool) -> Vec<SettingsLogin> {
+        if self.client_secret.is_some() || self.settings_login.is_some() {
+            return self.settings_login.iter().cloned().collect();
         }
         // A login is only used with the domain of its own source, or with a domain in the configuration.
-        let domain = |layer: &Layer| layer.text("domain").unwrap_or(DOMAIN).to_owned();
-        let used_domain = self.setting(|layer| layer.text("domain").map(str::to_owned));
-        let used_domain = used_domain.unwrap_or_else(|| DOMAIN.to_owned());
-        let fits = |layer: &&Layer| self.config.domain.is_some() || is_url(&domain(layer), &used_domain);
-        let layers = self.layers.iter().filter(|_| by_device_code).filter(fits);
-        layers.filter(|layer| from_files || !layer.is_file).filter_map(Layer::login).collect()
+        let fits = |layer: &&Layer| {
+            self.config.domain.is_some() || is_url(layer.text("domain").unwrap_or(DOMAIN), domain.as_str())
+        };
+        let layers = self.layers.iter().filter(fits).filter(|layer| from_files || !layer.is_file);
+        layers.filter_map(Layer::login).collect()
     }
 
     /// Fingerprints the client secret or the login's token. A new fingerprint may mean another account.
@@ -226,7 +199,7 @@ impl ResolvedSettings {
     }
 
     fn sources(&self, file: Option<&TokensFile>, logins: &[SettingsLogin]) -> Vec<String> {
-        if let Some(layer) = self.secret_layer() {
+        if let Some(layer) = &self.secret_layer {
             return vec![layer.origin.clone()];
         }
         if let Some(own) = &self.config.client_secret {

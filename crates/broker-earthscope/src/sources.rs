@@ -14,11 +14,12 @@ use crate::DOMAIN;
 use crate::config::API_URL;
 
 /// The settings of one source, such as the environment or a file.
+#[derive(Clone)]
 pub(crate) struct Layer {
     /// The name of the source, for messages.
     pub(crate) origin: String,
-    oauth2: Map<String, Value>,
-    pub(crate) api_url: Option<String>,
+    /// The table `oauth2`, and `api_url` of the table `resources`.
+    settings: Map<String, Value>,
     /// Whether a login in this source overrides the login in `tokens.json`.
     pub(crate) first: bool,
     /// Whether the source is a file, and not the process environment.
@@ -28,20 +29,21 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Returns the text at `key` in the table `oauth2` without blanks around it, unless the text is empty.
+    /// Returns the text at `key` without blanks around it, unless the text is empty.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        text(&self.oauth2, key)
+        let text = self.settings.get(key)?.as_str()?.trim_start_matches('\u{feff}').trim();
+        Some(text).filter(|text| !text.is_empty())
     }
 
     /// Returns the client secret.
     pub(crate) fn client_secret(&self) -> Option<Secret> {
-        let secret = Secret::cleaned(self.oauth2.get("client_secret")?.as_str()?);
+        let secret = Secret::cleaned(self.settings.get("client_secret")?.as_str()?);
         Some(secret).filter(|secret| !secret.expose().is_empty())
     }
 
     /// Returns the scope, which may be a text or a list.
     pub(crate) fn scope(&self) -> Option<String> {
-        match self.oauth2.get("scope")? {
+        match self.settings.get("scope")? {
             Value::Array(words) => Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
             _ => self.text("scope").map(str::to_owned),
         }
@@ -60,7 +62,8 @@ impl Layer {
 
     fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Result<Self, SettingsError> {
         let table = |key: &str| tree.get(key).and_then(Value::as_object);
-        let of_wrong_type = |key: &&&str| match table("oauth2").and_then(|table| table.get(**key)) {
+        let mut settings = table("oauth2").cloned().unwrap_or_default();
+        let of_wrong_type = |key: &&&str| match settings.get(**key) {
             None | Some(Value::Null | Value::String(_)) => false,
             Some(Value::Array(words)) => **key != "scope" || !words.iter().all(Value::is_string),
             Some(_) => true,
@@ -68,15 +71,10 @@ impl Layer {
         if let Some(key) = TEXTS.iter().find(of_wrong_type) {
             return Err(tools_error(format!("{origin}: the value of oauth2.{key} is not text")));
         }
-        let api_url = table("resources").and_then(|table| text(table, "api_url")).map(str::to_owned);
-        Ok(Self {
-            origin,
-            oauth2: table("oauth2").cloned().unwrap_or_default(),
-            api_url,
-            first,
-            is_file: false,
-            in_home: false,
-        })
+        settings.remove("api_url");
+        let api_url = table("resources").and_then(|table| table.get("api_url")).cloned();
+        settings.extend(api_url.map(|url| ("api_url".to_owned(), url)));
+        Ok(Self { origin, settings, first, is_file: false, in_home: false })
     }
 }
 
@@ -98,11 +96,6 @@ fn remove_default_urls(tables: &mut Map<String, Value>) {
             table.retain(|name, value| name != key || value.as_str().is_none_or(|text| !is_url(text, usual)));
         }
     }
-}
-
-fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    let text = table.get(key)?.as_str()?.trim_start_matches('\u{feff}').trim();
-    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Creates an error about invalid settings of EarthScope's SDK or its command `es`.
@@ -159,8 +152,8 @@ pub(crate) fn legacy_file(env: &dyn Env) -> Option<PathBuf> {
 /// The variable with settings that all other sources override.
 const BOOTSTRAP: &str = "ES_BOOTSTRAP_SETTINGS";
 
-/// Returns all environment variables. Fails if a variable of EarthScope's tools is not UTF-8. `ES_PROFILE` is not checked
-/// if the configuration has a `profile`.
+/// Returns all environment variables that are not empty, with upper-case names. Fails if a variable of EarthScope's tools
+/// is not UTF-8. `ES_PROFILE` is not checked if the configuration has a `profile`.
 pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<Vec<(String, String)>, SettingsError> {
     let is_read = |name: &String| {
         let name = name.to_ascii_uppercase();
@@ -169,7 +162,10 @@ pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<Vec<(String,
     };
     match env.not_utf8("ES_").into_iter().find(is_read) {
         Some(name) => Err(tools_error(format!("environment variable {name} is not UTF-8 text"))),
-        None => Ok(env.vars("")),
+        None => {
+            let set = env.vars("").into_iter().filter(|(_, value)| !value.is_empty());
+            Ok(set.map(|(name, value)| (name.to_ascii_uppercase(), value)).collect())
+        }
     }
 }
 
@@ -181,7 +177,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) profile: String,
     /// Whether to read environment variables and `sso_tokens.json` too, not only the EarthScope profile's files.
     pub(crate) all: bool,
-    /// All environment variables.
+    /// All environment variables, with upper-case names.
     pub(crate) variables: Vec<(String, String)>,
 }
 
@@ -212,30 +208,25 @@ impl Sources<'_> {
     /// Reads variables such as `ES_OAUTH2__REFRESH_TOKEN`, in upper or lower case. `ES_OAUTH2` may contain a JSON
     /// object.
     fn environment(&self) -> Result<Option<Layer>, SettingsError> {
-        let mut tree = Map::new();
-        let mut names = Vec::new();
-        let upper_case = || self.variables.iter().map(|(name, value)| (name.to_ascii_uppercase(), value));
-        for (table, value) in upper_case()
-            .filter(|(name, _)| name == "ES_OAUTH2" || name == "ES_RESOURCES")
-            .filter(|(_, value)| !value.is_empty())
-        {
+        let (mut tree, mut names) = (Map::new(), Vec::new());
+        for (name, value) in &self.variables {
+            let Some(table @ ("OAUTH2" | "RESOURCES")) = name.strip_prefix("ES_") else { continue };
             let Ok(Value::Object(object)) = serde_json::from_str(value) else {
-                return Err(tools_error(format!("{table} (environment) is not a JSON object")));
+                return Err(tools_error(format!("{name} (environment) is not a JSON object")));
             };
-            tree.insert(table["ES_".len()..].to_lowercase(), Value::Object(object));
-            names.push(table);
+            tree.insert(table.to_lowercase(), Value::Object(object));
+            names.push(name.as_str());
         }
-        for (name, value) in upper_case().filter(|(_, value)| !value.is_empty()) {
+        for (name, value) in &self.variables {
             let Some((table @ ("OAUTH2" | "RESOURCES"), key)) =
                 name.strip_prefix("ES_").and_then(|name| name.split_once("__"))
             else {
                 continue;
             };
             let table = tree.entry(table.to_lowercase()).or_insert_with(|| Value::Object(Map::new()));
-            if let Some(table) = table.as_object_mut() {
-                table.insert(key.to_lowercase(), Value::from(value.as_str()));
-                names.push(name);
-            }
+            // The indexing cannot fail, because `tree` contains only objects.
+            table[key.to_lowercase()] = Value::from(value.as_str());
+            names.push(name);
         }
         names.sort_unstable();
         if names.is_empty() {
@@ -274,12 +265,12 @@ impl Sources<'_> {
     fn legacy_file(&self) -> Result<Option<Layer>, SettingsError> {
         let Some(path) = legacy_file(self.env) else { return Ok(None) };
         let Some(text) = self.read(&path)? else { return Ok(None) };
-        let Ok(mut oauth2) = serde_json::from_str::<Map<String, Value>>(text.expose()) else {
+        let Ok(mut settings) = serde_json::from_str::<Map<String, Value>>(text.expose()) else {
             return Ok(None);
         };
-        oauth2.retain(|key, _| key == "access_token" || key == "refresh_token");
+        settings.retain(|key, _| key == "access_token" || key == "refresh_token");
         let origin = path.display().to_string();
-        Ok(Some(Layer { origin, oauth2, api_url: None, first: false, is_file: true, in_home: false }))
+        Ok(Some(Layer { origin, settings, first: false, is_file: true, in_home: false }))
     }
 
     fn bootstrap(&self) -> Result<Option<Layer>, SettingsError> {

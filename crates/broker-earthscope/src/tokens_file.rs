@@ -18,17 +18,6 @@ pub(crate) const TOOLS_RENEW_AT: TimeDelta = TimeDelta::seconds(600);
 
 const KEYS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
 
-/// The issuer that the access token in the login file names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FileIssuer {
-    /// The issuer in the provider's settings.
-    Configured,
-    /// An issuer on another machine, although the provider's settings name a test server on this machine.
-    Other,
-    /// The access token names no issuer.
-    Unknown,
-}
-
 /// The login file of one EarthScope profile, shared with EarthScope's SDK and `es`.
 pub(crate) struct TokensFile {
     pub(crate) path: PathBuf,
@@ -55,11 +44,7 @@ impl LoginFile for TokensFile {
             return Ok(FileLogin::default());
         }
         let claims = access.as_ref().and_then(Claims::read);
-        // A server may name another issuer than its domain, so the broker's own login may look like another server's.
-        let (issuer, mismatch) = match self.file_issuer(claims.as_ref()) {
-            Ok(issuer) => (issuer, None),
-            Err(why) => (FileIssuer::Other, Some(why)),
-        };
+        let (of_another, unproven) = self.issuer_of(claims.as_ref());
         let account = access.as_ref().and_then(|access| account(access, id_token.as_ref()));
         let access_token = access.zip(claims).and_then(|(access, claims)| {
             // An access token without an expiry is ignored, because the token may have expired.
@@ -67,15 +52,6 @@ impl LoginFile for TokensFile {
             let issued_at = claims.issued_at().unwrap_or_else(|| later(expires_at, -crate::DEFAULT_LIFETIME));
             Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(TOOLS_RENEW_AT))
         });
-        let of_another = issuer == FileIssuer::Other;
-        let unknown = || {
-            let domain = self.domain.as_str();
-            format!(
-                "is a login file with a token without an issuer, and `domain` of this provider is not set in the configuration ({domain})"
-            )
-        };
-        let is_unknown = issuer == FileIssuer::Unknown && !self.domain_is_own;
-        let unproven = mismatch.or_else(|| is_unknown.then(unknown));
         Ok(FileLogin { refresh_token, access_token, id_token, account, unproven, of_another })
     }
 
@@ -98,32 +74,43 @@ impl LoginFile for TokensFile {
 }
 
 impl TokensFile {
-    /// Checks the client, audience and issuer of the file's access token (RFC 9700 section 4.4).
-    fn file_issuer(&self, claims: Option<&Claims>) -> Result<FileIssuer, String> {
-        let Some(claims) = claims else { return Ok(FileIssuer::Unknown) };
+    /// Checks the client, audience and issuer of the file's access token (RFC 9700 section 4.4). Returns whether the login
+    /// is of another issuer, and why the configured issuer may not have issued the login. A server may name another issuer
+    /// than its domain, so the broker's own login may look like another server's.
+    fn issuer_of(&self, claims: Option<&Claims>) -> (bool, Option<String>) {
+        let (domain, is_own) = (self.domain.as_str(), self.domain_is_own);
+        let unknown = || {
+            format!(
+                "is a login file with a token without an issuer, and `domain` of this provider is not set in the configuration ({domain})"
+            )
+        };
+        let unknown = (false, (!is_own).then(unknown));
+        let Some(claims) = claims else { return unknown };
         let client = ["client_id", "azp"].into_iter().find_map(|name| claims.text(name));
         if let (Some(theirs), Some(ours)) = (client, &self.issuer.client_id)
             && theirs != ours
         {
             let theirs = broker_core::sanitize(theirs);
-            return Err(format!("is a login file of client {theirs}, but the configured client is {ours}"));
+            let why = format!("is a login file of client {theirs}, but the configured client is {ours}");
+            return (true, Some(why));
         }
         let ours = self.issuer.audience.as_deref().unwrap_or_default().trim_end_matches('/');
         let audiences: Vec<_> = claims.texts("aud").map(|audience| audience.trim_end_matches('/')).collect();
         if !audiences.is_empty() && !audiences.contains(&ours) {
-            return Err(format!("is a login file whose access token lacks the configured audience {ours}"));
+            let why = format!("is a login file whose access token lacks the configured audience {ours}");
+            return (true, Some(why));
         }
         match claims.text("iss").map(ServiceUrl::parse) {
-            Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(FileIssuer::Configured),
+            Some(Ok(issuer)) if issuer.host() == self.domain.host() => (false, None),
             // With a test server on this machine, the login file may still contain a login of the real service.
-            Some(Ok(issuer)) if self.domain.is_loopback() && self.domain_is_own && !issuer.is_loopback() => {
-                Ok(FileIssuer::Other)
-            }
+            Some(Ok(issuer)) if self.domain.is_loopback() && is_own && !issuer.is_loopback() => (true, None),
             Some(Ok(issuer)) => {
-                let (theirs, ours) = (issuer.as_str(), self.domain.as_str());
-                Err(format!("is a login file of server {theirs}, but the configured domain is {ours}"))
+                let theirs = issuer.as_str();
+                let why =
+                    format!("is a login file of server {theirs}, but the configured domain is {domain}");
+                (true, Some(why))
             }
-            Some(Err(_)) | None => Ok(FileIssuer::Unknown),
+            Some(Err(_)) | None => unknown,
         }
     }
 }
