@@ -126,23 +126,23 @@ impl Provider for CarbonMapper {
     }
 
     async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
+        let hint = |key: &str, variable: &str| {
+            format!("set `{key}` of this provider in the configuration, or the variable {variable}")
+        };
         let email = match &self.account.email {
             Some(email) => email.clone(),
-            None => operation.prompt().ask("Carbon Mapper email").await.map_err(|error| {
-                error.with_hint(
-                    "set `email` of this provider in the configuration, or the variable CARBONMAPPER_EMAIL",
-                )
-            })?,
+            None => {
+                let asked = operation.prompt().ask("Carbon Mapper email").await;
+                asked.map_err(|error| error.with_hint(hint("email", config::EMAIL_VARIABLE)))?
+            }
         };
         let password = match (login, &self.account.password) {
             (Login::Password(password), _) => password.clone(),
             (_, Some(source)) => source.resolve(operation.context(), "password").await?,
             (_, None) => {
-                let hint = "set `password` of this provider in the configuration, or the variable \
-                            CARBONMAPPER_PASSWORD";
-                let asked =
-                    operation.prompt().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
-                asked.map_err(|error| error.with_hint(hint))?
+                let question = format!("Carbon Mapper password of {email}");
+                let asked = operation.prompt().ask_hidden(&question).await;
+                asked.map_err(|error| error.with_hint(hint("password", config::PASSWORD_VARIABLE)))?
             }
         };
         self.pair(operation, &email, &password).await

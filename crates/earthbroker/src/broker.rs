@@ -16,16 +16,12 @@ use crate::Setup;
 /// and before the runtime is dropped. Otherwise the operation ends like a killed process, and if the service has already
 /// replaced the refresh token, the login is lost.
 #[derive(Clone)]
-pub struct Broker(broker_core::Broker);
+pub struct Broker(pub(crate) broker_core::Broker);
 
 impl Broker {
     /// Opens the broker with the configuration and the records of the command line.
     pub fn open() -> Result<Self> {
         Setup::new().open()
-    }
-
-    pub(crate) fn new(core: broker_core::Broker) -> Self {
-        Self(core)
     }
 }
 

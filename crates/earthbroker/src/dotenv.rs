@@ -76,6 +76,9 @@ fn variable(text: &str) -> Option<(&str, String, &str)> {
     Some((name, line.trim_end().to_owned(), after_line(value)))
 }
 
+/// The characters that a backslash escapes in quotes, and their meanings. Single quotes know the first two.
+const ESCAPES: (&str, &str) = (r#"\'"nrtabfv"#, "\\'\"\n\r\t\x07\x08\x0c\x0b");
+
 /// Returns the text up to the closing quote, which may be on a later line, and the text after that quote.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut value = String::new();
@@ -85,18 +88,10 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
             c if c == quote => return Some((value, &text[at + 1..])),
             '\\' => {
                 let next = characters.next()?.1;
-                match (next, quote) {
-                    ('\\', _) => value.push('\\'),
-                    ('\'', _) => value.push('\''),
-                    ('"', '"') => value.push('"'),
-                    ('n', '"') => value.push('\n'),
-                    ('r', '"') => value.push('\r'),
-                    ('t', '"') => value.push('\t'),
-                    ('a', '"') => value.push('\x07'),
-                    ('b', '"') => value.push('\x08'),
-                    ('f', '"') => value.push('\x0c'),
-                    ('v', '"') => value.push('\x0b'),
-                    (other, _) => value.extend(['\\', other]),
+                let known = if quote == '"' { usize::MAX } else { 2 };
+                match ESCAPES.0.chars().zip(ESCAPES.1.chars()).take(known).find(|(name, _)| *name == next) {
+                    Some((_, meaning)) => value.push(meaning),
+                    None => value.extend(['\\', next]),
                 }
             }
             other => value.push(other),

@@ -69,14 +69,12 @@ impl Prober {
         let answered = answered.await;
         let middle = sent_at + (self.clock.now() - sent_at) / 2;
         Ok(match answered {
-            Ok(response) => Probed {
-                obstacle: obstacle_in(&request.url, &response),
-                hint: None,
-                clock_ahead: response.date().map(|date| date - middle),
-            },
+            Ok(response) => {
+                let clock_ahead = response.date().map(|date| date - middle);
+                Probed { obstacle: obstacle_in(&request.url, &response), hint: None, clock_ahead }
+            }
             Err(fault) => {
-                let obstacle = Some((of_fault(&fault), fault.what));
-                Probed { obstacle, hint: fault.hint, clock_ahead: None }
+                Probed { obstacle: Some((of_fault(&fault), fault.what)), hint: fault.hint, clock_ahead: None }
             }
         })
     }

@@ -1,20 +1,16 @@
 //! The record files: how each is stored, and their migration to the configured format.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use broker_core::{Env, FallbackStore, FileStore, Migrated, Result, StorageFormat};
 
 use crate::config::Config;
-
-/// How long to wait for another process that renews a token or logs in.
-const WAIT_LIMIT: Duration = Duration::from_mins(2);
+use crate::setup::WAIT_LIMIT;
 
 /// Lists the record files, and rewrites them in the configured storage format.
 #[derive(Debug)]
 pub struct Records {
     store: FallbackStore,
-    configured: &'static str,
     #[cfg(feature = "sealed")]
     vault: std::sync::Arc<broker_keyring::Vault>,
 }
@@ -23,28 +19,20 @@ impl Records {
     #[cfg(feature = "sealed")]
     pub(crate) fn new(folder: PathBuf, env: &dyn Env, config: &Config) -> Self {
         let files = FileStore::new(&folder);
-        let configured = config.store().name();
         let [passphrase, key] = config.store().sources();
-        let source = configured.parse().ok();
+        let source = config.store().name().parse().ok();
         let vault = broker_keyring::Vault::new(folder, source, passphrase, key, config.env.clone());
         let vault = std::sync::Arc::new(vault);
-        Self { store: FallbackStore::new(files.with_sealer(vault.clone()), env), configured, vault }
+        Self { store: FallbackStore::new(files.with_sealer(vault.clone()), env), vault }
     }
 
     #[cfg(not(feature = "sealed"))]
-    pub(crate) fn new(folder: PathBuf, env: &dyn Env, config: &Config) -> Self {
-        let store = FallbackStore::new(FileStore::new(folder), env);
-        Self { store, configured: config.store().name() }
+    pub(crate) fn new(folder: PathBuf, env: &dyn Env, _config: &Config) -> Self {
+        Self { store: FallbackStore::new(FileStore::new(folder), env) }
     }
 
     pub(crate) fn into_store(self) -> FallbackStore {
         self.store
-    }
-
-    /// Returns how new logins are stored: `file`, `keyring`, `passphrase` or `key`.
-    #[must_use]
-    pub fn configured(&self) -> &'static str {
-        self.configured
     }
 
     /// Returns the storage format of each provider's record, or why the format is unknown. Decrypts no record.

@@ -17,6 +17,9 @@ use crate::probe::Prober;
 #[cfg(feature = "file")]
 use crate::records::Records;
 
+/// How long to wait by default for another process that renews a token or logs in.
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_mins(2);
+
 /// Opens a [`Broker`], by default with the configuration and the records of the command line.
 #[must_use]
 pub struct Setup {
@@ -30,7 +33,7 @@ pub struct Setup {
     prompt: Arc<dyn Prompt>,
     http: Option<Arc<dyn Http>>,
     store: Option<Arc<dyn Store>>,
-    wait_limit: Option<Duration>,
+    wait_limit: Duration,
 }
 
 impl Default for Setup {
@@ -53,7 +56,7 @@ impl Setup {
             prompt: Arc::new(NonInteractive),
             http: None,
             store: None,
-            wait_limit: None,
+            wait_limit: WAIT_LIMIT,
         }
     }
 
@@ -127,17 +130,15 @@ impl Setup {
 
     /// Limits the wait for another process that renews a token or logs in. The default is 2 minutes.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
-        self.wait_limit = Some(limit);
+        self.wait_limit = limit;
         self
     }
 
     /// Loads the configuration from this setup's files and environment variables.
     pub fn config(&self) -> Result<Config> {
         let not_utf8 = self.env.not_utf8("BROKER_");
-        if let Some(name) = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"]
-            .iter()
-            .find(|name| not_utf8.iter().any(|it| it == *name))
-        {
+        let mut names = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"].into_iter();
+        if let Some(name) = names.find(|name| not_utf8.iter().any(|it| it == name)) {
             let why = format!("environment variable {name} is not UTF-8 text");
             return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
         }
@@ -184,16 +185,10 @@ impl Setup {
 
     /// Opens the broker with `config`, and does not read the configuration files.
     pub fn open_with(self, config: Config) -> Result<Broker> {
-        let store = match &self.store {
-            Some(store) => store.clone(),
-            None => self.default_store(&config)?,
-        };
+        let store = self.record_store(&config)?;
         let context = Context::new(self.client()?, self.clock, config.env.clone(), self.prompt);
         let builder = broker_core::Broker::builder(config, store, context);
-        Ok(Broker::new(match self.wait_limit {
-            Some(limit) => builder.wait_limit(limit).build(),
-            None => builder.build(),
-        }))
+        Ok(Broker(builder.wait_limit(self.wait_limit).build()))
     }
 
     /// Returns a prober that uses this setup's HTTP client and clock.
@@ -205,15 +200,18 @@ impl Setup {
         self.http.clone().map_or_else(default_http, Ok)
     }
 
-    #[cfg(feature = "file")]
-    fn default_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
-        Ok(Arc::new(self.records(config)?.into_store()))
-    }
-
-    #[cfg(not(feature = "file"))]
-    #[expect(clippy::unused_self, reason = "`self` is needed only with the feature `file`")]
-    fn default_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
-        Err(Error::failed("the setup has no record store: call `Setup::store`, or enable the feature `file`"))
+    fn record_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
+        // Only the file store needs the configuration.
+        let _ = config;
+        match &self.store {
+            Some(store) => Ok(store.clone()),
+            #[cfg(feature = "file")]
+            None => Ok(Arc::new(self.records(config)?.into_store())),
+            #[cfg(not(feature = "file"))]
+            None => Err(Error::failed(
+                "the setup has no record store: call `Setup::store`, or enable the feature `file`",
+            )),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
     let records = setup.records(&config)?;
     match args {
         Store::Status { json } => status(&records, &config, *json),
-        Store::Migrate => migrate(context, &records),
+        Store::Migrate => migrate(context, &records, config.store().name()),
     }
 }
 
@@ -37,14 +37,14 @@ fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
 }
 
 /// Whether the setting `store` or a record uses a key in the OS keyring. Otherwise the keyring must not be started.
-pub(super) fn uses_keyring(records: &Records, list: &[(String, StorageFormat)]) -> bool {
-    records.configured() == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring")
+pub(super) fn uses_keyring(configured: &str, list: &[(String, StorageFormat)]) -> bool {
+    configured == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring")
 }
 
 fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     let (list, errors) = list(records);
-    let configured = records.configured();
-    let keyring = uses_keyring(records, &list).then(|| records.keyring());
+    let configured = config.store().name();
+    let keyring = uses_keyring(configured, &list).then(|| records.keyring());
     if as_json {
         let object = |(name, format): &(String, StorageFormat)| json!({ "name": name, "kept": word(format) });
         answer_json(&json!({
@@ -70,15 +70,14 @@ fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     end(errors)
 }
 
-fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
+fn migrate(context: &CommandContext<'_>, records: &Records, configured: &str) -> CommandResult {
     let runtime = crate::run::runtime()?;
     let (list, mut errors) = list(records);
     let mut lines = Vec::new();
     for (name, before) in list {
         match runtime.block_on(records.migrate(&name, |line| context.say(line))) {
             Ok(Migrated::Moved) => {
-                lines
-                    .push(sanitize(&format!("{name}: {} -> {}", word(&before), records.configured())) + "\n");
+                lines.push(sanitize(&format!("{name}: {} -> {configured}", word(&before))) + "\n");
             }
             Ok(Migrated::Unreadable(why)) => context.say(&format!("{name}: record not migrated: {why}")),
             Ok(_) => {}
@@ -87,12 +86,11 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
         }
     }
     if lines.is_empty() && errors.is_empty() {
-        let format = records.configured();
-        context
-            .say(&format!("nothing to migrate: all records are stored in the configured format ({format})"));
+        let why = format!("all records are stored in the configured format ({configured})");
+        context.say(&format!("nothing to migrate: {why}"));
     }
     answer(&lines.concat())?;
-    if records.configured() != "file" {
+    if configured != "file" {
         for path in records.plain_quarantined() {
             let path = path.display();
             context.say(&format!(
@@ -100,7 +98,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
             ));
         }
     }
-    if errors.is_empty() && records.configured() != "keyring" {
+    if errors.is_empty() && configured != "keyring" {
         forget(context, records);
     }
     end(errors)

@@ -50,12 +50,12 @@ impl Config {
     }
 
     /// Returns the value of a key, which `read` accepts if it has this form.
-    fn common_key<T>(
-        &self,
+    pub(super) fn common_key<'a, T>(
+        &'a self,
         name: &str,
         key: &str,
         form: &str,
-        read: impl Fn(&Value) -> Option<T>,
+        read: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<T>> {
         let Some(value) = self.table(name)?.get(key) else { return Ok(None) };
         read(value).map(Some).ok_or_else(|| {

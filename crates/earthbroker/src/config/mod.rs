@@ -137,15 +137,7 @@ impl Config {
     }
 
     fn kind_of(&self, name: &str) -> Result<&Kind> {
-        let named = match self.table(name)?.get("kind") {
-            None => None,
-            Some(Value::String(_, kind)) => Some(kind.as_str()),
-            Some(_) => {
-                let keys = ["providers", name, "kind"];
-                let code = ErrorCode::ConfigInvalidValue;
-                return Err(self.wrong(code, &keys, Mark::Value, "`kind` must be text"));
-            }
-        };
+        let named = self.common_key(name, "kind", "text", Value::as_str)?;
         self.kinds.iter().find(|kind| kind.name == named.unwrap_or(name)).ok_or_else(|| {
             let mut kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
             kinds.sort_unstable();

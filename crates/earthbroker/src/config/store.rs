@@ -44,8 +44,8 @@ impl StoreConfig {
                 let why = "environment variable BROKER_STORE must be \"file\" or \"keyring\"";
                 return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
             };
-            config.set(name, format!("\"{name}\""), format!("environment variable {VARIABLE}"));
-            config.check_built_in().map_err(Error::configuration)?;
+            let origin = format!("environment variable {VARIABLE}");
+            config.set(name, format!("\"{name}\""), origin, None).map_err(Error::configuration)?;
         }
         Ok(config)
     }
@@ -73,31 +73,32 @@ impl StoreConfig {
             shown = format!("{{ {name} = {} }}", display_secret(value));
             *slot = Some(source);
         }
-        self.set(name, shown, file.origin());
-        self.literal_in = literal_in;
-        self.check_built_in().map_err(|why| wrong(&["store"], &why))
+        self.set(name, shown, file.origin(), literal_in).map_err(|why| wrong(&["store"], why))
     }
 
-    fn set(&mut self, name: &'static str, value: String, origin: String) {
+    /// Sets the value. Fails if this program was built without the Cargo feature that the value needs.
+    fn set(
+        &mut self,
+        name: &'static str,
+        value: String,
+        origin: String,
+        literal_in: Option<PathBuf>,
+    ) -> Result<(), &'static str> {
         self.name = Some(name);
         self.setting = Some(Setting { key: "store".to_owned(), value, origin });
-        self.literal_in = None;
-    }
-
-    /// Checks that this program was built with the Cargo feature that the value of `store` needs.
-    fn check_built_in(&self) -> Result<(), String> {
-        let feature = match self.name() {
-            "file" => return Ok(()),
-            "keyring" if cfg!(all(feature = "keyring", target_os = "linux")) => return Ok(()),
-            "keyring" if cfg!(feature = "keyring") => {
-                return Err("`store = \"keyring\"` is supported on Linux only: use \"file\" or { key = … }"
-                    .to_owned());
+        self.literal_in = literal_in;
+        match name {
+            "keyring" if cfg!(not(feature = "keyring")) => {
+                Err("this program was built without the feature `keyring`: set `store` to \"file\"")
             }
-            "keyring" => "keyring",
-            _ if cfg!(feature = "sealed") => return Ok(()),
-            _ => "sealed",
-        };
-        Err(format!("this program was built without the feature `{feature}`: set `store` to \"file\""))
+            "keyring" if cfg!(not(target_os = "linux")) => {
+                Err("`store = \"keyring\"` is supported on Linux only: use \"file\" or { key = … }")
+            }
+            "passphrase" | "key" if cfg!(not(feature = "sealed")) => {
+                Err("this program was built without the feature `sealed`: set `store` to \"file\"")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns how new logins are stored: `file`, `keyring`, `passphrase` or `key`.

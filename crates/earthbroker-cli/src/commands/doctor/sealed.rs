@@ -34,9 +34,9 @@ pub(super) fn check(
             }
         }
     }
-    let configured = records.configured();
+    let configured = config.store().name();
     let sealed = configured != "file" || list.iter().any(|(_, format)| word(format) != "file");
-    if uses_keyring(&records, &list) {
+    if uses_keyring(configured, &list) {
         match records.keyring() {
             "unlocked" => report.ok("state.keyring", None, "the OS keyring responds"),
             state => {
