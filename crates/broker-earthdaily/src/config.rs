@@ -1,7 +1,7 @@
 //! The configuration keys of `kind = "earthdaily"`, and their precedence over EarthDaily's own settings.
 
 use broker_core::tools::ToolLoginOrigin;
-use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError};
+use broker_core::{SecretSource, ServiceUrl, Settings, SettingsError};
 use serde::Deserialize;
 
 use crate::sources::{self, Credentials, SECRET};
@@ -14,7 +14,7 @@ const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
 
 pub(crate) const API_URL: &str = "https://api.earthdaily.com";
 
-const HOST: &str = "api.earthdaily.com";
+pub(crate) const HOST: &str = "api.earthdaily.com";
 
 /// The settings of a provider: see `providers.toml`.
 #[derive(Deserialize, Default)]
@@ -22,7 +22,7 @@ const HOST: &str = "api.earthdaily.com";
 pub(crate) struct Config {
     auth_url: Option<ServiceUrl>,
     client_id: Option<String>,
-    client_secret: Option<SecretSource>,
+    pub(crate) client_secret: Option<SecretSource>,
     #[serde(default)]
     client_auth: Authentication,
     api_url: Option<ServiceUrl>,
@@ -49,10 +49,6 @@ pub(crate) struct Account {
 }
 
 impl Config {
-    pub(crate) fn has_secret(&self) -> bool {
-        self.client_secret.is_some()
-    }
-
     /// Merges the settings. The dotenv file that the caller named wins, then configuration keys, then other sources.
     pub(crate) fn account(mut self, settings: &Settings<'_>) -> Result<Account, SettingsError> {
         let env = settings.env();
@@ -105,24 +101,6 @@ impl Config {
             api: host_root(&Settings::url_or(api_url, "api_url", API_URL)?)?,
             sources,
         })
-    }
-}
-
-impl Account {
-    pub(crate) fn issuer(&self, settings: &Settings<'_>) -> Issuer {
-        let (endpoint, secret) = (self.auth_url.as_str(), self.secret.as_ref());
-        Issuer {
-            client_id: Some(self.client_id.clone()),
-            environment: settings.bound(),
-            secret_fingerprint: secret.and_then(|secret| secret.fingerprint(endpoint, settings.env())),
-            ..Issuer::new(crate::KIND.name, "client_credentials", endpoint)
-        }
-    }
-
-    /// Returns the hosts that may receive tokens: the service's, and the configured one.
-    pub(crate) fn hosts(&self) -> Vec<String> {
-        let configured = Some(self.api.host()).filter(|host| host != HOST);
-        [HOST.to_owned()].into_iter().chain(configured).collect()
     }
 }
 

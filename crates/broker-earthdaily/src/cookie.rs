@@ -81,66 +81,61 @@ fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Re
         "name": cookie.name,
         "value": cookie.value,
         "domain": domain,
-        "path": cookie.path.unwrap_or("/"),
-        "secure": cookie.secure,
-        "http_only": cookie.http_only,
+        "path": cookie.path().unwrap_or("/"),
+        "secure": cookie.all("secure").next().is_some(),
+        "http_only": cookie.all("httponly").next().is_some(),
     });
-    let expiry = cookie.max_age.map(Expiry::In).or(cookie.expires.map(Expiry::At));
+    let max_age = cookie.all("max-age").find_map(|text| TimeDelta::try_seconds(text.parse().ok()?));
+    let expires = || cookie.all("expires").next().and_then(date).map(Expiry::At);
+    let expiry = max_age.map(Expiry::In).or_else(expires);
     let secret = Secret::new(object.to_string());
     Ok(Token::from_response(response, secret, expiry, requested).with_type(Derived::COOKIE))
 }
 
-#[derive(Default)]
 struct Cookie<'a> {
     name: &'a str,
     value: &'a str,
-    domain: Option<&'a str>,
-    path: Option<&'a str>,
-    secure: bool,
-    http_only: bool,
-    max_age: Option<TimeDelta>,
-    expires: Option<DateTime<Utc>>,
+    /// The other attributes, and those without a value.
+    attributes: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Cookie<'a> {
     /// Parses a `Set-Cookie` header. Returns `None` if the cookie is not valid in a cookie file.
     fn read(line: &'a str) -> Option<Self> {
-        let mut parts = line.split(';').map(str::trim);
-        let (name, value) = parts.next()?.split_once('=')?;
-        let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
-        let mut cookie = Self { name: name.trim(), value: value.trim(), ..Self::default() };
-        if !plain(cookie.name) || !plain(cookie.value) {
-            return None;
-        }
-        for part in parts {
+        let mut parts = line.split(';').map(|part| {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            let value = Some(value.trim()).filter(|value| plain(value) || value.contains(' '));
-            match key.trim().to_ascii_lowercase().as_str() {
-                "domain" => cookie.domain = value.map(|domain| domain.trim_start_matches('.')),
-                "path" => cookie.path = value.filter(|path| path.starts_with('/') && plain(path)),
-                "secure" => cookie.secure = true,
-                "httponly" => cookie.http_only = true,
-                "max-age" => {
-                    cookie.max_age =
-                        value.and_then(|text| TimeDelta::try_seconds(text.parse().ok()?)).or(cookie.max_age);
-                }
-                "expires" => cookie.expires = value.and_then(date),
-                _ => {}
-            }
-        }
-        Some(cookie)
+            (key.trim(), value.trim())
+        });
+        let (name, value) = parts.next().filter(|(name, value)| is_plain(name) && is_plain(value))?;
+        Some(Self { name, value, attributes: parts.collect() })
+    }
+
+    /// Returns the values of an attribute, with the last one first.
+    fn all(&self, key: &str) -> impl Iterator<Item = &'a str> {
+        let own = self.attributes.iter().rev().filter(move |(own, _)| own.eq_ignore_ascii_case(key));
+        own.map(|(_, value)| if is_plain(value) || value.contains(' ') { value } else { "" })
+    }
+
+    fn path(&self) -> Option<&'a str> {
+        self.all("path").next().filter(|path| path.starts_with('/') && is_plain(path))
     }
 
     /// Returns the domain for a cookie file, where a leading dot includes subdomains. Returns `None` if the host must
     /// not set a cookie for the domain.
     fn domain_for(&self, host: &str) -> Option<String> {
-        let Some(own) = self.domain.map(str::to_ascii_lowercase) else { return Some(host.to_owned()) };
+        let own = self.all("domain").next().filter(|own| !own.is_empty());
+        let Some(own) = own else { return Some(host.to_owned()) };
+        let own = own.trim_start_matches('.').to_ascii_lowercase();
         if host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
             return (own == host).then_some(own);
         }
         let above = own.contains('.') && host.strip_suffix(&own).is_some_and(|rest| rest.ends_with('.'));
         (above || own == host).then(|| format!(".{own}"))
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic())
 }
 
 /// Parses an HTTP date (RFC 9110 section 5.6.7), or the older format with dashes.
@@ -183,7 +178,7 @@ mod tests {
         }
         for (path, expected) in [("/x", Some("/x")), ("x", None), ("/x\ty", None)] {
             let line = format!("a=b; Path={path}");
-            assert_eq!(Cookie::read(&line).and_then(|cookie| cookie.path), expected, "{path:?}");
+            assert_eq!(Cookie::read(&line).and_then(|cookie| cookie.path()), expected, "{path:?}");
         }
     }
 }

@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Derived, Error, ErrorCode, ErrorKind, Hint, Kind, Operation, Provider, ProviderInfo, Record,
+    Derived, Error, ErrorCode, ErrorKind, Hint, Issuer, Kind, Operation, Provider, ProviderInfo, Record,
     RecordUpdate, Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest,
 };
 use broker_oauth2::{BasicSpelling, ClientAuth, TokenEndpoint};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use config::{Account, Authentication, Config};
+use config::{Account, Authentication, Config, HOST};
 
 /// The assumed lifetime of a token if the response has no `expires_in`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
@@ -37,9 +37,16 @@ struct EarthDaily {
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let account = settings.parse::<Config>()?.account(settings)?;
-    let mut info = ProviderInfo::new(account.issuer(settings));
+    let (endpoint, secret) = (account.auth_url.as_str(), account.secret.as_ref());
+    let mut info = ProviderInfo::new(Issuer {
+        client_id: Some(account.client_id.clone()),
+        environment: settings.bound(),
+        secret_fingerprint: secret.and_then(|secret| secret.fingerprint(endpoint, settings.env())),
+        ..Issuer::new(KIND.name, "client_credentials", endpoint)
+    });
     info.variable = "EDS_TOKEN".into();
-    info.hosts = account.hosts();
+    info.hosts = vec![HOST.to_owned()];
+    info.hosts.extend(Some(account.api.host()).filter(|host| host != HOST));
     info.requests.derived = &[Derived::COOKIE];
     info.sources.clone_from(&account.sources);
     info.secret_missing = account.secret.is_none().then(secret_missing);

@@ -58,7 +58,7 @@ impl ServiceTools for Tools {
         let set = |name: &&str| env.var(name).is_some();
         let others: Vec<_> = ["EDS_AUTH_URL", "EDS_CLIENT_ID"].into_iter().filter(set).collect();
         let mut secrets = [SECRET].into_iter().chain(FILES.map(|(variable, _)| variable));
-        let is_configured = |it: &Settings<'_>| it.parse().is_ok_and(|config: Config| config.has_secret());
+        let is_configured = |it: &Settings<'_>| it.parse().is_ok_and(|it: Config| it.client_secret.is_some());
         if others.is_empty() || secrets.any(|name| set(&name)) || providers.iter().any(is_configured) {
             return vec![Finding::ok(id, "the variables EDS_… that are set are complete")];
         }
