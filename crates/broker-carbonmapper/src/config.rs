@@ -11,42 +11,29 @@ pub(crate) struct Config {
     pub(crate) base_url: Option<ServiceUrl>,
     pub(crate) email: Option<String>,
     pub(crate) password: Option<SecretSource>,
+    /// The URL path that lists scoped tokens. The service documents neither this path nor `token_delete_path`.
     pub(crate) token_list_path: Option<String>,
+    /// The URL path that deletes a scoped token. The path contains the placeholder `{id}`.
     pub(crate) token_delete_path: Option<String>,
 }
 
 pub(crate) const EMAIL_VARIABLE: &str = "CARBONMAPPER_EMAIL";
 pub(crate) const PASSWORD_VARIABLE: &str = "CARBONMAPPER_PASSWORD";
 
-pub(crate) struct Account {
-    pub(crate) email: Option<String>,
-    pub(crate) password: Option<SecretSource>,
-    /// The file or environment variable that the password comes from, for messages.
-    pub(crate) password_origin: Option<String>,
-}
-
-impl Account {
+impl Config {
     /// Chooses the email and password: from the `.env` file if it contains the password, else from configuration
     /// keys, else from environment variables.
-    pub(crate) fn new(email: Option<String>, password: Option<SecretSource>, env: &dyn Env) -> Self {
-        let file = env.file_of(PASSWORD_VARIABLE);
-        let own_origin = password.as_ref().map(|source| source.describe("password"));
-        let own = (email, password.zip(own_origin));
-        let in_env = env.var(PASSWORD_VARIABLE).map(|_| SecretSource::Env(PASSWORD_VARIABLE.to_owned()));
-        let in_env =
-            (env.var(EMAIL_VARIABLE), in_env.map(|source| (source, env.describe(PASSWORD_VARIABLE))));
-        let (email, password) = match file {
-            None => (own.0.or(in_env.0), own.1.or(in_env.1)),
+    pub(crate) fn add_environment(&mut self, env: &dyn Env) {
+        let email = env.var(EMAIL_VARIABLE);
+        let password = env.var(PASSWORD_VARIABLE).map(|_| SecretSource::Env(PASSWORD_VARIABLE.to_owned()));
+        let (own_email, own_password) = (self.email.take(), self.password.take());
+        (self.email, self.password) = match (env.file_of(PASSWORD_VARIABLE), email) {
+            (None, email) => (own_email.or(email), own_password.or(password)),
             // The password of one source must not be sent with the email address of another source.
-            Some(_) if in_env.0.is_some() => in_env,
-            Some(_) => (own.0, in_env.1.or(own.1)),
+            (Some(_), Some(email)) => (Some(email), password),
+            (Some(_), None) => (own_email, password.or(own_password)),
         };
-        let (password, password_origin) = password.unzip();
-        Self {
-            email: email.map(|email| email.trim_start_matches('\u{feff}').trim().to_owned()),
-            password,
-            password_origin,
-        }
+        self.email = self.email.take().map(|email| email.trim_start_matches('\u{feff}').trim().to_owned());
     }
 }
 

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Choice, Grant, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo, Record,
-    RecordUpdate, Result, Revoked, ScopeKey, Scopes, Secret, ServiceUrl, Settings, SettingsError, Token,
-    TokenRequest, fingerprint,
+    Choice, Env, Grant, Issuer, Kind, Login, LoginMethod, NextExchange, Operation, Provider, ProviderInfo,
+    Record, RecordUpdate, Result, Revoked, ScopeKey, Scopes, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, Token, TokenRequest, fingerprint,
 };
 use chrono::{DateTime, Utc};
 
-use config::{Account, Config};
+use config::Config;
 
 /// The provider type `kind = "carbonmapper"`.
 pub const KIND: Kind = Kind::new::<Config>("carbonmapper", build).secrets(&["password"]).tools(&tools::Tools);
@@ -26,22 +26,22 @@ pub const KIND: Kind = Kind::new::<Config>("carbonmapper", build).secrets(&["pas
 const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
-    let config: Config = settings.parse()?;
-    let base_url = Settings::url_or(config.base_url, "base_url", config::BASE_URL)?;
-    let account = Account::new(config.email, config.password, settings.env());
+    let mut config: Config = settings.parse()?;
+    let base_url = Settings::url_or(config.base_url.take(), "base_url", config::BASE_URL)?;
+    config.add_environment(settings.env());
     // The environment contains the token of one account, so only the provider named `carbonmapper` uses it.
     let env_token = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
     let mut not_text = settings.env().not_utf8("CARBONMAPPER_").into_iter();
     let is_read = |name: &String| match name.as_str() {
-        config::PASSWORD_VARIABLE | env_token::VARIABLE => account.password.is_none(),
-        config::EMAIL_VARIABLE => account.email.is_none() && account.password.is_some(),
+        config::PASSWORD_VARIABLE | env_token::VARIABLE => config.password.is_none(),
+        config::EMAIL_VARIABLE => config.email.is_none() && config.password.is_some(),
         _ => false,
     };
     if let Some(name) = not_text.find(is_read) {
         return Err(SettingsError::new("", format!("environment variable {name} is not UTF-8 text")));
     }
     // A dotenv file with the password or the token is a source apart from the environment.
-    let of_file = account.password.is_some() || env_token.is_some();
+    let of_file = config.password.is_some() || env_token.is_some();
     if let Some(file) = settings.env().file_of(env_token::VARIABLE).filter(|_| of_file) {
         settings.check_secret_in(&file.display().to_string())?;
     }
@@ -49,27 +49,16 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
     let issuer =
         Issuer { environment: settings.bound(), ..Issuer::new(KIND.name, "password", base_url.as_str()) };
-    let mut provider = CarbonMapper {
-        info: ProviderInfo::new(issuer),
-        base_url,
-        account,
-        env_token,
-        list_path: config.token_list_path,
-        delete_path: config.token_delete_path,
-    };
-    provider.describe();
+    let mut provider = CarbonMapper { info: ProviderInfo::new(issuer), base_url, config, env_token };
+    provider.describe(settings.env());
     Ok(Arc::new(provider))
 }
 
 struct CarbonMapper {
     info: ProviderInfo,
     base_url: ServiceUrl,
-    account: Account,
+    config: Config,
     env_token: Option<Secret>,
-    /// The URL path that lists scoped tokens. The service documents neither this path nor `delete_path`.
-    list_path: Option<String>,
-    /// The URL path that deletes a scoped token. The path contains the placeholder `{id}`.
-    delete_path: Option<String>,
 }
 
 #[async_trait]
@@ -114,7 +103,7 @@ impl Provider for CarbonMapper {
         if let Some(grant) = record.usable_grant() {
             return self.refresh(operation, grant.secret()).await;
         }
-        if let (Some(email), Some(source)) = (&self.account.email, &self.account.password) {
+        if let (Some(email), Some(source)) = (&self.config.email, &self.config.password) {
             let password = source.resolve(operation.context(), "password").await?;
             record.check_password(&self.fingerprint(email, &password), request)?;
             return self.pair(operation, email, &password).await;
@@ -129,14 +118,14 @@ impl Provider for CarbonMapper {
         let hint = |key: &str, variable: &str| {
             format!("set `{key}` of this provider in the configuration, or the variable {variable}")
         };
-        let email = match &self.account.email {
+        let email = match &self.config.email {
             Some(email) => email.clone(),
             None => {
                 let asked = operation.prompt().ask("Carbon Mapper email").await;
                 asked.map_err(|error| error.with_hint(hint("email", config::EMAIL_VARIABLE)))?
             }
         };
-        let password = match (login, &self.account.password) {
+        let password = match (login, &self.config.password) {
             (Login::Password(password), _) => password.clone(),
             (_, Some(source)) => source.resolve(operation.context(), "password").await?,
             (_, None) => {
@@ -150,7 +139,7 @@ impl Provider for CarbonMapper {
 
     async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
         let access = record.usable_token(&ScopeKey::default(), operation.now());
-        let deleted = match (&self.delete_path, access) {
+        let deleted = match (&self.config.token_delete_path, access) {
             (Some(delete), Some(access)) => self.delete_minted(operation, record, access, delete).await?,
             _ => Vec::new(),
         };
@@ -166,15 +155,19 @@ impl Provider for CarbonMapper {
         let revoked = Revoked::new(!deleted.is_empty(), Some(note));
         // The access token deletes minted tokens.
         let needs_access =
-            access.is_none() && self.delete_path.is_some() && record.details().next().is_some();
+            access.is_none() && self.config.token_delete_path.is_some() && record.details().next().is_some();
         Ok(if needs_access { revoked.needing(TokenRequest::new()) } else { revoked })
     }
 }
 
 impl CarbonMapper {
-    fn describe(&mut self) {
-        let login = match (&self.account.email, &self.account.password_origin) {
-            (Some(_), Some(origin)) => origin.clone(),
+    fn describe(&mut self, env: &dyn Env) {
+        let origin = self.config.password.as_ref().map(|source| match source {
+            SecretSource::Env(name) => env.describe(name),
+            source => source.describe("password"),
+        });
+        let login = match (&self.config.email, origin) {
+            (Some(_), Some(origin)) => origin,
             (None, Some(origin)) => format!("a login, with {origin}"),
             (_, None) => "a login".to_owned(),
         };
@@ -183,7 +176,7 @@ impl CarbonMapper {
             .map(|_| format!("environment variable {} (used if you are not logged in)", env_token::VARIABLE));
         let info = &mut self.info;
         info.sources = [login].into_iter().chain(env_token).collect();
-        info.account.clone_from(&self.account.email);
+        info.account.clone_from(&self.config.email);
         info.hosts = vec![self.base_url.host()];
         info.variable = env_token::VARIABLE.into();
         info.requests.scopes = Scopes::Of(mint::SCOPES.map(str::to_owned).to_vec());
@@ -206,7 +199,7 @@ impl CarbonMapper {
     }
 
     fn has_password(&self) -> bool {
-        self.account.email.is_some() && self.account.password.is_some()
+        self.config.email.is_some() && self.config.password.is_some()
     }
 
     /// Returns the token from `CARBONMAPPER_TOKEN`, unless a login or a configured password exists.

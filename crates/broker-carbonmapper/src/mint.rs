@@ -82,7 +82,7 @@ impl CarbonMapper {
         access: &Token,
         delete_path: &str,
     ) -> Result<Vec<String>> {
-        let listed = match &self.list_path {
+        let listed = match &self.config.token_list_path {
             Some(path) => self.list(operation, access, path).await?,
             None => Vec::new(),
         };

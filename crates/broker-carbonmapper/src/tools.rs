@@ -11,10 +11,6 @@ use crate::{KIND, env_token};
 pub(crate) struct Tools;
 
 impl ServiceTools for Tools {
-    fn prefix(&self) -> &'static str {
-        "CARBONMAPPER_"
-    }
-
     fn secret_variable(&self) -> &'static str {
         PASSWORD_VARIABLE
     }

@@ -14,10 +14,6 @@ use crate::sources::{Credentials, FILES, SECRET, profile};
 pub(crate) struct Tools;
 
 impl ServiceTools for Tools {
-    fn prefix(&self) -> &'static str {
-        "EDS_"
-    }
-
     fn secret_variable(&self) -> &'static str {
         SECRET
     }

@@ -19,10 +19,6 @@ const REFRESH_TOKEN: &str = "ES_OAUTH2__REFRESH_TOKEN";
 pub(crate) struct Tools;
 
 impl ServiceTools for Tools {
-    fn prefix(&self) -> &'static str {
-        "ES_"
-    }
-
     fn secret_variable(&self) -> &'static str {
         REFRESH_TOKEN
     }

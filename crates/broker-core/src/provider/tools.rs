@@ -11,8 +11,10 @@ use crate::token::{Secret, sanitize};
 /// The service's own tools, such as an SDK or a command, whose variables and files the broker knows.
 pub trait ServiceTools: Debug + Sync {
     /// Returns the prefix of the tools' environment variables, in upper case, such as `LAB_`. A dotenv file sets all
-    /// variables with this prefix or none of them.
-    fn prefix(&self) -> &'static str;
+    /// variables with this prefix or none of them. By default, the first word of [`ServiceTools::secret_variable`].
+    fn prefix(&self) -> &'static str {
+        self.secret_variable().split_inclusive('_').next().unwrap_or_default()
+    }
 
     /// Returns the name of the variable that contains the login or secret.
     fn secret_variable(&self) -> &'static str;
