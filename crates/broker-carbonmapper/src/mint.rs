@@ -8,7 +8,7 @@ use broker_core::{
     Repeat, Result, ScopeKey, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize,
 };
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::api::text;
 use crate::{CarbonMapper, TOKEN_PAGE};
@@ -31,10 +31,9 @@ impl CarbonMapper {
         let now = operation.now();
         let day = expiration_date(request, now)?;
         let name = request.asked_name().map_or_else(|| operation.token_name(), str::to_owned);
-        let fields = [("expiration_date", day.to_string()), ("name", name.clone())];
-        let fields = fields.each_ref().map(|(key, value)| (*key, value.as_str()));
+        let fields = json!({ "expiration_date": day.to_string(), "name": name });
         let url = self.base_url.join("account/tokens/create-stac");
-        let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
+        let post = HttpRequest::post_value(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
         // If the response is lost or malformed, the service may still have minted a token.
         let with_hint = |error: Error| match error.kind() {
             ErrorKind::Unavailable if error.retry_after().is_none() => error.with_hint(format!(

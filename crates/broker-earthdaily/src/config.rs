@@ -69,9 +69,9 @@ impl Config {
             let invalid =
                 |why| SettingsError::new("", format!("cannot use {SECRET} from {}: {why}", set.place));
             set.secret.check_line().map_err(invalid)?;
-        }
-        if let Some(set) = set.as_ref().filter(|set| set.origin != ToolLoginOrigin::Environment) {
-            settings.check_secret_in(&set.place)?;
+            if set.origin != ToolLoginOrigin::Environment {
+                settings.check_secret_in(&set.place)?;
+            }
         }
         let url = |own: Option<ServiceUrl>, variable, of: fn(&Credentials) -> Option<&String>| {
             let found = set.as_ref().and_then(|set| Some((of(set)?, &set.place)));

@@ -72,14 +72,13 @@ impl Credentials {
             let missing = || format!("{path} ({variable}) has no {SECRET}");
             Some(sets.and_then(|sets| if sets.is_empty() { Err(missing()) } else { Ok(sets) }))
         });
-        let mut found: Vec<_> = Self::in_environment(env).transpose().into_iter().collect();
-        for sets in files.chain([in_home(env, None)]) {
-            match sets {
-                Ok(sets) => found.extend(sets.into_iter().map(Ok)),
-                Err(why) => found.push(Err(why)),
-            }
-        }
-        found
+        let variables = Self::in_environment(env).map(|set| set.into_iter().collect());
+        let all = [variables].into_iter().chain(files).chain([in_home(env, None)]);
+        all.flat_map(|sets| match sets {
+            Ok(sets) => sets.into_iter().map(Ok).collect(),
+            Err(why) => vec![Err(why)],
+        })
+        .collect()
     }
 }
 
