@@ -69,7 +69,7 @@ impl Provider for CarbonMapper {
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
         self.info.requests.check(request)?;
-        mint::expiration_date(request, now).map(drop)
+        mint::expiration(request, now).map(drop)
     }
 
     fn accepts(&self, token: &Token) -> bool {

@@ -7,7 +7,7 @@ use broker_core::{
     Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Operation, Problem, Record, RecordUpdate,
     Repeat, Result, ScopeKey, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize,
 };
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::api::text;
@@ -29,9 +29,9 @@ impl CarbonMapper {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let now = operation.now();
-        let day = expiration_date(request, now)?;
+        let day_begins = expiration(request, now)?;
         let name = request.asked_name().map_or_else(|| operation.token_name(), str::to_owned);
-        let fields = json!({ "expiration_date": day.to_string(), "name": name });
+        let fields = json!({ "expiration_date": day_begins.date_naive().to_string(), "name": name });
         let url = self.base_url.join("account/tokens/create-stac");
         let post = HttpRequest::post_value(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
         // If the response is lost or malformed, the service may still have minted a token.
@@ -60,9 +60,8 @@ impl CarbonMapper {
         })?;
         object.remove("token_value");
         object.retain(|name, value| !repeats_secret(&format!("{name}: {value}"), &[access.secret()]));
-        // A token that is not a JWT expires when the requested UTC day begins.
-        let day_begins = day.and_time(NaiveTime::MIN).and_utc();
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));
+        // A token that is not a JWT expires when the requested UTC day begins.
         let token = Token::from_response(&response, secret, None::<TimeDelta>, day_begins - response.sent_at)
             .with_scope(Some(request.scopes().as_str().to_owned()))
             .with_details(object);
@@ -148,8 +147,8 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// Returns the UTC date to request: see [`Lifetime::end_day`].
-pub(crate) fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDate> {
+/// Returns the begin of the UTC day to request: see [`Lifetime::end_day`].
+pub(crate) fn expiration(request: &TokenRequest, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     let too_long = || Error::usage("the lifetime is too long for a calendar date");
     let lifetime = request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME);
     let earliest = now.date_naive().succ_opt().ok_or_else(too_long)?;

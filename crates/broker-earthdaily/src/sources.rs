@@ -66,12 +66,8 @@ impl Credentials {
 
     /// Returns all credentials on this machine in order of precedence, and the errors of unusable files.
     pub(crate) fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
-        let files = FILES.iter().filter_map(|(variable, form)| {
-            let path = env.var(variable)?;
-            let sets = form.file(env, variable, &path, None);
-            let missing = || format!("{path} ({variable}) has no {SECRET}");
-            Some(sets.and_then(|sets| if sets.is_empty() { Err(missing()) } else { Ok(sets) }))
-        });
+        let files = FILES.iter();
+        let files = files.filter_map(|(name, form)| Some(form.file(env, name, &env.var(name)?, None)));
         let variables = Self::in_environment(env).map(|set| set.into_iter().collect());
         let all = [variables].into_iter().chain(files).chain([in_home(env, None)]);
         all.flat_map(|sets| match sets {
@@ -91,14 +87,7 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     let section = profile(env);
     for (variable, form) in FILES {
         let Some(path) = env.var(variable) else { continue };
-        let set = form.file(env, variable, &path, Some(&section))?.into_iter().next();
-        let missing = || match Form::of(Path::new(&path), form) {
-            Form::Ini | Form::Profiles => {
-                format!("{path} ({variable}) has no {SECRET} in its section [{section}]")
-            }
-            Form::Json | Form::Toml => format!("{path} ({variable}) has no {SECRET}"),
-        };
-        return set.map(Some).ok_or_else(missing);
+        return Ok(form.file(env, variable, &path, Some(&section))?.into_iter().next());
     }
     if let Some(file) = env.file_of(SECRET) {
         return Err(format!("{} sets variables of EarthDaily, but not {SECRET}", file.display()));
@@ -171,6 +160,7 @@ impl Form {
     }
 
     /// Returns the credentials in a file that an environment variable names. With `profile`, only those of this profile.
+    /// Fails if there are none.
     fn file(
         self,
         env: &dyn Env,
@@ -181,7 +171,11 @@ impl Form {
         let text =
             env.read_secret(Path::new(path)).map_err(|error| format!("{path} ({variable}): {error}"))?;
         let named_by = &format!(" ({variable})");
-        Self::of(Path::new(path), self).sets(File { text: text.expose(), path, named_by, profile })
+        let form = Self::of(Path::new(path), self);
+        let sets = form.sets(File { text: text.expose(), path, named_by, profile })?;
+        let section = profile.filter(|_| matches!(form, Self::Ini | Self::Profiles));
+        let section = section.map(|name| format!(" in its section [{name}]")).unwrap_or_default();
+        if sets.is_empty() { Err(format!("{path}{named_by} has no {SECRET}{section}")) } else { Ok(sets) }
     }
 
     /// Parses the credentials in a file. Errors contain only line numbers and keys, because a line may contain a secret.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker_core::{Choice, Error, Lifetime, Pattern, Requests, Result, Scopes, TokenRequest};
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::request::Request;
 use crate::template::Placeholder;
@@ -71,7 +71,6 @@ impl Mint {
             return Ok(Some(end.max(min_end)));
         }
         // Today may already be over in the service's time zone, so the earliest date to request is tomorrow.
-        let day = lifetime.end_day(now, request.asked_ttl()).ok_or_else(too_late)?;
-        Ok(Some(day.and_time(NaiveTime::MIN).and_utc()))
+        lifetime.end_day(now, request.asked_ttl()).map(Some).ok_or_else(too_late)
     }
 }

@@ -37,13 +37,13 @@ impl Setup {
             Error::new(ErrorCode::ConfigUnreadable, format!("cannot read {}: {error}", path.display()))
         })?;
         let read = self.tools().filter_map(|tools| tools.read(env.as_ref(), path, &text).transpose());
-        let read: Vec<_> = read.collect();
-        let found: Vec<_> = if read.is_empty() {
+        let read = read.collect::<Result<Vec<_>>>()?;
+        let found = if read.is_empty() {
             let env = Environment::with_file(path, self.tools(), env)?;
             let logins = self.tools().flat_map(|tools| tools.find(&env));
             logins.filter(|login| login.origin == ToolLoginOrigin::Dotenv).collect()
         } else {
-            read.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+            read.into_iter().flatten().collect::<Vec<_>>()
         };
         if found.is_empty() {
             let names: Vec<_> = self.tools().map(ServiceTools::secret_variable).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::token::sanitize;
 
@@ -172,10 +172,10 @@ impl Lifetime {
         }
     }
 
-    /// Returns the UTC day with whose begin a token that is issued at `now` should expire, at a service that counts whole
+    /// Returns the begin of the UTC day with which a token that is issued at `now` should expire, at a service that counts whole
     /// days: rounded up, at least tomorrow, and after `min_ttl`. `None` if that day is out of range.
     #[must_use]
-    pub fn end_day(self, now: DateTime<Utc>, min_ttl: Option<Duration>) -> Option<NaiveDate> {
+    pub fn end_day(self, now: DateTime<Utc>, min_ttl: Option<Duration>) -> Option<DateTime<Utc>> {
         let day = match self {
             Self::For(lifetime) => {
                 now.date_naive().checked_add_days(Days::new(lifetime.as_secs().div_ceil(24 * 60 * 60)))?
@@ -183,7 +183,7 @@ impl Lifetime {
             Self::Until(day) => day,
         };
         let min_end = Self::For(min_ttl.unwrap_or_default()).end(now)?;
-        Some(day.max(min_end.date_naive().succ_opt()?))
+        Some(day.max(min_end.date_naive().succ_opt()?).and_time(NaiveTime::MIN).and_utc())
     }
 }
 
