@@ -31,15 +31,13 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     config.add_environment(settings.env());
     // The environment contains the token of one account, so only the provider named `carbonmapper` uses it.
     let env_token = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
-    let mut not_text = settings.env().not_utf8("CARBONMAPPER_").into_iter();
-    let is_read = |name: &String| match name.as_str() {
+    let is_read = |name: &str| match name {
         config::PASSWORD_VARIABLE | env_token::VARIABLE => config.password.is_none(),
         config::EMAIL_VARIABLE => config.email.is_none() && config.password.is_some(),
         _ => false,
     };
-    if let Some(name) = not_text.find(is_read) {
-        return Err(SettingsError::new("", format!("environment variable {name} is not UTF-8 text")));
-    }
+    let not_text = |why| SettingsError::new("", why);
+    settings.env().check_utf8("CARBONMAPPER_", &is_read).map_err(not_text)?;
     // A dotenv file with the password or the token is a source apart from the environment.
     let of_file = config.password.is_some() || env_token.is_some();
     if let Some(file) = settings.env().file_of(env_token::VARIABLE).filter(|_| of_file) {

@@ -50,7 +50,7 @@ impl Credentials {
     /// Returns the credentials in the environment. Fails if one of their variables is not UTF-8: without its URL, the
     /// secret would go to another host.
     pub(crate) fn in_environment(env: &dyn Env) -> Result<Option<Self>, String> {
-        check_text(env, |name| KEYS.contains(&name))?;
+        env.check_utf8("EDS_", &|name| KEYS.iter().any(|key| key.eq_ignore_ascii_case(name)))?;
         let set = Self::of(env.describe(SECRET), None, |name| env.var(name));
         Ok(set.map(|set| Self { origin: ToolLoginOrigin::of(SECRET, env), ..set }))
     }
@@ -83,7 +83,7 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     if let Some(set) = Credentials::in_environment(env)? {
         return Ok(Some(set));
     }
-    check_text(env, |_| true)?;
+    env.check_utf8("EDS_", &|_| true)?;
     let section = profile(env);
     for (variable, form) in FILES {
         let Some(path) = env.var(variable) else { continue };
@@ -93,14 +93,6 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
         return Err(format!("{} sets variables of EarthDaily, but not {SECRET}", file.display()));
     }
     Ok(in_home(env, Some(&section))?.into_iter().next())
-}
-
-/// Fails if one of these variables is not UTF-8.
-fn check_text(env: &dyn Env, is_read: impl Fn(&str) -> bool) -> Result<(), String> {
-    match env.not_utf8("EDS_").into_iter().find(|name| is_read(&name.to_ascii_uppercase())) {
-        Some(name) => Err(format!("environment variable {name} is not UTF-8 text")),
-        None => Ok(()),
-    }
 }
 
 /// Describes the searched sources, for the error of a missing secret.

@@ -155,18 +155,14 @@ const BOOTSTRAP: &str = "ES_BOOTSTRAP_SETTINGS";
 /// Returns all environment variables that are not empty, with upper-case names. Fails if a variable of EarthScope's tools
 /// is not UTF-8. `ES_PROFILE` is not checked if the configuration has a `profile`.
 pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<Vec<(String, String)>, SettingsError> {
-    let is_read = |name: &String| {
+    let is_read = |name: &str| {
         let name = name.to_ascii_uppercase();
         let starts = ["ES_OAUTH2", "ES_RESOURCES", BOOTSTRAP];
         (name == "ES_PROFILE" && !has_profile) || starts.iter().any(|start| name.starts_with(start))
     };
-    match env.not_utf8("ES_").into_iter().find(is_read) {
-        Some(name) => Err(tools_error(format!("environment variable {name} is not UTF-8 text"))),
-        None => {
-            let set = env.vars("").into_iter().filter(|(_, value)| !value.is_empty());
-            Ok(set.map(|(name, value)| (name.to_ascii_uppercase(), value)).collect())
-        }
-    }
+    env.check_utf8("ES_", &is_read).map_err(tools_error)?;
+    let set = env.vars("").into_iter().filter(|(_, value)| !value.is_empty());
+    Ok(set.map(|(name, value)| (name.to_ascii_uppercase(), value)).collect())
 }
 
 /// The sources of the settings of EarthScope's SDK and its command `es`.

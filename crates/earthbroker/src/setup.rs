@@ -136,12 +136,9 @@ impl Setup {
 
     /// Loads the configuration from this setup's files and environment variables.
     pub fn config(&self) -> Result<Config> {
-        let not_utf8 = self.env.not_utf8("BROKER_");
-        let mut names = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"].into_iter();
-        if let Some(name) = names.find(|name| not_utf8.iter().any(|it| it == name)) {
-            let why = format!("environment variable {name} is not UTF-8 text");
-            return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
-        }
+        let names = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"];
+        let invalid = |why| Error::new(ErrorCode::ConfigInvalidValue, why);
+        self.env.check_utf8("BROKER_", &|name| names.contains(&name)).map_err(invalid)?;
         Config::load(&self.files(), self.kinds.clone(), self.environment()?, self.only.clone())
     }
 

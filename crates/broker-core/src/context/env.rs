@@ -24,6 +24,14 @@ pub trait Env: Send + Sync {
         Vec::new()
     }
 
+    /// Fails if such a variable is not UTF-8, and `is_read` is true for its name.
+    fn check_utf8(&self, prefix: &str, is_read: &dyn Fn(&str) -> bool) -> Result<(), String> {
+        match self.not_utf8(prefix).into_iter().find(|name| is_read(name)) {
+            Some(name) => Err(format!("environment variable {name} is not UTF-8 text")),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the names of the environment variables that contain the broker's own secrets. Child processes
     /// do not get these variables.
     fn withheld(&self) -> Vec<String> {
