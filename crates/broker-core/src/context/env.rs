@@ -24,7 +24,7 @@ pub trait Env: Send + Sync {
         Vec::new()
     }
 
-    /// Fails if such a variable is not UTF-8, and `is_read` is true for its name.
+    /// Fails if one of the variables of [`Env::not_utf8`] has a name for which `is_read` is true.
     fn check_utf8(&self, prefix: &str, is_read: &dyn Fn(&str) -> bool) -> Result<(), String> {
         match self.not_utf8(prefix).into_iter().find(|name| is_read(name)) {
             Some(name) => Err(format!("environment variable {name} is not UTF-8 text")),
