@@ -12,7 +12,7 @@ use broker_core::sanitize;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
 
-use crate::candidates::{gallery, providers};
+use crate::commands::completions::{gallery, providers};
 
 pub(crate) use programs::{DockerOperation, Exec, Helper};
 pub(crate) use token::{Format, ShellKind, Token};

@@ -1,6 +1,5 @@
 //! The output formats of `broker token`.
 
-mod cookies;
 mod header;
 mod hosts;
 mod json;
@@ -115,7 +114,7 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
         Format::Header => header::line(token, http_header),
         Format::Curl => header::curl(token, http_header),
         Format::Wget => header::wget(token, info),
-        Format::GdalHeaders => header::gdal(token, info),
+        Format::GdalHeaders => header::for_every_host("GDAL", token, info),
         Format::Env => Ok(shell::lines(style.shell, &variables(token, style, info)?)),
         Format::Dotenv => shell::dotenv(&variables(token, style, info)?, info),
         Format::Gdal => shell::gdal(style.shell, token, http_header),
@@ -123,7 +122,7 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
         Format::Netrc => hosts::netrc(token, info),
         Format::ExecCredential => json::exec_credential(token, http_header, EXEC_CREDENTIAL),
         Format::Aws => json::aws(token),
-        Format::Cookies => cookies::file(token),
+        Format::Cookies => header::cookies(token),
         Format::Template => Ok(style.template.fill(token, info)),
     }
 }

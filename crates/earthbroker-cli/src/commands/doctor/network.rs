@@ -1,7 +1,6 @@
 //! Checks the network: proxy, certificates, each service, and the service's clock.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -137,22 +136,20 @@ fn no_proxy(report: &mut Report) {
 
 /// Checks the environment variables that replace the system's certificates.
 fn certificates(report: &mut Report) {
-    if let Some((file, found)) = cert_file() {
-        certificate_source("SSL_CERT_FILE", file.display(), found.err(), report);
-    }
+    let file = cert_file().map(|(file, found)| ("SSL_CERT_FILE", file, found.err()));
     let folders = std::env::var_os("SSL_CERT_DIR").filter(|value| !value.is_empty());
-    for folder in folders.iter().flat_map(std::env::split_paths) {
+    let folders = folders.iter().flat_map(std::env::split_paths).map(|folder| {
         let why = std::fs::read_dir(&folder).err().map(|error| format!("cannot be read: {error}"));
-        certificate_source("SSL_CERT_DIR", folder.display(), why, report);
-    }
-}
-
-fn certificate_source(variable: &str, path: impl Display, why: Option<String>, report: &mut Report) {
-    match why {
-        None => report.ok("network.certificates", None, format!("{path} ({variable}) can be read")),
-        Some(why) => {
-            let fix = format!("correct {variable}, or run: unset {variable}");
-            report.error("network.certificates", None, &format!("{path} ({variable}) {why}"), &fix);
+        ("SSL_CERT_DIR", folder, why)
+    });
+    for (variable, path, why) in file.into_iter().chain(folders) {
+        let path = path.display();
+        match why {
+            None => report.ok("network.certificates", None, format!("{path} ({variable}) can be read")),
+            Some(why) => {
+                let fix = format!("correct {variable}, or run: unset {variable}");
+                report.error("network.certificates", None, &format!("{path} ({variable}) {why}"), &fix);
+            }
         }
     }
 }

@@ -26,8 +26,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
     let folder = match context.setup().state_folder() {
         Ok(folder) => folder,
         Err(error) => {
-            let fix = hints::hint(&error).unwrap_or_else(|| ELSEWHERE.to_owned());
-            return report.error("state.folder", None, error.message(), &fix);
+            return report.failed("state.folder", None, &error, ELSEWHERE);
         }
     };
     match folder.metadata() {

@@ -1,4 +1,3 @@
-mod insert;
 mod table;
 mod take;
 
