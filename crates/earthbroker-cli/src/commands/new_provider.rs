@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use earthbroker::{Error, ErrorCode, Setup};
 use toml::{Table, Value};
 
+use super::config_file::cannot_write;
 use super::{CommandResult, answer};
 use crate::args::NewProvider;
 
@@ -39,16 +40,12 @@ pub(super) fn run(args: &NewProvider) -> CommandResult {
 }
 
 fn not_written(folder: &Path, error: std::io::Error) -> Error {
-    let shown = folder.display();
-    let failed = match error.kind() {
-        ErrorKind::AlreadyExists => {
-            Error::new(ErrorCode::AlreadyExists, format!("the folder {shown} exists already"))
-                .with_hint("choose another name, or another folder with --into DIR")
-        }
-        _ => Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {error}"))
-            .with_hint("name an existing folder that you can write to, with --into DIR"),
-    };
-    failed.with_source(error)
+    if error.kind() == ErrorKind::AlreadyExists {
+        let why = format!("the folder {} exists already", folder.display());
+        return Error::new(ErrorCode::AlreadyExists, why)
+            .with_hint("choose another name, or another folder with --into DIR");
+    }
+    cannot_write(folder, error).with_hint("name an existing folder that you can write to, with --into DIR")
 }
 
 fn check(name: &str) -> Result<(), Error> {

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use broker_core::{SystemClock, platform};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use earthbroker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, TokenRequest};
 
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
@@ -45,15 +45,13 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let broker = context.broker_of(context.setup().wait_limit(args.wait), &[&args.provider])?;
     let request = request(args, &style);
     let token = get(context, &broker, args, &request)?;
-    let now = SystemClock.now();
-    warn_if_short(context, &token, args.min_ttl, args.expires, now);
+    warn_if_short(context, &token, args.min_ttl, args.expires);
     let provider = broker.provider(&args.provider)?;
     let info = TokenInfo {
         provider: &args.provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         about: provider.info(),
-        now,
         note: &|note| context.say(note),
     };
     Ok(print(&token, &style, &info)?)
@@ -124,10 +122,9 @@ pub(super) fn warn_if_short(
     token: &earthbroker::Token,
     min_ttl: Option<Duration>,
     expires: Option<Lifetime>,
-    now: DateTime<Utc>,
 ) {
     let Some(expires_at) = token.expires_at() else { return };
-    let remaining = token.window().left(now).unwrap_or_default();
+    let remaining = token.window().left(SystemClock.now()).unwrap_or_default();
     if min_ttl.is_some_and(|min_ttl| remaining < min_ttl) {
         let remaining = humanize::duration(remaining);
         context.say(&format!(

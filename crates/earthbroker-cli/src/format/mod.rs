@@ -6,7 +6,6 @@ mod json;
 mod shell;
 mod template;
 
-use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use earthbroker::{Derived, Error, ErrorCode, ProviderInfo, Result, Secret, Token};
 
@@ -25,7 +24,6 @@ pub(crate) struct TokenInfo<'a> {
     pub(crate) provider: &'a str,
     pub(crate) scopes: &'a str,
     pub(crate) about: &'a ProviderInfo,
-    pub(crate) now: DateTime<Utc>,
     /// Prints a note for the user on stderr.
     pub(crate) note: &'a dyn Fn(&str),
 }

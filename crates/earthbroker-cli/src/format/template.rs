@@ -22,9 +22,7 @@ const FIELDS: [(&str, Field); 6] = [
     ("{token_type}", |token, _| token.token_type().to_owned()),
     ("{scope}", |token, info| sanitize(json::scope(token, info).unwrap_or_default())),
     ("{expires_at}", |token, _| token.expires_at().map(json::rfc3339).unwrap_or_default()),
-    ("{expires_in}", |token, info| {
-        json::expires_in(token, info).map(|left| left.to_string()).unwrap_or_default()
-    }),
+    ("{expires_in}", |token, _| json::expires_in(token).map(|left| left.to_string()).unwrap_or_default()),
     ("{provider}", |_, info| info.provider.to_owned()),
 ];
 

@@ -78,9 +78,14 @@ impl Terminal {
         self.withheld.get().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Whether the login opens this page in a browser.
-    fn opens(&self, url: &str) -> bool {
-        self.browses() && ServiceUrl::parse(url).is_ok()
+    /// Prints the text that `instructions` returns, and opens the page in a browser if possible. `instructions` gets
+    /// whether a browser opens. The text is printed even with `--quiet`, because the user needs it to log in.
+    fn show(&self, url: &str, instructions: impl FnOnce(bool) -> String) {
+        let opens = self.browses() && ServiceUrl::parse(url).is_ok();
+        draw(&instructions(opens));
+        if opens {
+            browser::open(url, self.withheld());
+        }
     }
 
     /// Removes the countdown from the screen.
@@ -117,32 +122,23 @@ impl Prompt for Terminal {
         answer.map(Secret::new)
     }
 
-    /// Prints the code even with `--quiet`, because the user needs the code to log in.
     fn show_code(&self, code: &DeviceCode) {
         let DeviceCode { verification_uri, verification_uri_complete, user_code, .. } = code;
         let url = sanitize(verification_uri_complete.as_ref().unwrap_or(verification_uri));
         let complete = verification_uri_complete.is_some();
         let page = DeviceLogin { url: &url, code: &sanitize(user_code), complete };
-        draw(&match size() {
+        self.show(&url, |_| match size() {
             Some(size) => page.picture(size, colours(&std::io::stderr()), has_pictures()),
             None => page.line(),
         });
-        if self.opens(&url) {
-            browser::open(&url, self.withheld());
-        }
     }
 
-    /// Prints the page's address even with `--quiet`, because the user needs the address to log in.
     fn show_page(&self, url: &str) {
         let url = sanitize(url);
-        let opens = self.opens(&url);
-        draw(&match size() {
+        self.show(&url, |opens| match size() {
             Some(size) => browser_login(&url, opens, size, colours(&std::io::stderr())),
             None => format!("To log in, open {url}"),
         });
-        if opens {
-            browser::open(&url, self.withheld());
-        }
     }
 
     fn browses(&self) -> bool {

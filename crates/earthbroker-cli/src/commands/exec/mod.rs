@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use broker_core::{SystemClock, sanitize};
+use broker_core::sanitize;
 use clap::error::ErrorKind;
-use earthbroker::{Broker, Clock, Error, ErrorCode, Hint, Token, TokenRequest};
+use earthbroker::{Broker, Error, ErrorCode, Hint, Token, TokenRequest};
 
 use super::token::{stored_or_new, warn_if_short};
 use super::{CommandContext, CommandResult};
@@ -34,7 +34,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Exec) -> CommandResult {
     let request = args.min_ttl.iter().fold(scopes.clone(), |request, left| request.min_ttl(*left));
     let tokens = args.providers.iter().zip(variables).map(|(provider, variable)| {
         let token = stored_or_new(&broker, provider, &request)?;
-        warn_if_short(context, &token, args.min_ttl, None, SystemClock.now());
+        warn_if_short(context, &token, args.min_ttl, None);
         Ok(ChildToken { provider: provider.clone(), variable, token })
     });
     let tokens = tokens.collect::<CommandResult<Vec<_>>>()?;
