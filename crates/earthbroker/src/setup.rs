@@ -13,7 +13,6 @@ use broker_core::{
 use crate::Broker;
 use crate::config::{Config, Files};
 use crate::kinds::BUILT_IN;
-use crate::probe::Prober;
 #[cfg(feature = "file")]
 use crate::records::Records;
 
@@ -194,11 +193,6 @@ impl Setup {
             Some(limit) => builder.wait_limit(limit).build(),
             None => builder.build(),
         }))
-    }
-
-    /// Returns a prober that uses this setup's HTTP client and clock.
-    pub fn prober(&self) -> Result<Prober> {
-        Ok(Prober { http: self.client()?, clock: self.clock.clone() })
     }
 
     fn client(&self) -> Result<Arc<dyn Http>> {

@@ -3,6 +3,7 @@
 mod configuration;
 mod logins;
 mod network;
+mod probe;
 mod report;
 mod sealed;
 mod state;
@@ -31,7 +32,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     state::check(context, &errors, &mut report);
     sealed::check(context, config.as_ref(), &statuses, &mut report);
     logins::check(config.as_ref(), &statuses, &mut report);
-    network::check(context, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
+    network::check(broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
     tools(context, config.as_ref(), named, &statuses, &mut report);
     let stdout = std::io::stdout();
     answer(&if args.json {
