@@ -1,9 +1,9 @@
-use broker_core::{SecretSource, SystemEnv, is_provider_name};
+use broker_core::{SecretSource, SystemEnv, is_provider_name, platform};
 use earthbroker::config::{Config, Configured};
 use earthbroker::{Env, Error, ErrorCode, Result};
 use serde_json::json;
 
-use super::config_file::{UserFile, appended};
+use super::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};
 use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Add;
 use crate::gallery::{GALLERY, Service};
@@ -22,17 +22,18 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
         let _ = config_without(context, name, service)?;
         return answer(&text);
     }
-    let file = UserFile::open(context)?;
+    let (file, folder) = user_file(context)?;
+    let _lock = lock(&folder)?;
     let config = config_without(context, name, service)?;
-    let new = file.temporary(&appended(&file.text()?, &text))?;
+    let new = temporary(&file, &appended(&text_of(&file)?, &text))?;
     // A table with empty keys is invalid until the user has filled in the keys.
     if service.blanks().is_empty() {
-        file.check(&new, name)?;
+        check(&new, &file, name)?;
     }
     text.trim_end().lines().for_each(|line| context.say(line));
-    file.replace(new)?;
+    platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
     context.say("");
-    context.say(&format!("{name}: added to {}", file.path.display()));
+    context.say(&format!("{name}: added to {}", file.display()));
     for note in shared(service, name, &config)? {
         context.say(&format!("note: {note}"));
     }

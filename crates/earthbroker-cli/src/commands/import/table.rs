@@ -7,7 +7,7 @@ use broker_core::{SystemEnv, platform};
 use earthbroker::config::{Config, Setting};
 use earthbroker::{Env, Error, ErrorCode, Result, Secret};
 
-use crate::commands::config_file::{UserFile, appended, cannot_write};
+use crate::commands::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
 
@@ -35,9 +35,10 @@ impl Table<'_> {
     /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table
     /// gets only its missing keys; a key with another value is an error.
     pub(super) fn add(&self, context: &CommandContext<'_>, from: &str) -> CommandResult {
-        let file = UserFile::open(context)?;
-        let secret_file = file.folder.join("secrets").join(self.name);
+        let (file, folder) = user_file(context)?;
+        let secret_file = folder.join("secrets").join(self.name);
         let lines = self.lines(&secret_file);
+        let _lock = lock(&folder)?;
         let missing = self.missing(&context.setup().config()?, &lines, &secret_file)?;
         if missing.is_empty() {
             let done = match &self.settings.secret {
@@ -50,20 +51,21 @@ impl Table<'_> {
             context.say(&format!("{}: imported from {from}: {done}", self.name));
             return Ok(());
         }
-        let after = insert(&file.text()?, self.name, &missing).ok_or_else(|| {
-            let why = format!("cannot insert keys into {}, which was not changed", file.path.display());
+        let before = text_of(&file)?;
+        let after = insert(&before, self.name, &missing).ok_or_else(|| {
+            let why = format!("cannot insert keys into {}, which was not changed", file.display());
             self.by_hand(ErrorCode::ConfigInvalid, &why, "", &lines, &secret_file)
         })?;
-        let new = file.temporary(&after)?;
-        file.check(&new, self.name)?;
+        let new = temporary(&file, &after)?;
+        check(&new, &file, self.name)?;
         for note in &self.settings.notes {
             context.say(&format!("{}: {note}", self.name));
         }
         if let Some((_, secret)) = &self.settings.secret {
             write_secret(&secret_file, secret, false)?;
         }
-        file.replace(new)?;
-        context.say(&format!("{}: imported from {from} into {}", self.name, file.path.display()));
+        platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
+        context.say(&format!("{}: imported from {from} into {}", self.name, file.display()));
         Ok(())
     }
 
