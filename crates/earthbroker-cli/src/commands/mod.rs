@@ -87,7 +87,7 @@ impl CommandContext<'_> {
         for provider in providers {
             self.warn_of(config.warnings(provider.as_ref()));
         }
-        self.terminal.withhold(config.withheld());
+        let _ = self.terminal.withheld.set(config.withheld());
         self.warn_of(config.store_warning());
         Ok(setup.open_with(config)?)
     }

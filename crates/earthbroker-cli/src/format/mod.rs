@@ -10,7 +10,6 @@ use clap::ValueEnum;
 use earthbroker::{Derived, Error, ErrorCode, ProviderInfo, Result, Secret, Token};
 
 use crate::args::{Format, ShellKind, Token as Args};
-use template::Template;
 
 pub(crate) use broker_core::{quoted_path, shell_word as word};
 pub(crate) use hosts::is_exact;
@@ -32,7 +31,7 @@ pub(crate) struct TokenInfo<'a> {
 pub(crate) struct Style<'a> {
     format: Format,
     shell: ShellKind,
-    template: Template<'a>,
+    template: &'a str,
     /// The AWS keys or the cookie to request instead of an access token.
     pub(crate) derived: Option<Derived>,
 }
@@ -63,7 +62,8 @@ impl<'a> Style<'a> {
             return Err(Error::usage("`--format template` needs --template")
                 .with_hint("add a template, for example: --template 'X-Token: {token}'"));
         }
-        let template = args.template.as_deref().map(Template::parse).transpose()?.unwrap_or_default();
+        let template = args.template.as_deref().unwrap_or_default();
+        let _ = template::fill(template, |_| String::new())?;
         Ok(Self { format, shell: args.shell.unwrap_or(ShellKind::Sh), template, derived })
     }
 }
@@ -121,7 +121,7 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
         Format::ExecCredential => json::exec_credential(token, http_header, EXEC_CREDENTIAL),
         Format::Aws => json::aws(token),
         Format::Cookies => header::cookies(token),
-        Format::Template => Ok(style.template.fill(token, info)),
+        Format::Template => template::fill(style.template, |field| field(token, info)),
     }
 }
 

@@ -62,16 +62,12 @@ pub(crate) struct Terminal {
     /// How many times the countdown was drawn; 0 if no countdown is on the screen.
     drawn: Mutex<usize>,
     /// The environment variables that child processes do not get.
-    withheld: OnceLock<Vec<String>>,
+    pub(crate) withheld: OnceLock<Vec<String>>,
 }
 
 impl Terminal {
     pub(crate) fn new(quiet: bool, browser: bool) -> Self {
         Self { quiet, browser, drawn: Mutex::default(), withheld: OnceLock::new() }
-    }
-
-    pub(crate) fn withhold(&self, variables: Vec<String>) {
-        let _ = self.withheld.set(variables);
     }
 
     pub(crate) fn withheld(&self) -> &[String] {

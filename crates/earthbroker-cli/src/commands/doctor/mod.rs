@@ -5,7 +5,6 @@ mod logins;
 mod network;
 mod probe;
 mod report;
-mod sealed;
 mod state;
 
 use std::fs::Metadata;
@@ -30,7 +29,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     let broker = context.setup().open().ok();
     let (statuses, errors) = statuses(broker.as_ref(), named);
     state::check(context, &errors, &mut report);
-    sealed::check(context, config.as_ref(), &statuses, &mut report);
+    state::sealed(context, config.as_ref(), &statuses, &mut report);
     logins::check(config.as_ref(), &statuses, &mut report);
     network::check(broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
     tools(context, config.as_ref(), named, &statuses, &mut report);
