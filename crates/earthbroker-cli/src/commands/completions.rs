@@ -13,23 +13,23 @@ use earthbroker::{Error, ErrorCode, Result, Setup};
 
 use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult, answer};
-use crate::args::{Args, Completions};
+use crate::args::Args;
 use crate::files::{absolute, is_executable};
 use crate::gallery::{GALLERY, Service};
 
 /// Completion scripts set this variable to the name of their shell, and pass the typed words after `--`.
 const VARIABLE: &str = "_BROKER_COMPLETE";
 
-pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandResult {
-    if !args.install {
-        return answer(&script(args.shell)?);
+pub(super) fn run(context: &CommandContext<'_>, shell: Shell, installs: bool) -> CommandResult {
+    if !installs {
+        return answer(&script(shell)?);
     }
-    let (file, line) = match args.shell {
-        Shell::Bash => return install(context, args.shell, bash_file()),
+    let (file, line) = match shell {
+        Shell::Bash => return install(context, shell, bash_file()),
         Shell::Fish => {
             let folder = xdg("XDG_CONFIG_HOME", ".config");
             let file = folder.map(|folder| folder.join("fish/completions/broker.fish"));
-            return install(context, args.shell, file);
+            return install(context, shell, file);
         }
         Shell::PowerShell => ("$PROFILE", "broker completions powershell | Out-String | Invoke-Expression"),
         Shell::Elvish => ("~/.config/elvish/rc.elv", "eval (broker completions elvish | slurp)"),

@@ -8,8 +8,7 @@ use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult};
 use crate::args;
 
-pub(super) fn run(context: &CommandContext<'_>, args: &args::Man) -> CommandResult {
-    let folder = &args.folder;
+pub(super) fn run(context: &CommandContext<'_>, folder: &Path) -> CommandResult {
     let mut command = args::Args::command().disable_help_subcommand(true);
     command.build();
     std::fs::create_dir_all(folder).and_then(|()| write(command, folder)).map_err(|error| {

@@ -8,7 +8,6 @@ use toml::{Table, Value};
 
 use super::config_file::cannot_write;
 use super::{CommandResult, answer};
-use crate::args::NewProvider;
 
 /// The manifest and the next steps of a crate inside the broker's workspace.
 const IN_WORKSPACE: [&str; 2] =
@@ -24,11 +23,10 @@ const CONFORMANCE: &str = include_str!("../../template/conformance.rs");
 /// The names of this project's other crates, which a new provider cannot have.
 const TAKEN: [&str; 4] = ["cli", "core", "e2e", "testkit"];
 
-pub(super) fn run(args: &NewProvider) -> CommandResult {
-    let name = &args.name;
+pub(super) fn run(name: &str, into: &Path) -> CommandResult {
     check(name)?;
-    let folder = args.into.join(format!("broker-{name}"));
-    let workspace = workspace_of(&args.into);
+    let folder = into.join(format!("broker-{name}"));
+    let workspace = workspace_of(into);
     let [manifest, steps] = if workspace.is_some() { IN_WORKSPACE } else { STANDALONE };
     write(&folder, name, manifest).map_err(|error| not_written(&folder, error))?;
     let steps = named(steps, name);

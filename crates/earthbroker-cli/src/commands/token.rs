@@ -5,6 +5,7 @@ use broker_core::{SystemClock, platform};
 use chrono::TimeDelta;
 use earthbroker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, TokenRequest};
 
+use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token;
 use crate::format::{Style, TokenInfo, print};
@@ -23,20 +24,13 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
 
 /// Writes text atomically to a file that only the user can read. Refuses to replace a link, a folder or a device.
 fn write(path: &Path, text: &str) -> earthbroker::Result<()> {
-    let shown = path.display();
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        let message = format!("cannot write {shown}: it is a link, a folder or a device");
+        let message = format!("cannot write {}: it is a link, a folder or a device", path.display());
         return Err(Error::new(ErrorCode::WriteFailed, message)
             .with_hint("use the name of a regular file, or `-` for standard output"));
     }
     platform::write_private(path, text.as_bytes()).map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::NotFound => "the folder of the file does not exist".to_owned(),
-            other => other.to_string(),
-        };
-        Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {why}"))
-            .with_hint("choose a file in an existing folder that you can write to")
-            .with_source(error)
+        cannot_write(path, error).with_hint("choose a file in an existing folder that you can write to")
     })
 }
 
