@@ -5,12 +5,13 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use broker_core::sanitize;
+use clap::Parser;
 use clap::error::ErrorKind;
 use earthbroker::{Broker, Error, ErrorCode, Hint, Token, TokenRequest};
 
 use super::token::{stored_or_new, warn_if_short};
 use super::{CommandContext, CommandResult};
-use crate::args::Exec;
+use crate::args::{Args, Command as Subcommand, Exec};
 use crate::format::{plain, word};
 use crate::harden::with_original_limits;
 use crate::report::ExitError;
@@ -103,12 +104,9 @@ fn not_run(command: &Command, error: std::io::Error) -> ExitError {
     ExitError::Code(if missing { 127 } else { 126 }, Some(error))
 }
 
-/// The flags of `broker exec` that take a value.
-const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file", "--state-dir"];
-
 /// Returns the error for `broker exec` without `--` before the command to run.
 fn no_command() -> Error {
-    let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
+    let hint = match typed().as_deref().and_then(corrected) {
         Some(corrected) => Hint::Command("put `--` before the command:".to_owned(), corrected),
         None => "put the command after `--`: broker exec PROVIDER -- COMMAND".into(),
     };
@@ -118,36 +116,30 @@ fn no_command() -> Error {
 /// Replaces clap's error about an unknown flag if the flag belongs to the command to run, but `--` is missing.
 pub(crate) fn missing_dashes(error: &clap::Error) -> Option<Error> {
     let about_flag = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::DisplayVersion);
-    let words = std::env::args_os().skip(1).map(|word| word.into_string().ok());
-    (about_flag && corrected(words).is_some()).then(no_command)
+    (about_flag && typed().as_deref().and_then(corrected).is_some()).then(no_command)
+}
+
+/// Returns the arguments that the user typed, if they are UTF-8 text.
+fn typed() -> Option<Vec<String>> {
+    std::env::args_os().skip(1).map(|word| word.into_string().ok()).collect()
 }
 
 /// Returns the command line with `--` before the command, quoted for a shell. Returns `None` if there is no command,
 /// if `--` is present, or if a word cannot be pasted into a shell.
-fn corrected(words: impl Iterator<Item = Option<String>>) -> Option<String> {
-    let words: Vec<String> = words.collect::<Option<_>>()?;
-    if words.iter().flat_map(|word| word.chars()).any(char::is_control) {
+fn corrected(words: &[String]) -> Option<String> {
+    if words.iter().any(|word| word == "--" || word.contains(char::is_control)) {
         return None;
     }
-    let mut positionals = Vec::new();
-    let mut at = 0;
-    while positionals.len() < 3 {
-        let word = words.get(at)?.as_str();
-        let is_verbose = word.len() > 1 && word[1..].chars().all(|c| c == 'v');
-        match word {
-            _ if WITH_VALUE.contains(&word) => at += 1,
-            "--file" | "--verbose" | "--quiet" | "-q" => {}
-            _ if is_verbose && word.starts_with('-') => {}
-            _ if word.split_once('=').is_some_and(|(flag, _)| WITH_VALUE.contains(&flag)) => {}
-            _ if word.starts_with('-') => return None,
-            _ => positionals.push(at),
-        }
-        at += 1;
-    }
-    let (subcommand, command) = (positionals[0], positionals[2]);
+    // The command begins at the first word before which `--` makes the command line valid.
+    let is_command = |at: &usize| {
+        let (before, after) = words.split_at(*at);
+        let corrected = [&["broker".to_owned()], before, &["--".to_owned()], after].concat();
+        let parsed = Args::try_parse_from(corrected);
+        !words[*at].starts_with('-') && matches!(parsed, Ok(Args { command: Subcommand::Exec(_), .. }))
+    };
+    let (before, after) = words.split_at((1..words.len()).find(is_command)?);
     let quoted = |words: &[String]| words.iter().map(|text| word(text)).collect::<Vec<_>>().join(" ");
-    let (before, after) = words.split_at(command);
-    (words[subcommand] == "exec").then(|| format!("broker {} -- {}", quoted(before), quoted(after)))
+    Some(format!("broker {} -- {}", quoted(before), quoted(after)))
 }
 
 #[cfg(test)]
@@ -169,8 +161,8 @@ mod tests {
             (&["token", "a", "b"], None),
             (&["exec", "a", "sh", "-c", "\u{1b}[2J"], None),
         ] {
-            let words = typed.iter().map(|word| Some((*word).to_owned()));
-            assert_eq!(corrected(words).as_deref(), advice, "{typed:?}");
+            let words: Vec<_> = typed.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(corrected(&words).as_deref(), advice, "{typed:?}");
         }
     }
 }
