@@ -30,7 +30,9 @@ fn write(path: &Path, text: &str) -> earthbroker::Result<()> {
             .with_hint("use the name of a regular file, or `-` for standard output"));
     }
     platform::write_private(path, text.as_bytes()).map_err(|error| {
-        cannot_write(path, error).with_hint("choose a file in an existing folder that you can write to")
+        // The complete error would name a temporary file.
+        cannot_write(path, error.kind().into())
+            .with_hint("choose a file in an existing folder that you can write to")
     })
 }
 
