@@ -33,6 +33,7 @@ fn write(path: &Path, text: &str) -> earthbroker::Result<()> {
         // The complete error would name a temporary file.
         cannot_write(path, error.kind().into())
             .with_hint("choose a file in an existing folder that you can write to")
+            .with_source(error)
     })
 }
 
