@@ -187,16 +187,13 @@ impl Setup {
             Some(store) => store.clone(),
             None => self.default_store(&config)?,
         };
-        let context = Context::new(self.client()?, self.clock, config.env.clone(), self.prompt);
+        let http = self.http.map_or_else(default_http, Ok)?;
+        let context = Context::new(http, self.clock, config.env.clone(), self.prompt);
         let builder = broker_core::Broker::builder(config, store, context);
         Ok(Broker::new(match self.wait_limit {
             Some(limit) => builder.wait_limit(limit).build(),
             None => builder.build(),
         }))
-    }
-
-    fn client(&self) -> Result<Arc<dyn Http>> {
-        self.http.clone().map_or_else(default_http, Ok)
     }
 
     #[cfg(feature = "file")]

@@ -73,7 +73,15 @@ pub(crate) enum Command {
         local: bool,
     },
     /// Show logins and tokens, and how long they are valid
-    Status(Status),
+    #[command(after_help = include_str!("../../help/status.txt"))]
+    Status {
+        /// Names of the providers [default: all]
+        #[arg(add = ArgValueCandidates::new(providers))]
+        providers: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List the configured providers
     #[command(after_help = "Example:\n  broker list --json")]
     List {
@@ -142,17 +150,6 @@ pub(crate) struct Login {
     /// Read the password from standard input
     #[arg(long)]
     pub(crate) password_stdin: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(after_help = include_str!("../../help/status.txt"))]
-pub(crate) struct Status {
-    /// Names of the providers [default: all]
-    #[arg(add = ArgValueCandidates::new(providers))]
-    pub(crate) providers: Vec<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

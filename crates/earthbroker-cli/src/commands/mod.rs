@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> CommandResult {
         Command::Exec(exec) => exec::run(&context, exec),
         Command::Login(login) => login::run(&context, login),
         Command::Logout { provider, local } => login::log_out(&context, provider, *local),
-        Command::Status(status) => status::run(&context, status),
+        Command::Status { providers, json } => status::run(&context, providers, *json),
         Command::List { json } => config::list(&context, *json),
         Command::Inspect(inspect) => inspect::run(&context, inspect),
         Command::Doctor(doctor) => doctor::run(&context, doctor),

@@ -7,46 +7,36 @@ use earthbroker::{Broker, Clock, State, Status, StoreAbout, TokenStatus};
 use serde_json::{Value, json};
 
 use super::{CommandContext, CommandResult, answer, answer_json, end, separate};
-use crate::args;
 use crate::format::rfc3339;
 use crate::hints::login_command;
 use crate::humanize;
 use crate::terminal::{colours, paint};
 
-pub(super) fn run(context: &CommandContext<'_>, args: &args::Status) -> CommandResult {
-    let setup = context.setup();
-    let broker = setup.open()?;
-    let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
+pub(super) fn run(context: &CommandContext<'_>, providers: &[String], as_json: bool) -> CommandResult {
+    let broker = context.setup().open()?;
+    let names = if providers.is_empty() { broker.names() } else { providers.to_vec() };
     let (statuses, errors) = separate(names.iter().map(|name| broker.status(name)));
-    if !statuses.is_empty() {
-        show(context, &broker, args, &statuses)?;
+    if statuses.is_empty() {
+        return end(errors);
     }
-    end(errors)
-}
-
-fn show(
-    context: &CommandContext<'_>,
-    broker: &Broker,
-    args: &args::Status,
-    statuses: &[Status],
-) -> CommandResult {
     let store = broker.store();
-    if args.json {
-        let providers: Vec<_> = statuses.iter().map(object).collect();
-        return answer_json(&json!({ "version": 1, "providers": providers, "store": store_object(&store) }));
+    if as_json {
+        let objects: Vec<_> = statuses.iter().map(object).collect();
+        answer_json(&json!({ "version": 1, "providers": objects, "store": store_object(&store) }))?;
+        return end(errors);
     }
     // Only providers that the user named are shown with details.
-    let blocks = statuses.iter().filter(|_| !args.providers.is_empty()).map(|status| block(broker, status));
-    let text = table(statuses) + &blocks.collect::<String>();
+    let blocks = statuses.iter().filter(|_| !providers.is_empty()).map(|status| block(&broker, status));
+    let text = table(&statuses) + &blocks.collect::<String>();
     answer(&humanize::displayable(&text, &std::io::stdout()))?;
-    for status in statuses {
+    for status in &statuses {
         notes(context, status);
     }
     if context.global.verbose > 0 || store.shared {
         let (what, advice) = describe(&store);
         context.say(&[Some(what), advice].into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
-    Ok(())
+    end(errors)
 }
 
 fn store_object(store: &StoreAbout) -> Value {
