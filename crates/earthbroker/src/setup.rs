@@ -13,7 +13,6 @@ use broker_core::{
 use crate::Broker;
 use crate::config::{Config, Files};
 use crate::kinds::BUILT_IN;
-use crate::probe::Prober;
 #[cfg(feature = "file")]
 use crate::records::Records;
 
@@ -188,21 +187,13 @@ impl Setup {
             Some(store) => store.clone(),
             None => self.default_store(&config)?,
         };
-        let context = Context::new(self.client()?, self.clock, config.env.clone(), self.prompt);
+        let http = self.http.map_or_else(default_http, Ok)?;
+        let context = Context::new(http, self.clock, config.env.clone(), self.prompt);
         let builder = broker_core::Broker::builder(config, store, context);
         Ok(Broker::new(match self.wait_limit {
             Some(limit) => builder.wait_limit(limit).build(),
             None => builder.build(),
         }))
-    }
-
-    /// Returns a prober that uses this setup's HTTP client and clock.
-    pub fn prober(&self) -> Result<Prober> {
-        Ok(Prober { http: self.client()?, clock: self.clock.clone() })
-    }
-
-    fn client(&self) -> Result<Arc<dyn Http>> {
-        self.http.clone().map_or_else(default_http, Ok)
     }
 
     #[cfg(feature = "file")]

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use broker_core::platform::is_own;
 use broker_core::{ProviderRegistry, SystemEnv};
 use earthbroker::config::{Config, ConfigWarning, suggestion};
-use earthbroker::{Env, Error, ErrorCode};
+use earthbroker::{Env, ErrorCode};
 
 use super::report::Report;
 use super::{checked, mode, others_can_write};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
-use crate::hints;
 
 /// `BROKER_CONFIG`, `BROKER_STATE_DIR` and `BROKER_STORE` without their prefix.
 const VARIABLES: [&str; 3] = ["CONFIG", "STATE_DIR", "STORE"];
@@ -29,13 +28,21 @@ pub(super) fn check(
     let config = match loaded {
         Ok(config) => config,
         Err(error) => {
-            report.error("configuration.load", None, error.message(), &fix_load(context, &error));
+            match fix_path(context) {
+                Some(fix) => report.error("configuration.load", None, error.message(), fix),
+                None => report.failed("configuration.load", None, &error, CORRECT),
+            }
             return Ok(None);
         }
     };
     report.ok("configuration.load", None, format!("{} providers are configured", config.names().len()));
     for name in checked(config.names(), named) {
-        provider(&config, &name, report);
+        match config.entry(&name) {
+            Ok(_) => {
+                report.ok("configuration.provider", Some(&name), "the provider's configuration is valid");
+            }
+            Err(error) => report.failed("configuration.provider", Some(&name), &error, CORRECT),
+        }
     }
     match named.map(|name| config.entry(name)) {
         Some(Err(error)) if error.code() == ErrorCode::ProviderUnknown => Err(error.into()),
@@ -46,54 +53,37 @@ pub(super) fn check(
 /// How the user fixes a configuration error that has no hint.
 const CORRECT: &str = "correct the file, then run: broker config check";
 
-/// Returns the fix for a configuration that cannot be loaded.
-fn fix_load(context: &CommandContext<'_>, error: &Error) -> String {
-    let missing = context.setup().config_files().iter().all(|(_, exists)| !exists);
-    match hints::hint(error) {
-        _ if missing && context.global.config.is_some() => "correct the path after --config".to_owned(),
-        _ if missing && SystemEnv.var("BROKER_CONFIG").is_some() => {
-            "correct the path, or run: unset BROKER_CONFIG".to_owned()
-        }
-        hint => hint.unwrap_or_else(|| CORRECT.to_owned()),
+/// Returns the fix for the path of a missing configuration file, if the user named the file.
+fn fix_path(context: &CommandContext<'_>) -> Option<&'static str> {
+    if context.setup().config_files().iter().any(|(_, exists)| *exists) {
+        None
+    } else if context.global.config.is_some() {
+        Some("correct the path after --config")
+    } else {
+        SystemEnv.var("BROKER_CONFIG").map(|_| "correct the path, or run: unset BROKER_CONFIG")
     }
 }
 
-fn provider(config: &Config, name: &str, report: &mut Report) {
-    match config.entry(name) {
-        Ok(_) => report.ok("configuration.provider", Some(name), "the provider's configuration is valid"),
-        Err(error) => {
-            let fix = hints::hint(&error).unwrap_or_else(|| CORRECT.to_owned());
-            report.error("configuration.provider", Some(name), error.message(), &fix);
-        }
-    }
-}
-
-/// A secret in a file that other users can read.
-struct Leak {
-    provider: String,
-    file: PathBuf,
-    message: String,
-}
-
-fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
+/// Returns the warnings of secrets in files that other users can read, with the file and the provider.
+fn leaks(config: &Config, named: Option<&str>) -> Vec<(PathBuf, String, String)> {
     let leak = |warning: ConfigWarning| {
         let message = warning.to_string();
         let ConfigWarning::SecretReadable { file, provider, .. } = warning else { return None };
-        Some(Leak { provider: provider?, file, message })
+        Some((file, provider?, message))
     };
     let warnings = checked(config.names(), named).flat_map(|name| config.warnings(&name));
     warnings.filter_map(leak).collect()
 }
 
 /// Checks that only the owner can change the configuration files. A changed file can send secrets to any host.
-fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
+fn writers(context: &CommandContext<'_>, leaks: &[(PathBuf, String, String)], report: &mut Report) {
     for (file, _) in context.setup().config_files().iter().filter(|(_, exists)| *exists) {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         let paths = [file.as_path()].into_iter().chain(folder);
         let open = paths.filter_map(|path| Some((path, path.metadata().ok().filter(others_can_write)?)));
         let open: Vec<_> = open.collect();
         for (path, meta) in &open {
-            let leaks = leaks.iter().any(|leak| leak.file == *path);
+            let leaks = leaks.iter().any(|(file, ..)| file == path);
             let and_read = if leaks { " and read its secret" } else { "" };
             let what = format!("other users can change {}{and_read} (mode {})", path.display(), mode(meta));
             let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
@@ -103,9 +93,9 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
         }
         // If other users can change the file, the loop above has already reported that they can read its secret.
         if !open.iter().any(|(path, _)| path == file) {
-            for leak in leaks.iter().filter(|leak| leak.file == *file) {
+            for (_, provider, message) in leaks.iter().filter(|(readable, ..)| readable == file) {
                 let fix = format!("run: chmod 600 {}", quoted_path(file));
-                report.warning("configuration.secret", Some(&leak.provider), &leak.message, &fix);
+                report.warning("configuration.secret", Some(provider), message, &fix);
             }
         }
         if open.is_empty() {
