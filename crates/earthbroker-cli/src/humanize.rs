@@ -36,10 +36,6 @@ pub(crate) fn asked(key: &str) -> String {
     }
 }
 
-/// A hint for hosts that share one state folder, although its file locks do not work across these hosts.
-pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (a login file shared with \
-                                      a service's own tools stays in its place unless `share = false`)";
-
 /// Whether the locale can display all Unicode characters.
 pub(crate) fn is_utf8() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());

@@ -1,7 +1,6 @@
 //! The command line of `broker`: arguments, prompts, output and exit codes. The crate `broker` does all other work.
 
 mod args;
-mod candidates;
 mod commands;
 mod files;
 mod format;

@@ -56,7 +56,6 @@ pub mod config;
 mod dotenv;
 mod environment;
 mod kinds;
-pub mod probe;
 #[cfg(feature = "file")]
 pub mod records;
 mod setup;

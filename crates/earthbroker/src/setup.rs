@@ -13,7 +13,6 @@ use broker_core::{
 use crate::Broker;
 use crate::config::{Config, Files};
 use crate::kinds::BUILT_IN;
-use crate::probe::Prober;
 #[cfg(feature = "file")]
 use crate::records::Records;
 
@@ -183,18 +182,10 @@ impl Setup {
     /// Opens the broker with `config`, and does not read the configuration files.
     pub fn open_with(self, config: Config) -> Result<Broker> {
         let store = self.record_store(&config)?;
-        let context = Context::new(self.client()?, self.clock, config.env.clone(), self.prompt);
+        let http = self.http.map_or_else(default_http, Ok)?;
+        let context = Context::new(http, self.clock, config.env.clone(), self.prompt);
         let builder = broker_core::Broker::builder(config, store, context);
         Ok(Broker(builder.wait_limit(self.wait_limit).build()))
-    }
-
-    /// Returns a prober that uses this setup's HTTP client and clock.
-    pub fn prober(&self) -> Result<Prober> {
-        Ok(Prober { http: self.client()?, clock: self.clock.clone() })
-    }
-
-    fn client(&self) -> Result<Arc<dyn Http>> {
-        self.http.clone().map_or_else(default_http, Ok)
     }
 
     fn record_store(&self, config: &Config) -> Result<Arc<dyn Store>> {

@@ -14,7 +14,7 @@ impl Operation {
     /// Sends a request and returns the response, whatever its status. Fails on a redirect, because secrets are sent
     /// only to configured URLs.
     ///
-    /// Retries a failed request as its [`Repeat`] allows. Termination signals are delayed until the broker has saved
+    /// Retries a failed request as its [`crate::context::Repeat`] allows. Termination signals are delayed until the broker has saved
     /// the result, or the provider calls [`Operation::nothing_issued`].
     pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
         self.check_not_cancelled().await?;

@@ -12,7 +12,7 @@ use broker_core::sanitize;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
 
-use crate::candidates::{gallery, providers};
+use crate::commands::completions::{gallery, providers};
 
 pub(crate) use programs::{DockerOperation, Exec, Helper};
 pub(crate) use token::{Format, ShellKind, Token};
@@ -63,11 +63,32 @@ pub(crate) enum Command {
     /// Log in to a provider
     Login(Login),
     /// Log out: revoke the login at the service and delete it from this machine
-    Logout(Logout),
+    #[command(after_help = include_str!("../../help/logout.txt"))]
+    Logout {
+        /// Name of the provider
+        #[arg(add = ArgValueCandidates::new(providers))]
+        provider: String,
+        /// Delete the login from this machine without revoking it at the service
+        #[arg(long)]
+        local: bool,
+    },
     /// Show logins and tokens, and how long they are valid
-    Status(Status),
+    #[command(after_help = include_str!("../../help/status.txt"))]
+    Status {
+        /// Names of the providers [default: all]
+        #[arg(add = ArgValueCandidates::new(providers))]
+        providers: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List the configured providers
-    List(List),
+    #[command(after_help = "Example:\n  broker list --json")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the claims of a stored token (JWT)
     Inspect(Inspect),
     /// Find problems: configuration, permissions, clock, network, logins
@@ -77,7 +98,14 @@ pub(crate) enum Command {
     /// Add a known service to your configuration, or list and search the known services
     Add(Add),
     /// Create the source code of a new provider
-    NewProvider(NewProvider),
+    #[command(after_help = "Example:\n  broker new-provider my-service --into crates")]
+    NewProvider {
+        /// Name of the provider: lower-case letters, digits and `-`
+        name: String,
+        /// Create the crate in this folder
+        #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+        into: PathBuf,
+    },
     /// Pass tokens to git, docker, cargo, aws or kubectl in their own protocols
     #[command(subcommand)]
     Helper(Helper),
@@ -88,9 +116,23 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Store(Store),
     /// Print or install shell completions
-    Completions(Completions),
+    #[command(
+        after_help = "Examples:\n  broker completions bash --install\n  source <(broker completions zsh)   # in ~/.zshrc"
+    )]
+    Completions {
+        /// Name of the shell
+        shell: Shell,
+        /// Install the completions of bash or fish; for other shells, print the line to add to the startup file
+        #[arg(long)]
+        install: bool,
+    },
     /// Write man pages
-    Man(Man),
+    #[command(after_help = "Example:\n  broker man ~/.local/share/man/man1")]
+    Man {
+        /// Folder for the man pages; it is created if missing
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -108,36 +150,6 @@ pub(crate) struct Login {
     /// Read the password from standard input
     #[arg(long)]
     pub(crate) password_stdin: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(after_help = include_str!("../../help/logout.txt"))]
-pub(crate) struct Logout {
-    /// Name of the provider
-    #[arg(add = ArgValueCandidates::new(providers))]
-    pub(crate) provider: String,
-    /// Delete the login from this machine without revoking it at the service
-    #[arg(long)]
-    pub(crate) local: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(after_help = include_str!("../../help/status.txt"))]
-pub(crate) struct Status {
-    /// Names of the providers [default: all]
-    #[arg(add = ArgValueCandidates::new(providers))]
-    pub(crate) providers: Vec<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  broker list --json")]
-pub(crate) struct List {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,18 +178,6 @@ pub(crate) enum Store {
     },
     /// Rewrite all stored logins in the format of the setting `store`, plain or encrypted. Safe to interrupt
     Migrate,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  broker completions bash --install\n  source <(broker completions zsh)   # in ~/.zshrc"
-)]
-pub(crate) struct Completions {
-    /// Name of the shell
-    pub(crate) shell: Shell,
-    /// Install the completions of bash or fish; for other shells, print the line to add to the startup file
-    #[arg(long)]
-    pub(crate) install: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -243,24 +243,6 @@ pub(crate) struct Add {
     /// Print the list as JSON
     #[arg(long, conflicts_with = "service")]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  broker new-provider my-service --into crates")]
-pub(crate) struct NewProvider {
-    /// Name of the provider: lower-case letters, digits and `-`
-    pub(crate) name: String,
-    /// Create the crate in this folder
-    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub(crate) into: PathBuf,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:\n  broker man ~/.local/share/man/man1")]
-pub(crate) struct Man {
-    /// Folder for the man pages; it is created if missing
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(crate) folder: PathBuf,
 }
 
 /// Parses a duration such as `10m`.

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use super::{duration, parameter};
-use crate::candidates::{in_exec, providers};
+use crate::commands::completions::{in_exec, providers};
 
 #[derive(Debug, ClapArgs)]
 #[command(override_usage = "broker exec [OPTIONS] PROVIDER[,PROVIDER] -- COMMAND [ARGUMENT]…")]

@@ -14,7 +14,7 @@ use clap_complete::ArgValueCandidates;
 use earthbroker::Lifetime;
 
 use super::{duration, parameter};
-use crate::candidates::providers;
+use crate::commands::completions::providers;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = include_str!("../../help/token.txt"))]

@@ -1,31 +1,35 @@
 //! `broker completions`: prints completion scripts, which call this program at each Tab, and answers those calls.
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use broker_core::ProviderRegistry;
 use clap::{Arg, Command, CommandFactory};
-use clap_complete::Shell;
+use clap_complete::engine::{PathCompleter, ValueCompleter};
 use clap_complete::env::Shells;
-use earthbroker::{Error, ErrorCode, Result};
+use clap_complete::{CompletionCandidate, Shell};
+use earthbroker::{Error, ErrorCode, Result, Setup};
 
 use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult, answer};
-use crate::args::{Args, Completions};
-use crate::candidates::line;
-use crate::files::absolute;
+use crate::args::Args;
+use crate::files::{absolute, is_executable};
+use crate::gallery::{GALLERY, Service};
 
 /// Completion scripts set this variable to the name of their shell, and pass the typed words after `--`.
-pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
+const VARIABLE: &str = "_BROKER_COMPLETE";
 
-pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandResult {
-    if !args.install {
-        return answer(&script(args.shell)?);
+pub(super) fn run(context: &CommandContext<'_>, shell: Shell, installs: bool) -> CommandResult {
+    if !installs {
+        return answer(&script(shell)?);
     }
-    let (file, line) = match args.shell {
-        Shell::Bash => return install(context, args.shell, bash_file()),
+    let (file, line) = match shell {
+        Shell::Bash => return install(context, shell, bash_file()),
         Shell::Fish => {
             let folder = xdg("XDG_CONFIG_HOME", ".config");
             let file = folder.map(|folder| folder.join("fish/completions/broker.fish"));
-            return install(context, args.shell, file);
+            return install(context, shell, file);
         }
         Shell::PowerShell => ("$PROFILE", "broker completions powershell | Out-String | Invoke-Expression"),
         Shell::Elvish => ("~/.config/elvish/rc.elv", "eval (broker completions elvish | slurp)"),
@@ -120,4 +124,49 @@ fn bash_file() -> Option<PathBuf> {
 /// Returns the folder in an environment variable, or else a folder in the user's home folder.
 fn xdg(variable: &str, default: &str) -> Option<PathBuf> {
     absolute(variable).or_else(|| Some(std::env::home_dir()?.join(default)))
+}
+
+/// Returns the words that the user has typed, which completion scripts pass after `--`.
+fn line() -> Vec<OsString> {
+    std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
+}
+
+/// Returns the provider names in the configuration file after `--config`, or else in the default files.
+pub(crate) fn providers() -> Vec<CompletionCandidate> {
+    let words = line();
+    let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);
+    let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--config=").map(PathBuf::from));
+    let setup = after.or_else(joined).into_iter().fold(Setup::new(), Setup::config_file);
+    let names = setup.config().map(|config| config.names()).unwrap_or_default();
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+pub(crate) fn gallery() -> Vec<CompletionCandidate> {
+    let candidate =
+        |service: &Service| CompletionCandidate::new(service.name).help(Some(service.about().into()));
+    GALLERY.iter().map(candidate).collect()
+}
+
+/// Completes a word of `broker exec`: providers before `--`, the command and its arguments after `--`.
+pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let words = line();
+    let words_from_dashes = words.iter().skip_while(|word| *word != "--").count();
+    let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(typed.as_encoded_bytes());
+    match words_from_dashes {
+        0 => providers().into_iter().filter(|name| begins(name.get_value())).collect(),
+        // Without a first letter, completion would list all programs of the machine.
+        2 if typed.is_empty() => Vec::new(),
+        // The user is typing the command, the first word after `--`.
+        2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),
+        _ => PathCompleter::any().complete(typed),
+    }
+}
+
+/// Returns the programs in the folders of `PATH`.
+fn programs(matches: impl Fn(&OsStr) -> bool) -> Vec<CompletionCandidate> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let entries = std::env::split_paths(&folders).filter_map(|folder| folder.read_dir().ok()).flatten();
+    let found = entries.flatten().filter(|entry| matches(&entry.file_name()) && is_executable(&entry.path()));
+    let names: BTreeSet<_> = found.map(|entry| entry.file_name()).collect();
+    names.into_iter().map(CompletionCandidate::new).collect()
 }

@@ -5,12 +5,12 @@ use earthbroker::config::{Configured, Setting};
 use serde_json::json;
 
 use super::{CommandContext, CommandResult, answer, answer_json, end};
-use crate::args::{Config, List};
+use crate::args::Config;
 use crate::humanize;
 
-pub(super) fn list(context: &CommandContext<'_>, args: &List) -> CommandResult {
+pub(super) fn list(context: &CommandContext<'_>, as_json: bool) -> CommandResult {
     let providers = context.setup().config()?.configured()?;
-    if args.json {
+    if as_json {
         let object = |provider: &Configured| json!({ "name": provider.name, "kind": provider.kind, "configured_in": provider.origin });
         let providers: Vec<_> = providers.iter().map(object).collect();
         return answer_json(&json!({ "version": 1, "providers": providers }));

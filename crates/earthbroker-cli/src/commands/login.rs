@@ -4,7 +4,7 @@ use broker_core::SystemClock;
 use earthbroker::{Clock, LoggedIn};
 
 use super::{CommandContext, CommandResult, secret_from_stdin};
-use crate::args::{Login, Logout};
+use crate::args::Login;
 use crate::humanize;
 use crate::run::run as run_async;
 
@@ -41,10 +41,10 @@ pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged
     context.say(&format!("{provider}: {result}{account}{validity}"));
 }
 
-pub(super) fn log_out(context: &CommandContext<'_>, args: &Logout) -> CommandResult {
-    let broker = context.broker(&args.provider)?;
-    let (provider, handle) = (&args.provider, broker.provider(&args.provider)?);
-    let done = if args.local {
+pub(super) fn log_out(context: &CommandContext<'_>, provider: &str, local: bool) -> CommandResult {
+    let broker = context.broker(provider)?;
+    let handle = broker.provider(provider)?;
+    let done = if local {
         run_async(&broker, handle.logout_locally())?
     } else {
         run_async(&broker, handle.logout())?

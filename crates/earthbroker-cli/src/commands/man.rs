@@ -2,19 +2,18 @@ use std::path::Path;
 
 use broker_core::SystemClock;
 use clap::{Command, CommandFactory};
-use earthbroker::{Clock, Error, ErrorCode};
+use earthbroker::Clock;
 
+use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult};
 use crate::args;
 
-pub(super) fn run(context: &CommandContext<'_>, args: &args::Man) -> CommandResult {
-    let folder = &args.folder;
+pub(super) fn run(context: &CommandContext<'_>, folder: &Path) -> CommandResult {
     let mut command = args::Args::command().disable_help_subcommand(true);
     command.build();
     std::fs::create_dir_all(folder).and_then(|()| write(command, folder)).map_err(|error| {
-        Error::new(ErrorCode::WriteFailed, format!("cannot write man pages to {}: {error}", folder.display()))
+        cannot_write(folder, error)
             .with_hint("choose a folder that you can write to: broker man ~/.local/share/man/man1")
-            .with_source(error)
     })?;
     context.say(&format!("{}: wrote broker(1), broker-token(1) and the other man pages", folder.display()));
     Ok(())

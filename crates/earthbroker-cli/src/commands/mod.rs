@@ -52,19 +52,19 @@ pub(crate) fn run(args: &Args) -> CommandResult {
         Command::Token(token) => token::run(&context, token),
         Command::Exec(exec) => exec::run(&context, exec),
         Command::Login(login) => login::run(&context, login),
-        Command::Logout(logout) => login::log_out(&context, logout),
-        Command::Status(status) => status::run(&context, status),
-        Command::List(list) => config::list(&context, list),
+        Command::Logout { provider, local } => login::log_out(&context, provider, *local),
+        Command::Status { providers, json } => status::run(&context, providers, *json),
+        Command::List { json } => config::list(&context, *json),
         Command::Inspect(inspect) => inspect::run(&context, inspect),
         Command::Doctor(doctor) => doctor::run(&context, doctor),
         Command::Import(import) => import::run(&context, import),
         Command::Add(add) => add::run(&context, add),
-        Command::NewProvider(new) => new_provider::run(new),
+        Command::NewProvider { name, into } => new_provider::run(name, into),
         Command::Helper(helper) => helper::run(&context, helper),
         Command::Config(config) => config::run(&context, config),
         Command::Store(store) => store::run(&context, store),
-        Command::Completions(completions) => completions::run(&context, completions),
-        Command::Man(man) => man::run(&context, man),
+        Command::Completions { shell, install } => completions::run(&context, *shell, *install),
+        Command::Man { folder } => man::run(&context, folder),
     }
 }
 
@@ -87,7 +87,7 @@ impl CommandContext<'_> {
         for provider in providers {
             self.warn_of(config.warnings(provider.as_ref()));
         }
-        self.terminal.withhold(config.withheld());
+        let _ = self.terminal.withheld.set(config.withheld());
         self.warn_of(config.store_warning());
         Ok(setup.open_with(config)?)
     }

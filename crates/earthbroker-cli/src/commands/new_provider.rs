@@ -6,41 +6,44 @@ use std::path::{Path, PathBuf};
 use earthbroker::{Error, ErrorCode, Setup};
 use toml::{Table, Value};
 
+use super::config_file::cannot_write;
 use super::{CommandResult, answer};
-use crate::args::NewProvider;
 
-const MANIFEST: &str = include_str!("../../template/manifest.toml");
+/// The manifest and the next steps of a crate inside the broker's workspace.
+const IN_WORKSPACE: [&str; 2] =
+    [include_str!("../../template/manifest.toml"), include_str!("../../template/steps.txt")];
+
+/// The manifest and the next steps of a crate outside the broker's workspace.
+const STANDALONE: [&str; 2] =
+    [include_str!("../../template/standalone.toml"), include_str!("../../template/standalone.txt")];
+
 const PROVIDER: &str = include_str!("../../template/provider.rs");
 const CONFORMANCE: &str = include_str!("../../template/conformance.rs");
 
 /// The names of this project's other crates, which a new provider cannot have.
 const TAKEN: [&str; 4] = ["cli", "core", "e2e", "testkit"];
 
-pub(super) fn run(args: &NewProvider) -> CommandResult {
-    let name = &args.name;
+pub(super) fn run(name: &str, into: &Path) -> CommandResult {
     check(name)?;
-    let folder = args.into.join(format!("broker-{name}"));
-    let workspace = workspace_of(&args.into);
-    let manifest = if workspace.is_some() { MANIFEST.to_owned() } else { standalone(MANIFEST) };
-    write(&folder, name, &manifest).map_err(|error| not_written(&folder, error))?;
+    let folder = into.join(format!("broker-{name}"));
+    let workspace = workspace_of(into);
+    let [manifest, steps] = if workspace.is_some() { IN_WORKSPACE } else { STANDALONE };
+    write(&folder, name, manifest).map_err(|error| not_written(&folder, error))?;
+    let steps = named(steps, name);
     let steps = match &workspace {
-        Some(root) => steps_in_workspace(root, &folder, name)?,
-        None => steps_outside_workspace(&folder, name),
+        Some(root) => in_workspace(&steps, root, &folder, name)?,
+        None => steps.replace("{folder}", &folder.display().to_string()),
     };
     answer(&format!("{}: Cargo.toml, src/lib.rs, tests/{name}.rs\n\n{steps}", folder.display()))
 }
 
 fn not_written(folder: &Path, error: std::io::Error) -> Error {
-    let shown = folder.display();
-    let failed = match error.kind() {
-        ErrorKind::AlreadyExists => {
-            Error::new(ErrorCode::AlreadyExists, format!("the folder {shown} exists already"))
-                .with_hint("choose another name, or another folder with --into DIR")
-        }
-        _ => Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {error}"))
-            .with_hint("name an existing folder that you can write to, with --into DIR"),
-    };
-    failed.with_source(error)
+    if error.kind() == ErrorKind::AlreadyExists {
+        let why = format!("the folder {} exists already", folder.display());
+        return Error::new(ErrorCode::AlreadyExists, why)
+            .with_hint("choose another name, or another folder with --into DIR");
+    }
+    cannot_write(folder, error).with_hint("name an existing folder that you can write to, with --into DIR")
 }
 
 fn check(name: &str) -> Result<(), Error> {
@@ -64,27 +67,6 @@ fn workspace_of(folder: &Path) -> Option<PathBuf> {
     Some(root.to_owned())
 }
 
-/// Returns the template's `Cargo.toml`, changed for a crate outside the broker's workspace.
-fn standalone(manifest: &str) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let own = [
-        // `rust-version` is replaced first, because that key ends with `version`.
-        ("rust-version.workspace = true", format!("rust-version = \"{}\"", env!("CARGO_PKG_RUST_VERSION"))),
-        ("version.workspace = true", "version = \"0.1.0\"".to_owned()),
-        ("edition.workspace = true", "edition = \"2024\"".to_owned()),
-        ("license.workspace = true", "license = \"MIT\"".to_owned()),
-        ("[lints]\nworkspace = true\n\n", String::new()),
-        ("async-trait.workspace = true", "async-trait = \"0.1\"".to_owned()),
-        ("broker-core.workspace = true", format!("broker-core = \"{version}\"")),
-        ("broker-testkit.workspace = true", format!("broker-testkit = \"{version}\"")),
-        ("chrono.workspace = true", "chrono = { version = \"0.4\", default-features = false }".to_owned()),
-        ("serde.workspace = true", "serde = { version = \"1\", features = [\"derive\"] }".to_owned()),
-        ("serde_json.workspace = true", "serde_json = \"1\"".to_owned()),
-        ("tokio = { workspace = true", "tokio = { version = \"1\"".to_owned()),
-    ];
-    own.iter().fold(manifest.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
-}
-
 fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
     // `create_dir` fails if the folder exists, even an empty one.
     std::fs::create_dir(folder)?;
@@ -100,37 +82,27 @@ fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Replaces the name `my-service` in the template, in all spellings.
+/// Replaces the name `my-service` in a template, in all spellings, and the versions.
 fn named(text: &str, name: &str) -> String {
     let word = name.replace('-', "_");
-    text.replace("my-service", name).replace("my_service", &word).replace("MY_SERVICE", &word.to_uppercase())
+    text.replace("my-service", name)
+        .replace("my_service", &word)
+        .replace("MY_SERVICE", &word.to_uppercase())
+        .replace("{version}", env!("CARGO_PKG_VERSION"))
+        .replace("{rust-version}", env!("CARGO_PKG_RUST_VERSION"))
 }
 
-/// Returns the steps that compile the new kind into the broker.
-fn steps_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, Error> {
+/// Completes the steps that compile the new kind into the broker.
+fn in_workspace(steps: &str, root: &Path, folder: &Path, name: &str) -> Result<String, Error> {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let below = folder.strip_prefix(root).unwrap_or(&folder).display().to_string();
-    let word = name.replace('-', "_");
-    let version = env!("CARGO_PKG_VERSION");
     let member = if below.starts_with("crates/") {
-        String::new()
+        ""
     } else {
-        format!("Cargo.toml, `members` of [workspace], one more:\n    \"{below}\"\n\n")
+        "Cargo.toml, `members` of [workspace], one more:\n    \"{folder}\"\n\n"
     };
-    let defaults = with_default(root, name)?;
-    Ok(format!(
-        "Its tests pass as written: cargo test -p broker-{name}\n\n\
-         To compile it in, add these lines.\n\n{member}\
-         Cargo.toml, below [workspace.dependencies]:\n    \
-         broker-{name} = {{ path = \"{below}\", version = \"{version}\" }}\n\n\
-         crates/earthbroker/Cargo.toml, below [features], the first instead of the existing line:\n    \
-         default = [{defaults}]\n    {name} = [\"dep:broker-{name}\"]\n\n\
-         crates/earthbroker/Cargo.toml, below [dependencies]:\n    \
-         broker-{name} = {{ workspace = true, optional = true }}\n\n\
-         crates/earthbroker/src/kinds.rs, below BUILT_IN:\n    \
-         #[cfg(feature = \"{name}\")]\n    broker_{word}::KIND,\n\n\
-         What to change for your service: docs/dev/writing-a-provider.md\n"
-    ))
+    let steps = steps.replace("{member}", member).replace("{defaults}", &with_default(root, name)?);
+    Ok(steps.replace("{folder}", &below))
 }
 
 /// Returns the default features of the crate `broker`, with the new provider's feature added.
@@ -144,22 +116,4 @@ fn with_default(root: &Path, name: &str) -> Result<String, Error> {
     let names = defaults.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let names: Vec<_> = names.chain([name]).map(|name| format!("\"{name}\"")).collect();
     Ok(names.join(", "))
-}
-
-/// Returns the steps that test and use the new crate outside the broker's workspace.
-fn steps_outside_workspace(folder: &Path, name: &str) -> String {
-    let word = name.replace('-', "_");
-    let folder = folder.display();
-    format!(
-        "This folder is not in the broker's workspace, so cargo gets broker-core and broker-testkit from crates.io. If\n\
-         they are not published yet, use a clone of the broker's repository; add to the end of Cargo.toml:\n    \
-         [patch.crates-io]\n    \
-         broker-core = {{ path = \"CLONE/crates/broker-core\" }}\n    \
-         broker-testkit = {{ path = \"CLONE/crates/broker-testkit\" }}\n\n\
-         Its tests then pass as written:\n    \
-         cd {folder} && cargo test\n\n\
-         Your own program adds the kind with\n    \
-         earthbroker::Setup::new().kind(broker_{word}::KIND)\n\n\
-         To add it to the command line, create the crate in a clone of the broker's repository: --into crates\n"
-    )
 }

@@ -7,45 +7,36 @@ use earthbroker::{Broker, Clock, State, Status, StoreAbout, TokenStatus};
 use serde_json::{Value, json};
 
 use super::{CommandContext, CommandResult, answer, answer_json, end, separate};
-use crate::args;
 use crate::format::rfc3339;
 use crate::hints::login_command;
-use crate::humanize::{self, FOLDER_EACH};
+use crate::humanize;
 use crate::terminal::{colours, paint};
 
-pub(super) fn run(context: &CommandContext<'_>, args: &args::Status) -> CommandResult {
-    let setup = context.setup();
-    let broker = setup.open()?;
-    let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
+pub(super) fn run(context: &CommandContext<'_>, providers: &[String], as_json: bool) -> CommandResult {
+    let broker = context.setup().open()?;
+    let names = if providers.is_empty() { broker.names() } else { providers.to_vec() };
     let (statuses, errors) = separate(names.iter().map(|name| broker.status(name)));
-    if !statuses.is_empty() {
-        show(context, &broker, args, &statuses)?;
+    if statuses.is_empty() {
+        return end(errors);
     }
-    end(errors)
-}
-
-fn show(
-    context: &CommandContext<'_>,
-    broker: &Broker,
-    args: &args::Status,
-    statuses: &[Status],
-) -> CommandResult {
     let store = broker.store();
-    if args.json {
-        let providers: Vec<_> = statuses.iter().map(object).collect();
-        return answer_json(&json!({ "version": 1, "providers": providers, "store": store_object(&store) }));
+    if as_json {
+        let objects: Vec<_> = statuses.iter().map(object).collect();
+        answer_json(&json!({ "version": 1, "providers": objects, "store": store_object(&store) }))?;
+        return end(errors);
     }
     // Only providers that the user named are shown with details.
-    let blocks = statuses.iter().filter(|_| !args.providers.is_empty()).map(|status| block(broker, status));
-    let text = table(statuses) + &blocks.collect::<String>();
+    let blocks = statuses.iter().filter(|_| !providers.is_empty()).map(|status| block(&broker, status));
+    let text = table(&statuses) + &blocks.collect::<String>();
     answer(&humanize::displayable(&text, &std::io::stdout()))?;
-    for status in statuses {
+    for status in &statuses {
         notes(context, status);
     }
     if context.global.verbose > 0 || store.shared {
-        context.say(&about(&store));
+        let (what, advice) = describe(&store);
+        context.say(&[Some(what), advice].into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
-    Ok(())
+    end(errors)
 }
 
 fn store_object(store: &StoreAbout) -> Value {
@@ -63,23 +54,25 @@ fn store_object(store: &StoreAbout) -> Value {
     })
 }
 
-/// Describes where records are stored, and for which processes their lock works.
-fn about(store: &StoreAbout) -> String {
-    let lock = match &store.lock_elsewhere {
-        Some(path) => format!("the lock file is {path}, because the records' file system has no locks"),
-        None => "the lock file is in the records' folder".to_owned(),
-    };
-    let reach = match store.reach {
-        LockScope::Host if !store.shared => "the lock works for all processes on this host".to_owned(),
-        LockScope::Hosts => "the lock works for all processes on all hosts".to_owned(),
-        LockScope::Host => {
-            format!("the lock works on this host only: if several hosts renew one login, {FOLDER_EACH}")
+/// Returns where records are stored and which processes their lock excludes, and advice if other hosts may not be
+/// excluded.
+pub(super) fn describe(store: &StoreAbout) -> (String, Option<String>) {
+    let StoreAbout { place, on, .. } = store;
+    let lock = match (&store.lock_elsewhere, store.shared, store.reach) {
+        (Some(lock), ..) => {
+            format!("which has no file locks: the lock file {lock} blocks only processes of this host")
         }
-        _ => {
-            format!("the lock works on this host, but perhaps not between hosts: to be safe, {FOLDER_EACH}")
+        (None, false, _) => return (format!("{place} is on {on}, a local file system"), None),
+        (None, true, LockScope::Hosts) => {
+            let what = format!("{place} is on {on}, where a file lock blocks processes of all hosts");
+            return (what, None);
         }
+        (None, true, LockScope::Host) => "where a file lock blocks only processes of this host".to_owned(),
+        (None, true, _) => "where a file lock may not block processes of other hosts".to_owned(),
     };
-    format!("records are in the folder {} on {}; {lock}; {reach}", store.place, store.on)
+    let fix = "if several hosts use one login, give each host its own state folder with BROKER_STATE_DIR (a login file \
+               shared with a service's own tools stays in its place unless `share = false`)";
+    (format!("{place} is on {on}, {lock}"), Some(fix.to_owned()))
 }
 
 fn object(status: &Status) -> Value {

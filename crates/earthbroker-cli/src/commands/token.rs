@@ -2,9 +2,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use broker_core::{SystemClock, platform};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use earthbroker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, TokenRequest};
 
+use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token;
 use crate::format::{Style, TokenInfo, print};
@@ -23,18 +24,14 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
 
 /// Writes text atomically to a file that only the user can read. Refuses to replace a link, a folder or a device.
 fn write(path: &Path, text: &str) -> earthbroker::Result<()> {
-    let shown = path.display();
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        let message = format!("cannot write {shown}: it is a link, a folder or a device");
+        let message = format!("cannot write {}: it is a link, a folder or a device", path.display());
         return Err(Error::new(ErrorCode::WriteFailed, message)
             .with_hint("use the name of a regular file, or `-` for standard output"));
     }
     platform::write_private(path, text.as_bytes()).map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::NotFound => "the folder of the file does not exist".to_owned(),
-            other => other.to_string(),
-        };
-        Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {why}"))
+        // The complete error would name a temporary file.
+        cannot_write(path, error.kind().into())
             .with_hint("choose a file in an existing folder that you can write to")
             .with_source(error)
     })
@@ -45,15 +42,13 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let broker = context.broker_of(context.setup().wait_limit(args.wait), &[&args.provider])?;
     let request = request(args, &style);
     let token = get(context, &broker, args, &request)?;
-    let now = SystemClock.now();
-    warn_if_short(context, &token, args.min_ttl, args.expires, now);
+    warn_if_short(context, &token, args.min_ttl, args.expires);
     let provider = broker.provider(&args.provider)?;
     let info = TokenInfo {
         provider: &args.provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         about: provider.info(),
-        now,
         note: &|note| context.say(note),
     };
     Ok(print(&token, &style, &info)?)
@@ -124,10 +119,9 @@ pub(super) fn warn_if_short(
     token: &earthbroker::Token,
     min_ttl: Option<Duration>,
     expires: Option<Lifetime>,
-    now: DateTime<Utc>,
 ) {
     let Some(expires_at) = token.expires_at() else { return };
-    let remaining = token.window().left(now).unwrap_or_default();
+    let remaining = token.window().left(SystemClock.now()).unwrap_or_default();
     if min_ttl.is_some_and(|min_ttl| remaining < min_ttl) {
         let remaining = humanize::duration(remaining);
         context.say(&format!(

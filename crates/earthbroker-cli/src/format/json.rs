@@ -1,8 +1,8 @@
 //! Output formats in JSON.
 
-use broker_core::is_unsafe;
+use broker_core::{SystemClock, is_unsafe};
 use chrono::{DateTime, SecondsFormat, Utc};
-use earthbroker::{Error, Header, Result, Secret, Token};
+use earthbroker::{Clock, Error, Header, Result, Secret, Token};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
         token_type: token.token_type(),
         scope: scope(token, info),
         expires_at: token.expires_at().map(rfc3339),
-        expires_in: expires_in(token, info),
+        expires_in: expires_in(token),
         header: (*header != Header::default())
             .then(|| json!({ "name": header.name, "prefix": header.prefix_of(token) })),
     })
@@ -43,8 +43,8 @@ pub(super) fn scope<'a>(token: &'a Token, info: &TokenInfo<'a>) -> Option<&'a st
     token.scope().or(Some(info.scopes).filter(|scopes| !scopes.is_empty()))
 }
 
-pub(super) fn expires_in(token: &Token, info: &TokenInfo<'_>) -> Option<u64> {
-    token.window().left(info.now).map(|left| left.as_secs())
+pub(super) fn expires_in(token: &Token) -> Option<u64> {
+    token.window().left(SystemClock.now()).map(|left| left.as_secs())
 }
 
 /// Returns the `ExecCredential` for kubectl, in the given API version.

@@ -1,18 +1,15 @@
 //! The output formats of `broker token`.
 
-mod cookies;
 mod header;
 mod hosts;
 mod json;
 mod shell;
 mod template;
 
-use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use earthbroker::{Derived, Error, ErrorCode, ProviderInfo, Result, Secret, Token};
 
 use crate::args::{Format, ShellKind, Token as Args};
-use template::Template;
 
 pub(crate) use broker_core::{quoted_path, shell_word as word};
 pub(crate) use hosts::is_exact;
@@ -26,7 +23,6 @@ pub(crate) struct TokenInfo<'a> {
     pub(crate) provider: &'a str,
     pub(crate) scopes: &'a str,
     pub(crate) about: &'a ProviderInfo,
-    pub(crate) now: DateTime<Utc>,
     /// Prints a note for the user on stderr.
     pub(crate) note: &'a dyn Fn(&str),
 }
@@ -35,7 +31,7 @@ pub(crate) struct TokenInfo<'a> {
 pub(crate) struct Style<'a> {
     format: Format,
     shell: ShellKind,
-    template: Template<'a>,
+    template: &'a str,
     /// The AWS keys or the cookie to request instead of an access token.
     pub(crate) derived: Option<Derived>,
 }
@@ -66,7 +62,8 @@ impl<'a> Style<'a> {
             return Err(Error::usage("`--format template` needs --template")
                 .with_hint("add a template, for example: --template 'X-Token: {token}'"));
         }
-        let template = args.template.as_deref().map(Template::parse).transpose()?.unwrap_or_default();
+        let template = args.template.as_deref().unwrap_or_default();
+        let _ = template::fill(template, |_| String::new())?;
         Ok(Self { format, shell: args.shell.unwrap_or(ShellKind::Sh), template, derived })
     }
 }
@@ -115,7 +112,7 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
         Format::Header => header::line(token, http_header),
         Format::Curl => header::curl(token, http_header),
         Format::Wget => header::wget(token, info),
-        Format::GdalHeaders => header::gdal(token, info),
+        Format::GdalHeaders => header::for_every_host("GDAL", token, info),
         Format::Env => Ok(shell::lines(style.shell, &variables(token, style, info)?)),
         Format::Dotenv => shell::dotenv(&variables(token, style, info)?, info),
         Format::Gdal => shell::gdal(style.shell, token, http_header),
@@ -123,8 +120,8 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
         Format::Netrc => hosts::netrc(token, info),
         Format::ExecCredential => json::exec_credential(token, http_header, EXEC_CREDENTIAL),
         Format::Aws => json::aws(token),
-        Format::Cookies => cookies::file(token),
-        Format::Template => Ok(style.template.fill(token, info)),
+        Format::Cookies => header::cookies(token),
+        Format::Template => template::fill(style.template, |field| field(token, info)),
     }
 }
 

@@ -2,23 +2,20 @@
 
 mod browser;
 mod page;
-mod prompt;
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{ServiceUrl, sanitize};
-use earthbroker::{DeviceCode, Prompt, Result, Secret};
-use rustix::termios::tcgetwinsize;
+use earthbroker::{DeviceCode, Error, ErrorCode, Prompt, Result, Secret};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::humanize;
 use crate::report::{draw, say};
 pub(crate) use browser::open_page;
 use page::{DeviceLogin, Size, browser_login};
-pub(crate) use prompt::restore;
-use prompt::{hide, prompt};
 
 /// The frames of the spinner in the countdown.
 const SPINNER: [char; 4] = ['◐', '◓', '◑', '◒'];
@@ -65,7 +62,7 @@ pub(crate) struct Terminal {
     /// How many times the countdown was drawn; 0 if no countdown is on the screen.
     drawn: Mutex<usize>,
     /// The environment variables that child processes do not get.
-    withheld: OnceLock<Vec<String>>,
+    pub(crate) withheld: OnceLock<Vec<String>>,
 }
 
 impl Terminal {
@@ -73,17 +70,18 @@ impl Terminal {
         Self { quiet, browser, drawn: Mutex::default(), withheld: OnceLock::new() }
     }
 
-    pub(crate) fn withhold(&self, variables: Vec<String>) {
-        let _ = self.withheld.set(variables);
-    }
-
     pub(crate) fn withheld(&self) -> &[String] {
         self.withheld.get().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Whether the login opens this page in a browser.
-    fn opens(&self, url: &str) -> bool {
-        self.browses() && ServiceUrl::parse(url).is_ok()
+    /// Prints the text that `instructions` returns, and opens the page in a browser if possible. `instructions` gets
+    /// whether a browser opens. The text is printed even with `--quiet`, because the user needs it to log in.
+    fn show(&self, url: &str, instructions: impl FnOnce(bool) -> String) {
+        let opens = self.browses() && ServiceUrl::parse(url).is_ok();
+        draw(&instructions(opens));
+        if opens {
+            browser::open(url, self.withheld());
+        }
     }
 
     /// Removes the countdown from the screen.
@@ -105,7 +103,7 @@ impl Prompt for Terminal {
             write!(stderr.lock(), "{}: ", humanize::displayable(&question, &stderr))?;
             let mut line = String::new();
             match std::io::stdin().read_line(&mut line)? {
-                0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                0 => Err(ErrorKind::UnexpectedEof.into()),
                 _ => Ok(line.trim().to_owned()),
             }
         };
@@ -120,32 +118,23 @@ impl Prompt for Terminal {
         answer.map(Secret::new)
     }
 
-    /// Prints the code even with `--quiet`, because the user needs the code to log in.
     fn show_code(&self, code: &DeviceCode) {
         let DeviceCode { verification_uri, verification_uri_complete, user_code, .. } = code;
         let url = sanitize(verification_uri_complete.as_ref().unwrap_or(verification_uri));
         let complete = verification_uri_complete.is_some();
         let page = DeviceLogin { url: &url, code: &sanitize(user_code), complete };
-        draw(&match size() {
+        self.show(&url, |_| match size() {
             Some(size) => page.picture(size, colours(&std::io::stderr()), has_pictures()),
             None => page.line(),
         });
-        if self.opens(&url) {
-            browser::open(&url, self.withheld());
-        }
     }
 
-    /// Prints the page's address even with `--quiet`, because the user needs the address to log in.
     fn show_page(&self, url: &str) {
         let url = sanitize(url);
-        let opens = self.opens(&url);
-        draw(&match size() {
+        self.show(&url, |opens| match size() {
             Some(size) => browser_login(&url, opens, size, colours(&std::io::stderr())),
             None => format!("To log in, open {url}"),
         });
-        if opens {
-            browser::open(&url, self.withheld());
-        }
     }
 
     fn browses(&self) -> bool {
@@ -181,4 +170,48 @@ fn has_local_browser() -> bool {
     let remote = set("SSH_CONNECTION") || set("SSH_TTY");
     let display = cfg!(not(target_os = "linux")) || set("DISPLAY") || set("WAYLAND_DISPLAY");
     !remote && display
+}
+
+/// The terminal's settings before a prompt hid the typed characters.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Hides typed characters, before the question is printed, because users may type early.
+fn hide() {
+    let stdin = std::io::stdin();
+    let (Ok(mut before), Ok(now)) = (BEFORE.lock(), tcgetattr(&stdin)) else { return };
+    let mut hidden = now.clone();
+    hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+    *before = Some(now);
+    let _ = tcsetattr(&stdin, OptionalActions::Now, &hidden);
+}
+
+/// Restores the terminal's settings after an interrupted prompt.
+pub(crate) fn restore() {
+    if let Some(before) = BEFORE.lock().ok().and_then(|mut before| before.take()) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+    }
+}
+
+/// Asks a question if standard input is a terminal. Another thread waits for the answer, because this thread handles
+/// signals.
+async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send + 'static) -> Result<String> {
+    if !std::io::stdin().is_terminal() {
+        let why = "cannot ask a question: standard input is not a terminal";
+        return Err(Error::new(ErrorCode::PromptUnavailable, why));
+    }
+    let answer = tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| Err(error.into()));
+    let cancelled = |why: &str| Error::new(ErrorCode::Cancelled, why);
+    match answer {
+        // The error source `InvalidInput` marks an empty answer, after which callers ask again.
+        Ok(text) if text.is_empty() => {
+            Err(cancelled("the answer is empty").with_source(std::io::Error::from(ErrorKind::InvalidInput)))
+        }
+        Ok(text) => Ok(text),
+        Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::UnexpectedEof) => {
+            Err(cancelled("the question was not answered: interrupted, or standard input ended"))
+        }
+        Err(error) => {
+            Err(Error::new(ErrorCode::ReadFailed, "cannot read from the terminal").with_source(error))
+        }
+    }
 }

@@ -133,10 +133,11 @@ fn headers(text: &str) -> Option<Vec<Header>> {
 
 /// Returns NAME of a TOML table header `[providers.NAME]` or `[providers.NAME.KEY]`.
 fn name_of(line: &str) -> Option<&str> {
-    let path = line.split('#').next()?.trim_end().strip_prefix(HEADER)?.strip_suffix(']')?;
+    let (path, rest) = line.strip_prefix(HEADER)?.split_once(']')?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let is_plain = path.split('.').all(|key| !key.is_empty() && key.bytes().all(plain));
-    path.split('.').next().filter(|_| is_plain)
+    let rest = rest.trim_start();
+    path.split('.').next().filter(|_| is_plain && (rest.is_empty() || rest.starts_with('#')))
 }
 
 /// Returns the providers' tables of a parsed file.

@@ -3,13 +3,12 @@
 use broker_core::platform::is_own;
 use broker_core::{ProviderRegistry, SystemEnv};
 use earthbroker::config::{Config, ConfigWarning, suggestion};
-use earthbroker::{Env, Error, ErrorCode};
+use earthbroker::{Env, ErrorCode};
 
 use super::report::Report;
 use super::{checked, mode, others_can_write};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
-use crate::hints;
 
 /// `BROKER_CONFIG`, `BROKER_STATE_DIR` and `BROKER_STORE` without their prefix.
 const VARIABLES: [&str; 3] = ["CONFIG", "STATE_DIR", "STORE"];
@@ -27,13 +26,21 @@ pub(super) fn check(
     let config = match loaded {
         Ok(config) => config,
         Err(error) => {
-            report.error("configuration.load", None, error.message(), &fix_load(context, &error));
+            match fix_path(context) {
+                Some(fix) => report.error("configuration.load", None, error.message(), fix),
+                None => report.failed("configuration.load", None, &error, CORRECT),
+            }
             return Ok(None);
         }
     };
     report.ok("configuration.load", None, format!("{} providers are configured", config.names().len()));
     for name in checked(config.names(), named) {
-        provider(&config, &name, report);
+        match config.entry(&name) {
+            Ok(_) => {
+                report.ok("configuration.provider", Some(&name), "the provider's configuration is valid");
+            }
+            Err(error) => report.failed("configuration.provider", Some(&name), &error, CORRECT),
+        }
     }
     match named.map(|name| config.entry(name)) {
         Some(Err(error)) if error.code() == ErrorCode::ProviderUnknown => Err(error.into()),
@@ -44,25 +51,14 @@ pub(super) fn check(
 /// How the user fixes a configuration error that has no hint.
 const CORRECT: &str = "correct the file, then run: broker config check";
 
-/// Returns the fix for a configuration that cannot be loaded.
-fn fix_load(context: &CommandContext<'_>, error: &Error) -> String {
-    let missing = context.setup().config_files().iter().all(|(_, exists)| !exists);
-    match hints::hint(error) {
-        _ if missing && context.global.config.is_some() => "correct the path after --config".to_owned(),
-        _ if missing && SystemEnv.var("BROKER_CONFIG").is_some() => {
-            "correct the path, or run: unset BROKER_CONFIG".to_owned()
-        }
-        hint => hint.unwrap_or_else(|| CORRECT.to_owned()),
-    }
-}
-
-fn provider(config: &Config, name: &str, report: &mut Report) {
-    match config.entry(name) {
-        Ok(_) => report.ok("configuration.provider", Some(name), "the provider's configuration is valid"),
-        Err(error) => {
-            let fix = hints::hint(&error).unwrap_or_else(|| CORRECT.to_owned());
-            report.error("configuration.provider", Some(name), error.message(), &fix);
-        }
+/// Returns the fix for the path of a missing configuration file, if the user named the file.
+fn fix_path(context: &CommandContext<'_>) -> Option<&'static str> {
+    if context.setup().config_files().iter().any(|(_, exists)| *exists) {
+        None
+    } else if context.global.config.is_some() {
+        Some("correct the path after --config")
+    } else {
+        SystemEnv.var("BROKER_CONFIG").map(|_| "correct the path, or run: unset BROKER_CONFIG")
     }
 }
 

@@ -3,15 +3,15 @@
 mod configuration;
 mod logins;
 mod network;
+mod probe;
 mod report;
-mod sealed;
 mod state;
-mod tools;
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
 use broker_core::platform::is_own;
+use earthbroker::config::Config;
 use earthbroker::{Broker, Error, ErrorKind, Status};
 
 use super::{CommandContext, CommandResult, answer, separate};
@@ -29,10 +29,10 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     let broker = context.setup().open().ok();
     let (statuses, errors) = statuses(broker.as_ref(), named);
     state::check(context, &errors, &mut report);
-    sealed::check(context, config.as_ref(), &statuses, &mut report);
+    state::sealed(context, config.as_ref(), &statuses, &mut report);
     logins::check(config.as_ref(), &statuses, &mut report);
-    network::check(context, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
-    tools::check(context, config.as_ref(), named, &statuses, &mut report);
+    network::check(broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
+    tools(context, config.as_ref(), named, &statuses, &mut report);
     let stdout = std::io::stdout();
     answer(&if args.json {
         line(&report.json())?
@@ -42,6 +42,30 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     })?;
     // The printed report already contains every error.
     if report.is_clean() { Ok(()) } else { Err(ExitError::Errors(Vec::new())) }
+}
+
+/// Checks for conflicts with the services' own tools, in their files and environment variables.
+fn tools(
+    context: &CommandContext<'_>,
+    config: Option<&Config>,
+    named: Option<&str>,
+    statuses: &[Status],
+    report: &mut Report,
+) {
+    for found in context.setup().check_tools(config, named) {
+        // The login check has already reported an invalid file from which a provider reads its login.
+        let is_reported = statuses.iter().any(|status| status.invalid_login_file == found.invalid_file);
+        match (found.fix, found.invalid_file) {
+            (None, _) => report.ok(found.id, None, found.message),
+            (Some(fix), None) => report.warning(found.id, None, &found.message, &fix),
+            (Some(_), Some(_)) if is_reported => {}
+            (Some(fix), Some(_)) => report.error(found.id, None, &found.message, &fix),
+        }
+    }
+    if context.global.env_file.is_some() {
+        let what = "environment variables of other tools are ignored, because --env-file replaces them";
+        report.skipped("tools.variables", None, what);
+    }
 }
 
 /// Returns the status of each provider, and the errors of records that cannot be read.

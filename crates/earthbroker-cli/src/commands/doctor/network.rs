@@ -1,35 +1,25 @@
 //! Checks the network: proxy, certificates, each service, and the service's clock.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::sync::Arc;
 
-use broker_core::{Proxy, ProxySettings, SystemEnv, cert_file};
+use broker_core::{Proxy, ProxySettings, ReqwestHttp, ServiceUrl, SystemEnv, cert_file};
 use chrono::TimeDelta;
-use earthbroker::probe::{Obstacle, Probed};
-use earthbroker::{Broker, Env, Error, Status};
+use earthbroker::{Broker, Env, Status};
 use tokio::task::{JoinSet, spawn_blocking};
-use url::Url;
 
+use super::probe::{NAME, Probed, TIME_LIMIT, UNAVAILABLE, probe};
 use super::report::Report;
-use crate::commands::{CommandContext, CommandResult};
+use crate::commands::CommandResult;
 use crate::humanize;
 use crate::run::run as run_async;
-
-/// The time limit for a service's answer, or for a connection to the proxy.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A larger difference between this machine's clock and a service's clock is an error.
 const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(60);
 
 /// Checks the network. With `--offline`, `broker` is `None` and no request is sent.
-pub(super) fn check(
-    context: &CommandContext<'_>,
-    broker: Option<&Broker>,
-    statuses: &[Status],
-    report: &mut Report,
-) -> CommandResult {
+pub(super) fn check(broker: Option<&Broker>, statuses: &[Status], report: &mut Report) -> CommandResult {
     certificates(report);
     no_proxy(report);
     let settings = ProxySettings::from_env();
@@ -40,10 +30,13 @@ pub(super) fn check(
             (None, Some(fault.what))
         }
     };
-    // A provider without a URL is not probed: it runs a program or returns a fixed token.
-    let (statuses, others): (Vec<_>, Vec<_>) =
-        statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
-    for status in others {
+    let mut targets = Vec::new();
+    for status in statuses {
+        if let Ok(url) = ServiceUrl::parse(&status.issuer) {
+            targets.push((status, url));
+            continue;
+        }
+        // A provider without a URL runs a program or returns a fixed token.
         let what = format!("the provider has no URL to check: its issuer is {}", status.issuer);
         report.skipped("network.service", Some(&status.name), what);
     }
@@ -51,17 +44,17 @@ pub(super) fn check(
         if let Some(proxy) = proxy {
             report.skipped("network.proxy", None, format!("the proxy {proxy} was not contacted"));
         }
-        for status in statuses {
+        for (status, _) in &targets {
             not_contacted(status, report);
         }
         return Ok(());
     };
-    let client = context.setup().prober()?;
     let (answers, refusal) = run_async(broker, async {
+        let http = Arc::new(ReqwestHttp::default());
         let mut probes = JoinSet::new();
-        for (index, status) in statuses.iter().enumerate() {
-            let (client, url) = (client.clone(), status.issuer.clone());
-            probes.spawn(async move { (index, client.probe(&url, TIMEOUT).await) });
+        for (index, (_, url)) in targets.iter().cloned().enumerate() {
+            let http = http.clone();
+            probes.spawn(async move { (index, probe(&http, url).await) });
         }
         let refusal = match proxy.clone() {
             Some(proxy) => connect(proxy).await,
@@ -74,21 +67,25 @@ pub(super) fn check(
     if let Some(proxy) = proxy {
         proxy_result(&proxy, refusal, report);
     }
-    let answers: Vec<_> = statuses.into_iter().zip(answers.into_iter().map(|(_, probed)| probed)).collect();
-    let unresolved: Vec<_> =
-        answers.iter().filter(|(_, probed)| is_unresolved(probed)).map(|(status, _)| *status).collect();
-    for (status, probed) in &answers {
-        if invalid.is_some() && detail(probed) == invalid.as_deref() {
+    let answers: Vec<_> = targets.iter().zip(answers.into_iter().map(|(_, probed)| probed)).collect();
+    let is_unresolved = |probed: &Probed| matches!(probed.obstacle, Some((obstacle, _)) if *obstacle == NAME);
+    let unresolved = answers.iter().filter(|(_, probed)| is_unresolved(probed));
+    let hosts: Vec<_> = unresolved.map(|((_, url), _)| url.host()).collect();
+    for ((status, _), probed) in &answers {
+        let detail = probed.obstacle.as_ref().map(|(_, detail)| detail);
+        if invalid.is_some() && detail == invalid.as_ref() {
             not_contacted(status, report);
-        } else if unresolved.len() > 1 && is_unresolved(probed) {
-            let what = format!("cannot reach {}: name not found", status.issuer);
-            report.summarized("network.name", &status.name, what);
+        } else if hosts.len() > 1 && is_unresolved(probed) {
+            let what = format!("cannot reach {}: {}", status.issuer, NAME.why);
+            report.summarized(NAME.id, &status.name, what);
         } else {
             service(status, probed, report);
         }
     }
-    if unresolved.len() > 1 {
-        all_unresolved(&unresolved, report);
+    // One error covers several unknown host names, because the network is then probably down.
+    if hosts.len() > 1 {
+        let hosts = BTreeSet::from_iter(hosts).into_iter().collect::<Vec<_>>().join(", ");
+        report.error(NAME.id, None, &format!("{}: {hosts}", NAME.why), NAME.fix);
     }
     Ok(())
 }
@@ -104,10 +101,10 @@ async fn connect(proxy: Proxy) -> Option<String> {
         let addresses = (proxy.host().trim_matches(['[', ']']), proxy.port()).to_socket_addrs()?;
         let none = Err(std::io::Error::other("name not found"));
         addresses.fold(none, |tried, address| {
-            tried.or_else(|_| TcpStream::connect_timeout(&address, TIMEOUT / 2).map(drop))
+            tried.or_else(|_| TcpStream::connect_timeout(&address, TIME_LIMIT / 2).map(drop))
         })
     });
-    match tokio::time::timeout(TIMEOUT, attempt).await {
+    match tokio::time::timeout(TIME_LIMIT, attempt).await {
         Ok(Ok(connected)) => connected.err().map(|error| error.to_string()),
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some("no answer in time".to_owned()),
@@ -137,109 +134,38 @@ fn no_proxy(report: &mut Report) {
 
 /// Checks the environment variables that replace the system's certificates.
 fn certificates(report: &mut Report) {
-    if let Some((file, found)) = cert_file() {
-        certificate_source("SSL_CERT_FILE", file.display(), found.err(), report);
-    }
+    let file = cert_file().map(|(file, found)| ("SSL_CERT_FILE", file, found.err()));
     let folders = std::env::var_os("SSL_CERT_DIR").filter(|value| !value.is_empty());
-    for folder in folders.iter().flat_map(std::env::split_paths) {
+    let folders = folders.iter().flat_map(std::env::split_paths).map(|folder| {
         let why = std::fs::read_dir(&folder).err().map(|error| format!("cannot be read: {error}"));
-        certificate_source("SSL_CERT_DIR", folder.display(), why, report);
-    }
-}
-
-fn certificate_source(variable: &str, path: impl Display, why: Option<String>, report: &mut Report) {
-    match why {
-        None => report.ok("network.certificates", None, format!("{path} ({variable}) can be read")),
-        Some(why) => {
-            let fix = format!("correct {variable}, or run: unset {variable}");
-            report.error("network.certificates", None, &format!("{path} ({variable}) {why}"), &fix);
+        ("SSL_CERT_DIR", folder, why)
+    });
+    for (variable, path, why) in file.into_iter().chain(folders) {
+        let path = path.display();
+        match why {
+            None => report.ok("network.certificates", None, format!("{path} ({variable}) can be read")),
+            Some(why) => {
+                let fix = format!("correct {variable}, or run: unset {variable}");
+                report.error("network.certificates", None, &format!("{path} ({variable}) {why}"), &fix);
+            }
         }
     }
 }
 
-fn detail(probed: &Result<Probed, Error>) -> Option<&str> {
-    probed.as_ref().ok()?.obstacle.as_ref().map(|(_, detail)| detail.as_str())
-}
-
-fn is_unresolved(probed: &Result<Probed, Error>) -> bool {
-    matches!(probed, Ok(Probed { obstacle: Some((Obstacle::Name, _)), .. }))
-}
-
-/// Reports one error for several unknown host names, because the network is then probably down.
-fn all_unresolved(statuses: &[&Status], report: &mut Report) {
-    let host = |status: &&Status| Url::parse(&status.issuer).ok()?.host_str().map(str::to_owned);
-    let hosts: BTreeSet<_> = statuses.iter().filter_map(host).collect();
-    let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
-    let (id, why, fix) = words_for(Obstacle::Name);
-    report.error(id, None, &format!("{why}: {hosts}"), fix);
-}
-
-fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report) {
+fn service(status: &Status, probed: &Probed, report: &mut Report) {
     let (name, url) = (Some(status.name.as_str()), &status.issuer);
-    let hint = probed.as_ref().ok().and_then(|probed| probed.hint.as_deref());
-    match probed.as_ref().map(|probed| (&probed.obstacle, probed.clock_ahead)) {
-        Err(error) => report.error("network.service", name, error.message(), "run: broker config check"),
-        Ok((None, clock_ahead)) => {
+    match &probed.obstacle {
+        None => {
             report.ok("network.service", name, format!("{url} can be reached"));
-            clock(name, clock_ahead, report);
+            clock(name, probed.clock_ahead, report);
         }
-        Ok((Some((Obstacle::Trouble, what)), _)) => {
-            let what = format!("{url} is unavailable: {what}");
-            report.warning("network.service", name, &what, "try again later");
+        Some((obstacle, what)) if **obstacle == UNAVAILABLE => {
+            report.warning(obstacle.id, name, &format!("{url} is {}: {what}", obstacle.why), obstacle.fix);
         }
-        Ok((Some((obstacle, detail)), _)) => {
-            let (id, why, fix) = words_for(*obstacle);
-            let what = format!("cannot reach {url}: {why} ({detail})");
-            report.error(id, name, &what, hint.unwrap_or(fix));
+        Some((obstacle, detail)) => {
+            let what = format!("cannot reach {url}: {} ({detail})", obstacle.why);
+            report.error(obstacle.id, name, &what, probed.hint.as_deref().unwrap_or(obstacle.fix));
         }
-    }
-}
-
-/// Returns the id, the cause and the fix that the report shows for a failed request.
-fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
-    match obstacle {
-        Obstacle::Name => (
-            "network.name",
-            "name not found",
-            "check the network and the name server; if the host is mistyped, correct it (run: broker config show)",
-        ),
-        Obstacle::Refused => (
-            "network.refused",
-            "connection refused",
-            "check the port of the URL (run: broker config show); behind a proxy, set HTTPS_PROXY",
-        ),
-        Obstacle::UnknownIssuer => (
-            "network.issuer",
-            "the certificate is not trusted",
-            "if your organization has its own certificate authority, set SSL_CERT_FILE to its PEM file, or add it to the \
-             system's certificates",
-        ),
-        Obstacle::Tls => (
-            "network.tls",
-            "the TLS connection failed",
-            "check the clock, the URL, and whether a firewall or a proxy intercepts TLS",
-        ),
-        Obstacle::Proxy => (
-            "network.proxy_refused",
-            "the proxy failed",
-            "correct HTTPS_PROXY (with user and password if the proxy needs a login), or add the host to NO_PROXY",
-        ),
-        Obstacle::Timeout => (
-            "network.timeout",
-            "no answer in time",
-            "behind a proxy, set HTTPS_PROXY; otherwise try again later",
-        ),
-        Obstacle::Portal => (
-            "network.portal",
-            "a sign-in page or another server answered",
-            "if this network has a sign-in page, open it in a browser and sign in",
-        ),
-        Obstacle::Unreachable => ("network.service", "no route", "check the network, then try again"),
-        _ => (
-            "network.service",
-            "the connection failed",
-            "check the host and port of the URL (run: broker config show), and whether a firewall blocks the connection",
-        ),
     }
 }
 

@@ -1,8 +1,10 @@
 //! The report of all checks, as text and as JSON.
 
 use broker_core::sanitize;
+use earthbroker::Error;
 use serde_json::{Value, json};
 
+use crate::hints::hint;
 use crate::humanize::wrap;
 use crate::terminal::paint;
 
@@ -45,11 +47,11 @@ pub(super) struct Report(Vec<Check>);
 
 impl Report {
     pub(super) fn ok(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
-        self.add(Outcome::Ok, id, provider, message.into(), None);
+        self.add(Outcome::Ok, id, provider, message, None);
     }
 
     pub(super) fn skipped(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
-        self.add(Outcome::Skipped, id, provider, message.into(), None);
+        self.add(Outcome::Skipped, id, provider, message, None);
     }
 
     /// Adds a failed check to the JSON report only: in the text report, one error covers all affected providers.
@@ -57,12 +59,17 @@ impl Report {
         self.add(Outcome::Summarized, id, Some(provider), message, None);
     }
 
+    /// Adds an error of the broker. `fix` is for an error without a hint.
+    pub(super) fn failed(&mut self, id: &'static str, provider: Option<&str>, error: &Error, fix: &str) {
+        self.error(id, provider, error.message(), hint(error).as_deref().unwrap_or(fix));
+    }
+
     pub(super) fn error(&mut self, id: &'static str, provider: Option<&str>, message: &str, fix: &str) {
-        self.add(Outcome::Error, id, provider, message.to_owned(), Some(fix.to_owned()));
+        self.add(Outcome::Error, id, provider, message, Some(fix));
     }
 
     pub(super) fn warning(&mut self, id: &'static str, provider: Option<&str>, message: &str, fix: &str) {
-        self.add(Outcome::Warning, id, provider, message.to_owned(), Some(fix.to_owned()));
+        self.add(Outcome::Warning, id, provider, message, Some(fix));
     }
 
     fn add(
@@ -70,10 +77,11 @@ impl Report {
         outcome: Outcome,
         id: &'static str,
         provider: Option<&str>,
-        message: String,
-        fix: Option<String>,
+        message: impl Into<String>,
+        fix: Option<&str>,
     ) {
-        self.0.push(Check { id, provider: provider.map(str::to_owned), message, outcome, fix });
+        let (provider, fix) = (provider.map(str::to_owned), fix.map(str::to_owned));
+        self.0.push(Check { id, provider, message: message.into(), outcome, fix });
     }
 
     fn count(&self, of: Outcome) -> usize {

@@ -1,21 +1,22 @@
-//! Checks that the state folder exists, is private, and can be written.
+//! Checks that the state folder exists, is private and can be written, and the format of its records.
 
 use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use broker_core::LockScope;
-use broker_core::platform;
 use broker_core::platform::{is_own, others_read};
-use earthbroker::{Error, FileStore, Store};
+use broker_core::{ProviderRegistry, platform};
+use earthbroker::config::Config;
+use earthbroker::{Error, FileStore, Status, Store};
 use rustix::fs::statvfs;
 
 use super::mode;
 use super::report::Report;
 use crate::commands::CommandContext;
+use crate::commands::status::describe;
+use crate::commands::store::{uses_keyring, word};
 use crate::format::quoted_path;
 use crate::hints;
-use crate::humanize::FOLDER_EACH;
 
 /// The report warns if fewer bytes are free on the disk.
 const MIN_SPACE: u64 = 1024 * 1024;
@@ -26,8 +27,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
     let folder = match context.setup().state_folder() {
         Ok(folder) => folder,
         Err(error) => {
-            let fix = hints::hint(&error).unwrap_or_else(|| ELSEWHERE.to_owned());
-            return report.error("state.folder", None, error.message(), &fix);
+            return report.failed("state.folder", None, &error, ELSEWHERE);
         }
     };
     match folder.metadata() {
@@ -149,26 +149,69 @@ fn writable(folder: &Path, report: &mut Report) {
 }
 
 fn filesystem(folder: &Path, report: &mut Report) {
-    let about = FileStore::new(folder).about();
-    let (place, on) = (about.place, about.on);
-    let problem = match (about.lock_elsewhere, about.shared, about.reach) {
-        (Some(lock), ..) => format!(
-            "{place} is on {on}, which has no file locks: the lock file {lock} blocks only processes of this host"
-        ),
-        (None, true, LockScope::Host) => {
-            format!("{place} is on {on}, where a file lock blocks only processes of this host")
+    match describe(&FileStore::new(folder).about()) {
+        (what, None) => report.ok("state.filesystem", None, what),
+        (what, Some(fix)) => report.warning("state.filesystem", None, &what, &fix),
+    }
+}
+
+/// Checks that the encryption key of records is available, and that all records have the configured format.
+pub(super) fn sealed(
+    context: &CommandContext<'_>,
+    config: Option<&Config>,
+    statuses: &[Status],
+    report: &mut Report,
+) {
+    let Some(config) = config else { return };
+    let Ok(records) = context.setup().records(config) else { return };
+    let configured_names = config.names();
+    let (mut list, mut all_known) = (Vec::new(), true);
+    let formats = records.list().unwrap_or_else(|error| {
+        all_known = false;
+        report.error("state.sealed", None, error.message(), "check the permissions of the state folder");
+        Vec::new()
+    });
+    for (name, format) in formats {
+        match format {
+            Ok(format) => list.push((name, format)),
+            // `state::check` has already reported the errors of configured providers.
+            Err(_) if configured_names.contains(&name) => all_known = false,
+            Err(error) => {
+                all_known = false;
+                report.error("state.sealed", Some(&name), error.message(), "rename the record's file");
+            }
         }
-        (None, true, LockScope::Hosts) => {
-            let what = format!("{place} is on {on}, where a file lock blocks processes of all hosts");
-            return report.ok("state.filesystem", None, what);
+    }
+    let configured = config.store().name();
+    let sealed = configured != "file" || list.iter().any(|(_, format)| word(format) != "file");
+    if uses_keyring(configured, &list) {
+        match records.keyring() {
+            "unlocked" => report.ok("state.keyring", None, "the OS keyring responds"),
+            state => {
+                let what = format!("the OS keyring is {state}, but the encrypted records need a key in it");
+                let fix = "unlock the keyring; on a machine without a keyring, \
+                           set store = { key = { file = \"PATH\" } } and run: broker store migrate";
+                report.error("state.keyring", None, &what, fix);
+            }
         }
-        (None, true, _) => {
-            format!("{place} is on {on}; whether file locks there block processes of other hosts is unknown")
+    }
+    let others = list.iter().filter(|(_, format)| word(format) != configured);
+    let others: Vec<_> = others.map(|(name, format)| format!("{name} ({})", word(format))).collect();
+    if !others.is_empty() {
+        let others = others.join(", ");
+        let what = format!("`store` is \"{configured}\", but some records have another format: {others}");
+        report.warning("state.sealed", None, &what, "run: broker store migrate");
+    } else if sealed && all_known && !list.is_empty() {
+        report.ok("state.sealed", None, format!("all records are encrypted (store: {configured})"));
+    }
+    for status in statuses.iter().filter(|_| sealed) {
+        if let Some(file) = status.login_file.as_ref().filter(|file| file.exists()) {
+            let what = format!(
+                "the login in {} is not encrypted, because the service's own tools read it; \
+                 `share = false` moves the login to the encrypted record",
+                file.display()
+            );
+            report.ok("state.shared", Some(&status.name), what);
         }
-        (None, false, _) => {
-            return report.ok("state.filesystem", None, format!("{place} is on {on}, a local file system"));
-        }
-    };
-    let fix = format!("if several hosts use one login, {FOLDER_EACH}");
-    report.warning("state.filesystem", None, &problem, &fix);
+    }
 }

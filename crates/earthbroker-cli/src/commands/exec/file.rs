@@ -1,23 +1,29 @@
 //! `broker exec --file`: runs the command as a child process, and renews the command's token files.
 
-use std::fs::File;
+use std::fs::{File, Permissions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::SystemClock;
+use broker_core::{SystemClock, platform};
 use earthbroker::{Broker, Clock, Error, ErrorCode, Prompt, Token, TokenRequest};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use signal_hook::consts::signal::SIGWINCH;
 use signal_hook::low_level::{emulate_default_handler, raise};
+use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
-use super::folder::Folder;
 use super::{ChildToken, not_run};
 use crate::commands::{CommandContext, CommandResult};
+use crate::files::absolute;
 use crate::format::plain;
 use crate::harden::with_original_limits;
 use crate::hints;
@@ -150,4 +156,81 @@ fn pause(token: &Token) -> Duration {
     let due = window.renews_at().map(|at| (at - SystemClock.now()).to_std().unwrap_or_default());
     let min = window.retry_pause(0.0).to_std().unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
     due.unwrap_or(MAX_PAUSE).clamp(min, MAX_PAUSE)
+}
+
+/// The prefix of the temporary folders for token files.
+const PREFIX: &str = "broker-exec-";
+
+/// A private folder, removed when dropped. This process locks the folder. A folder without a lock belongs to a killed
+/// process.
+struct Folder {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates a folder in `XDG_RUNTIME_DIR`, or else in the system's temporary folder.
+    fn make() -> std::io::Result<Self> {
+        if let Some(Ok(folder)) = absolute("XDG_RUNTIME_DIR").as_deref().map(Self::make_in) {
+            return Ok(folder);
+        }
+        // The path is absolute, because the user's command may change the working folder.
+        Self::make_in(&std::path::absolute(std::env::temp_dir())?)
+    }
+
+    fn make_in(base: &Path) -> std::io::Result<Self> {
+        sweep(base);
+        for _ in 0..16 {
+            let permissions = Permissions::from_mode(0o700);
+            let mut builder = tempfile::Builder::new();
+            let folder = builder.prefix(PREFIX).permissions(permissions.clone()).tempdir_in(base)?;
+            // The umask may have removed permissions from the new folder.
+            let _ = std::fs::set_permissions(folder.path(), permissions);
+            // Until the folder is locked, another process may treat it as abandoned and delete it.
+            let lock = match open(folder.path()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
+            let swept = matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) || !folder.path().exists();
+            if !swept {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+        let why = "another process keeps removing the new folder for token files";
+        Err(std::io::Error::new(ErrorKind::ResourceBusy, why))
+    }
+
+    fn path_of(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file with mode 0600 atomically.
+    fn write(&self, name: &str, line: &str) -> std::io::Result<()> {
+        platform::write_private(&self.path_of(name), Zeroizing::new(format!("{line}\n")).as_bytes())
+    }
+
+    fn remove(self) -> std::io::Result<()> {
+        self.folder.close()
+    }
+}
+
+/// Removes the token folders that killed processes of this user left behind.
+fn sweep(base: &Path) {
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
+            && let Ok(folder) = open(&path)
+            && folder.metadata().is_ok_and(|about| platform::is_own(&about))
+            && folder.try_lock().is_ok()
+        {
+            // If the removal fails, the next `broker exec --file` tries to remove the folder again.
+            let _ = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// Opens a folder. Fails if `path` is a symbolic link.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }

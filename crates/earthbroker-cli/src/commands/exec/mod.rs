@@ -1,22 +1,20 @@
-mod dashes;
 mod file;
-mod folder;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use broker_core::{SystemClock, sanitize};
-use earthbroker::{Broker, Clock, Error, ErrorCode, Token, TokenRequest};
+use broker_core::sanitize;
+use clap::Parser;
+use clap::error::ErrorKind;
+use earthbroker::{Broker, Error, ErrorCode, Hint, Token, TokenRequest};
 
 use super::token::{stored_or_new, warn_if_short};
 use super::{CommandContext, CommandResult};
-use crate::args::Exec;
-use crate::format::plain;
+use crate::args::{Args, Command as Subcommand, Exec};
+use crate::format::{plain, word};
 use crate::harden::with_original_limits;
 use crate::report::ExitError;
-pub(crate) use dashes::missing_dashes;
-use dashes::no_command;
 
 /// A provider's token, and the environment variable that passes the token to the command.
 struct ChildToken {
@@ -37,7 +35,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Exec) -> CommandResult {
     let request = args.min_ttl.iter().fold(scopes.clone(), |request, left| request.min_ttl(*left));
     let tokens = args.providers.iter().zip(variables).map(|(provider, variable)| {
         let token = stored_or_new(&broker, provider, &request)?;
-        warn_if_short(context, &token, args.min_ttl, None, SystemClock.now());
+        warn_if_short(context, &token, args.min_ttl, None);
         Ok(ChildToken { provider: provider.clone(), variable, token })
     });
     let tokens = tokens.collect::<CommandResult<Vec<_>>>()?;
@@ -104,4 +102,67 @@ fn not_run(command: &Command, error: std::io::Error) -> ExitError {
         .with_hint(hint)
         .with_source(error);
     ExitError::Code(if missing { 127 } else { 126 }, Some(error))
+}
+
+/// Returns the error for `broker exec` without `--` before the command to run.
+fn no_command() -> Error {
+    let hint = match typed().as_deref().and_then(corrected) {
+        Some(corrected) => Hint::Command("put `--` before the command:".to_owned(), corrected),
+        None => "put the command after `--`: broker exec PROVIDER -- COMMAND".into(),
+    };
+    Error::usage("no command after `--`").with_hint(hint)
+}
+
+/// Replaces clap's error about an unknown flag if the flag belongs to the command to run, but `--` is missing.
+pub(crate) fn missing_dashes(error: &clap::Error) -> Option<Error> {
+    let about_flag = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::DisplayVersion);
+    (about_flag && typed().as_deref().and_then(corrected).is_some()).then(no_command)
+}
+
+/// Returns the arguments that the user typed, if they are UTF-8 text.
+fn typed() -> Option<Vec<String>> {
+    std::env::args_os().skip(1).map(|word| word.into_string().ok()).collect()
+}
+
+/// Returns the command line with `--` before the command, quoted for a shell. Returns `None` if there is no command,
+/// if `--` is present, or if a word cannot be pasted into a shell.
+fn corrected(words: &[String]) -> Option<String> {
+    if words.iter().any(|word| word == "--" || word.contains(char::is_control)) {
+        return None;
+    }
+    // The command begins at the first word before which `--` makes the command line valid.
+    let is_command = |at: &usize| {
+        let (before, after) = words.split_at(*at);
+        let corrected = [&["broker".to_owned()], before, &["--".to_owned()], after].concat();
+        let parsed = Args::try_parse_from(corrected);
+        !words[*at].starts_with('-') && matches!(parsed, Ok(Args { command: Subcommand::Exec(_), .. }))
+    };
+    let (before, after) = words.split_at((1..words.len()).find(is_command)?);
+    let quoted = |words: &[String]| words.iter().map(|text| word(text)).collect::<Vec<_>>().join(" ");
+    Some(format!("broker {} -- {}", quoted(before), quoted(after)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::corrected;
+
+    #[test]
+    fn exec_error_suggests_command_line_with_double_dash() {
+        for (typed, advice) in [
+            (&["exec", "lab", "make", "all"][..], Some("broker exec lab -- make all")),
+            (&["exec", "lab", "--min-ttl", "1m", "make"], Some("broker exec lab --min-ttl 1m -- make")),
+            (
+                &["-vv", "--config=x", "exec", "--file", "a,b", "sh", "-c", "echo it's $X; ls"],
+                Some(r"broker -vv --config=x exec --file a,b -- sh -c 'echo it'\''s $X; ls'"),
+            ),
+            (&["exec", "a", "-x"], None),
+            (&["exec", "a", "--", "make"], None),
+            (&["exec", "a"], None),
+            (&["token", "a", "b"], None),
+            (&["exec", "a", "sh", "-c", "\u{1b}[2J"], None),
+        ] {
+            let words: Vec<_> = typed.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(corrected(&words).as_deref(), advice, "{typed:?}");
+        }
+    }
 }

@@ -1,4 +1,3 @@
-mod insert;
 mod table;
 mod take;
 
@@ -9,9 +8,9 @@ use broker_core::tools::ToolLogin;
 use earthbroker::Error;
 use serde_json::json;
 
-use super::{CommandContext, CommandResult, answer};
+use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Import;
-use crate::format::{line, word};
+use crate::format::word;
 use crate::hints;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult {
@@ -48,7 +47,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     }
     let object = |(provider, found): (&String, &ToolLogin)| json!({ "provider": provider, "kind": found.kind, "from": found.place });
     let imported: Vec<_> = providers.iter().zip(&found).map(object).collect();
-    answer(&line(&json!({ "version": 1, "imported": imported }))?)
+    answer_json(&json!({ "version": 1, "imported": imported }))
 }
 
 fn number(what: &str) -> Option<usize> {
@@ -89,7 +88,7 @@ fn list(context: &CommandContext<'_>, as_json: bool) -> CommandResult {
             })
         };
         let found: Vec<_> = (1..).zip(all.iter().zip(&how)).map(object).collect();
-        return answer(&line(&json!({ "version": 1, "found": found }))?);
+        return answer_json(&json!({ "version": 1, "found": found }));
     }
     if all.is_empty() {
         context.say("no login or secret of another tool was found on this machine");
