@@ -129,7 +129,7 @@ impl ProviderTask {
             Ok(update) if update.refuses_grant() && lost => sent,
             Ok(update) if update.refuses_grant() => *before,
             Ok(update) => {
-                if update.has_tokens() {
+                if !update.tokens.is_empty() {
                     record.forget_previous_grant();
                 }
                 if let Some(at) = noted.sent_at.filter(|_| lost || before.sent_at.is_some()) {

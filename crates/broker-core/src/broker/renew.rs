@@ -134,7 +134,7 @@ impl ProviderTask {
     pub(super) fn throttled(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
         let now = self.operation.now();
         let (until, failure) = record.throttle(now)?;
-        if request.is_forced() && failure.may_be_asked() {
+        if request.is_forced() && !failure.asked_in_pause {
             return None;
         }
         let (end, why) = (until.format("%F %T UTC"), &failure.message);

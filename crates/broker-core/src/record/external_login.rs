@@ -74,7 +74,7 @@ impl Record {
             if renewed.is_some() {
                 // A newer access token proves that the service accepted the refresh token.
                 self.current.interrupted_at = grant.sent_at().or(self.current.interrupted_at);
-                grant.set_intent(Intent::default());
+                grant.0.intent = Intent::default();
                 grant.0.refused_at = None;
             }
         }

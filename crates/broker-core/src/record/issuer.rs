@@ -38,13 +38,10 @@ impl Issuer {
 
     /// Describes endpoint, flow, client and audience of the issuer for an error message.
     pub(super) fn describe(&self) -> String {
-        let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();
-        let audience = self
-            .audience
-            .as_ref()
-            .map(|audience| format!(", audience {}", without_query(audience)))
-            .unwrap_or_default();
-        format!("{} ({}{client}{audience})", without_query(&self.endpoint), self.flow)
+        let mut about = self.flow.clone();
+        about.extend(self.client_id.iter().map(|client| format!(", client {client}")));
+        about.extend(self.audience.iter().map(|audience| format!(", audience {}", without_query(audience))));
+        format!("{} ({about})", without_query(&self.endpoint))
     }
 
     /// Whether grants of this stored issuer may be sent to `configured`. A missing fingerprint matches every client

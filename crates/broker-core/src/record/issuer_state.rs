@@ -8,17 +8,13 @@ use serde_json::{Map, Value};
 
 use super::external_login::ExternalLogin;
 use super::{Failure, Grant, Issuer};
-use crate::token::{Phase, Secret, Token, bounds};
+use crate::token::{Phase, Secret, Token, bounds, optional_shown};
 
 /// The grant, tokens and failures of one issuer and account.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct IssuerState {
     pub(super) issuer: StoredIssuer,
-    #[serde(
-        default,
-        deserialize_with = "crate::token::optional_shown",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "optional_shown", skip_serializing_if = "Option::is_none")]
     pub(super) account: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "Grant::write")]
     pub(super) grant: Option<Grant>,

@@ -275,12 +275,12 @@ impl Record {
 
     /// Returns the refresh intent of the grant: see [`Grant::sent_at`].
     pub(crate) fn intent(&self) -> Intent {
-        self.grant().map(Grant::intent).unwrap_or_default()
+        self.grant().map(|grant| grant.0.intent).unwrap_or_default()
     }
 
     pub(crate) fn set_intent(&mut self, intent: Intent) {
         if let Some(grant) = &mut self.current.grant {
-            grant.set_intent(intent);
+            grant.0.intent = intent;
         }
     }
 

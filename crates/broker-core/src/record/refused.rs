@@ -55,7 +55,7 @@ impl Record {
     /// Forgets the refresh token before the grant, because the service accepted the grant.
     pub(crate) fn forget_previous_grant(&mut self) {
         if let Some(grant) = &mut self.current.grant {
-            grant.forget_previous();
+            grant.0.previous = None;
         }
     }
 

@@ -124,11 +124,7 @@ impl RecordUpdate {
 
     /// Whether the update contains a grant or tokens, which would be lost without a save.
     pub(crate) fn has_secrets(&self) -> bool {
-        matches!(self.grant, GrantUpdate::Set(..)) || self.has_tokens()
-    }
-
-    pub(crate) fn has_tokens(&self) -> bool {
-        !self.tokens.is_empty()
+        matches!(self.grant, GrantUpdate::Set(..)) || !self.tokens.is_empty()
     }
 
     pub(crate) fn refuses_grant(&self) -> bool {

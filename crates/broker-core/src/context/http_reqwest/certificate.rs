@@ -11,20 +11,16 @@ use crate::context::{HttpFault, RequestSent};
 use crate::error::ErrorCode;
 use crate::token::{is_utf16, sanitize};
 
-/// Why a server's certificate is not trusted.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{what}")]
-pub(super) struct Untrusted {
-    pub(super) what: String,
-    pub(super) hint: String,
-}
-
-impl Untrusted {
-    pub(super) fn new(reason: &CertificateError, certificate: &CertificateDer<'_>, host: &str) -> Self {
-        let names = Names::read(certificate);
-        let (subject, issuer) = (names.subject(), names.issuer());
-        let shown = format!("the certificate of {host} (subject: {subject}; issuer: {issuer})");
-        let (why, hint) = match reason {
+/// Describes why a server's certificate is not trusted.
+pub(super) fn untrusted(
+    reason: &CertificateError,
+    certificate: &CertificateDer<'_>,
+    host: &str,
+) -> HttpFault {
+    let names = Names::read(certificate).unwrap_or_default();
+    let (subject, issuer) = (text(names.subject), text(names.issuer));
+    let shown = format!("the certificate of {host} (subject: {subject}; issuer: {issuer})");
+    let (why, hint) = match reason {
             CertificateError::ExpiredContext { time, not_after } => (
                 format!(
                     "{}expired on {}; this machine's clock says {}",
@@ -59,7 +55,7 @@ impl Untrusted {
                     .to_owned(),
             ),
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                let (why, missing, advice) = if names.is_self_signed() {
+                let (why, missing, advice) = if !names.subject.is_empty() && names.subject == names.issuer {
                     let advice = "if you trust it, save it as a PEM file and set SSL_CERT_FILE to that file";
                     ("is self-signed", "this certificate".to_owned(), advice.to_owned())
                 } else {
@@ -95,30 +91,27 @@ impl Untrusted {
                 (format!("cannot be used: {}", sanitize(&why)), REPLACE.to_owned())
             }
         };
-        Self { what: format!("{shown} {why}"), hint }
-    }
-
-    /// Returns why this machine trusts no certificate at all.
-    pub(super) fn without_roots() -> Self {
-        let (why, hint) = match cert_file() {
-            Some((path, Err(why))) => (format!("SSL_CERT_FILE ({}) {why}", path.display()), CORRECT),
-            _ if std::env::var_os("SSL_CERT_DIR").is_some_and(|folders| !folders.is_empty()) => (
-                "SSL_CERT_DIR names no folder with certificates (PEM)".to_owned(),
-                "correct SSL_CERT_DIR, or run: unset SSL_CERT_DIR",
-            ),
-            _ => (
-                "this machine has no trusted certificates".to_owned(),
-                "install the package ca-certificates, or set SSL_CERT_FILE to a PEM file",
-            ),
-        };
-        Self { what: format!("no certificate is trusted: {why}"), hint: hint.to_owned() }
-    }
+    fault(format!("{shown} {why}"), hint)
 }
 
-impl From<Untrusted> for HttpFault {
-    fn from(Untrusted { what, hint }: Untrusted) -> Self {
-        Self::new(RequestSent::No, ErrorCode::TlsUntrusted, what).with_hint(hint)
-    }
+/// Describes why this machine trusts no certificate at all.
+pub(super) fn without_roots() -> HttpFault {
+    let (why, hint) = match cert_file() {
+        Some((path, Err(why))) => (format!("SSL_CERT_FILE ({}) {why}", path.display()), CORRECT),
+        _ if std::env::var_os("SSL_CERT_DIR").is_some_and(|folders| !folders.is_empty()) => (
+            "SSL_CERT_DIR names no folder with certificates (PEM)".to_owned(),
+            "correct SSL_CERT_DIR, or run: unset SSL_CERT_DIR",
+        ),
+        _ => (
+            "this machine has no trusted certificates".to_owned(),
+            "install the package ca-certificates, or set SSL_CERT_FILE to a PEM file",
+        ),
+    };
+    fault(format!("no certificate is trusted: {why}"), hint)
+}
+
+fn fault(what: String, hint: impl Into<String>) -> HttpFault {
+    HttpFault::new(RequestSent::No, ErrorCode::TlsUntrusted, what).with_hint(hint)
 }
 
 const CORRECT: &str = "correct SSL_CERT_FILE, or run: unset SSL_CERT_FILE";
@@ -200,11 +193,7 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn read(certificate: &'a CertificateDer<'_>) -> Self {
-        Self::find(certificate).unwrap_or_default()
-    }
-
-    fn find(certificate: &'a [u8]) -> Option<Self> {
+    fn read(certificate: &'a [u8]) -> Option<Self> {
         let mut fields = Elements(Elements(Elements(certificate).next()?.1).next()?.1).peekable();
         // The version is missing in the oldest certificates.
         fields.next_if(|(tag, _)| *tag == 0xa0);
@@ -219,18 +208,6 @@ impl<'a> Names<'a> {
         // A two-digit year (UTCTime) is the end of the same text with four digits.
         let text = date(time).map(|time| time.format("%Y%m%d%H%M%SZ").to_string()).unwrap_or_default();
         Elements(self.validity).any(|(_, own)| own.len() >= 13 && text.as_bytes().ends_with(own))
-    }
-
-    fn is_self_signed(&self) -> bool {
-        !self.subject.is_empty() && self.subject == self.issuer
-    }
-
-    fn subject(&self) -> String {
-        text(self.subject)
-    }
-
-    fn issuer(&self) -> String {
-        text(self.issuer)
     }
 }
 
@@ -310,8 +287,8 @@ mod tests {
     }
 
     fn explained(reason: &CertificateError) -> String {
-        let Untrusted { what, hint } = Untrusted::new(reason, &CertificateDer::from(leaf()), "a.example");
-        format!("{what} | {hint}")
+        let HttpFault { what, hint, .. } = untrusted(reason, &CertificateDer::from(leaf()), "a.example");
+        format!("{what} | {}", hint.unwrap_or_default())
     }
 
     #[test]
@@ -371,7 +348,7 @@ mod tests {
             (CertificateError::ExpiredContext { time: time(to + 1), not_after: time(to - 1) }, false),
             (CertificateError::NotValidYetContext { time: time(0), not_before: time(from) }, true),
             (CertificateError::NotValidYetContext { time: time(0), not_before: time(from + 1) }, false),
-            (algorithm(Names::read(&CertificateDer::from(&leaf[..])).algorithm), true),
+            (algorithm(Names::read(&leaf).unwrap_or_default().algorithm), true),
             (algorithm(&[6, 9]), false),
         ] {
             let text = explained(&reason);
@@ -383,11 +360,11 @@ mod tests {
     fn damaged_certificate_has_no_name() {
         let leaf = leaf();
         for length in 0..leaf.len() {
-            Names::read(&CertificateDer::from(&leaf[..length])).subject();
+            Names::read(&leaf[..length]).map(|names| text(names.subject));
             let mut changed = leaf.clone();
             changed[length] ^= 0xff;
-            Names::read(&CertificateDer::from(changed)).issuer();
+            Names::read(&changed).map(|names| text(names.issuer));
         }
-        assert_eq!(Names::read(&CertificateDer::from(&leaf[..9])).subject(), "without a name");
+        assert_eq!(text(Names::read(&leaf[..9]).unwrap_or_default().subject), "without a name");
     }
 }

@@ -5,7 +5,6 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
 
-use super::certificate::Untrusted;
 use super::last_check::Superseded;
 use super::proxy::Proxy;
 use crate::context::{HttpFault, RequestSent};
@@ -64,7 +63,7 @@ pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFau
 fn refused_by(proxy: &Proxy, why: &str, sent: RequestSent) -> HttpFault {
     let variable = proxy.variable();
     let (what, hint) = match why {
-        "proxy authorization required" if proxy.authorization().is_some() => {
+        "proxy authorization required" if proxy.authorization.is_some() => {
             ("refused the user or password (HTTP 407)", format!("correct user and password in {variable}"))
         }
         "proxy authorization required" => (
@@ -104,11 +103,11 @@ fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSen
     match (error, to_proxy) {
         (rustls::Error::InvalidCertificate(reason), _) => {
             let untrusted = match reason {
-                CertificateError::Other(OtherError(inner)) => inner.downcast_ref::<Untrusted>().cloned(),
+                CertificateError::Other(OtherError(inner)) => inner.downcast_ref::<HttpFault>().cloned(),
                 _ => None,
             };
             let unknown = || HttpFault::new(sent, ErrorCode::TlsUntrusted, error.to_string());
-            Some(untrusted.map_or_else(unknown, HttpFault::from))
+            Some(untrusted.unwrap_or_else(unknown))
         }
         (rustls::Error::InvalidMessage(_), Some(proxy)) => {
             let hint = format!("begin the URL in {} with http:// instead of https://", proxy.variable());
