@@ -2,9 +2,7 @@
 
 mod external_login;
 mod failure;
-mod file_login;
 mod grant;
-mod issuer;
 mod issuer_state;
 mod refused;
 mod update;
@@ -17,11 +15,11 @@ use zeroize::Zeroizing;
 use crate::token::{Phase, ScopeKey, Token, bounds, zeroizing};
 use issuer_state::{IssuerState, Rejection};
 
+pub use external_login::FileLogin;
 pub use failure::Failure;
-pub use file_login::FileLogin;
 pub use grant::Grant;
 pub(crate) use grant::Intent;
-pub use issuer::Issuer;
+pub use issuer_state::Issuer;
 pub use update::RecordUpdate;
 
 /// The version number of unencrypted record files.

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -121,12 +121,6 @@ fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// Replaces the text in a lock file without moving the file offset.
-pub(crate) fn note_in_lock(lock: &File, text: &str) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.write_all_at(text.as_bytes(), 0)
-}
-
 /// Whether [`open`] failed because the path is a symbolic link.
 pub(crate) fn is_link(error: &Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
@@ -159,10 +153,6 @@ pub(crate) fn lock_holder(lock: &File) -> Option<u32> {
 #[must_use]
 pub fn is_own(meta: &Metadata) -> bool {
     meta.uid() == rustix::process::geteuid().as_raw()
-}
-
-pub(crate) fn is_private(meta: &Metadata) -> bool {
-    is_own(meta) && !others_read(meta)
 }
 
 /// Whether users other than the owner can read, write or execute the file.
