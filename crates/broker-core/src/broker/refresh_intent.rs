@@ -193,12 +193,12 @@ impl ProviderTask {
             return Ok(false);
         };
         let record = self.slot.usable(*record, self.operation.now());
-        locked_record.record.format.clone_from(&record.format);
+        locked_record.record.0.format.clone_from(&record.0.format);
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
             // Another program has logged out, unless an unreadable login file hides the refresh token.
-            (None, Some(_)) => record.grant().is_none() && record.login_problem.is_none(),
+            (None, Some(_)) => record.grant().is_none() && record.0.login_problem.is_none(),
             (None, None) => false,
         };
         if changed {

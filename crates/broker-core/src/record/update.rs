@@ -168,13 +168,13 @@ impl RecordUpdate {
         for scopes in &self.dropped {
             record.drop_token(scopes);
         }
-        if record.current.grant.is_none() && !self.tokens.is_empty() {
-            record.grants = record.grants.saturating_add(1);
+        if record.0.current.grant.is_none() && !self.tokens.is_empty() {
+            record.0.grants = record.0.grants.saturating_add(1);
         }
         for (scopes, token) in self.tokens {
             record.set_token(&scopes, token);
         }
-        let state = &mut record.current;
+        let state = &mut record.0.current;
         state.metadata.extend(self.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)));
         state.id_token = self.id_token.or(state.id_token.take());
         state.account = self.account.or(state.account.take());
