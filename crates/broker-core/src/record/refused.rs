@@ -30,7 +30,7 @@ impl Record {
         request: &TokenRequest,
     ) -> crate::error::Result<()> {
         let is_same = |failure: &Failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint);
-        if request.is_forced() || !self.0.current.failures.values().any(is_same) {
+        if request.force || !self.0.current.failures.values().any(is_same) {
             return Ok(());
         }
         let message =
