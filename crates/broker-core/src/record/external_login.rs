@@ -45,14 +45,12 @@ impl FileLogin {
 
     /// Whether both logins have the same tokens.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
-        let tokens = |login: &Self| {
-            let access = login.access_token.as_ref().map(|token| token.secret().clone());
-            [login.refresh_token.clone(), access, login.id_token.clone()]
-        };
-        tokens(self).iter().zip(&tokens(other)).all(|pair| match pair {
-            (Some(ours), Some(theirs)) => ours.same_as(theirs),
-            (ours, theirs) => ours.is_none() && theirs.is_none(),
-        })
+        fn tokens(login: &FileLogin) -> [Option<&str>; 3] {
+            let access_token = login.access_token.as_ref().map(Token::secret);
+            let secrets = [login.refresh_token.as_ref(), access_token, login.id_token.as_ref()];
+            secrets.map(|secret| secret.map(Secret::expose))
+        }
+        tokens(self) == tokens(other)
     }
 }
 
@@ -130,15 +128,14 @@ impl Record {
 
     /// Whether the login file and the record have different accounts, but the same refresh token or no refresh token.
     fn is_of_another(&self, login: &FileLogin) -> bool {
-        match (self.token(&ScopeKey::default()), &login.access_token) {
-            (Some(ours), Some(theirs)) if !ours.secret().same_as(theirs.secret()) => {
-                match (subject(ours), subject(theirs)) {
-                    (Some(ours), Some(theirs)) => ours != theirs,
-                    _ => login.refresh_token.is_none(),
-                }
-            }
-            _ => false,
-        }
+        let (Some(ours), Some(theirs)) = (self.token(&ScopeKey::default()), &login.access_token) else {
+            return false;
+        };
+        let differs = match (subject(ours), subject(theirs)) {
+            (Some(ours), Some(theirs)) => ours != theirs,
+            _ => login.refresh_token.is_none(),
+        };
+        differs && !ours.secret().same_as(theirs.secret())
     }
 
     /// Replaces the record's login with `login`, which another program wrote to the login file.

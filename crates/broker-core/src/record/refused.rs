@@ -42,13 +42,10 @@ impl Record {
 
     /// Marks the grant as refused, or restores the refresh token before it: see [`Grant::restored`].
     pub(super) fn refuse_grant(&mut self, now: DateTime<Utc>) {
-        match self.grant().and_then(Grant::restored) {
-            Some(previous) => self.set_grant(previous),
-            None => {
-                if let Some(grant) = &mut self.0.current.grant {
-                    grant.0.refused_at = Some(now);
-                }
-            }
+        if let Some(previous) = self.grant().and_then(Grant::restored) {
+            self.set_grant(previous);
+        } else if let Some(grant) = &mut self.0.current.grant {
+            grant.0.refused_at = Some(now);
         }
     }
 
