@@ -61,7 +61,8 @@ pub fn repeats_secret(text: &str, secrets: &[&Secret]) -> bool {
     if text.len() > 4 * SEARCHED {
         return true;
     }
-    let texts: Vec<_> = decoded(text).into_iter().map(|text| Searched::new(&text)).collect();
+    let searched = |raw: Zeroizing<String>| Searched { letters: letters(&raw), packed: packed(&raw), raw };
+    let texts: Vec<_> = decoded(text).into_iter().map(searched).collect();
     secrets.iter().any(|secret| texts.iter().any(|text| text.repeats(secret)))
 }
 
@@ -73,10 +74,6 @@ struct Searched {
 }
 
 impl Searched {
-    fn new(text: &str) -> Self {
-        Self { raw: Zeroizing::new(text.to_owned()), letters: letters(text), packed: packed(text) }
-    }
-
     fn repeats(&self, secret: &str) -> bool {
         let (letters, packed) = (letters(secret), packed(secret));
         if packed.chars().count() < 4 {

@@ -180,7 +180,7 @@ fn day(time: UnixTime) -> String {
 fn presented_names(presented: &[String]) -> String {
     let name = |text: &String| text.split('"').nth(1).map_or_else(|| text.clone(), str::to_owned);
     let names: Vec<_> = presented.iter().take(5).map(name).collect();
-    if names.is_empty() { "no host".to_owned() } else { sanitize(&names.join(", ")) }
+    sanitize(&names.join(", "))
 }
 
 /// The names of the subject and the issuer, and other fields, as encoded (RFC 5280 section 4.1).

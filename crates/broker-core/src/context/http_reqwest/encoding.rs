@@ -62,21 +62,17 @@ fn problem_of(decoded: &[u8], name: &str) -> String {
 }
 
 /// Decodes one or several gzip members (RFC 1952 section 2.3). `None` if the body does not begin with one.
-fn gunzip(mut body: &[u8]) -> Option<(Bytes, bool)> {
+fn gunzip(body: &[u8]) -> Option<(Bytes, bool)> {
     let mut decoded = buffer();
-    let mut ended = false;
-    let mut members = 0;
-    while let Some(data) = after_gzip_header(body) {
-        members += 1;
-        let used;
-        (used, ended) = inflate_into(data, DataFormat::Raw, &mut decoded);
+    let mut data = after_gzip_header(body)?;
+    loop {
+        let (used, ended) = inflate_into(data, DataFormat::Raw, &mut decoded);
         // CRC-32 and length follow. They are not compared: the connection protects its content.
-        body = data.get(used + 8..).unwrap_or_default();
-        if !ended || body.is_empty() {
-            break;
+        match data.get(used + 8..).and_then(after_gzip_header) {
+            Some(next) if ended => data = next,
+            _ => return Some((decoded, ended)),
         }
     }
-    (members > 0).then_some((decoded, ended))
 }
 
 /// Returns what follows the header of a gzip member. An incomplete header is followed by nothing.

@@ -134,12 +134,8 @@ pub(crate) fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "file")]
-pub(super) fn temporary_file(
-    builder: &mut tempfile::Builder<'_, '_>,
-    folder: &Path,
-) -> std::io::Result<tempfile::NamedTempFile> {
-    builder.tempfile_in(folder)
+pub(super) fn make_open_private(_file: &File) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// `std` cannot sync folders on Windows.

@@ -108,7 +108,7 @@ pub fn open_lock(path: &Path) -> std::io::Result<File> {
         opened => opened?,
     };
     if file.metadata()?.mode() & 0o600 != 0o600 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        make_open_private(&file)?;
     }
     Ok(file)
 }
@@ -207,16 +207,9 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
 }
 
-/// Creates a temporary file of mode 0600, whatever the umask.
-#[cfg(feature = "file")]
-pub(super) fn temporary_file(
-    builder: &mut tempfile::Builder<'_, '_>,
-    folder: &Path,
-) -> std::io::Result<tempfile::NamedTempFile> {
-    let mode = Permissions::from_mode(0o600);
-    let file = builder.permissions(mode.clone()).tempfile_in(folder)?;
-    file.as_file().set_permissions(mode)?;
-    Ok(file)
+/// Gives an open file the mode 0600, whatever the umask.
+pub(super) fn make_open_private(file: &File) -> std::io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o600))
 }
 
 /// Syncs a folder, so that renames in the folder survive a crash.
