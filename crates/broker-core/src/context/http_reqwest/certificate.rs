@@ -12,85 +12,74 @@ use crate::error::ErrorCode;
 use crate::token::{is_utf16, sanitize};
 
 /// Describes why a server's certificate is not trusted.
-pub(super) fn untrusted(
-    reason: &CertificateError,
-    certificate: &CertificateDer<'_>,
-    host: &str,
-) -> HttpFault {
+pub(super) fn untrusted(reason: &CertificateError, certificate: &[u8], host: &str) -> HttpFault {
     let names = Names::read(certificate).unwrap_or_default();
     let (subject, issuer) = (text(names.subject), text(names.issuer));
     let shown = format!("the certificate of {host} (subject: {subject}; issuer: {issuer})");
+    // Some reasons of webpki are no variants of rustls.
+    let debug = format!("{reason:?}");
     let (why, hint) = match reason {
-            CertificateError::ExpiredContext { time, not_after } => (
-                format!(
-                    "{}expired on {}; this machine's clock says {}",
-                    whose(names.has_time(*not_after)),
-                    day(*not_after),
-                    day(*time)
-                ),
-                "correct this machine's clock; if it is right, the service has to renew that certificate".to_owned(),
-            ),
-            CertificateError::NotValidYetContext { time, not_before } => (
-                format!(
-                    "{}is not valid before {}; this machine's clock says {}",
-                    whose(names.has_time(*not_before)),
-                    day(*not_before),
-                    day(*time)
-                ),
-                "correct this machine's clock; if it is right, the service has to replace that certificate".to_owned(),
-            ),
-            CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
-                "names no host, because it has no subjectAltName (the common name does not count)".to_owned(),
-                "the service has to replace its certificate by one with a subjectAltName".to_owned(),
-            ),
-            CertificateError::NotValidForNameContext { expected: ServerName::IpAddress(_), presented }
-                if presented.contains(&format!("DnsName(\"{host}\")")) =>
-            (
-                format!("has {host} as a DNS name, not as an IP address"),
-                format!("the service needs a certificate with the subjectAltName IP:{host}"),
-            ),
-            CertificateError::NotValidForNameContext { presented, .. } => (
-                format!("is not for this host, but for {}", presented_names(presented)),
-                "correct the host of the URL; if it is right, another server answered, such as a network's sign-in page"
-                    .to_owned(),
-            ),
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                let (why, missing, advice) = if !names.subject.is_empty() && names.subject == names.issuer {
-                    let advice = "if you trust it, save it as a PEM file and set SSL_CERT_FILE to that file";
-                    ("is self-signed", "this certificate".to_owned(), advice.to_owned())
-                } else {
-                    let advice = format!(
-                        "if {issuer} is your organization's authority or TLS proxy, set SSL_CERT_FILE to its PEM file"
-                    );
-                    ("is from an untrusted authority", format!("the certificate of {issuer}"), advice)
-                };
-                // A trusted certificate has the name of the issuer, but did not sign this one.
-                if matches!(reason, CertificateError::BadSignature) {
-                    let problem = format!("has another certificate of {issuer}: replace it with the current one");
-                    (format!("{why} (the trusted one of this name has another or a weak key)"), trust(&problem, &advice))
-                } else {
-                    (why.to_owned(), trust(&format!("lacks {missing}: add it to that file"), &advice))
-                }
+        CertificateError::ExpiredContext { time, not_after: limit }
+        | CertificateError::NotValidYetContext { time, not_before: limit } => {
+            let what = if time < limit { "is not valid before" } else { "expired on" };
+            let (whose, limit, time) = (whose(names.has_time(*limit)), day(*limit), day(*time));
+            let hint = "correct this machine's clock; if it is right, the service has to replace that certificate";
+            (format!("{whose}{what} {limit}; this machine's clock says {time}"), hint.to_owned())
+        }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
+            "names no host, because it has no subjectAltName (the common name does not count)".to_owned(),
+            "the service has to replace its certificate by one with a subjectAltName".to_owned(),
+        ),
+        CertificateError::NotValidForNameContext { expected: ServerName::IpAddress(_), presented }
+            if presented.contains(&format!("DnsName(\"{host}\")")) =>
+        (
+            format!("has {host} as a DNS name, not as an IP address"),
+            format!("the service needs a certificate with the subjectAltName IP:{host}"),
+        ),
+        CertificateError::NotValidForNameContext { presented, .. } => (
+            format!("is not for this host, but for {}", presented_names(presented)),
+            "correct the host of the URL; if it is right, another server answered, such as a network's sign-in page"
+                .to_owned(),
+        ),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            let (why, missing, advice) = if !names.subject.is_empty() && names.subject == names.issuer {
+                let advice = "if you trust it, save it as a PEM file and set SSL_CERT_FILE to that file";
+                ("is self-signed", "this certificate".to_owned(), advice.to_owned())
+            } else {
+                let advice = format!(
+                    "if {issuer} is your organization's authority or TLS proxy, set SSL_CERT_FILE to its PEM file"
+                );
+                ("is from an untrusted authority", format!("the certificate of {issuer}"), advice)
+            };
+            // A trusted certificate has the name of the issuer, but did not sign this one.
+            if matches!(reason, CertificateError::BadSignature) {
+                let problem = format!("has another certificate of {issuer}: replace it with the current one");
+                (format!("{why} (the trusted one of this name has another or a weak key)"), trust(&problem, &advice))
+            } else {
+                (why.to_owned(), trust(&format!("lacks {missing}: add it to that file"), &advice))
             }
-            CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id: id, .. }
-            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { signature_algorithm_id: id, .. } => (
-                format!("{}is signed with SHA-1 or another algorithm that is not accepted", whose(names.algorithm == id)),
-                REPLACE.to_owned(),
-            ),
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => not_for_servers(),
-            other if format!("{other:?}").contains("EkuError") => not_for_servers(),
-            other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
-                "is the certificate of an authority (CA:TRUE), not of a server".to_owned(),
-                "the service needs a server certificate (CA:FALSE); settings of this machine cannot replace it".to_owned(),
-            ),
-            other => {
-                let why = match other {
-                    CertificateError::Other(OtherError(inner)) => format!("{inner:?}"),
-                    other => other.to_string(),
-                };
-                (format!("cannot be used: {}", sanitize(&why)), REPLACE.to_owned())
-            }
-        };
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id: id, .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { signature_algorithm_id: id, .. } => (
+            format!("{}is signed with SHA-1 or another algorithm that is not accepted", whose(names.algorithm == id)),
+            REPLACE.to_owned(),
+        ),
+        _ if debug.starts_with("InvalidPurpose") || debug.contains("EkuError") => (
+            "is not for servers (its extended key usage lacks serverAuth)".to_owned(),
+            "the service needs a certificate with the extended key usage serverAuth".to_owned(),
+        ),
+        _ if debug.contains("CaUsedAsEndEntity") => (
+            "is the certificate of an authority (CA:TRUE), not of a server".to_owned(),
+            "the service needs a server certificate (CA:FALSE); settings of this machine cannot replace it".to_owned(),
+        ),
+        other => {
+            let why = match other {
+                CertificateError::Other(OtherError(inner)) => format!("{inner:?}"),
+                other => other.to_string(),
+            };
+            (format!("cannot be used: {}", sanitize(&why)), REPLACE.to_owned())
+        }
+    };
     fault(format!("{shown} {why}"), hint)
 }
 
@@ -117,11 +106,6 @@ fn fault(what: String, hint: impl Into<String>) -> HttpFault {
 const CORRECT: &str = "correct SSL_CERT_FILE, or run: unset SSL_CERT_FILE";
 
 const REPLACE: &str = "the service has to replace its certificate";
-
-fn not_for_servers() -> (String, String) {
-    let why = "is not for servers (its extended key usage lacks serverAuth)".to_owned();
-    (why, "the service needs a certificate with the extended key usage serverAuth".to_owned())
-}
 
 /// Returns the subject of a reason: the server's own certificate, or another one in its chain.
 fn whose(is_own: bool) -> &'static str {
@@ -287,7 +271,7 @@ mod tests {
     }
 
     fn explained(reason: &CertificateError) -> String {
-        let HttpFault { what, hint, .. } = untrusted(reason, &CertificateDer::from(leaf()), "a.example");
+        let HttpFault { what, hint, .. } = untrusted(reason, &leaf(), "a.example");
         format!("{what} | {}", hint.unwrap_or_default())
     }
 
