@@ -74,22 +74,19 @@ impl Record {
     /// Merges `login`, read from the login file at `path`, into the record; `None` means a file without a login. If the
     /// service's own tools have changed the file, `login` replaces the record's login.
     pub(crate) fn join(&mut self, path: &str, login: Option<FileLogin>, now: DateTime<Utc>) {
-        let known = self.0.current.external.take();
+        let has_grant = self.usable_grant().is_some();
         let Some(login) = login else {
-            if self.usable_grant().is_some() {
-                // Keeps the record's login, because the record itself contains the refresh token.
-                self.0.current.external = known;
-            } else if known.is_some() {
+            // Keeps a login whose refresh token is in the record itself.
+            if self.is_external() && !has_grant {
                 tracing::info!("the service's own tools have removed the login from the login file");
                 self.0.current = IssuerState::new(self.issuer().clone());
             }
             return;
         };
         // Keeps a login that was never written to the login file.
-        if known.is_none() && self.usable_grant().is_some() {
+        if !self.is_external() && has_grant {
             return;
         }
-        self.0.current.external = known;
         let is_known = self.knows(path, &login) && !self.is_of_another(&login);
         self.set_external(path, login.refresh_token.as_ref());
         if !is_known {

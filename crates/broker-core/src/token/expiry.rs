@@ -14,17 +14,12 @@ pub enum Expiry {
     At(DateTime<Utc>),
 }
 
-/// Field names for an expiry, in lower case and without separators: `expires_in`, `expiresIn`, `expires-in`. The words
-/// `access` and `token` may precede them.
-const NAMES: [&str; 27] = [
-    "expiresin",
-    "expiresinsec",
-    "expiresinsecs",
-    "expiresinseconds",
-    "expiresat",
-    "expireson",
-    "expires",
-    "expirestime",
+/// Field names for an expiry, in lower case and without separators, with `expire` for `expires`: `expires_in`, `expiresIn`,
+/// `expire-in`. The words `access` and `token` may precede them.
+const NAMES: [&str; 22] = [
+    "expireinsec",
+    "expireinsecs",
+    "expireinseconds",
     "expirein",
     "expireat",
     "expireon",
@@ -120,8 +115,10 @@ impl Expiry {
     /// Reads the expiries in all usual fields of a JSON object, such as `expires_in`.
     #[must_use]
     pub fn all(object: &Map<String, Value>, now: DateTime<Utc>) -> Vec<Self> {
-        let base =
-            |name: &str| plain(name).trim_start_matches("access").trim_start_matches("token").to_owned();
+        let base = |name: &str| {
+            let name = plain(name).replace("expires", "expire");
+            name.trim_start_matches("access").trim_start_matches("token").to_owned()
+        };
         let known = object.iter().filter(|(name, _)| NAMES.contains(&base(name).as_str()));
         known.filter_map(|(name, value)| Self::read(name, value, now)).collect()
     }

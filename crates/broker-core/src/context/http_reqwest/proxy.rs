@@ -47,12 +47,11 @@ impl ProxySettings {
         let first =
             |names: &[&'static str]| names.iter().find_map(|name| Some((*name, var(name).filter(is_set)?)));
         let exceptions = first(&EXCEPTIONS).map(|(_, value)| value.to_string_lossy().into_owned());
-        let exceptions = exceptions.as_deref().map(trimmed).unwrap_or_default();
         let proxy = first(&VARIABLES).map(|(variable, value)| {
             let value = value.to_str().ok_or("it is not UTF-8");
             value.and_then(|value| Proxy::parse(variable, value)).map_err(|why| invalid(variable, why))
         });
-        let exceptions = match exceptions {
+        let exceptions = match exceptions.as_deref().map(trimmed).unwrap_or_default() {
             // As with curl and requests, `*` in a list matches no host.
             "*" => vec![Exception::Every],
             // curl and requests accept commas and blanks.
