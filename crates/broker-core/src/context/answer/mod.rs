@@ -234,10 +234,8 @@ fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
         return error.with_hint(if is_bad { Hint::from(CHECK_URL) } else { Hint::RetryLater });
     };
     // The broker obeys a longer pause only if the service repeats it.
-    let shown = match wait > Duration::from_hours(1) {
-        true => "more than an hour".to_owned(),
-        false => humantime::format_duration(wait).to_string(),
-    };
+    let wait_text = humantime::format_duration(wait).to_string();
+    let shown = if wait > Duration::from_hours(1) { "more than an hour" } else { &wait_text };
     let hint = Hint::AwaitPause(format!("the service asked for a pause of {shown}"));
     error.with_retry_after(Some(wait)).with_hint(hint)
 }

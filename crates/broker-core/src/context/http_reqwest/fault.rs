@@ -89,6 +89,8 @@ fn refused_by(proxy: &Proxy, why: &str, sent: RequestSent) -> HttpFault {
 
 /// Describes an error of TLS. `to_proxy` is the proxy if the error concerns the connection to the proxy.
 fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSent) -> Option<HttpFault> {
+    let without_tls = to_proxy
+        .map(|proxy| format!("begin the URL in {} with http:// instead of https://", proxy.variable()));
     let (what, hint) = match rustls_error(cause) {
         // tokio-rustls reports the end of a connection during the handshake only by this text.
         None if cause.to_string() == "tls handshake eof" => {
@@ -103,13 +105,13 @@ fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSen
             let unknown = || HttpFault::new(sent, ErrorCode::TlsUntrusted, error.to_string());
             return Some(untrusted.unwrap_or_else(unknown));
         }
-        Some(TlsError::InvalidMessage(_)) if to_proxy.is_some() => {
-            ("does not speak TLS".to_owned(), "begin the URL of the proxy with http:// instead of https://")
-        }
-        Some(TlsError::InvalidMessage(_)) => (
-            "does not speak TLS on this port".to_owned(),
-            "correct the port of the URL; if it is right, a proxy or another server answered",
-        ),
+        Some(TlsError::InvalidMessage(_)) => match &without_tls {
+            Some(hint) => ("does not speak TLS".to_owned(), hint.as_str()),
+            None => (
+                "does not speak TLS on this port".to_owned(),
+                "correct the port of the URL; if it is right, a proxy or another server answered",
+            ),
+        },
         Some(
             TlsError::AlertReceived(Alert::ProtocolVersion)
             | TlsError::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
