@@ -90,9 +90,9 @@ impl Failure {
         self.code.filter(|code| code.kind() == self.kind).unwrap_or_else(|| self.kind.general_code())
     }
 
-    /// Whether the service refused the requested scopes, and not the client or the password.
-    pub(super) fn is_refused_request(&self) -> bool {
-        let is_refused = self.code() == ErrorCode::RequestRefused;
+    /// Whether the service refused the requested `scopes`, and not the login, the client or the password.
+    pub(super) fn is_refused_scope(&self, scopes: &str) -> bool {
+        let is_refused = !scopes.is_empty() && self.code() == ErrorCode::RequestRefused;
         is_refused && self.secret_fingerprint.is_none() && self.resume_at.is_none()
     }
 

@@ -216,7 +216,7 @@ impl Record {
         let newest_token = self.0.current.tokens.values().map(Token::issued_at).max();
         let concerns_login = |(scopes, failure): &(&String, &Failure)| {
             self.0.current.tokens.contains_key(*scopes)
-                || (!is_refused_scope(scopes, failure) && newest_token.is_none_or(|at| failure.at >= at))
+                || (!failure.is_refused_scope(scopes) && newest_token.is_none_or(|at| failure.at >= at))
         };
         self.0.current.failures.iter().filter(concerns_login).max_by_key(|(_, failure)| failure.at)
     }
@@ -303,7 +303,7 @@ impl Record {
     /// Stores a failure. Removes earlier refusals of scopes that have no stored token: users often mistype scopes.
     pub(crate) fn set_failure(&mut self, scopes: &ScopeKey, failure: Failure) {
         let IssuerState { failures, tokens, .. } = &mut self.0.current;
-        failures.retain(|scopes, failure| tokens.contains_key(scopes) || !is_refused_scope(scopes, failure));
+        failures.retain(|scopes, failure| tokens.contains_key(scopes) || !failure.is_refused_scope(scopes));
         failures.insert(scopes.as_str().to_owned(), failure);
     }
 
@@ -334,11 +334,6 @@ impl Record {
         let logins = self.0.logins.saturating_add(1);
         Self(Fields { current, logins, login_problem: None, new_login: true, ..self.0.clone() })
     }
-}
-
-/// Whether the service refused the requested scopes, and not the login.
-fn is_refused_scope(scopes: &str, failure: &Failure) -> bool {
-    !scopes.is_empty() && failure.is_refused_request()
 }
 
 impl std::fmt::Debug for Record {
