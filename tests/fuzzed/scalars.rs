@@ -34,7 +34,7 @@ pub fn duration(data: &[u8]) {
         Err(why) => assert!(why.contains(&broker_core::sanitize(text)), "the message has the value: {why}"),
     }
     if let Ok(left) = humantime::parse_duration(text) {
-        assert_eq!(TokenRequest::new().min_ttl(left).asked_ttl(), Some(left));
+        assert_eq!(TokenRequest::new().min_ttl(left).min_ttl, Some(left));
     }
 }
 

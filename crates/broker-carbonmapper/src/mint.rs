@@ -30,7 +30,7 @@ impl CarbonMapper {
     ) -> Result<RecordUpdate> {
         let now = operation.now();
         let day_begins = expiration(request, now)?;
-        let name = request.asked_name().map_or_else(|| operation.token_name(), str::to_owned);
+        let name = request.name.as_deref().map_or_else(|| operation.token_name(), str::to_owned);
         let fields = json!({ "expiration_date": day_begins.date_naive().to_string(), "name": name });
         let url = self.base_url.join("account/tokens/create-stac");
         let post = HttpRequest::post_value(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
@@ -150,12 +150,12 @@ fn id(item: &Map<String, Value>) -> Option<String> {
 /// Returns the begin of the UTC day to request: see [`Lifetime::end_day`].
 pub(crate) fn expiration(request: &TokenRequest, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     let too_long = || Error::usage("the lifetime is too long for a calendar date");
-    let lifetime = request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME);
+    let lifetime = request.expires.unwrap_or(DEFAULT_LIFETIME);
     let earliest = now.date_naive().succ_opt().ok_or_else(too_long)?;
     match lifetime {
         Lifetime::Until(day) if day < earliest => Err(Error::usage(format!(
             "the requested expiry date {day} has passed (UTC); the earliest date is {earliest}"
         ))),
-        lifetime => lifetime.end_day(now, request.asked_ttl()).ok_or_else(too_long),
+        lifetime => lifetime.end_day(now, request.min_ttl).ok_or_else(too_long),
     }
 }

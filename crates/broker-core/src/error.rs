@@ -44,15 +44,7 @@ impl ErrorKind {
     /// Returns the general error code of this kind, for an error without a more specific code.
     #[must_use]
     pub fn general_code(self) -> ErrorCode {
-        match self {
-            Self::Usage => ErrorCode::UsageInvalid,
-            Self::LoginRequired => ErrorCode::LoginRequired,
-            Self::Unavailable => ErrorCode::ServiceUnavailable,
-            Self::Configuration => ErrorCode::ConfigInvalid,
-            Self::Refused => ErrorCode::RequestRefused,
-            Self::Cancelled => ErrorCode::Cancelled,
-            Self::Failed => ErrorCode::Internal,
-        }
+        ErrorCode::ALL.iter().copied().find(|code| code.kind() == self).unwrap_or(ErrorCode::Internal)
     }
 }
 

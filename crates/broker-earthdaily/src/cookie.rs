@@ -15,20 +15,20 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 /// Returns the lifetime to request, which is at least the caller's minimum.
 pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<TimeDelta> {
-    if request.asked_name().is_some() {
+    if request.name.is_some() {
         return Err(Error::new(ErrorCode::RequestUnsupported, "the caller cannot choose the cookie's name")
             .with_hint(Hint::LeaveOut(RequestPart::Name)));
     }
     let until = |lifetime: Lifetime| lifetime.end(now).map(|end| end - now);
     let too_long = || Error::usage("the requested lifetime of the cookie is too long for a calendar date");
-    let requested = match request.asked_lifetime() {
+    let requested = match request.expires {
         Some(lifetime) => until(lifetime).ok_or_else(too_long)?,
         None => DEFAULT_LIFETIME,
     };
     if requested < TimeDelta::seconds(1) {
         return Err(Error::usage("the requested lifetime of the cookie is less than one second"));
     }
-    let minimum = until(Lifetime::For(request.asked_ttl().unwrap_or_default())).ok_or_else(too_long)?;
+    let minimum = until(Lifetime::For(request.min_ttl.unwrap_or_default())).ok_or_else(too_long)?;
     Ok(requested.max(minimum))
 }
 

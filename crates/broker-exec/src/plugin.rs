@@ -249,9 +249,9 @@ impl Run<'_> {
         let Description { scopes, expires, names, .. } = &self.description;
         let (code, what, part) = if !scopes && !request.scopes().is_empty() {
             (ErrorCode::ScopeUnsupported, "scopes", RequestPart::Scope)
-        } else if !expires && request.asked_lifetime().is_some() {
+        } else if !expires && request.expires.is_some() {
             (ErrorCode::RequestUnsupported, "lifetime", RequestPart::Lifetime)
-        } else if !names && request.asked_name().is_some() {
+        } else if !names && request.name.is_some() {
             (ErrorCode::RequestUnsupported, "name", RequestPart::Name)
         } else {
             return Ok(());

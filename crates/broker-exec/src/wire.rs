@@ -110,10 +110,10 @@ impl<'a> RequestedToken<'a> {
     pub(crate) fn new(request: &'a TokenRequest, now: DateTime<Utc>) -> Self {
         Self {
             scopes: request.scopes().iter().collect(),
-            expires: request.asked_lifetime().and_then(|life| life.end(now)).map(rfc3339),
-            min_ttl: request.asked_ttl().map(|left| left.as_secs()),
-            name: request.asked_name(),
-            force: request.is_forced(),
+            expires: request.expires.and_then(|life| life.end(now)).map(rfc3339),
+            min_ttl: request.min_ttl.map(|left| left.as_secs()),
+            name: request.name.as_deref(),
+            force: request.force,
         }
     }
 }

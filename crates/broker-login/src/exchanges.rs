@@ -85,7 +85,7 @@ impl LoginProvider {
     ) -> Result<RecordUpdate> {
         let Mint { request, has_name, .. } = mint;
         let expiry = mint.expiry(requested, operation.now())?;
-        let name = requested.asked_name().map_or_else(|| operation.token_name(), str::to_owned);
+        let name = requested.name.as_deref().map_or_else(|| operation.token_name(), str::to_owned);
         let values = Values {
             username: self.username_of(record),
             token: Some(login_token.secret()),

@@ -60,9 +60,9 @@ impl Mint {
             return Ok(None);
         }
         let default = self.request.format.lifetime.and_then(|lifetime| lifetime.to_std().ok());
-        let lifetime = request.asked_lifetime().unwrap_or(Lifetime::For(default.unwrap_or(DEFAULT_LIFETIME)));
+        let lifetime = request.expires.unwrap_or(Lifetime::For(default.unwrap_or(DEFAULT_LIFETIME)));
         let end = lifetime.end(now).ok_or_else(too_late)?;
-        let min_end = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(too_late)?;
+        let min_end = Lifetime::For(request.min_ttl.unwrap_or_default()).end(now).ok_or_else(too_late)?;
         if end <= now {
             let now = now.format("%F %H:%M UTC");
             return Err(Error::usage(format!("the requested expiry is in the past: the time is now {now}")));
@@ -71,6 +71,6 @@ impl Mint {
             return Ok(Some(end.max(min_end)));
         }
         // Today may already be over in the service's time zone, so the earliest date to request is tomorrow.
-        lifetime.end_day(now, request.asked_ttl()).map(Some).ok_or_else(too_late)
+        lifetime.end_day(now, request.min_ttl).map(Some).ok_or_else(too_late)
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn decide<'r>(
 
 /// Whether the token was issued for the requested lifetime or a longer one.
 pub(super) fn is_long_enough(token: &Token, request: &TokenRequest) -> bool {
-    request.asked_lifetime().is_none_or(|lifetime| token.was_issued_for(lifetime))
+    request.expires.is_none_or(|lifetime| token.was_issued_for(lifetime))
 }
 
 /// Returns the stored token if it satisfies the request at `now`. A forced request accepts only tokens that were
@@ -51,9 +51,9 @@ pub(super) fn valid_token<'r>(
 ) -> Option<&'r Token> {
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
     let is_new = asked_at < token.issued_at() && token.issued_at() <= now;
-    let too_old = request.is_forced() && !is_new;
+    let too_old = request.force && !is_new;
     // A new token is accepted even if it expires too soon: another new token would not last longer.
     let too_short = !is_new
-        && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
+        && request.min_ttl.is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then_some(token)
 }

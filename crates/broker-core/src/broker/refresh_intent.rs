@@ -129,7 +129,7 @@ impl ProviderTask {
             Ok(update) if update.refuses_grant() && lost => sent,
             Ok(update) if update.refuses_grant() => *before,
             Ok(update) => {
-                if update.has_tokens() {
+                if !update.tokens.is_empty() {
                     record.forget_previous_grant();
                 }
                 if let Some(at) = noted.sent_at.filter(|_| lost || before.sent_at.is_some()) {
@@ -193,12 +193,12 @@ impl ProviderTask {
             return Ok(false);
         };
         let record = self.slot.usable(*record, self.operation.now());
-        locked_record.record.format.clone_from(&record.format);
+        locked_record.record.0.format.clone_from(&record.0.format);
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
             // Another program has logged out, unless an unreadable login file hides the refresh token.
-            (None, Some(_)) => record.grant().is_none() && record.login_problem.is_none(),
+            (None, Some(_)) => record.grant().is_none() && record.0.login_problem.is_none(),
             (None, None) => false,
         };
         if changed {

@@ -134,7 +134,7 @@ impl ProviderTask {
     pub(super) fn throttled(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
         let now = self.operation.now();
         let (until, failure) = record.throttle(now)?;
-        if request.is_forced() && failure.may_be_asked() {
+        if request.force && !failure.asked_in_pause {
             return None;
         }
         let (end, why) = (until.format("%F %T UTC"), &failure.message);
@@ -178,7 +178,7 @@ impl ProviderTask {
             let unusable = self.take_unusable(&mut update);
             without_token +=
                 usize::from(intent.is_some() && update.has_secrets() && update.tokens.is_empty());
-            let requested = update.requested_token(request.scopes(), request.asked_lifetime());
+            let requested = update.requested_token(request.scopes(), request.expires);
             let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
             self.save(locked_record, update).await?;
             if let Some(error) = unusable {

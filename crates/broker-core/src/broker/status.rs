@@ -151,7 +151,7 @@ fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>
         not_before: record.throttle(now).map(|(until, _)| until),
         note: note.map(|note| sanitize(&note)),
         sources: info.sources.iter().map(|source| sanitize(source)).collect(),
-        invalid_login_file: login_file.clone().filter(|_| record.login_problem.is_some()),
+        invalid_login_file: login_file.clone().filter(|_| record.0.login_problem.is_some()),
         login_file,
         hosts: info.hosts.clone(),
     }

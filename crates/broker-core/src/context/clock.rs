@@ -1,11 +1,9 @@
 //! Wall-clock time and pauses.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::token::bounds::later;
+use chrono::{DateTime, Utc};
 
 /// A source of time, which tests replace with a clock that they control.
 #[async_trait]
@@ -24,15 +22,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
         // `Utc::now` panics if the clock says a year before 1970.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let since = since.map(TimeDelta::from_std).map_err(|before| TimeDelta::from_std(before.duration()));
-        later(
-            DateTime::UNIX_EPOCH,
-            match since {
-                Ok(after) => after.unwrap_or(TimeDelta::MAX),
-                Err(before) => -before.unwrap_or(TimeDelta::MAX),
-            },
-        )
+        SystemTime::now().into()
     }
 
     async fn sleep(&self, duration: Duration) {

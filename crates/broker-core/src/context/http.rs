@@ -153,7 +153,8 @@ pub struct HttpRequest {
     pub repeat: Repeat,
     /// The fault if the URL or a header is invalid in HTTP.
     sent: Result<http::Request<Bytes>, HttpFault>,
-    salvage: Option<String>,
+    /// The field that [`HttpRequest::with_salvage`] named.
+    pub(crate) salvage: Option<String>,
 }
 
 impl HttpRequest {
@@ -179,18 +180,13 @@ impl HttpRequest {
     /// Creates a POST request with a JSON object of strings.
     #[must_use]
     pub fn post_json(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
-        Self::post_serialized(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
+        Self::post_value(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
     }
 
-    /// Creates a POST request with a JSON value.
+    /// Creates a POST request with a JSON value. The body is empty if the value cannot be JSON.
     #[must_use]
-    pub fn post_value(url: ServiceUrl, value: &Value, repeat: Repeat) -> Self {
-        Self::post_serialized(url, value, repeat)
-    }
-
-    fn post_serialized(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
-        // The default is never used: maps of strings and JSON values always serialize.
-        Self::post(url, "application/json", zeroizing::json(fields, false).unwrap_or_default(), repeat)
+    pub fn post_value(url: ServiceUrl, value: &impl Serialize, repeat: Repeat) -> Self {
+        Self::post(url, "application/json", zeroizing::json(value, false).unwrap_or_default(), repeat)
     }
 
     fn post(url: ServiceUrl, content_type: &'static str, body: Zeroizing<Vec<u8>>, repeat: Repeat) -> Self {
@@ -262,11 +258,6 @@ impl HttpRequest {
     pub fn with_salvage(mut self, path: &str) -> Self {
         self.salvage = Some(path.to_owned());
         self
-    }
-
-    /// Returns the field that [`HttpRequest::with_salvage`] named.
-    pub(crate) fn salvage(&self) -> Option<&str> {
-        self.salvage.as_deref()
     }
 
     /// Whether the request contains nothing but its URL, so no secret.

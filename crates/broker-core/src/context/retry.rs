@@ -26,7 +26,11 @@ impl AttemptFailure {
         if !self.may_repeat(repeat, cuts) {
             return None;
         }
-        match self.retry_after() {
+        let retry_after = match self {
+            Self::Response(response) => response.retry_after(),
+            _ => None,
+        };
+        match retry_after {
             Some(asked) if asked > LONGEST_RETRY_AFTER => None,
             Some(asked) => Some(wait.max(asked)),
             None if repeat == Repeat::SpendsGrant && self.is_cut() => Some(Duration::ZERO),
@@ -52,12 +56,5 @@ impl AttemptFailure {
     pub(crate) fn is_cut(&self) -> bool {
         matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe
             && !matches!(fault.code, ErrorCode::Timeout | ErrorCode::BadResponse))
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Response(response) => response.retry_after(),
-            Self::Fault(_) | Self::Cancelled | Self::Superseded => None,
-        }
     }
 }

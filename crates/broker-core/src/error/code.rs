@@ -15,7 +15,7 @@ macro_rules! codes {
         }
 
         impl ErrorCode {
-            /// All error codes, ordered by their [`ErrorKind`].
+            /// All error codes, ordered by their [`ErrorKind`]. The first code of a kind is its general one.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Returns the name that programs compare, such as `login_required`.

@@ -77,28 +77,26 @@ pub enum RequestPart {
 
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LogIn => f.write_str("log in to this provider"),
-            Self::LogInWithRefreshToken => {
-                f.write_str("log in to this provider with a refresh token from another host")
+        f.write_str(match self {
+            Self::LogIn => "log in to this provider",
+            Self::LogInWithRefreshToken => "log in to this provider with a refresh token from another host",
+            Self::LogInWithoutBrowser => "log in again; if the browser is on another machine, open the login page there, and after the login paste the URL in the browser's address bar at the prompt",
+            Self::CorrectPassword => "correct the password, then log in again",
+            Self::LogOutLocally => "log out locally, without revoking the login at the service",
+            Self::RetryLater => "try again later",
+            Self::AwaitPause(text) => return write!(f, "{text}: try again later"),
+            Self::LeaveOut(part) => return write!(f, "leave out {part}"),
+            Self::CorrectConfigPath => "correct the path of the configuration file",
+            Self::ChooseStateFolder => "choose another folder for the stored records",
+            Self::ReadProgramOutput => "look in the log for the error output of the failed program",
+            Self::RequestAwsKeys => "request AWS credentials",
+            Self::MigrateRecords(text) => {
+                return write!(f, "{text}, then convert the stored records to the configured format");
             }
-            Self::LogInWithoutBrowser => f.write_str(
-                "log in again; if the browser is on another machine, open the login page there, and after the login paste the URL in the browser's address bar at the prompt",
-            ),
-            Self::CorrectPassword => f.write_str("correct the password, then log in again"),
-            Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
-            Self::RetryLater => f.write_str("try again later"),
-            Self::AwaitPause(text) => write!(f, "{text}: try again later"),
-            Self::LeaveOut(part) => write!(f, "leave out {part}"),
-            Self::CorrectConfigPath => f.write_str("correct the path of the configuration file"),
-            Self::ChooseStateFolder => f.write_str("choose another folder for the stored records"),
-            Self::ReadProgramOutput => f.write_str("look in the log for the error output of the failed program"),
-            Self::RequestAwsKeys => f.write_str("request AWS credentials"),
-            Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records to the configured format"),
-            Self::SetPassword(text) => write!(f, "{text}, or pass the password with the login"),
-            Self::SetOrImport(text) | Self::Text(text) => f.write_str(text),
-            Self::Command(text, command) => write!(f, "{text}\n  {command}"),
-        }
+            Self::SetPassword(text) => return write!(f, "{text}, or pass the password with the login"),
+            Self::SetOrImport(text) | Self::Text(text) => text,
+            Self::Command(text, command) => return write!(f, "{text}\n  {command}"),
+        })
     }
 }
 

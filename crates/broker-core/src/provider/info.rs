@@ -124,10 +124,10 @@ impl Requests {
             Some(_) => return Err(unsupported("this provider issues no cookie", RequestPart::Cookie)),
             None => self.scopes.check(request)?,
         }
-        if request.asked_lifetime().is_some() {
+        if request.expires.is_some() {
             self.lifetime.check(request, "lifetime", RequestPart::Lifetime)?;
         }
-        match request.asked_name() {
+        match request.name.as_deref() {
             None => Ok(()),
             Some(name) if name.trim().is_empty() || name.chars().any(char::is_control) => {
                 Err(Error::usage("the name of a token must be one line of text"))

@@ -108,7 +108,7 @@ impl Operation {
 
 /// Whether an incomplete response contains the value that must not be lost.
 fn has_salvage(request: &HttpRequest, response: &HttpResponse) -> bool {
-    request.salvage().is_some_and(|path| salvage(response, path).is_some())
+    request.salvage.as_ref().is_some_and(|path| salvage(response, path).is_some())
 }
 
 fn network_hint(fault: &HttpFault) -> Hint {

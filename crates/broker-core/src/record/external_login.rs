@@ -1,11 +1,11 @@
-//! Records whose grant is in a login file of the service's own tools. A record has only the grant's fingerprint.
+//! Login files of the service's own tools, and records whose grant is in such a file. Such a record has only the grant's
+//! fingerprint.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Grant, Intent, IssuerState, Record};
-use crate::record::FileLogin;
 use crate::token::{Claims, ScopeKey, Secret, Token, fingerprint, sanitize};
 
 /// The path of the login file, and a fingerprint of the grant that the file contained at the last save.
@@ -16,6 +16,42 @@ pub(super) struct ExternalLogin {
     grant_fingerprint: String,
     #[serde(flatten)]
     unknown: Map<String, Value>,
+}
+
+/// The login that a login file contains.
+#[derive(Debug, Clone, Default)]
+pub struct FileLogin {
+    /// The refresh token of the login.
+    pub refresh_token: Option<Secret>,
+    /// The login's access token, which answers token requests without scopes.
+    pub access_token: Option<Token>,
+    /// The ID token of the login (OpenID Connect Core section 2).
+    pub id_token: Option<Secret>,
+    /// The name of the account, if a token contains the name.
+    pub account: Option<String>,
+    /// Why the issuer of the login is unknown, or seems to be another one; `None` if the login file shows the configured
+    /// issuer. The broker uses an unproven login only if the record contains the same login, or a token of the same
+    /// issuer, client and audience.
+    pub unproven: Option<String>,
+    /// Whether the login is from another issuer than the configured one. A new login then renames the login file
+    /// instead of overwriting it.
+    pub of_another: bool,
+}
+
+impl FileLogin {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.refresh_token.is_none() && self.access_token.is_none()
+    }
+
+    /// Whether both logins have the same tokens.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        fn tokens(login: &FileLogin) -> [Option<&str>; 3] {
+            let access_token = login.access_token.as_ref().map(Token::secret);
+            let secrets = [login.refresh_token.as_ref(), access_token, login.id_token.as_ref()];
+            secrets.map(|secret| secret.map(Secret::expose))
+        }
+        tokens(self) == tokens(other)
+    }
 }
 
 fn grant_fingerprint(refresh_token: Option<&Secret>) -> String {
@@ -38,22 +74,19 @@ impl Record {
     /// Merges `login`, read from the login file at `path`, into the record; `None` means a file without a login. If the
     /// service's own tools have changed the file, `login` replaces the record's login.
     pub(crate) fn join(&mut self, path: &str, login: Option<FileLogin>, now: DateTime<Utc>) {
-        let known = self.current.external.take();
+        let has_grant = self.usable_grant().is_some();
         let Some(login) = login else {
-            if self.usable_grant().is_some() {
-                // Keeps the record's login, because the record itself contains the refresh token.
-                self.current.external = known;
-            } else if known.is_some() {
+            // Keeps a login whose refresh token is in the record itself.
+            if self.is_external() && !has_grant {
                 tracing::info!("the service's own tools have removed the login from the login file");
-                self.current = IssuerState::new(self.issuer().clone());
+                self.0.current = IssuerState::new(self.issuer().clone());
             }
             return;
         };
         // Keeps a login that was never written to the login file.
-        if known.is_none() && self.usable_grant().is_some() {
+        if !self.is_external() && has_grant {
             return;
         }
-        self.current.external = known;
         let is_known = self.knows(path, &login) && !self.is_of_another(&login);
         self.set_external(path, login.refresh_token.as_ref());
         if !is_known {
@@ -64,17 +97,17 @@ impl Record {
         if self.grant().is_some_and(|grant| !grant.secret().expose().is_empty()) {
             return;
         }
-        self.current.id_token.clone_from(&login.id_token);
+        self.0.current.id_token.clone_from(&login.id_token);
         let renewed = login.access_token.filter(|theirs| {
             self.token(&ScopeKey::default()).is_none_or(|ours| !ours.secret().same_as(theirs.secret()))
         });
         if let Some(refresh_token) = login.refresh_token {
-            let grant = self.current.grant.get_or_insert_with(|| Grant::new(Secret::new(""), now));
+            let grant = self.0.current.grant.get_or_insert_with(|| Grant::new(Secret::new(""), now));
             grant.0.secret = refresh_token;
             if renewed.is_some() {
                 // A newer access token proves that the service accepted the refresh token.
-                self.current.interrupted_at = grant.sent_at().or(self.current.interrupted_at);
-                grant.set_intent(Intent::default());
+                self.0.current.interrupted_at = grant.sent_at().or(self.0.current.interrupted_at);
+                grant.0.intent = Intent::default();
                 grant.0.refused_at = None;
             }
         }
@@ -85,45 +118,44 @@ impl Record {
 
     /// Stores the login file's path and the refresh token's fingerprint. Keeps fields of newer broker versions.
     fn set_external(&mut self, path: &str, refresh_token: Option<&Secret>) {
-        let unknown = self.current.external.take().map(|before| before.unknown).unwrap_or_default();
+        let unknown = self.0.current.external.take().map(|before| before.unknown).unwrap_or_default();
         let (path, grant_fingerprint) = (path.to_owned(), grant_fingerprint(refresh_token));
-        self.current.external = Some(ExternalLogin { path, grant_fingerprint, unknown });
+        self.0.current.external = Some(ExternalLogin { path, grant_fingerprint, unknown });
     }
 
     /// Whether the login file and the record have different accounts, but the same refresh token or no refresh token.
     fn is_of_another(&self, login: &FileLogin) -> bool {
-        match (self.token(&ScopeKey::default()), &login.access_token) {
-            (Some(ours), Some(theirs)) if !ours.secret().same_as(theirs.secret()) => {
-                match (subject(ours), subject(theirs)) {
-                    (Some(ours), Some(theirs)) => ours != theirs,
-                    _ => login.refresh_token.is_none(),
-                }
-            }
-            _ => false,
-        }
+        let (Some(ours), Some(theirs)) = (self.token(&ScopeKey::default()), &login.access_token) else {
+            return false;
+        };
+        let differs = match (subject(ours), subject(theirs)) {
+            (Some(ours), Some(theirs)) => ours != theirs,
+            _ => login.refresh_token.is_none(),
+        };
+        differs && !ours.secret().same_as(theirs.secret())
     }
 
     /// Replaces the record's login with `login`, which another program wrote to the login file.
     fn adopt(&mut self, login: FileLogin, now: DateTime<Utc>) {
         let ours = self.token(&ScopeKey::default()).and_then(subject);
-        self.current.interrupted_at = self.intent().sent_at.or(self.current.interrupted_at);
+        self.0.current.interrupted_at = self.intent().sent_at.or(self.0.current.interrupted_at);
         let same_account = ours.is_some() && ours == login.access_token.as_ref().and_then(subject);
         if !same_account {
-            let external = self.current.external.take();
-            let failures = std::mem::take(&mut self.current.failures);
-            self.current = IssuerState { external, failures, ..IssuerState::new(self.issuer().clone()) };
+            let external = self.0.current.external.take();
+            let failures = std::mem::take(&mut self.0.current.failures);
+            self.0.current = IssuerState { external, failures, ..IssuerState::new(self.issuer().clone()) };
         }
         // Keeps failures with `Retry-After`, which applies to all accounts of the service.
-        self.current.failures.retain(|_, failure| failure.throttles(now).is_some());
+        self.0.current.failures.retain(|_, failure| failure.throttles(now).is_some());
         let usual = ScopeKey::default();
         let issued_at = login.access_token.as_ref().map_or(now, Token::issued_at);
-        self.current.grant = login.refresh_token.map(|secret| Grant::new(secret, issued_at));
-        self.current.id_token = login.id_token;
-        self.current.account = login.account;
-        self.logins = self.logins.saturating_add(1);
+        self.0.current.grant = login.refresh_token.map(|secret| Grant::new(secret, issued_at));
+        self.0.current.id_token = login.id_token;
+        self.0.current.account = login.account;
+        self.0.logins = self.0.logins.saturating_add(1);
         match login.access_token {
             Some(token) => self.set_token(&usual, token),
-            None => drop(self.current.tokens.remove(usual.as_str())),
+            None => drop(self.0.current.tokens.remove(usual.as_str())),
         }
     }
 
@@ -131,15 +163,15 @@ impl Record {
     /// that file. The record keeps its access tokens.
     pub(crate) fn set_file_unusable(&mut self, path: &str, why: &str) {
         if self.is_external() {
-            self.current.grant.take_if(|grant| grant.secret().expose().is_empty());
+            self.0.current.grant.take_if(|grant| grant.secret().expose().is_empty());
         }
-        self.login_problem = Some(format!("{} {why}", sanitize(path)));
+        self.0.login_problem = Some(format!("{} {why}", sanitize(path)));
     }
 
     /// Whether the record names `path` as its login file, and has the fingerprint of the refresh token in `login`.
     pub(crate) fn knows(&self, path: &str, login: &FileLogin) -> bool {
         let fingerprint = grant_fingerprint(login.refresh_token.as_ref());
-        let known = self.current.external.as_ref();
+        let known = self.0.current.external.as_ref();
         known.is_some_and(|known| known.path == path && known.grant_fingerprint == fingerprint)
     }
 
@@ -152,14 +184,14 @@ impl Record {
     }
 
     pub(crate) fn is_external(&self) -> bool {
-        self.current.external.is_some()
+        self.0.current.external.is_some()
     }
 
     /// Removes a login whose refresh token is in a login file that is no longer used (`share = false`).
     pub(crate) fn without_external(mut self) -> Self {
-        if let Some(external) = self.current.external.take() {
-            self.current = IssuerState::new(self.issuer().clone());
-            self.login_problem = Some(format!(
+        if let Some(external) = self.0.current.external.take() {
+            self.0.current = IssuerState::new(self.issuer().clone());
+            self.0.login_problem = Some(format!(
                 "the login in {} is not used, because the provider no longer uses this login file",
                 external.path
             ));
@@ -172,8 +204,8 @@ impl Record {
         FileLogin {
             refresh_token: self.grant().map(|grant| grant.secret().clone()),
             access_token: self.token(&ScopeKey::default()).cloned(),
-            id_token: self.current.id_token.clone(),
-            account: self.current.account.clone(),
+            id_token: self.0.current.id_token.clone(),
+            account: self.0.current.account.clone(),
             ..FileLogin::default()
         }
     }
@@ -181,10 +213,10 @@ impl Record {
     /// Returns the record to save after the login, with `refresh_token`, was written to the login file at `path`.
     pub(crate) fn with_login_in_file(&self, path: &str, refresh_token: Option<&Secret>) -> Self {
         let mut record = self.clone();
-        if let Some(grant) = &mut record.current.grant {
+        if let Some(grant) = &mut record.0.current.grant {
             grant.0.secret = Secret::new("");
         }
-        record.current.id_token = None;
+        record.0.current.id_token = None;
         record.set_external(path, refresh_token);
         record
     }
@@ -192,7 +224,7 @@ impl Record {
     /// Returns a copy of the record with the whole login in the record and no path of a login file.
     pub(crate) fn with_login_in_record(&self) -> Self {
         let mut record = self.clone();
-        record.current.external = None;
+        record.0.current.external = None;
         record
     }
 }

@@ -40,7 +40,7 @@ pub struct Failure {
     pub resume_at: Option<DateTime<Utc>>,
     /// Whether a forced request asked the service during a pause and got another pause. No further request does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) asked_in_pause: bool,
+    pub(crate) asked_in_pause: bool,
     /// The [`crate::token::fingerprint`] of the refused password, which the broker does not send again automatically.
     #[serde(rename = "secret_mark", default, skip_serializing_if = "Option::is_none")]
     pub secret_fingerprint: Option<String>,
@@ -82,11 +82,6 @@ impl Failure {
             .is_some_and(|at| at - self.at >= LONGEST_FIRST_PAUSE && at <= now && now - at <= LONGEST_PAUSE)
     }
 
-    /// Whether a forced request may ask the service once during the pause.
-    pub(crate) fn may_be_asked(&self) -> bool {
-        !self.asked_in_pause
-    }
-
     pub(crate) fn error(&self) -> Error {
         Error::new(self.code(), self.message.clone())
     }
@@ -95,9 +90,9 @@ impl Failure {
         self.code.filter(|code| code.kind() == self.kind).unwrap_or_else(|| self.kind.general_code())
     }
 
-    /// Whether the service refused the requested scopes, and not the client or the password.
-    pub(super) fn is_refused_request(&self) -> bool {
-        let is_refused = self.code() == ErrorCode::RequestRefused;
+    /// Whether the service refused the requested `scopes`, and not the login, the client or the password.
+    pub(super) fn is_refused_scope(&self, scopes: &str) -> bool {
+        let is_refused = !scopes.is_empty() && self.code() == ErrorCode::RequestRefused;
         is_refused && self.secret_fingerprint.is_none() && self.resume_at.is_none()
     }
 

@@ -18,22 +18,15 @@ pub(super) struct Fields {
     pub(super) secret: Secret,
     #[serde(deserialize_with = "bounds::time")]
     pub(super) issued_at: DateTime<Utc>,
-    /// The refresh intent: when an exchange sent the grant. Removed when the response is saved.
-    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
-    pub(super) sent_at: Option<DateTime<Utc>>,
-    /// When a later exchange sent the grant again, because the request of `sent_at` got no response.
-    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
-    sent_again_at: Option<DateTime<Utc>>,
-    /// Whether the last request got a response, which was an error or malformed: no request is on its way.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    answered: bool,
+    #[serde(flatten)]
+    pub(super) intent: Intent,
     /// When the service refused the grant for good (`invalid_grant`).
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(super) refused_at: Option<DateTime<Utc>>,
     /// The refresh token that this one replaced in a response without an access token. Used again if the service refuses
     /// this one, because an error page may have contained it.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "Secret::write_optional")]
-    previous: Option<Secret>,
+    pub(super) previous: Option<Secret>,
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,
 }
@@ -43,9 +36,7 @@ impl Grant {
         Self(Fields {
             secret,
             issued_at,
-            sent_at: None,
-            sent_again_at: None,
-            answered: false,
+            intent: Intent::default(),
             refused_at: None,
             previous: None,
             unknown: Map::new(),
@@ -61,7 +52,7 @@ impl Grant {
     /// Returns the refresh intent: when an exchange sent the grant. `None` after the response is saved.
     #[must_use]
     pub fn sent_at(&self) -> Option<DateTime<Utc>> {
-        self.0.sent_at
+        self.0.intent.sent_at
     }
 
     pub(crate) fn refused_at(&self) -> Option<DateTime<Utc>> {
@@ -85,27 +76,19 @@ impl Grant {
     pub(super) fn restored(&self) -> Option<Self> {
         self.0.previous.clone().map(|previous| Self::new(previous, self.0.issued_at))
     }
-
-    pub(super) fn forget_previous(&mut self) {
-        self.0.previous = None;
-    }
-
-    pub(crate) fn intent(&self) -> Intent {
-        let Fields { sent_at, sent_again_at, answered, .. } = self.0;
-        Intent { sent_at, sent_again_at, answered }
-    }
-
-    pub(crate) fn set_intent(&mut self, intent: Intent) {
-        let Intent { sent_at, sent_again_at, answered } = intent;
-        (self.0.sent_at, self.0.sent_again_at, self.0.answered) = (sent_at, sent_again_at, answered);
-    }
 }
 
-/// What the record says about requests with the grant whose response is not saved.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The refresh intent: requests with the grant whose response is not saved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Intent {
+    /// When an exchange sent the grant. Removed when the response is saved.
+    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(crate) sent_at: Option<DateTime<Utc>>,
+    /// When a later exchange sent the grant again, because the request of `sent_at` got no response.
+    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(crate) sent_again_at: Option<DateTime<Utc>>,
+    /// Whether the last request got a response, which was an error or malformed: no request is on its way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) answered: bool,
 }
 

@@ -30,7 +30,7 @@ impl Record {
         request: &TokenRequest,
     ) -> crate::error::Result<()> {
         let is_same = |failure: &Failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint);
-        if request.is_forced() || !self.current.failures.values().any(is_same) {
+        if request.force || !self.0.current.failures.values().any(is_same) {
             return Ok(());
         }
         let message =
@@ -42,26 +42,23 @@ impl Record {
 
     /// Marks the grant as refused, or restores the refresh token before it: see [`Grant::restored`].
     pub(super) fn refuse_grant(&mut self, now: DateTime<Utc>) {
-        match self.grant().and_then(Grant::restored) {
-            Some(previous) => self.set_grant(previous),
-            None => {
-                if let Some(grant) = &mut self.current.grant {
-                    grant.0.refused_at = Some(now);
-                }
-            }
+        if let Some(previous) = self.grant().and_then(Grant::restored) {
+            self.set_grant(previous);
+        } else if let Some(grant) = &mut self.0.current.grant {
+            grant.0.refused_at = Some(now);
         }
     }
 
     /// Forgets the refresh token before the grant, because the service accepted the grant.
     pub(crate) fn forget_previous_grant(&mut self) {
-        if let Some(grant) = &mut self.current.grant {
-            grant.forget_previous();
+        if let Some(grant) = &mut self.0.current.grant {
+            grant.0.previous = None;
         }
     }
 
     /// Stores when a renewal was interrupted, because the service may end the login later.
     pub(crate) fn set_interrupted(&mut self, at: DateTime<Utc>) {
-        self.current.interrupted_at = Some(at);
+        self.0.current.interrupted_at = Some(at);
     }
 
     /// Returns when a renewal was interrupted before the service refused the grant.
@@ -69,7 +66,7 @@ impl Record {
         let grant = self.grant()?;
         let refused_at = grant.refused_at()?;
         let is_related = |at: &DateTime<Utc>| (refused_at - *at).abs() <= INTERRUPTION_NAMED_FOR;
-        grant.sent_at().or_else(|| self.current.interrupted_at.filter(is_related))
+        grant.sent_at().or_else(|| self.0.current.interrupted_at.filter(is_related))
     }
 
     /// Returns why a login is needed, if the service refused the grant.

@@ -124,11 +124,7 @@ impl RecordUpdate {
 
     /// Whether the update contains a grant or tokens, which would be lost without a save.
     pub(crate) fn has_secrets(&self) -> bool {
-        matches!(self.grant, GrantUpdate::Set(..)) || self.has_tokens()
-    }
-
-    pub(crate) fn has_tokens(&self) -> bool {
-        !self.tokens.is_empty()
+        matches!(self.grant, GrantUpdate::Set(..)) || !self.tokens.is_empty()
     }
 
     pub(crate) fn refuses_grant(&self) -> bool {
@@ -172,13 +168,13 @@ impl RecordUpdate {
         for scopes in &self.dropped {
             record.drop_token(scopes);
         }
-        if record.current.grant.is_none() && !self.tokens.is_empty() {
-            record.grants = record.grants.saturating_add(1);
+        if record.0.current.grant.is_none() && !self.tokens.is_empty() {
+            record.0.grants = record.0.grants.saturating_add(1);
         }
         for (scopes, token) in self.tokens {
             record.set_token(&scopes, token);
         }
-        let state = &mut record.current;
+        let state = &mut record.0.current;
         state.metadata.extend(self.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)));
         state.id_token = self.id_token.or(state.id_token.take());
         state.account = self.account.or(state.account.take());

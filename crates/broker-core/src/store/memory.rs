@@ -68,7 +68,7 @@ impl Locked for LockedInMemory {
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
         let mut record = record.clone();
         // Like in files, these fields are not stored.
-        (record.new_login, record.login_problem) = (false, None);
+        (record.0.new_login, record.0.login_problem) = (false, None);
         self.store.records.insert(self.provider.clone(), record);
         Ok(None)
     }

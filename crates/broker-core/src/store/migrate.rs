@@ -103,12 +103,12 @@ impl LockedCopies {
         };
         let sealing = self.store.files.sealing();
         let configured = sealing.configured();
-        if record.format.as_ref() == Some(&configured) && !is_copy {
+        if record.0.format.as_ref() == Some(&configured) && !is_copy {
             // The runtime folder may contain an older copy of this record in the previous storage format.
             self.clear()?;
             return Ok(Migrated::Already);
         }
-        record.format = Some(configured);
+        record.0.format = Some(configured);
         sealing.probe(&record, &self.provider).map_or(Ok(()), |probe| probe())?;
         self.own.reserve(1)?;
         self.save(&record).await?;

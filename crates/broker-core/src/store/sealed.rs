@@ -40,7 +40,7 @@ impl Sealing {
 
     /// Returns the encryption method for a save; `None` for plain text. Only a new login changes the record's method.
     fn method(&self, record: &Record) -> Option<String> {
-        match record.format.clone().filter(|_| !record.new_login).unwrap_or_else(|| self.configured()) {
+        match record.0.format.clone().filter(|_| !record.0.new_login).unwrap_or_else(|| self.configured()) {
             StorageFormat::Plain => None,
             StorageFormat::Sealed(method) => Some(method),
         }
@@ -118,7 +118,7 @@ fn opened(envelope: &Envelope, plain: &[u8]) -> Loaded {
 }
 
 fn loaded(mut record: Record, format: StorageFormat) -> Loaded {
-    record.format = Some(format);
+    record.0.format = Some(format);
     Loaded::Record(Box::new(record))
 }
 

@@ -14,17 +14,12 @@ pub enum Expiry {
     At(DateTime<Utc>),
 }
 
-/// Field names for an expiry, in lower case and without separators: `expires_in`, `expiresIn`, `expires-in`. The words
-/// `access` and `token` may precede them.
-const NAMES: [&str; 27] = [
-    "expiresin",
-    "expiresinsec",
-    "expiresinsecs",
-    "expiresinseconds",
-    "expiresat",
-    "expireson",
-    "expires",
-    "expirestime",
+/// Field names for an expiry, in lower case and without separators, with `expire` for `expires`: `expires_in`, `expiresIn`,
+/// `expire-in`. The words `access` and `token` may precede them.
+const NAMES: [&str; 22] = [
+    "expireinsec",
+    "expireinsecs",
+    "expireinseconds",
     "expirein",
     "expireat",
     "expireon",
@@ -120,8 +115,10 @@ impl Expiry {
     /// Reads the expiries in all usual fields of a JSON object, such as `expires_in`.
     #[must_use]
     pub fn all(object: &Map<String, Value>, now: DateTime<Utc>) -> Vec<Self> {
-        let base =
-            |name: &str| plain(name).trim_start_matches("access").trim_start_matches("token").to_owned();
+        let base = |name: &str| {
+            let name = plain(name).replace("expires", "expire");
+            name.trim_start_matches("access").trim_start_matches("token").to_owned()
+        };
         let known = object.iter().filter(|(name, _)| NAMES.contains(&base(name).as_str()));
         known.filter_map(|(name, value)| Self::read(name, value, now)).collect()
     }
@@ -130,19 +127,12 @@ impl Expiry {
     /// number of seconds since 1970. Zero times are in 1970 or earlier, in any time zone.
     #[must_use]
     pub fn is_unstated(value: &Value) -> bool {
-        match value {
-            Value::Null => true,
-            Value::String(text) if text.trim().is_empty() => true,
-            _ if number(value)
-                .is_some_and(|number| (-1.0..=0.0).contains(&number) || number <= -FIRST_EPOCH) =>
-            {
-                true
-            }
-            Value::String(text) => {
-                time(text.trim(), DateTime::UNIX_EPOCH).is_some_and(|at| at.timestamp() < LAST_ZERO)
-            }
-            _ => false,
-        }
+        let is_zero = |number: f64| (-1.0..=0.0).contains(&number) || number <= -FIRST_EPOCH;
+        let is_zero_time =
+            |text| time(text, DateTime::UNIX_EPOCH).is_some_and(|at| at.timestamp() < LAST_ZERO);
+        let text = value.as_str().map(str::trim);
+        let is_empty = value.is_null() || text == Some("");
+        is_empty || number(value).is_some_and(is_zero) || text.is_some_and(is_zero_time)
     }
 
     fn of_number(name: &str, number: f64, now: DateTime<Utc>) -> Self {
@@ -176,7 +166,6 @@ pub(crate) fn epoch(number: f64) -> DateTime<Utc> {
     bounds::epoch(number / unit)
 }
 
-/// Reads a finite number, which may also be text, such as .NET's `/Date(1795000000000)/`.
 /// Returns the value at a path of object keys and list indexes, such as `data.tokens.0`.
 #[must_use]
 pub fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
@@ -192,6 +181,7 @@ pub fn seconds(value: &Value) -> Option<TimeDelta> {
     number(value).map(bounds::seconds)
 }
 
+/// Reads a finite number, which may also be text, such as .NET's `/Date(1795000000000)/`.
 pub(crate) fn number(value: &Value) -> Option<f64> {
     let number: f64 = match value {
         Value::Number(number) => number.as_f64()?,

@@ -9,12 +9,17 @@ use crate::token::sanitize;
 /// A request for a token: scopes, lifetime, and whether the stored token may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct TokenRequest {
     scopes: ScopeKey,
-    expires: Option<Lifetime>,
-    min_ttl: Option<Duration>,
-    force: bool,
-    name: Option<String>,
+    /// The requested lifetime: see [`TokenRequest::expires`].
+    pub expires: Option<Lifetime>,
+    /// The requested minimum remaining lifetime: see [`TokenRequest::min_ttl`].
+    pub min_ttl: Option<Duration>,
+    /// Whether the caller requests a new token even if the stored token is valid.
+    pub force: bool,
+    /// The requested name of the new token: see [`TokenRequest::name`].
+    pub name: Option<String>,
     derived: Option<(ScopeKey, Derived)>,
 }
 
@@ -73,34 +78,10 @@ impl TokenRequest {
         self.derived.as_ref().map_or(&self.scopes, |(key, _)| key)
     }
 
-    /// Returns the requested lifetime.
-    #[must_use]
-    pub fn asked_lifetime(&self) -> Option<Lifetime> {
-        self.expires
-    }
-
-    /// Returns the requested minimum remaining lifetime of the token.
-    #[must_use]
-    pub fn asked_ttl(&self) -> Option<Duration> {
-        self.min_ttl
-    }
-
     /// Whether the token request has no options except scopes.
     pub(crate) fn is_plain(&self) -> bool {
         let Self { scopes: _, expires, min_ttl, force, name, derived } = self;
         !force && expires.is_none() && min_ttl.is_none() && name.is_none() && derived.is_none()
-    }
-
-    /// Whether the caller requests a new token even if the stored token is valid.
-    #[must_use]
-    pub fn is_forced(&self) -> bool {
-        self.force
-    }
-
-    /// Returns the requested token name.
-    #[must_use]
-    pub fn asked_name(&self) -> Option<&str> {
-        self.name.as_deref()
     }
 }
 

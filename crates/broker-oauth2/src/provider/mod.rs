@@ -107,7 +107,7 @@ impl Provider for OAuth2 {
     fn next_exchange(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> NextExchange {
         let has_login = self.flow.has_user_login();
         let has_grant = has_login && record.usable_grant().is_some();
-        if has_grant && !self.discovers_first(record, now, request.is_forced()) {
+        if has_grant && !self.discovers_first(record, now, request.force) {
             NextExchange::SendsGrant
         } else if has_login && !has_grant && !self.has_password() {
             NextExchange::NeedsLogin
@@ -129,7 +129,7 @@ impl Provider for OAuth2 {
         if has_login && grant.is_none() && !self.has_password() {
             return Err(record.login_missing());
         }
-        if self.discovers_first(record, operation.now(), request.is_forced()) {
+        if self.discovers_first(record, operation.now(), request.force) {
             return self.discover(operation, record).await;
         }
         let basic = BasicSpelling::stored(record);

@@ -41,21 +41,17 @@ const REFRESH_TOKEN: &[Credential] = &[Credential::RefreshToken];
 const PASSWORD: &[Credential] = &[Credential::Password];
 const BOTH: &[Credential] = &[Credential::RefreshToken, Credential::Password];
 
-const fn row(family: Family, of: &'static [Credential], code: &'static str) -> FinalAnswer {
-    FinalAnswer { family, of, code, statuses: &[], saying: "", not_saying: "" }
+const fn row(
+    family: Family,
+    of: &'static [Credential],
+    code: &'static str,
+    statuses: &'static [u16],
+    saying: &'static str,
+) -> FinalAnswer {
+    FinalAnswer { family, of, code, statuses, saying, not_saying: "" }
 }
 
 impl FinalAnswer {
-    const fn with(mut self, statuses: &'static [u16]) -> Self {
-        self.statuses = statuses;
-        self
-    }
-
-    const fn saying(mut self, words: &'static str) -> Self {
-        self.saying = words;
-        self
-    }
-
     const fn not_saying(mut self, words: &'static str) -> Self {
         self.not_saying = words;
         self
@@ -74,75 +70,60 @@ impl FinalAnswer {
 /// wrong password and for a wrong client secret (cloudfoundry/uaa#599 and #2545).
 const FINAL_ANSWERS: &[FinalAnswer] = &[
     // RFC 6749 section 5.2. Fitbit sends it as `errorType` in a list: lukasolson/fitbit-node#14.
-    row(Family::Standard, BOTH, "invalid_grant"),
+    row(Family::Standard, BOTH, "invalid_grant", &[], ""),
     // Spring Security OAuth, DefaultTokenServices.java: "Invalid refresh token (expired)"; Cloud Foundry UAA
     // (scribejava/scribejava#904): "The token expired, was revoked, …". Gateways use the code for access tokens (RFC 6750
     // section 3.1), so the words count.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_token").with(&[401]).saying("refresh token"),
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_token")
-        .with(&[401])
-        .saying("expired")
-        .not_saying("access token"),
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_token")
-        .with(&[401])
-        .saying("revoked")
-        .not_saying("access token"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token", &[401], "refresh token"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token", &[401], "expired").not_saying("access token"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token", &[401], "revoked").not_saying("access token"),
     // Spring Security OAuth with JWTs, also of a refresh token: RADAR-base/ManagementPortal#313.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_token")
-        .with(&[401])
-        .saying("cannot convert access token to json"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_token", &[401], "cannot convert access token to json"),
     // GitHub, with status 200: langchain-ai/open-swe#1491, interlink-hq/interLink#262. HubSpot, as `status` in upper case:
     // HGData/mk-node-hubspot#64, airbytehq/airbyte#79592.
-    row(Family::OAuth, REFRESH_TOKEN, "bad_refresh_token"),
+    row(Family::OAuth, REFRESH_TOKEN, "bad_refresh_token", &[], ""),
     // Slack, with status 200: api.slack.com/methods/tooling.tokens.rotate, and the errors of oauth.v2.access in
     // slack-ruby/slack-api-ref, methods/oauth/oauth.v2.access.json. Firebase, as `error.message` in upper case:
     // firebase.google.com/docs/reference/rest/auth#section-refresh-token.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_refresh_token"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_refresh_token", &[], ""),
     // Firebase, as `error.message`: awinogrodzki/next-firebase-auth-edge#21.
-    row(Family::OAuth, REFRESH_TOKEN, "TOKEN_EXPIRED").with(&[400]),
+    row(Family::OAuth, REFRESH_TOKEN, "TOKEN_EXPIRED", &[400], ""),
     // IBM Cloud IAM: watson-developer-cloud/node-sdk#934, IBM-Cloud/bluemix-go#129.
-    row(Family::OAuth, REFRESH_TOKEN, "BXNIM0408E").with(&[400]),
+    row(Family::OAuth, REFRESH_TOKEN, "BXNIM0408E", &[400], ""),
     // Strava, in its list of `errors`: dreeveapp/dreeve#1449.
-    row(Family::OAuth, REFRESH_TOKEN, "RefreshToken.invalid").with(&[400]),
+    row(Family::OAuth, REFRESH_TOKEN, "RefreshToken.invalid", &[400], ""),
     // Supabase Auth, as `error_code` or `code`: @supabase/auth-js 2.95.3, src/lib/error-codes.ts. The status:
     // supabase/auth, internal/tokens/service.go.
-    row(Family::OAuth, REFRESH_TOKEN, "refresh_token_not_found").with(&[400]),
-    row(Family::OAuth, REFRESH_TOKEN, "refresh_token_already_used").with(&[400]),
+    row(Family::OAuth, REFRESH_TOKEN, "refresh_token_not_found", &[400], ""),
+    row(Family::OAuth, REFRESH_TOKEN, "refresh_token_already_used", &[400], ""),
     // Twitch has the explanation only: Teekeks/pyTwitchAPI#37, twitchdev/issues#1037.
-    row(Family::OAuth, REFRESH_TOKEN, "").with(&[400]).saying("invalid refresh token"),
+    row(Family::OAuth, REFRESH_TOKEN, "", &[400], "invalid refresh token"),
     // Microsoft, errors of the token endpoint: MicrosoftDocs/azure-docs,
     // articles/active-directory/develop/v2-oauth2-auth-code-flow.md.
-    row(Family::OAuth, REFRESH_TOKEN, "interaction_required").with(&[400]),
+    row(Family::OAuth, REFRESH_TOKEN, "interaction_required", &[400], ""),
     // thephpleague/oauth2-server until version 8, OAuthServerException.php: invalidRefreshToken, invalidCredentials.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[401]).saying("the refresh token is invalid"),
-    // Databricks: databricks/cli#667. Bitbucket: readthedocs/readthedocs.org#2992.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("refresh token is invalid"),
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("invalid refresh_token"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request", &[401], "the refresh token is invalid"),
+    // Databricks: databricks/cli#667. Bitbucket: readthedocs/readthedocs.org#2992. LinkedIn ("… refresh token is invalid,
+    // expired or revoked"): learn.microsoft.com/linkedin/shared/authentication/programmatic-refresh-tokens.
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request", &[400], "refresh token is invalid"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request", &[400], "invalid refresh_token"),
     // Atlassian: ParabolInc/parabol#11849.
-    row(Family::OAuth, REFRESH_TOKEN, "unauthorized_client").with(&[403]).saying("refresh_token is invalid"),
+    row(Family::OAuth, REFRESH_TOKEN, "unauthorized_client", &[403], "refresh_token is invalid"),
     // Zoho: Weble/ZohoBooksApi#84.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_code").with(&[200]),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_code", &[200], ""),
     // Amazon Cognito, as `__type`: aws-amplify/amplify-swift#3344.
-    row(Family::OAuth, REFRESH_TOKEN, "NotAuthorizedException").with(&[400]).saying("refresh token"),
-    row(Family::OAuth, PASSWORD, "invalid_credentials").with(&[400, 401]),
+    row(Family::OAuth, REFRESH_TOKEN, "NotAuthorizedException", &[400], "refresh token"),
+    row(Family::OAuth, PASSWORD, "invalid_credentials", &[400, 401], ""),
     // Authlib before 0.11: lepture/authlib#112.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
-        .with(&[400])
-        .saying("invalid \"refresh_token\" in request"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request", &[400], "invalid \"refresh_token\" in request"),
     // DeviantArt: wix-incubator/DeviantArt-API#58.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request").with(&[400]).saying("the refresh_token is invalid"),
-    // LinkedIn: learn.microsoft.com/linkedin/shared/authentication/programmatic-refresh-tokens.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
-        .with(&[400])
-        .saying("authorization grant or refresh token is invalid, expired or revoked"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request", &[400], "the refresh_token is invalid"),
     // X: trypostit/trypost, tests/Feature/Services/Social/XPublisherTest.php.
-    row(Family::OAuth, REFRESH_TOKEN, "invalid_request")
-        .with(&[400])
-        .saying("value passed for the token was invalid"),
+    row(Family::OAuth, REFRESH_TOKEN, "invalid_request", &[400], "value passed for the token was invalid"),
     // djangorestframework-simplejwt and django-ninja-jwt: exceptions.py (InvalidToken, AuthenticationFailed).
-    row(Family::LoginApi, REFRESH_TOKEN, "token_not_valid"),
-    row(Family::LoginApi, PASSWORD, "authentication_failed"),
-    row(Family::LoginApi, PASSWORD, "no_active_account"),
+    row(Family::LoginApi, REFRESH_TOKEN, "token_not_valid", &[], ""),
+    row(Family::LoginApi, PASSWORD, "authentication_failed", &[], ""),
+    row(Family::LoginApi, PASSWORD, "no_active_account", &[], ""),
 ];
 
 /// Returns the rows of the table that match a response.

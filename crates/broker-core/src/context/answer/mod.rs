@@ -229,38 +229,29 @@ pub fn without_token(
 }
 
 fn with_pause(error: Error, retry_after: Option<Duration>) -> Error {
-    match retry_after.filter(|wait| !wait.is_zero()) {
-        Some(wait) => {
-            // The broker obeys a longer pause only if the service repeats it.
-            let is_long = wait > Duration::from_hours(1);
-            let shown = if is_long {
-                "more than an hour".to_owned()
-            } else {
-                humantime::format_duration(wait).to_string()
-            };
-            let hint = Hint::AwaitPause(format!("the service asked for a pause of {shown}"));
-            error.with_retry_after(Some(wait)).with_hint(hint)
-        }
-        None if error.code() == ErrorCode::BadResponse => error.with_hint(CHECK_URL),
-        None => error.with_hint(Hint::RetryLater),
-    }
+    let Some(wait) = retry_after.filter(|wait| !wait.is_zero()) else {
+        let is_bad = error.code() == ErrorCode::BadResponse;
+        return error.with_hint(if is_bad { Hint::from(CHECK_URL) } else { Hint::RetryLater });
+    };
+    // The broker obeys a longer pause only if the service repeats it.
+    let wait_text = humantime::format_duration(wait).to_string();
+    let shown = if wait > Duration::from_hours(1) { "more than an hour" } else { &wait_text };
+    let hint = Hint::AwaitPause(format!("the service asked for a pause of {shown}"));
+    error.with_retry_after(Some(wait)).with_hint(hint)
 }
 
 /// Returns a body that is short plain text, such as a gateway's message, or the texts of a short XML document.
 fn plain_text(response: &HttpResponse) -> Option<String> {
     let text = decode::text(response);
     let kind = response.header("content-type").unwrap_or_default();
-    let is_xml = (text.starts_with("<?xml") || kind.contains("xml")) && !kind.contains("html");
-    let text = match is_xml && !text.to_ascii_lowercase().contains("<html") {
-        true => text
-            .split('<')
-            .map(|part| part.split_once('>').map_or(part, |(_, text)| text))
-            .collect::<Vec<_>>()
-            .join(" "),
-        false if response.is_html() => return None,
-        false => text.into_owned(),
-    };
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_html = kind.contains("html") || text.to_ascii_lowercase().contains("<html");
+    let is_xml = (text.starts_with("<?xml") || kind.contains("xml")) && !is_html;
+    if !is_xml && response.is_html() {
+        return None;
+    }
+    let after_tag = |part| str::split_once(part, '>').map_or(part, |(_, text)| text);
+    let texts: Vec<_> = if is_xml { text.split('<').map(after_tag).collect() } else { vec![&*text] };
+    let line = texts.iter().flat_map(|text| text.split_whitespace()).collect::<Vec<_>>().join(" ");
     let is_short = !line.is_empty() && line.len() <= 200 && !line.contains(['{', '<', '\0']);
     let is_text = !line.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
     (is_short && is_text).then_some(line)

@@ -61,7 +61,8 @@ pub fn repeats_secret(text: &str, secrets: &[&Secret]) -> bool {
     if text.len() > 4 * SEARCHED {
         return true;
     }
-    let texts: Vec<_> = decoded(text).into_iter().map(|text| Searched::new(&text)).collect();
+    let searched = |raw: Zeroizing<String>| Searched { letters: letters(&raw), packed: packed(&raw), raw };
+    let texts: Vec<_> = decoded(text).into_iter().map(searched).collect();
     secrets.iter().any(|secret| texts.iter().any(|text| text.repeats(secret)))
 }
 
@@ -73,10 +74,6 @@ struct Searched {
 }
 
 impl Searched {
-    fn new(text: &str) -> Self {
-        Self { raw: Zeroizing::new(text.to_owned()), letters: letters(text), packed: packed(text) }
-    }
-
     fn repeats(&self, secret: &str) -> bool {
         let (letters, packed) = (letters(secret), packed(secret));
         if packed.chars().count() < 4 {
@@ -173,23 +170,20 @@ fn entities(text: &str) -> String {
     let mut pieces = text.split('&');
     let mut decoded = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        let number = match piece.strip_prefix('#') {
-            Some(number) => match number.strip_prefix(['x', 'X']) {
+        let (name, rest) = piece.split_once(';').unwrap_or(("", piece));
+        let found = match (name, piece.strip_prefix('#')) {
+            ("amp", _) => Some(('&', rest)),
+            ("lt", _) => Some(('<', rest)),
+            ("gt", _) => Some(('>', rest)),
+            ("quot", _) => Some(('"', rest)),
+            ("apos", _) => Some(('\'', rest)),
+            (_, Some(number)) => match number.strip_prefix(['x', 'X']) {
                 Some(number) => number_before(number, 16, ';'),
                 None => number_before(number, 10, ';'),
             },
-            None => None,
-        };
-        let (name, rest) = piece.split_once(';').unwrap_or(("", piece));
-        let named = match name {
-            "amp" => Some('&'),
-            "lt" => Some('<'),
-            "gt" => Some('>'),
-            "quot" => Some('"'),
-            "apos" => Some('\''),
             _ => None,
         };
-        match number.or(named.map(|c| (c, rest))) {
+        match found {
             Some((c, rest)) => decoded.extend([c].into_iter().chain(rest.chars())),
             // Other names are of punctuation, which is left out of the comparison.
             None if !name.is_empty() && name.len() < 10 && name.chars().all(char::is_alphanumeric) => {

@@ -43,14 +43,10 @@ pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
 /// without an access token then has no refresh token.
 #[must_use]
 pub fn salvage_new(response: &HttpResponse, path: &str, sent: Option<&Secret>) -> Option<Secret> {
-    match sent {
-        Some(sent) => salvage(response, path).filter(|new| !new.same_as(sent)),
-        None => salvage_login(response, path),
-    }
-}
-
-fn salvage_login(response: &HttpResponse, path: &str) -> Option<Secret> {
     let found = salvage(response, path)?;
+    if let Some(sent) = sent {
+        return (!found.same_as(sent)).then_some(found);
+    }
     let whole = decode::object(response).filter(|_| response.cut.is_none());
     let names_problem =
         |object: &Map<String, Value>| reason::has_error(object) || reason::explanation(object).is_some();

@@ -11,124 +11,101 @@ use crate::context::{HttpFault, RequestSent};
 use crate::error::ErrorCode;
 use crate::token::{is_utf16, sanitize};
 
-/// Why a server's certificate is not trusted.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{what}")]
-pub(super) struct Untrusted {
-    pub(super) what: String,
-    pub(super) hint: String,
+/// Describes why a server's certificate is not trusted.
+pub(super) fn untrusted(reason: &CertificateError, certificate: &[u8], host: &str) -> HttpFault {
+    let names = Names::read(certificate).unwrap_or_default();
+    let (subject, issuer) = (text(names.subject), text(names.issuer));
+    let shown = format!("the certificate of {host} (subject: {subject}; issuer: {issuer})");
+    // Some reasons of webpki are no variants of rustls.
+    let debug = format!("{reason:?}");
+    let (why, hint) = match reason {
+        CertificateError::ExpiredContext { time, not_after: limit }
+        | CertificateError::NotValidYetContext { time, not_before: limit } => {
+            let what = if time < limit { "is not valid before" } else { "expired on" };
+            let (whose, limit, time) = (whose(names.has_time(*limit)), day(*limit), day(*time));
+            let hint = "correct this machine's clock; if it is right, the service has to replace that certificate";
+            (format!("{whose}{what} {limit}; this machine's clock says {time}"), hint.to_owned())
+        }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
+            "names no host, because it has no subjectAltName (the common name does not count)".to_owned(),
+            "the service has to replace its certificate by one with a subjectAltName".to_owned(),
+        ),
+        CertificateError::NotValidForNameContext { expected: ServerName::IpAddress(_), presented }
+            if presented.contains(&format!("DnsName(\"{host}\")")) =>
+        (
+            format!("has {host} as a DNS name, not as an IP address"),
+            format!("the service needs a certificate with the subjectAltName IP:{host}"),
+        ),
+        CertificateError::NotValidForNameContext { presented, .. } => (
+            format!("is not for this host, but for {}", presented_names(presented)),
+            "correct the host of the URL; if it is right, another server answered, such as a network's sign-in page"
+                .to_owned(),
+        ),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            let (why, missing, advice) = if !names.subject.is_empty() && names.subject == names.issuer {
+                let advice = "if you trust it, save it as a PEM file and set SSL_CERT_FILE to that file";
+                ("is self-signed", "this certificate".to_owned(), advice.to_owned())
+            } else {
+                let advice = format!(
+                    "if {issuer} is your organization's authority or TLS proxy, set SSL_CERT_FILE to its PEM file"
+                );
+                ("is from an untrusted authority", format!("the certificate of {issuer}"), advice)
+            };
+            // A trusted certificate has the name of the issuer, but did not sign this one.
+            if matches!(reason, CertificateError::BadSignature) {
+                let problem = format!("has another certificate of {issuer}: replace it with the current one");
+                (format!("{why} (the trusted one of this name has another or a weak key)"), trust(&problem, &advice))
+            } else {
+                (why.to_owned(), trust(&format!("lacks {missing}: add it to that file"), &advice))
+            }
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id: id, .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { signature_algorithm_id: id, .. } => (
+            format!("{}is signed with SHA-1 or another algorithm that is not accepted", whose(names.algorithm == id)),
+            REPLACE.to_owned(),
+        ),
+        _ if debug.starts_with("InvalidPurpose") || debug.contains("EkuError") => (
+            "is not for servers (its extended key usage lacks serverAuth)".to_owned(),
+            "the service needs a certificate with the extended key usage serverAuth".to_owned(),
+        ),
+        _ if debug.contains("CaUsedAsEndEntity") => (
+            "is the certificate of an authority (CA:TRUE), not of a server".to_owned(),
+            "the service needs a server certificate (CA:FALSE); settings of this machine cannot replace it".to_owned(),
+        ),
+        other => {
+            let why = match other {
+                CertificateError::Other(OtherError(inner)) => format!("{inner:?}"),
+                other => other.to_string(),
+            };
+            (format!("cannot be used: {}", sanitize(&why)), REPLACE.to_owned())
+        }
+    };
+    fault(format!("{shown} {why}"), hint)
 }
 
-impl Untrusted {
-    pub(super) fn new(reason: &CertificateError, certificate: &CertificateDer<'_>, host: &str) -> Self {
-        let names = Names::read(certificate);
-        let (subject, issuer) = (names.subject(), names.issuer());
-        let shown = format!("the certificate of {host} (subject: {subject}; issuer: {issuer})");
-        let (why, hint) = match reason {
-            CertificateError::ExpiredContext { time, not_after } => (
-                format!(
-                    "{}expired on {}; this machine's clock says {}",
-                    whose(names.has_time(*not_after)),
-                    day(*not_after),
-                    day(*time)
-                ),
-                "correct this machine's clock; if it is right, the service has to renew that certificate".to_owned(),
-            ),
-            CertificateError::NotValidYetContext { time, not_before } => (
-                format!(
-                    "{}is not valid before {}; this machine's clock says {}",
-                    whose(names.has_time(*not_before)),
-                    day(*not_before),
-                    day(*time)
-                ),
-                "correct this machine's clock; if it is right, the service has to replace that certificate".to_owned(),
-            ),
-            CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
-                "names no host, because it has no subjectAltName (the common name does not count)".to_owned(),
-                "the service has to replace its certificate by one with a subjectAltName".to_owned(),
-            ),
-            CertificateError::NotValidForNameContext { expected: ServerName::IpAddress(_), presented }
-                if presented.contains(&format!("DnsName(\"{host}\")")) =>
-            (
-                format!("has {host} as a DNS name, not as an IP address"),
-                format!("the service needs a certificate with the subjectAltName IP:{host}"),
-            ),
-            CertificateError::NotValidForNameContext { presented, .. } => (
-                format!("is not for this host, but for {}", presented_names(presented)),
-                "correct the host of the URL; if it is right, another server answered, such as a network's sign-in page"
-                    .to_owned(),
-            ),
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                let (why, missing, advice) = if names.is_self_signed() {
-                    let advice = "if you trust it, save it as a PEM file and set SSL_CERT_FILE to that file";
-                    ("is self-signed", "this certificate".to_owned(), advice.to_owned())
-                } else {
-                    let advice = format!(
-                        "if {issuer} is your organization's authority or TLS proxy, set SSL_CERT_FILE to its PEM file"
-                    );
-                    ("is from an untrusted authority", format!("the certificate of {issuer}"), advice)
-                };
-                // A trusted certificate has the name of the issuer, but did not sign this one.
-                if matches!(reason, CertificateError::BadSignature) {
-                    let problem = format!("has another certificate of {issuer}: replace it with the current one");
-                    (format!("{why} (the trusted one of this name has another or a weak key)"), trust(&problem, &advice))
-                } else {
-                    (why.to_owned(), trust(&format!("lacks {missing}: add it to that file"), &advice))
-                }
-            }
-            CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id: id, .. }
-            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { signature_algorithm_id: id, .. } => (
-                format!("{}is signed with SHA-1 or another algorithm that is not accepted", whose(names.algorithm == id)),
-                REPLACE.to_owned(),
-            ),
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => not_for_servers(),
-            other if format!("{other:?}").contains("EkuError") => not_for_servers(),
-            other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
-                "is the certificate of an authority (CA:TRUE), not of a server".to_owned(),
-                "the service needs a server certificate (CA:FALSE); settings of this machine cannot replace it".to_owned(),
-            ),
-            other => {
-                let why = match other {
-                    CertificateError::Other(OtherError(inner)) => format!("{inner:?}"),
-                    other => other.to_string(),
-                };
-                (format!("cannot be used: {}", sanitize(&why)), REPLACE.to_owned())
-            }
-        };
-        Self { what: format!("{shown} {why}"), hint }
-    }
-
-    /// Returns why this machine trusts no certificate at all.
-    pub(super) fn without_roots() -> Self {
-        let (why, hint) = match cert_file() {
-            Some((path, Err(why))) => (format!("SSL_CERT_FILE ({}) {why}", path.display()), CORRECT),
-            _ if std::env::var_os("SSL_CERT_DIR").is_some_and(|folders| !folders.is_empty()) => (
-                "SSL_CERT_DIR names no folder with certificates (PEM)".to_owned(),
-                "correct SSL_CERT_DIR, or run: unset SSL_CERT_DIR",
-            ),
-            _ => (
-                "this machine has no trusted certificates".to_owned(),
-                "install the package ca-certificates, or set SSL_CERT_FILE to a PEM file",
-            ),
-        };
-        Self { what: format!("no certificate is trusted: {why}"), hint: hint.to_owned() }
-    }
+/// Describes why this machine trusts no certificate at all.
+pub(super) fn without_roots() -> HttpFault {
+    let (why, hint) = match cert_file() {
+        Some((path, Err(why))) => (format!("SSL_CERT_FILE ({}) {why}", path.display()), CORRECT),
+        _ if std::env::var_os("SSL_CERT_DIR").is_some_and(|folders| !folders.is_empty()) => (
+            "SSL_CERT_DIR names no folder with certificates (PEM)".to_owned(),
+            "correct SSL_CERT_DIR, or run: unset SSL_CERT_DIR",
+        ),
+        _ => (
+            "this machine has no trusted certificates".to_owned(),
+            "install the package ca-certificates, or set SSL_CERT_FILE to a PEM file",
+        ),
+    };
+    fault(format!("no certificate is trusted: {why}"), hint)
 }
 
-impl From<Untrusted> for HttpFault {
-    fn from(Untrusted { what, hint }: Untrusted) -> Self {
-        Self::new(RequestSent::No, ErrorCode::TlsUntrusted, what).with_hint(hint)
-    }
+fn fault(what: String, hint: impl Into<String>) -> HttpFault {
+    HttpFault::new(RequestSent::No, ErrorCode::TlsUntrusted, what).with_hint(hint)
 }
 
 const CORRECT: &str = "correct SSL_CERT_FILE, or run: unset SSL_CERT_FILE";
 
 const REPLACE: &str = "the service has to replace its certificate";
-
-fn not_for_servers() -> (String, String) {
-    let why = "is not for servers (its extended key usage lacks serverAuth)".to_owned();
-    (why, "the service needs a certificate with the extended key usage serverAuth".to_owned())
-}
 
 /// Returns the subject of a reason: the server's own certificate, or another one in its chain.
 fn whose(is_own: bool) -> &'static str {
@@ -187,7 +164,7 @@ fn day(time: UnixTime) -> String {
 fn presented_names(presented: &[String]) -> String {
     let name = |text: &String| text.split('"').nth(1).map_or_else(|| text.clone(), str::to_owned);
     let names: Vec<_> = presented.iter().take(5).map(name).collect();
-    if names.is_empty() { "no host".to_owned() } else { sanitize(&names.join(", ")) }
+    sanitize(&names.join(", "))
 }
 
 /// The names of the subject and the issuer, and other fields, as encoded (RFC 5280 section 4.1).
@@ -200,11 +177,7 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn read(certificate: &'a CertificateDer<'_>) -> Self {
-        Self::find(certificate).unwrap_or_default()
-    }
-
-    fn find(certificate: &'a [u8]) -> Option<Self> {
+    fn read(certificate: &'a [u8]) -> Option<Self> {
         let mut fields = Elements(Elements(Elements(certificate).next()?.1).next()?.1).peekable();
         // The version is missing in the oldest certificates.
         fields.next_if(|(tag, _)| *tag == 0xa0);
@@ -219,18 +192,6 @@ impl<'a> Names<'a> {
         // A two-digit year (UTCTime) is the end of the same text with four digits.
         let text = date(time).map(|time| time.format("%Y%m%d%H%M%SZ").to_string()).unwrap_or_default();
         Elements(self.validity).any(|(_, own)| own.len() >= 13 && text.as_bytes().ends_with(own))
-    }
-
-    fn is_self_signed(&self) -> bool {
-        !self.subject.is_empty() && self.subject == self.issuer
-    }
-
-    fn subject(&self) -> String {
-        text(self.subject)
-    }
-
-    fn issuer(&self) -> String {
-        text(self.issuer)
     }
 }
 
@@ -310,8 +271,8 @@ mod tests {
     }
 
     fn explained(reason: &CertificateError) -> String {
-        let Untrusted { what, hint } = Untrusted::new(reason, &CertificateDer::from(leaf()), "a.example");
-        format!("{what} | {hint}")
+        let HttpFault { what, hint, .. } = untrusted(reason, &leaf(), "a.example");
+        format!("{what} | {}", hint.unwrap_or_default())
     }
 
     #[test]
@@ -371,7 +332,7 @@ mod tests {
             (CertificateError::ExpiredContext { time: time(to + 1), not_after: time(to - 1) }, false),
             (CertificateError::NotValidYetContext { time: time(0), not_before: time(from) }, true),
             (CertificateError::NotValidYetContext { time: time(0), not_before: time(from + 1) }, false),
-            (algorithm(Names::read(&CertificateDer::from(&leaf[..])).algorithm), true),
+            (algorithm(Names::read(&leaf).unwrap_or_default().algorithm), true),
             (algorithm(&[6, 9]), false),
         ] {
             let text = explained(&reason);
@@ -383,11 +344,11 @@ mod tests {
     fn damaged_certificate_has_no_name() {
         let leaf = leaf();
         for length in 0..leaf.len() {
-            Names::read(&CertificateDer::from(&leaf[..length])).subject();
+            Names::read(&leaf[..length]).map(|names| text(names.subject));
             let mut changed = leaf.clone();
             changed[length] ^= 0xff;
-            Names::read(&CertificateDer::from(changed)).issuer();
+            Names::read(&changed).map(|names| text(names.issuer));
         }
-        assert_eq!(Names::read(&CertificateDer::from(&leaf[..9])).subject(), "without a name");
+        assert_eq!(text(Names::read(&leaf[..9]).unwrap_or_default().subject), "without a name");
     }
 }

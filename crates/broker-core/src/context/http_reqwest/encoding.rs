@@ -29,15 +29,18 @@ pub(super) fn decode(raw: &[u8], encodings: &[String]) -> (Bytes, Option<String>
             "" => gunzip(&body),
             // Some servers name zlib gzip.
             "gzip" | "x-gzip" => gunzip(&body).or_else(|| inflated(&body, DataFormat::ZLibIgnoreChecksum)),
-            "deflate" | "x-deflate" => deflated(&body),
+            // zlib (RFC 1950), or without its header (RFC 1951) from some servers.
+            "deflate" | "x-deflate" => {
+                inflated(&body, DataFormat::ZLibIgnoreChecksum).or_else(|| inflated(&body, DataFormat::Raw))
+            }
             "br" => pulled(brotli_decompressor::Decompressor::new(&body[..], 4096)),
-            "zstd" => zstd(&body),
+            "zstd" => ruzstd::decoding::StreamingDecoder::new(&body[..]).ok().and_then(pulled),
             // Some servers name a charset, such as utf-8.
             _ => continue,
         };
         let Some((decoded, ended)) = decoded else { continue };
         if !ended {
-            problem.get_or_insert_with(|| too_long(&decoded).unwrap_or_else(|| incomplete(name)));
+            problem.get_or_insert_with(|| problem_of(&decoded, name));
         }
         body = decoded;
     }
@@ -50,31 +53,26 @@ fn is_plain(body: &[u8]) -> bool {
     is_text && matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b'<') | None)
 }
 
-fn incomplete(name: &str) -> String {
-    let name = if name.is_empty() { "gzip" } else { name };
-    format!("the response has an incomplete or invalid body of the content encoding {name}")
-}
-
-fn too_long(decoded: &[u8]) -> Option<String> {
-    (decoded.len() >= HttpResponse::LONGEST_BODY).then(|| "the response is longer than 1 MiB".to_owned())
+fn problem_of(decoded: &[u8], name: &str) -> String {
+    match name {
+        _ if decoded.len() >= HttpResponse::LONGEST_BODY => "the response is longer than 1 MiB".to_owned(),
+        "" => problem_of(decoded, "gzip"),
+        name => format!("the response has an incomplete or invalid body of the content encoding {name}"),
+    }
 }
 
 /// Decodes one or several gzip members (RFC 1952 section 2.3). `None` if the body does not begin with one.
-fn gunzip(mut body: &[u8]) -> Option<(Bytes, bool)> {
+fn gunzip(body: &[u8]) -> Option<(Bytes, bool)> {
     let mut decoded = buffer();
-    let mut ended = false;
-    let mut members = 0;
-    while let Some(data) = after_gzip_header(body) {
-        members += 1;
-        let used;
-        (used, ended) = inflate_into(data, DataFormat::Raw, &mut decoded);
+    let mut data = after_gzip_header(body)?;
+    loop {
+        let (used, ended) = inflate_into(data, DataFormat::Raw, &mut decoded);
         // CRC-32 and length follow. They are not compared: the connection protects its content.
-        body = data.get(used + 8..).unwrap_or_default();
-        if !ended || body.is_empty() {
-            break;
+        match data.get(used + 8..).and_then(after_gzip_header) {
+            Some(next) if ended => data = next,
+            _ => return Some((decoded, ended)),
         }
     }
-    (members > 0).then_some((decoded, ended))
 }
 
 /// Returns what follows the header of a gzip member. An incomplete header is followed by nothing.
@@ -92,11 +90,6 @@ fn after_gzip_header(body: &[u8]) -> Option<&[u8]> {
         }
     }
     Some(if flags & 2 == 0 { rest } else { rest.get(2..).unwrap_or_default() })
-}
-
-/// Decodes `deflate`, which is zlib (RFC 1950), or without its header (RFC 1951) from some servers.
-fn deflated(body: &[u8]) -> Option<(Bytes, bool)> {
-    inflated(body, DataFormat::ZLibIgnoreChecksum).or_else(|| inflated(body, DataFormat::Raw))
 }
 
 fn inflated(body: &[u8], format: DataFormat) -> Option<(Bytes, bool)> {
@@ -122,11 +115,6 @@ fn inflate_into(input: &[u8], format: DataFormat, out: &mut Bytes) -> (usize, bo
             _ => return (used, false),
         }
     }
-}
-
-fn zstd(body: &[u8]) -> Option<(Bytes, bool)> {
-    let decoder = ruzstd::decoding::StreamingDecoder::new(body).ok()?;
-    pulled(decoder)
 }
 
 /// Reads a decoder to its end or to the first error. `None` if it decodes nothing.

@@ -3,9 +3,8 @@
 use std::error::Error;
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
+use rustls::{AlertDescription as Alert, CertificateError, Error as TlsError, OtherError, PeerIncompatible};
 
-use super::certificate::Untrusted;
 use super::last_check::Superseded;
 use super::proxy::Proxy;
 use crate::context::{HttpFault, RequestSent};
@@ -64,7 +63,7 @@ pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFau
 fn refused_by(proxy: &Proxy, why: &str, sent: RequestSent) -> HttpFault {
     let variable = proxy.variable();
     let (what, hint) = match why {
-        "proxy authorization required" if proxy.authorization().is_some() => {
+        "proxy authorization required" if proxy.authorization.is_some() => {
             ("refused the user or password (HTTP 407)", format!("correct user and password in {variable}"))
         }
         "proxy authorization required" => (
@@ -90,69 +89,58 @@ fn refused_by(proxy: &Proxy, why: &str, sent: RequestSent) -> HttpFault {
 
 /// Describes an error of TLS. `to_proxy` is the proxy if the error concerns the connection to the proxy.
 fn tls(cause: &(dyn Error + 'static), to_proxy: Option<&Proxy>, sent: RequestSent) -> Option<HttpFault> {
-    let error = rustls_error(cause);
-    let peer = to_proxy.map_or_else(|| "the service".to_owned(), |proxy| format!("the proxy {proxy}"));
-    let failed = |what: String, hint: &str| {
-        Some(HttpFault::new(sent, ErrorCode::TlsFailed, format!("{peer} {what}")).with_hint(hint))
-    };
-    let Some(error) = error else {
+    let without_tls = to_proxy
+        .map(|proxy| format!("begin the URL in {} with http:// instead of https://", proxy.variable()));
+    let (what, hint) = match rustls_error(cause) {
         // tokio-rustls reports the end of a connection during the handshake only by this text.
-        let is_cut = cause.to_string() == "tls handshake eof";
-        return is_cut
-            .then(|| failed("closed the connection during the TLS handshake".to_owned(), INTERCEPTED))?;
-    };
-    match (error, to_proxy) {
-        (rustls::Error::InvalidCertificate(reason), _) => {
+        None if cause.to_string() == "tls handshake eof" => {
+            ("closed the connection during the TLS handshake".to_owned(), INTERCEPTED)
+        }
+        None => return None,
+        Some(error @ TlsError::InvalidCertificate(reason)) => {
             let untrusted = match reason {
-                CertificateError::Other(OtherError(inner)) => inner.downcast_ref::<Untrusted>().cloned(),
+                CertificateError::Other(OtherError(inner)) => inner.downcast_ref::<HttpFault>().cloned(),
                 _ => None,
             };
             let unknown = || HttpFault::new(sent, ErrorCode::TlsUntrusted, error.to_string());
-            Some(untrusted.map_or_else(unknown, HttpFault::from))
+            return Some(untrusted.unwrap_or_else(unknown));
         }
-        (rustls::Error::InvalidMessage(_), Some(proxy)) => {
-            let hint = format!("begin the URL in {} with http:// instead of https://", proxy.variable());
-            failed("does not speak TLS".to_owned(), &hint)
-        }
-        (rustls::Error::InvalidMessage(_), None) => failed(
-            "does not speak TLS on this port".to_owned(),
-            "correct the port of the URL; if it is right, a proxy or another server answered",
-        ),
-        (
-            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
-            | rustls::Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
-            _,
-        ) => failed("supports only TLS versions older than 1.2".to_owned(), OUTDATED),
-        (
-            rustls::Error::AlertReceived(
-                AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
-            )
-            | rustls::Error::PeerIncompatible(_),
-            _,
-        ) => failed(
+        Some(TlsError::InvalidMessage(_)) => match &without_tls {
+            Some(hint) => ("does not speak TLS".to_owned(), hint.as_str()),
+            None => (
+                "does not speak TLS on this port".to_owned(),
+                "correct the port of the URL; if it is right, a proxy or another server answered",
+            ),
+        },
+        Some(
+            TlsError::AlertReceived(Alert::ProtocolVersion)
+            | TlsError::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+        ) => ("supports only TLS versions older than 1.2".to_owned(), OUTDATED),
+        Some(
+            error @ (TlsError::AlertReceived(Alert::HandshakeFailure | Alert::InsufficientSecurity)
+            | TlsError::PeerIncompatible(_)),
+        ) => (
             format!(
                 "shares no TLS version or cipher suite with this machine, or requires a client certificate: {error}"
             ),
             OUTDATED,
         ),
-        (
-            rustls::Error::AlertReceived(
-                AlertDescription::CertificateRequired
-                | AlertDescription::BadCertificate
-                | AlertDescription::UnknownCA
-                | AlertDescription::AccessDenied,
+        Some(
+            error @ TlsError::AlertReceived(
+                Alert::CertificateRequired | Alert::BadCertificate | Alert::UnknownCA | Alert::AccessDenied,
             ),
-            _,
-        ) => failed(
+        ) => (
             format!("requires a client certificate: {error}"),
             "client certificates are not supported: use another URL of the service",
         ),
-        _ => failed(format!("failed during TLS: {error}"), INTERCEPTED),
-    }
+        Some(error) => (format!("failed during TLS: {error}"), INTERCEPTED),
+    };
+    let peer = to_proxy.map_or_else(|| "the service".to_owned(), |proxy| format!("the proxy {proxy}"));
+    Some(HttpFault::new(sent, ErrorCode::TlsFailed, format!("{peer} {what}")).with_hint(hint))
 }
 
 /// Returns the error of rustls inside one or several I/O errors, whose `source` skips it.
-fn rustls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+fn rustls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
     let inner = || cause.downcast_ref::<io::Error>()?.get_ref();
     cause.downcast_ref().or_else(|| rustls_error(inner()?))
 }

@@ -14,10 +14,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::{Client, ClientBuilder};
+use reqwest::Client;
 use zeroize::Zeroizing;
 
-use self::certificate::Untrusted;
 pub use self::certificate::cert_file;
 use self::last_check::with_checked_body;
 pub use self::proxy::{Proxy, ProxySettings};
@@ -61,7 +60,7 @@ impl ReqwestHttp {
         }
         let built = build(plain, proxy).map_err(|error| {
             if let Some(rustls::Error::General(_)) = error.downcast_ref() {
-                return Untrusted::without_roots().into();
+                return certificate::without_roots();
             }
             let what = format!("cannot build an HTTP client: {error}");
             HttpFault::new(RequestSent::No, ErrorCode::NetworkUnreachable, what)
@@ -103,17 +102,19 @@ fn build(plain: bool, proxy: Option<&Proxy>) -> Result<Client, Box<dyn std::erro
         .http1_ignore_invalid_headers_in_responses(true)
         .http1_max_headers(1000)
         .tls_backend_preconfigured(tls::config(!plain)?);
-    let Some(proxy) = proxy else { return Ok(direct(builder, plain).build()?) };
-    let mut own = reqwest::Proxy::all(proxy.url().clone())?;
-    if let Some(authorization) = proxy.authorization() {
-        own = own.custom_http_auth(authorization.clone());
-    }
-    Ok(builder.proxy(own).build()?)
-}
-
-/// Without environment variables, macOS and Windows use the proxy of the system's settings.
-fn direct(builder: ClientBuilder, plain: bool) -> ClientBuilder {
-    if plain || cfg!(not(any(target_os = "macos", windows))) { builder.no_proxy() } else { builder }
+    let builder = match proxy {
+        Some(Proxy { url, authorization, .. }) => {
+            let all = reqwest::Proxy::all(url.clone())?;
+            builder.proxy(match authorization {
+                Some(authorization) => all.custom_http_auth(authorization.clone()),
+                None => all,
+            })
+        }
+        // Without environment variables, macOS and Windows use the proxy of the system's settings.
+        None if !plain && cfg!(any(target_os = "macos", windows)) => builder,
+        None => builder.no_proxy(),
+    };
+    Ok(builder.build()?)
 }
 
 #[async_trait]

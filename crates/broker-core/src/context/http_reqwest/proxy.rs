@@ -27,11 +27,12 @@ pub struct ProxySettings {
 }
 
 /// A proxy for HTTPS requests. `Debug` and `Display` hide its user and password.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Proxy {
     variable: &'static str,
-    url: Url,
-    authorization: Option<HeaderValue>,
+    pub(super) url: Url,
+    /// The value of the header `Proxy-Authorization`, marked sensitive.
+    pub(super) authorization: Option<HeaderValue>,
 }
 
 impl ProxySettings {
@@ -46,15 +47,11 @@ impl ProxySettings {
         let first =
             |names: &[&'static str]| names.iter().find_map(|name| Some((*name, var(name).filter(is_set)?)));
         let exceptions = first(&EXCEPTIONS).map(|(_, value)| value.to_string_lossy().into_owned());
-        let exceptions = exceptions.as_deref().map(trimmed).unwrap_or_default();
         let proxy = first(&VARIABLES).map(|(variable, value)| {
-            match value.to_str() {
-                Some(value) => Proxy::parse(variable, value).map(Some),
-                None => Err("it is not UTF-8"),
-            }
-            .map_err(|why| invalid(variable, why))
+            let value = value.to_str().ok_or("it is not UTF-8");
+            value.and_then(|value| Proxy::parse(variable, value)).map_err(|why| invalid(variable, why))
         });
-        let exceptions = match exceptions {
+        let exceptions = match exceptions.as_deref().map(trimmed).unwrap_or_default() {
             // As with curl and requests, `*` in a list matches no host.
             "*" => vec![Exception::Every],
             // curl and requests accept commas and blanks.
@@ -62,7 +59,7 @@ impl ProxySettings {
                 list.split(|c: char| c == ',' || c.is_whitespace()).filter_map(Exception::parse).collect()
             }
         };
-        Self { proxy: proxy.unwrap_or(Ok(None)), exceptions }
+        Self { proxy: proxy.transpose(), exceptions }
     }
 
     /// Returns the configured proxy. Fails if its variable cannot be used.
@@ -158,26 +155,11 @@ impl Proxy {
         };
         format!("check the network and the proxy {self}, then try again{other}")
     }
-
-    pub(super) fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// Returns the value of the header `Proxy-Authorization`.
-    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
-        self.authorization.as_ref()
-    }
 }
 
 impl std::fmt::Display for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{} ({})", self.host(), self.port(), self.variable)
-    }
-}
-
-impl std::fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self}")
     }
 }
 
@@ -232,17 +214,14 @@ impl Exception {
         match (self, host) {
             (Self::Every, _) => true,
             (Self::Name(name, port), Some(Host::Domain(host))) => {
-                let host = host.trim_end_matches('.');
-                let is_below = host
-                    .strip_suffix(name.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-                is_below && same_port(port)
+                let before = host.trim_end_matches('.').strip_suffix(name.as_str());
+                before.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) && same_port(port)
             }
-            (Self::Network(network, port), Some(Host::Ipv4(address))) => {
-                network.contains(&IpAddr::V4(address)) && same_port(port)
+            (Self::Network(network, port), Some(Host::Ipv4(host))) => {
+                network.contains(&IpAddr::V4(host)) && same_port(port)
             }
-            (Self::Network(network, port), Some(Host::Ipv6(address))) => {
-                network.contains(&IpAddr::V6(address)) && same_port(port)
+            (Self::Network(network, port), Some(Host::Ipv6(host))) => {
+                network.contains(&IpAddr::V6(host)) && same_port(port)
             }
             _ => false,
         }

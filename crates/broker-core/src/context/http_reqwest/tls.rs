@@ -4,14 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
 use rustls_platform_verifier::Verifier;
 
-use super::certificate::Untrusted;
+use super::certificate::untrusted;
 #[cfg(all(unix, not(target_vendor = "apple")))]
 use super::certificate::{certificates, pem};
 
@@ -23,15 +22,12 @@ pub(super) fn config(roots: bool) -> Result<ClientConfig, Box<dyn Error>> {
     if !roots {
         return Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
     }
-    let verifier = Arc::new(Explaining(platform_verifier(provider)?));
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
-}
-
-fn platform_verifier(provider: Arc<CryptoProvider>) -> Result<Verifier, rustls::Error> {
     #[cfg(all(unix, not(target_vendor = "apple")))]
-    return Verifier::new_with_extra_roots(missed_roots(), provider);
+    let verifier = Verifier::new_with_extra_roots(missed_roots(), provider)?;
     #[cfg(not(all(unix, not(target_vendor = "apple"))))]
-    Verifier::new(provider)
+    let verifier = Verifier::new(provider)?;
+    let verifier = Arc::new(Explaining(verifier));
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 /// Returns the certificates that the verifier does not find: those of a file that it misreads (see [`pem`]), and the
@@ -51,7 +47,7 @@ fn missed_roots() -> Vec<CertificateDer<'static>> {
     if is_missed { certificates(&pem) } else { Vec::new() }
 }
 
-/// A verifier whose errors describe the certificate, see [`Untrusted`].
+/// A verifier whose errors describe the certificate, see [`untrusted`].
 #[derive(Debug)]
 struct Explaining(Verifier);
 
@@ -67,8 +63,8 @@ impl ServerCertVerifier for Explaining {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
             rustls::Error::InvalidCertificate(reason) => {
-                let untrusted = Untrusted::new(&reason, end_entity, &server_name.to_str());
-                CertificateError::Other(OtherError(Arc::new(untrusted))).into()
+                let fault = untrusted(&reason, end_entity, &server_name.to_str());
+                CertificateError::Other(OtherError(Arc::new(fault))).into()
             }
             error => error,
         })

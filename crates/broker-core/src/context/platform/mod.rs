@@ -11,8 +11,8 @@ mod private;
 #[cfg(all(unix, not(portable)))]
 mod unix;
 
-use std::fs::File;
-use std::io::{Error, ErrorKind, Result};
+use std::fs::{File, Metadata};
+use std::io::{Error, ErrorKind, Result, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::context::Env;
@@ -29,8 +29,8 @@ pub use private::{put_in_place, temporary_file, write_private};
 pub(crate) use system::host_name;
 #[cfg(feature = "file")]
 pub(crate) use system::{
-    FileId, Folder, Version, device, has_no_locks, is_gone, is_link, is_private, lock_holder, magic,
-    make_private, note_in_lock, open, runtime_folders, sync_folder,
+    FileId, Folder, Version, device, has_no_locks, is_gone, is_link, lock_holder, magic, make_private, open,
+    runtime_folders, sync_folder,
 };
 pub use system::{everybody_writes, is_own, make_folder, open_lock, others_read};
 
@@ -41,6 +41,17 @@ pub fn open_followed(path: &Path) -> Result<File> {
         return Ok(file);
     }
     Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
+}
+
+pub(crate) fn is_private(meta: &Metadata) -> bool {
+    is_own(meta) && !others_read(meta)
+}
+
+/// Replaces the text in a lock file. On Windows, other processes can read the text only after the lock is released.
+pub(crate) fn note_in_lock(mut lock: &File, text: &str) -> Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(text.as_bytes())
 }
 
 /// Expands `~/` at the start of a configured path.

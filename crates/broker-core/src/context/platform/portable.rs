@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -94,13 +94,6 @@ pub(crate) fn is_link(error: &Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<Link>())
 }
 
-/// Replaces the text in a lock file. On Windows, other processes can read the text only after the lock is released.
-pub(crate) fn note_in_lock(mut lock: &File, text: &str) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.seek(SeekFrom::Start(0))?;
-    lock.write_all(text.as_bytes())
-}
-
 /// Whether the error means that the file no longer exists.
 pub(crate) fn is_gone(error: &Error) -> bool {
     error.kind() == ErrorKind::NotFound
@@ -117,11 +110,6 @@ pub(crate) fn lock_holder(_lock: &File) -> Option<u32> {
 /// Whether this user owns the file. Always true: on Windows, files are in the home folder, which the user owns.
 #[must_use]
 pub fn is_own(_meta: &Metadata) -> bool {
-    true
-}
-
-/// Files in the user's home folder are private, because Windows restricts access to the folder.
-pub(crate) fn is_private(_meta: &Metadata) -> bool {
     true
 }
 
@@ -146,12 +134,8 @@ pub(crate) fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "file")]
-pub(super) fn temporary_file(
-    builder: &mut tempfile::Builder<'_, '_>,
-    folder: &Path,
-) -> std::io::Result<tempfile::NamedTempFile> {
-    builder.tempfile_in(folder)
+pub(super) fn make_open_private(_file: &File) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// `std` cannot sync folders on Windows.

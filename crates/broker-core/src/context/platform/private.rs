@@ -9,8 +9,9 @@ use super::{FileId, Folder, sync_folder, system};
 
 /// Creates a private temporary file in `folder`.
 pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    system::temporary_file(builder.prefix(prefix).suffix(suffix), folder)
+    let file = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(folder)?;
+    system::make_open_private(file.as_file())?;
+    Ok(file)
 }
 
 /// Writes a private file, atomically and durably. Replaces a symbolic link at `path` instead of following the link.

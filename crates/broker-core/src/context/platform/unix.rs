@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -108,7 +108,7 @@ pub fn open_lock(path: &Path) -> std::io::Result<File> {
         opened => opened?,
     };
     if file.metadata()?.mode() & 0o600 != 0o600 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        make_open_private(&file)?;
     }
     Ok(file)
 }
@@ -119,12 +119,6 @@ fn no_follow() -> i32 {
 
 fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
-}
-
-/// Replaces the text in a lock file without moving the file offset.
-pub(crate) fn note_in_lock(lock: &File, text: &str) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.write_all_at(text.as_bytes(), 0)
 }
 
 /// Whether [`open`] failed because the path is a symbolic link.
@@ -159,10 +153,6 @@ pub(crate) fn lock_holder(lock: &File) -> Option<u32> {
 #[must_use]
 pub fn is_own(meta: &Metadata) -> bool {
     meta.uid() == rustix::process::geteuid().as_raw()
-}
-
-pub(crate) fn is_private(meta: &Metadata) -> bool {
-    is_own(meta) && !others_read(meta)
 }
 
 /// Whether users other than the owner can read, write or execute the file.
@@ -217,16 +207,9 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
 }
 
-/// Creates a temporary file of mode 0600, whatever the umask.
-#[cfg(feature = "file")]
-pub(super) fn temporary_file(
-    builder: &mut tempfile::Builder<'_, '_>,
-    folder: &Path,
-) -> std::io::Result<tempfile::NamedTempFile> {
-    let mode = Permissions::from_mode(0o600);
-    let file = builder.permissions(mode.clone()).tempfile_in(folder)?;
-    file.as_file().set_permissions(mode)?;
-    Ok(file)
+/// Gives an open file the mode 0600, whatever the umask.
+pub(super) fn make_open_private(file: &File) -> std::io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o600))
 }
 
 /// Syncs a folder, so that renames in the folder survive a crash.

@@ -72,7 +72,7 @@ impl Locked for LockedExternalLogin {
         if login.is_empty() {
             return self.records.save(&record.with_login_in_record()).await;
         }
-        if !record.new_login {
+        if !record.0.new_login {
             // Saves only the record if the file may contain another issuer's login.
             if self.store.is_foreign(&self.content.found, record) {
                 return self.records.save(record).await;
@@ -149,20 +149,22 @@ impl LockedExternalLogin {
         // Renames the file instead of overwriting another issuer's login, or a login that the broker never used.
         let found = &self.content.found;
         let displaces = self.store.is_foreign(found, record)
-            || if record.new_login {
+            || if record.0.new_login {
                 matches!(found, Found::Login(login) if login.of_another && !record.vouches_for(&self.store.path(), login))
             } else {
                 !record.is_external() && self.content.grant().is_some()
             };
         // A refresh intent does not change the login. Writing the file anyway could undo a change of another program.
-        if !displaces && !record.new_login && matches!(found, Found::Login(stored) if stored.same_as(&login))
+        if !displaces
+            && !record.0.new_login
+            && matches!(found, Found::Login(stored) if stored.same_as(&login))
         {
             return self.save_record(record).await;
         }
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.store.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
             // The login file's format cannot store this login. A new login still removes the old login from the file.
-            if record.new_login {
+            if record.0.new_login {
                 self.remove_login()?;
                 return self.records.save(&record.with_login_in_record()).await;
             }

@@ -29,7 +29,7 @@ pub(crate) fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
         return Err("is larger than 16 MiB".to_owned());
     }
     let unreadable = match serde_json::from_slice::<Record>(bytes) {
-        Ok(record) if record.version == FORMAT && record.provider == provider => return Ok(record),
+        Ok(record) if (record.0.version, &*record.0.provider) == (FORMAT, provider) => return Ok(record),
         Ok(_) => None,
         Err(error) => Some(error),
     };

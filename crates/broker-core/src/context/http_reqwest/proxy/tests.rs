@@ -15,7 +15,8 @@ fn read(value: &str) -> (String, Option<String>) {
     let settings = settings(&[("HTTPS_PROXY", value)]);
     let proxy = settings.proxy().expect(value).expect(value);
     let pair = proxy
-        .authorization()
+        .authorization
+        .as_ref()
         .and_then(|value| STANDARD.decode(value.as_bytes().strip_prefix(b"Basic ")?).ok());
     let pair = pair.map(|pair| String::from_utf8_lossy(&pair).into_owned());
     (format!("{}://{}:{}", proxy.url.scheme(), proxy.host(), proxy.port()), pair)
