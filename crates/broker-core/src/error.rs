@@ -42,7 +42,6 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Returns the general error code of this kind, for an error without a more specific code.
-    #[must_use]
     pub fn general_code(self) -> ErrorCode {
         ErrorCode::ALL.iter().copied().find(|code| code.kind() == self).unwrap_or(ErrorCode::Internal)
     }
@@ -169,43 +168,36 @@ impl Error {
     }
 
     /// Returns the error code, which programs compare.
-    #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
     /// Returns the kind of the error: what the caller can do about it.
-    #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.code.kind()
     }
 
     /// Returns what failed and why, without the provider's name. May have more lines: see [`Error::with_lines`].
-    #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
     /// Returns the message without the lines below it.
-    #[must_use]
     pub fn first_line(&self) -> &str {
         &self.0.message[..self.0.lines_at]
     }
 
     /// Returns the provider's name, if the error concerns one provider.
-    #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.0.provider.as_deref()
     }
 
     /// Returns what the user can do about the error.
-    #[must_use]
     pub fn hint(&self) -> Option<&Hint> {
         self.0.hint.as_ref()
     }
 
     /// Returns the pause that the service asked for with `Retry-After`.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -215,7 +207,6 @@ impl Error {
     }
 
     /// Whether the same call may succeed later ([`ErrorKind::Unavailable`]).
-    #[must_use]
     pub fn is_transient(&self) -> bool {
         self.kind() == ErrorKind::Unavailable
     }

@@ -62,7 +62,6 @@ type BusResult<T> = std::result::Result<T, Fault>;
 
 /// Returns the state of the desktop session's keyring, within a few seconds and without a prompt to the user:
 /// `unlocked`, `locked`, or `absent` if it does not respond.
-#[must_use]
 pub fn keyring_state() -> &'static str {
     match call(async |bus: Bus| bus.collection().await) {
         Ok(_) => "unlocked",

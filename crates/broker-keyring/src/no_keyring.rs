@@ -7,7 +7,6 @@ use broker_core::{Error, ErrorCode, Result};
 use crate::key::DataKey;
 
 /// Returns `absent`: this program does not support the desktop session's keyring.
-#[must_use]
 pub fn keyring_state() -> &'static str {
     "absent"
 }

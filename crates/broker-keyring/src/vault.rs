@@ -37,7 +37,6 @@ pub enum KeySource {
 
 impl KeySource {
     /// Returns the key source's name in records and in the setting `store`.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Keyring => "keyring",
@@ -142,7 +141,6 @@ impl Vault {
     }
 
     /// Whether the keyring may have a key for the state folder. Does not call the keyring.
-    #[must_use]
     pub fn may_have_key(&self) -> bool {
         self.lock_path().metadata().is_ok_and(|meta| meta.len() > 0)
     }

@@ -137,7 +137,6 @@ impl TokenAnswer {
 }
 
 /// Returns the account name in the claims of the ID token, or of an access token that is a JWT.
-#[must_use]
 pub fn account(access_token: &Secret, id_token: Option<&Secret>) -> Option<String> {
     let id = id_token.and_then(Claims::read);
     let access = Claims::read(access_token);

@@ -27,7 +27,6 @@ pub enum ClientAuth<'a> {
 
 impl<'a> ClientAuth<'a> {
     /// Returns the `client_id`.
-    #[must_use]
     pub fn id(&self) -> &'a str {
         match self {
             Self::Public(id) | Self::Basic(id, ..) | Self::Body(id, _) | Self::Key(id, _) => id,
@@ -135,7 +134,6 @@ impl BasicSpelling {
     }
 
     /// Whether the spellings of these credentials differ.
-    #[must_use]
     pub fn varies(id: &str, secret: &Secret) -> bool {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte);
         !id.bytes().chain(secret.expose().bytes()).all(is_plain)

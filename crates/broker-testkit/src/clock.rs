@@ -39,13 +39,11 @@ impl TestClock {
     }
 
     /// Returns the durations of all sleeps so far.
-    #[must_use]
     pub fn slept(&self) -> Vec<Duration> {
         self.0.lock().unwrap().slept.clone()
     }
 
     /// Returns a function that reads this clock, for the options of a fake server.
-    #[must_use]
     pub fn for_service(&self) -> Now {
         let clock = self.clone();
         Arc::new(move || clock.now())

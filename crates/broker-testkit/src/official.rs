@@ -8,7 +8,6 @@ use serde_json::Value;
 /// Writes `count` generated files of a service's own tool to `folder`, and returns how the tool's code reads each.
 /// Needs Python with the tool's package: `BROKER_TOOLS_PYTHON`, or else `python3`. `BROKER_TOOLS_SEED` selects other
 /// files.
-#[must_use]
 pub fn official_readings(tool: &str, folder: &Path, count: usize) -> Vec<Value> {
     let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/consumers/official.py");

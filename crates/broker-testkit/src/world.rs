@@ -84,7 +84,6 @@ impl TestPrompt {
     }
 
     /// Returns all questions and messages that the broker has shown.
-    #[must_use]
     pub fn told(&self) -> Vec<String> {
         self.messages.lock().unwrap().clone()
     }
@@ -153,7 +152,6 @@ impl World {
     }
 
     /// Returns the context that a broker passes to its provider.
-    #[must_use]
     pub fn context(&self) -> Context {
         Context::new(
             Arc::new(TestHttp::default()),
@@ -164,7 +162,6 @@ impl World {
     }
 
     /// Creates a broker with one provider and nothing cached in memory, like a new process.
-    #[must_use]
     pub fn broker(&self, provider: Arc<dyn Provider>) -> Broker {
         let mut entry = Entry::new(provider);
         entry.timeout = self.timeout;
@@ -173,14 +170,12 @@ impl World {
     }
 
     /// Reads the record file, if it exists.
-    #[must_use]
     pub fn record(&self) -> Option<Value> {
         let bytes = std::fs::read(self.record_path()).ok()?;
         Some(serde_json::from_slice(&bytes).expect("a record in JSON"))
     }
 
     /// Returns the path of the record file.
-    #[must_use]
     pub fn record_path(&self) -> PathBuf {
         self.folder.path().join(format!("{}.json", Self::NAME))
     }

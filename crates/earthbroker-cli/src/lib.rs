@@ -23,7 +23,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 /// Runs the command line with the arguments of this process, and returns its exit code.
-#[must_use]
 pub fn main() -> ExitCode {
     harden::harden();
     if commands::completions::complete() {

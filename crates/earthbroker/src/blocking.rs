@@ -56,7 +56,6 @@ impl Broker {
     }
 
     /// Returns the names of the configured providers.
-    #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.broker.names()
     }
@@ -70,7 +69,6 @@ impl Broker {
 
 impl ProviderHandle {
     /// Describes the provider, as the configuration changed it.
-    #[must_use]
     pub fn info(&self) -> &ProviderInfo {
         self.handle.info()
     }

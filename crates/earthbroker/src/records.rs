@@ -46,7 +46,6 @@ impl Records {
     }
 
     /// Returns invalid record files that the broker renamed (quarantined) and that may contain plain-text secrets.
-    #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         self.store.plain_quarantined()
     }
@@ -71,7 +70,6 @@ impl Records {
 
     /// Returns the state of the OS keyring without a prompt, within a few seconds: `unlocked`, `locked`, or `absent` if no
     /// keyring responds or this program was built without keyring support.
-    #[must_use]
     pub fn keyring(&self) -> &'static str {
         #[cfg(feature = "sealed")]
         return broker_keyring::keyring_state();

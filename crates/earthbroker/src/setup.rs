@@ -142,7 +142,6 @@ impl Setup {
     }
 
     /// Returns the configuration files and whether each exists. Later files win.
-    #[must_use]
     pub fn config_files(&self) -> Vec<(PathBuf, bool)> {
         self.files().paths.into_iter().map(|path| (path.clone(), path.exists())).collect()
     }

@@ -56,7 +56,6 @@ impl Setup {
 
     /// Checks the files and the variables of the services' own tools. With `named`, checks only the tools of this
     /// provider's service. A dotenv file replaces the variables, so they are then not checked.
-    #[must_use]
     pub fn check_tools(&self, config: Option<&Config>, named: Option<&str>) -> Vec<Finding> {
         let (mut found, env) = (Vec::new(), self.env.as_ref());
         for kind in &self.kinds {

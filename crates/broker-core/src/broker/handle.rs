@@ -19,19 +19,16 @@ pub struct ProviderHandle {
 
 impl ProviderHandle {
     /// Returns the provider's name in the configuration.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.slot.name
     }
 
     /// Describes the provider, as the configuration changed it.
-    #[must_use]
     pub fn info(&self) -> &ProviderInfo {
         &self.slot.entry.info
     }
 
     /// Whether the provider's tokens may be sent to `host`, which may include a port.
-    #[must_use]
     pub fn offers_to(&self, host: &str) -> bool {
         self.info().hosts.iter().any(|pattern| host_matches(pattern, host))
     }

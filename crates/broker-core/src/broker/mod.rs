@@ -134,7 +134,6 @@ impl BrokerBuilder {
     }
 
     /// Builds the broker.
-    #[must_use]
     pub fn build(self) -> Broker {
         Broker { inner: Arc::new(self.inner) }
     }
@@ -161,7 +160,6 @@ impl Broker {
     }
 
     /// Returns the names of the configured providers.
-    #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.inner.registry.names()
     }
@@ -173,7 +171,6 @@ impl Broker {
     }
 
     /// Describes the store, and which hosts and processes its lock excludes.
-    #[must_use]
     pub fn store(&self) -> StoreAbout {
         self.inner.store.about()
     }

@@ -137,7 +137,6 @@ impl SendCheck {
     /// Whether the request's refresh token is still the newest. HTTP clients ask after they have connected, right before
     /// the first byte. If the answer is false, they send nothing and return a fault with [`RequestSent::No`]. The broker
     /// asks before it calls a client, so a client that does not ask is only less likely to notice a replaced token.
-    #[must_use]
     pub fn allows<B>(request: &http::Request<B>) -> bool {
         request.extensions().get().is_none_or(|Self(check)| check())
     }
@@ -231,7 +230,6 @@ impl HttpRequest {
 
     /// Returns the base64 text of `username:password` for a Basic header, without form encoding (RFC 7617 section 2).
     /// `username` must not contain a colon.
-    #[must_use]
     pub fn basic_pair(username: &str, password: &Secret) -> Secret {
         let pair = Zeroizing::new([username, ":", password.expose()].concat());
         Secret::new(STANDARD.encode(pair.as_bytes()))
@@ -269,7 +267,6 @@ impl HttpRequest {
     }
 
     /// Returns the value of the `Authorization` header.
-    #[must_use]
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.sent.as_ref().ok()?.headers().get(AUTHORIZATION)
     }
@@ -321,7 +318,6 @@ impl HttpResponse {
     }
 
     /// Returns the last value of a header that is visible ASCII text.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.header_values(name).last()
     }
@@ -332,7 +328,6 @@ impl HttpResponse {
     }
 
     /// Returns the body if it is a JSON object.
-    #[must_use]
     pub fn json(&self) -> Option<Map<String, Value>> {
         match self.json_value() {
             Some(Value::Object(object)) => Some(object),
@@ -341,27 +336,23 @@ impl HttpResponse {
     }
 
     /// Returns the body if it is JSON, in UTF-8 or in another encoding that servers use.
-    #[must_use]
     pub fn json_value(&self) -> Option<Value> {
         decode::json(self)
     }
 
     /// Whether the body is a web page, such as one from a proxy, captive portal or gateway.
-    #[must_use]
     pub fn is_html(&self) -> bool {
         self.header("content-type").is_some_and(|kind| kind.to_ascii_lowercase().contains("html"))
             || self.body.trim_ascii_start().starts_with(b"<")
     }
 
     /// Returns the `Date` header, which shows the service's clock.
-    #[must_use]
     pub fn date(&self) -> Option<DateTime<Utc>> {
         retry_after::date(self.header("date")?)
     }
 
     /// Returns the `Retry-After` header (RFC 9110 section 10.2.3), limited to 100 years. Accepts milliseconds and times
     /// since 1970, which some services send.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         retry_after::read(self.header("retry-after")?, self.date().unwrap_or(self.sent_at))
     }
@@ -373,7 +364,6 @@ impl HttpResponse {
 
     /// Whether the status is transient: 5xx, 408 (timeout), 421 (misdirected), 425 (too early), 429, or 499 (a proxy:
     /// client closed the connection).
-    #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self.status, 408 | 421 | 425 | 429 | 499) || self.status >= 500
     }

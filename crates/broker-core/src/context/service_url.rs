@@ -58,7 +58,6 @@ impl ServiceUrl {
     }
 
     /// Returns the URL's host, with the port if the URL names one.
-    #[must_use]
     pub fn host(&self) -> String {
         let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}", self.0.host_str().unwrap_or_default())
@@ -71,7 +70,6 @@ impl ServiceUrl {
     }
 
     /// Whether the URL's host is this machine (a loopback address).
-    #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self.0.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -82,13 +80,11 @@ impl ServiceUrl {
     }
 
     /// Returns the URL as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
     /// Whether the URL uses unencrypted http, which is allowed only to this machine.
-    #[must_use]
     pub fn is_plain(&self) -> bool {
         self.0.scheme() == "http"
     }

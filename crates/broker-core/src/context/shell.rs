@@ -3,7 +3,6 @@
 use std::path::Path;
 
 /// Quotes a word of a command for a POSIX shell, if the word needs quotes.
-#[must_use]
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -13,7 +12,6 @@ pub fn shell_word(text: &str) -> String {
 }
 
 /// Returns a path as a word of a command for a POSIX shell.
-#[must_use]
 pub fn quoted_path(path: &Path) -> String {
     shell_word(&path.display().to_string())
 }

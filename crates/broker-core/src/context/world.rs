@@ -34,31 +34,26 @@ impl Context {
     }
 
     /// Returns the current wall-clock time.
-    #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         bounds::limit(self.clock.now())
     }
 
     /// Returns the clock.
-    #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
     }
 
     /// Returns the HTTP client.
-    #[must_use]
     pub fn http(&self) -> &dyn Http {
         self.http.as_ref()
     }
 
     /// Returns the environment variables and files.
-    #[must_use]
     pub fn env(&self) -> &dyn Env {
         self.env.as_ref()
     }
 
     /// Returns the user prompt.
-    #[must_use]
     pub fn prompt(&self) -> &dyn Prompt {
         self.prompt.as_ref()
     }

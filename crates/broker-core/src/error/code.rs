@@ -19,13 +19,11 @@ macro_rules! codes {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Returns the name that programs compare, such as `login_required`.
-            #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
 
             /// Returns the kind of errors with this code: what the caller can do about them.
-            #[must_use]
             pub fn kind(self) -> ErrorKind {
                 match self { $(Self::$variant => ErrorKind::$kind,)+ }
             }

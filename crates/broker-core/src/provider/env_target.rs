@@ -26,7 +26,6 @@ impl EnvTarget {
 
     /// Returns the error for `secret` (such as a key) from `origin`, which the target must not get. `variable` is the
     /// environment variable that could set this secret too; empty if there is none.
-    #[must_use]
     pub fn mixed_with(&self, secret: &str, origin: &str, variable: &str) -> SettingsError {
         let Self { key, variable: own, .. } = self;
         let message = format!(

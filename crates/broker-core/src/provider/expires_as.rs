@@ -49,13 +49,11 @@ impl Pattern {
     }
 
     /// Formats a time with the pattern.
-    #[must_use]
     pub fn write(&self, at: DateTime<Utc>) -> String {
         at.format(&self.0).to_string()
     }
 
     /// Parses a time; a date without a time means the start of the day.
-    #[must_use]
     pub fn read(&self, text: &str) -> Option<DateTime<Utc>> {
         let with_time = NaiveDateTime::parse_from_str(text, &self.0).ok();
         let date = || Some(NaiveDate::parse_from_str(text, &self.0).ok()?.and_time(chrono::NaiveTime::MIN));
@@ -67,7 +65,6 @@ impl Pattern {
 impl ExpiresAs {
     /// Reads an expiry in exactly this format; `None` if the value has another format or states no expiry
     /// ([`Expiry::is_unstated`]). Times outside the years 0000 to 9999 become the nearest of these.
-    #[must_use]
     pub fn read(&self, value: &Value) -> Option<Expiry> {
         if Expiry::is_unstated(value) {
             return None;

@@ -4,7 +4,6 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
 /// Returns the names of the fields of a struct that derives [`Deserialize`]; none for another type.
-#[must_use]
 pub(super) fn field_names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut names = FieldNames(&[]);
     // Always fails, because there is no value.

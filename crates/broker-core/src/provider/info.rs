@@ -60,13 +60,11 @@ impl ProviderInfo {
     }
 
     /// Whether the provider supports a login with a refresh token. If not, the broker exports no refresh tokens.
-    #[must_use]
     pub fn takes_refresh_token(&self) -> bool {
         self.logins.contains(&LoginMethod::RefreshToken)
     }
 
     /// Returns how the user logs in if no login is stored.
-    #[must_use]
     pub fn login_hint(&self) -> Hint {
         if self.logins == [LoginMethod::RefreshToken] { Hint::LogInWithRefreshToken } else { Hint::LogIn }
     }
@@ -178,7 +176,6 @@ fn unsupported(message: &str, part: RequestPart) -> Error {
 }
 
 /// Whether a host matches a pattern from [`ProviderInfo::hosts`]. A pattern without a port matches every port.
-#[must_use]
 pub fn host_matches(pattern: &str, host: &str) -> bool {
     let (pattern, host) = (pattern.to_ascii_lowercase(), host.to_ascii_lowercase());
     let without_port = |text: &str| match text.rsplit_once(':') {

@@ -85,19 +85,16 @@ impl<'a> Settings<'a> {
     }
 
     /// Whether an environment variable sets this key, which is a URL, the hosts or a program.
-    #[must_use]
     pub fn is_from_environment(&self, key: &str) -> bool {
         self.targets.iter().any(|target| target.key == key)
     }
 
     /// Whether an environment variable sets a URL, the hosts or a program of the provider.
-    #[must_use]
     pub fn has_targets(&self) -> bool {
         !self.targets.is_empty()
     }
 
     /// Returns the value of [`crate::record::Issuer::environment`], which binds stored logins and tokens to these targets.
-    #[must_use]
     pub fn bound(&self) -> Option<BTreeSet<String>> {
         Some(self.targets.iter().map(|target| target.mark.clone()).collect())
     }
@@ -112,7 +109,6 @@ impl<'a> Settings<'a> {
     }
 
     /// Returns the provider's name.
-    #[must_use]
     pub fn name(&self) -> &'a str {
         self.name
     }
@@ -131,7 +127,6 @@ impl<'a> Settings<'a> {
     }
 
     /// Returns the environment. Some providers read settings of the service's own tools from it.
-    #[must_use]
     pub fn env(&self) -> &'a dyn Env {
         self.env
     }

@@ -73,39 +73,33 @@ impl Operation {
     }
 
     /// Returns the world of the operation.
-    #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
     }
 
     /// Returns the current wall-clock time.
-    #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.context.now()
     }
 
     /// Returns the environment variables and files.
-    #[must_use]
     pub fn env(&self) -> &dyn Env {
         self.context.env()
     }
 
     /// Returns the user prompt.
-    #[must_use]
     pub fn prompt(&self) -> &dyn Prompt {
         self.context.prompt()
     }
 
     /// Returns when the operation began. A token that was issued later comes from this operation, or from an
     /// operation for which this operation waited.
-    #[must_use]
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
     }
 
     /// Returns a name for a new token, which identifies this host in the service's list of tokens:
     /// `broker-HOST-DATE-RANDOM`.
-    #[must_use]
     pub fn token_name(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         let host = self.env().host_name();
@@ -114,7 +108,6 @@ impl Operation {
     }
 
     /// Whether the caller no longer waits for the operation's result.
-    #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.has_changed().is_err())
     }
@@ -131,7 +124,6 @@ impl Operation {
     }
 
     /// Returns the configured timeout of an HTTP request.
-    #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -162,7 +154,6 @@ impl Operation {
     }
 
     /// Whether the service may have acted on a request of this operation whose response is lost.
-    #[must_use]
     pub fn lost_response(&self) -> bool {
         self.delivery.lost_response()
     }

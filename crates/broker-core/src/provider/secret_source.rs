@@ -79,7 +79,6 @@ impl SecretSource {
     }
 
     /// Describes the secret's source to the user. `key` is the secret's configuration key.
-    #[must_use]
     pub fn describe(&self, key: &str) -> String {
         match self {
             Self::Literal(_) => format!("the value of {key} in the configuration"),
@@ -91,7 +90,6 @@ impl SecretSource {
     }
 
     /// Returns a [`fingerprint`] of the secret that [`SecretSource::resolve`] reads. For a command, returns a fingerprint of the command line instead.
-    #[must_use]
     pub fn fingerprint(&self, salt: &str, env: &dyn Env) -> Option<String> {
         let secret = match self {
             Self::Literal(secret) => Some(Secret::cleaned(secret.expose())),

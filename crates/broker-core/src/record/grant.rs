@@ -50,7 +50,6 @@ impl Grant {
     }
 
     /// Returns the refresh intent: when an exchange sent the grant. `None` after the response is saved.
-    #[must_use]
     pub fn sent_at(&self) -> Option<DateTime<Utc>> {
         self.0.intent.sent_at
     }
@@ -60,7 +59,6 @@ impl Grant {
     }
 
     /// Returns the secret that is exchanged for tokens.
-    #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.0.secret
     }

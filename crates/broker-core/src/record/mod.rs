@@ -74,7 +74,6 @@ pub enum StorageFormat {
 }
 
 /// Whether `name` is valid for a provider: at most 64 ASCII letters, digits, `-` and `_`, not beginning with `-`.
-#[must_use]
 pub fn is_provider_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('-')
@@ -123,37 +122,31 @@ impl Record {
     }
 
     /// Returns the issuer of the grant and the tokens.
-    #[must_use]
     pub fn issuer(&self) -> &Issuer {
         &self.0.current.issuer.issuer
     }
 
     /// Returns the account's name that is shown to the user.
-    #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.0.current.account.as_deref()
     }
 
     /// Returns the stored login (such as a refresh token), even if the service has refused it.
-    #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
         self.0.current.grant.as_ref()
     }
 
     /// Returns the stored login (such as a refresh token), unless the service has refused it.
-    #[must_use]
     pub fn usable_grant(&self) -> Option<&Grant> {
         self.grant().filter(|grant| grant.0.refused_at.is_none() && !grant.secret().expose().is_empty())
     }
 
     /// Returns the token for these scopes, even if it has expired.
-    #[must_use]
     pub fn token(&self, scopes: &ScopeKey) -> Option<&Token> {
         self.0.current.tokens.get(scopes.as_str())
     }
 
     /// Returns the token for these scopes, unless it has expired or is about to expire ([`Phase::Blocking`]).
-    #[must_use]
     pub fn usable_token(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Token> {
         self.token(scopes).filter(|token| matches!(token.window().phase(now), Phase::Fresh | Phase::Advisory))
     }
@@ -176,7 +169,6 @@ impl Record {
     }
 
     /// Returns the last failed attempt to get a token for these scopes, unless a token was issued later.
-    #[must_use]
     pub fn failure(&self, scopes: &ScopeKey) -> Option<&Failure> {
         self.0.current.failures.get(scopes.as_str())
     }
@@ -206,7 +198,6 @@ impl Record {
 
     /// Returns the newest failed attempt to get a token. Ignores an attempt with scopes that have no stored token, if
     /// the service refused these scopes or issued any token later.
-    #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
         self.last_failed_request().map(|(_, failure)| failure)
     }
@@ -270,7 +261,6 @@ impl Record {
     }
 
     /// Returns the metadata that [`RecordUpdate::and_metadata`] stored under this key for the record's issuer.
-    #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&Value> {
         self.0.current.metadata.get(key)
     }

@@ -11,7 +11,6 @@ const INTERRUPTION_NAMED_FOR: TimeDelta = TimeDelta::days(1);
 
 impl Record {
     /// Returns a [`crate::error::ErrorKind::LoginRequired`] error that says why there is no usable grant.
-    #[must_use]
     pub fn login_missing(&self) -> Error {
         match self.grant() {
             Some(_) => Error::new(

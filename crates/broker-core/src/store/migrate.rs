@@ -82,7 +82,6 @@ impl FallbackStore {
     }
 
     /// Returns the paths of quarantined files that are not encrypted and may contain plain-text secrets.
-    #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         let names = file_names(self.files.folder()).unwrap_or_default().into_iter();
         let names = names.filter(|name| name.contains(".json.aside-"));

@@ -186,7 +186,6 @@ impl Envelope {
     }
 
     /// Returns the unencrypted fields as associated data, which the encryption authenticates to prevent swapped files.
-    #[must_use]
     pub fn bound(&self) -> Vec<u8> {
         let kdf = self.kdf.as_ref().map(Value::to_string).unwrap_or_default();
         let version = self.version.to_string();
@@ -198,7 +197,6 @@ impl Envelope {
     }
 
     /// Reads an encrypted record from a file; `None` if the file contains something else.
-    #[must_use]
     pub fn of_file(file: &Path) -> Option<Self> {
         Self::read_file(file).ok().flatten()
     }

@@ -96,7 +96,6 @@ impl Token {
 
     /// Removes one word `Bearer` before a token, or `Authorization: Bearer`, which belongs to the HTTP header. Then also
     /// removes the white space around the token.
-    #[must_use]
     pub fn bare(secret: Secret) -> Secret {
         let text = secret.expose().trim();
         let value = after(text, "authorization").and_then(|rest| rest.strip_prefix(':'));
@@ -248,37 +247,31 @@ impl Token {
     }
 
     /// Returns the secret that authenticates requests.
-    #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.0.secret
     }
 
     /// Returns the token type, nearly always `Bearer` (RFC 6750).
-    #[must_use]
     pub fn token_type(&self) -> &str {
         &self.0.token_type
     }
 
     /// Returns the scope that the service returned, separated by spaces (RFC 6749 section 3.3).
-    #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.0.scope.as_deref()
     }
 
     /// Returns when the request for the token was sent.
-    #[must_use]
     pub fn issued_at(&self) -> DateTime<Utc> {
         self.0.issued_at
     }
 
     /// Returns when the token expires by this machine's clock; `None` if it does not expire.
-    #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.0.expires_at
     }
 
     /// Returns the token's details that the service sent: see [`Token::with_details`].
-    #[must_use]
     pub fn details(&self) -> Option<&Map<String, Value>> {
         self.0.more.get("details")?.as_object()
     }
@@ -293,7 +286,6 @@ impl Token {
     }
 
     /// Returns the token's lifetime and renewal times.
-    #[must_use]
     pub fn window(&self) -> Window {
         let seconds = |seconds: Option<i64>| seconds.and_then(TimeDelta::try_seconds);
         let (ahead_of, margin) = (seconds(self.0.ahead_of), seconds(self.0.margin));

@@ -30,7 +30,6 @@ pub(crate) fn is_shallow(value: &Value) -> bool {
 }
 
 /// Returns the sum of a time and a duration, limited to the years that RFC 3339 can express.
-#[must_use]
 pub fn later(at: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
     let limit_reached = if by < TimeDelta::zero() { FIRST_TIME } else { LAST_TIME };
     at.checked_add_signed(by).map_or_else(|| DateTime::from_timestamp(limit_reached, 0).unwrap_or(at), limit)

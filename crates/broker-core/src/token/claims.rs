@@ -13,37 +13,31 @@ pub struct Claims(Map<String, Value>);
 
 impl Claims {
     /// Reads the claims of a JWT in compact form; `None` if the token is not a JWT.
-    #[must_use]
     pub fn read(token: &Secret) -> Option<Self> {
         part(token, 1).map(Self)
     }
 
     /// Reads the header (JOSE) of a JWT (RFC 7515 section 4).
-    #[must_use]
     pub fn header(token: &Secret) -> Option<Map<String, Value>> {
         part(token, 0)
     }
 
     /// Returns all claims as a JSON object.
-    #[must_use]
     pub fn object(&self) -> &Map<String, Value> {
         &self.0
     }
 
     /// Returns when the token expires (`exp`), by the issuer's clock.
-    #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.time("exp")
     }
 
     /// Returns a claim that is a non-empty string.
-    #[must_use]
     pub fn text(&self, claim: &str) -> Option<&str> {
         self.0.get(claim)?.as_str().filter(|text| !text.is_empty())
     }
 
     /// Returns when the token was issued (`iat`), by the issuer's clock.
-    #[must_use]
     pub fn issued_at(&self) -> Option<DateTime<Utc>> {
         self.time("iat")
     }
@@ -57,7 +51,6 @@ impl Claims {
 
     /// Returns a claim that is a time other than 0. A `NumericDate` may have a fraction (RFC 7519 section 2); some
     /// issuers send milliseconds, or text. Times outside the years 0000 to 9999 become the nearest of these.
-    #[must_use]
     pub fn time(&self, claim: &str) -> Option<DateTime<Utc>> {
         expiry::number(self.0.get(claim)?).filter(|number| *number != 0.0).map(expiry::epoch)
     }

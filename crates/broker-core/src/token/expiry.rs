@@ -87,7 +87,6 @@ impl Expiry {
     /// ([`Expiry::is_unstated`]). A number is a lifetime in seconds, or a time in seconds, milliseconds, microseconds or
     /// nanoseconds since 1970, whichever is plausible at `now`. A text is a number, a duration (`3600s`, `1h`), or a
     /// date, in UTC if the zone is missing.
-    #[must_use]
     pub fn read(name: &str, value: &Value, now: DateTime<Utc>) -> Option<Self> {
         if Self::is_unstated(value) {
             return None;
@@ -104,7 +103,6 @@ impl Expiry {
 
     /// Reads all expiries of the JSON object that contains the token at the path `token`, such as `data.token`. If that
     /// object has none, reads those of the whole `body`.
-    #[must_use]
     pub fn beside(token: &str, body: &Value, now: DateTime<Utc>) -> Vec<Self> {
         let parent = token.rsplit_once('.').and_then(|(parent, _)| value_at(body, parent));
         let in_object = |object: &Value| Some(Self::all(object.as_object()?, now));
@@ -113,7 +111,6 @@ impl Expiry {
     }
 
     /// Reads the expiries in all usual fields of a JSON object, such as `expires_in`.
-    #[must_use]
     pub fn all(object: &Map<String, Value>, now: DateTime<Utc>) -> Vec<Self> {
         let base = |name: &str| {
             let name = plain(name).replace("expires", "expire");
@@ -125,7 +122,6 @@ impl Expiry {
 
     /// Whether a value states no expiry: null, empty, 0, -1, or a zero time, such as Go's `0001-01-01T00:00:00Z` or its
     /// number of seconds since 1970. Zero times are in 1970 or earlier, in any time zone.
-    #[must_use]
     pub fn is_unstated(value: &Value) -> bool {
         let is_zero = |number: f64| (-1.0..=0.0).contains(&number) || number <= -FIRST_EPOCH;
         let is_zero_time =
@@ -167,7 +163,6 @@ pub(crate) fn epoch(number: f64) -> DateTime<Utc> {
 }
 
 /// Returns the value at a path of object keys and list indexes, such as `data.tokens.0`.
-#[must_use]
 pub fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, key| match value {
         Value::Array(list) => list.get(key.parse::<usize>().ok()?),
@@ -176,7 +171,6 @@ pub fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 /// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to ±100 years.
-#[must_use]
 pub fn seconds(value: &Value) -> Option<TimeDelta> {
     number(value).map(bounds::seconds)
 }

@@ -29,13 +29,11 @@ impl Header {
     }
 
     /// Returns the word before this token in the header's value, such as `Bearer`.
-    #[must_use]
     pub fn prefix_of<'a>(&'a self, token: &'a Token) -> &'a str {
         self.prefix.as_deref().unwrap_or_else(|| token.token_type())
     }
 
     /// Whether the header has the form `Authorization: Bearer TOKEN` (RFC 6750 section 2.1).
-    #[must_use]
     pub fn is_bearer(&self, token: &Token) -> bool {
         self.name.eq_ignore_ascii_case("authorization") && self.prefix_of(token) == "Bearer"
     }
@@ -43,13 +41,11 @@ impl Header {
 
 impl Token {
     /// Returns the header that carries the token. The token of [`Token::new`] has the default header.
-    #[must_use]
     pub fn header(&self) -> &Header {
         &self.0.header
     }
 
     /// Returns the name of the header that carries the token: `Authorization`, unless the provider has another.
-    #[must_use]
     pub fn header_name(&self) -> HeaderName {
         self.header().name.parse().unwrap_or(http::header::AUTHORIZATION)
     }
@@ -57,7 +53,6 @@ impl Token {
     /// Returns the value of the header [`Token::header_name`], such as `Bearer TOKEN` (RFC 6750 section 2.1), marked
     /// sensitive. The value is empty for AWS keys and cookies ([`Derived`]), and for a secret with control characters,
     /// which no token of the broker has.
-    #[must_use]
     pub fn authorization(&self) -> HeaderValue {
         let prefix = self.header().prefix_of(self);
         let value = match prefix {

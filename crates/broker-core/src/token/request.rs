@@ -67,13 +67,11 @@ impl TokenRequest {
     }
 
     /// Returns which AWS keys or cookie the caller requests; `None` if the caller requests a token.
-    #[must_use]
     pub fn asked_derived(&self) -> Option<&Derived> {
         self.derived.as_ref().map(|(_, derived)| derived)
     }
 
     /// Returns the record key of the token: the scopes, or `aws:…` for AWS keys, or `cookie:…` for a cookie.
-    #[must_use]
     pub fn scopes(&self) -> &ScopeKey {
         self.derived.as_ref().map_or(&self.scopes, |(key, _)| key)
     }
@@ -119,7 +117,6 @@ impl Derived {
     pub const COOKIE: &'static str = "cookie";
 
     /// Whether a scope looks like the record key of AWS keys (`aws:…`) or a cookie (`cookie:…`).
-    #[must_use]
     pub fn is_key(scope: &str) -> bool {
         scope.split_once(':').is_some_and(|(what, _)| [Self::AWS, Self::COOKIE].contains(&what))
     }
@@ -145,7 +142,6 @@ pub enum Lifetime {
 
 impl Lifetime {
     /// Returns when a token that is issued at `now` should expire; `None` if that time is out of range.
-    #[must_use]
     pub fn end(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::For(lifetime) => now.checked_add_signed(TimeDelta::from_std(lifetime).ok()?),
@@ -155,7 +151,6 @@ impl Lifetime {
 
     /// Returns the begin of the UTC day with which a token that is issued at `now` should expire, at a service that counts whole
     /// days: rounded up, at least tomorrow, and after `min_ttl`. `None` if that day is out of range.
-    #[must_use]
     pub fn end_day(self, now: DateTime<Utc>, min_ttl: Option<Duration>) -> Option<DateTime<Utc>> {
         let day = match self {
             Self::For(lifetime) => {
@@ -198,7 +193,6 @@ impl ScopeKey {
     }
 
     /// Returns the scopes, sorted and separated by spaces.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
     }
@@ -208,7 +202,6 @@ impl ScopeKey {
     }
 
     /// Whether this is the record key of a token without scopes.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }

@@ -4,7 +4,6 @@ use serde::{Deserialize, Deserializer};
 
 /// Makes text safe for a terminal, as one line: replaces control characters, text-direction characters and invisible
 /// characters with spaces.
-#[must_use]
 pub fn sanitize(text: &str) -> String {
     // Most texts are plain, and each call sanitizes some.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -15,7 +14,6 @@ pub fn sanitize(text: &str) -> String {
 
 /// Whether a character controls a terminal, changes the direction of text, or is invisible (the Unicode property
 /// `Default_Ignorable_Code_Point`). An invisible character makes two different names look the same.
-#[must_use]
 #[rustfmt::skip]
 pub fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c,
@@ -27,7 +25,6 @@ pub fn is_unsafe(c: char) -> bool {
 }
 
 /// Returns a URL without its query and fragment, which may contain a secret: `https://example.org/token?…`.
-#[must_use]
 pub fn without_query(url: &str) -> String {
     match url.find(['?', '#']) {
         Some(end) => sanitize(&url[..=end]) + "…",

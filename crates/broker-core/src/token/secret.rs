@@ -71,13 +71,11 @@ impl Secret {
     }
 
     /// Returns the secret text, which the caller must not log.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
     /// Whether both secrets have the same text.
-    #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }
@@ -114,7 +112,6 @@ impl<'de> Deserialize<'de> for Secret {
 /// The salt makes the fingerprints of two providers differ even if their secrets are equal. Use 16 bits for
 /// passwords: one in 65,536 wrong guesses matches too, so a match does not confirm a guess. Random secrets can use 64
 /// bits.
-#[must_use]
 pub fn fingerprint(salt: &str, secret: &Secret, bits: u8) -> String {
     let mut hash = Sha256::new();
     hash.update(salt.as_bytes());
@@ -130,7 +127,6 @@ fn clean(text: &str) -> &str {
 }
 
 /// Whether these bytes are UTF-16 text, which PowerShell writes.
-#[must_use]
 pub fn is_utf16(bytes: &[u8]) -> bool {
     // ASCII characters in UTF-16 without a byte order mark have a zero in every second byte.
     let is_zero = |at: usize| bytes.get(at) == Some(&0);

@@ -38,7 +38,6 @@ impl Window {
     /// Returns the phase at `now`. Of a lifetime L, the last min(L/20, 60 s) are [`Phase::Blocking`]. The rest of
     /// the last min(L/4, 60 min) is [`Phase::Advisory`], which begins earlier with [`Window::ahead_of`]. A token
     /// issued after `now` counts as expired: the clock was set back.
-    #[must_use]
     pub fn phase(&self, now: DateTime<Utc>) -> Phase {
         let Some(expires_at) = self.expires_at else { return Phase::Fresh };
         let left = expires_at - now;
@@ -54,20 +53,17 @@ impl Window {
     }
 
     /// Returns when [`Phase::Advisory`] begins, in which one caller renews the token while others use it.
-    #[must_use]
     pub fn renews_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at.map(|at| at.checked_sub_signed(self.advisory()).unwrap_or(DateTime::<Utc>::MIN_UTC))
     }
 
     /// Returns how long the token is valid after `now`; `None` if it does not expire.
-    #[must_use]
     pub fn left(&self, now: DateTime<Utc>) -> Option<Duration> {
         self.expires_at.map(|expires_at| (expires_at - now).to_std().unwrap_or_default())
     }
 
     /// Returns the pause after a failed renewal in [`Phase::Advisory`]: 1/20 of the lifetime, at most 5 minutes plus
     /// `jitter` (0 to 1) times 5 minutes. The jitter keeps a cluster's processes from retrying together.
-    #[must_use]
     pub fn retry_pause(&self, jitter: f64) -> TimeDelta {
         #[expect(clippy::cast_possible_truncation, reason = "300 to 600")]
         let longest = TimeDelta::seconds((300.0 + 300.0 * jitter.clamp(0.0, 1.0)) as i64);

@@ -100,7 +100,6 @@ impl TokenSubject {
     ///
     /// # Panics
     /// If the provider type rejects the settings.
-    #[must_use]
     pub fn build(&self, table: &Value) -> Arc<dyn Provider> {
         let settings = Settings::new(self.kind.name, table.clone(), &self.world.env);
         (self.kind.build)(&settings).expect("settings")

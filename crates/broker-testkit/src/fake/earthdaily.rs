@@ -84,7 +84,6 @@ impl EarthDaily {
     }
 
     /// Returns the token URL of `EarthDaily`'s new authorization server, which users set as `EDS_AUTH_URL`.
-    #[must_use]
     pub fn auth_url(&self) -> String {
         self.url().to_owned() + EXCHANGE
     }
@@ -95,7 +94,6 @@ impl EarthDaily {
     }
 
     /// Counts the issued access tokens.
-    #[must_use]
     pub fn exchanges(&self) -> usize {
         self.state().exchanges
     }

@@ -44,7 +44,6 @@ impl Seen {
     }
 
     /// Returns the fields of a form body. If a field is repeated, the last value wins.
-    #[must_use]
     pub fn form(&self) -> BTreeMap<String, String> {
         form_fields(&self.body)
     }
@@ -53,13 +52,11 @@ impl Seen {
     ///
     /// # Panics
     /// If the body is not JSON.
-    #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("the request body should be JSON")
     }
 
     /// Returns the first header with this name, ignoring upper and lower case.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
         all.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())

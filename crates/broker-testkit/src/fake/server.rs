@@ -62,7 +62,6 @@ impl<S: Service> Fake<S> {
     }
 
     /// Returns whether the service accepts this access token now.
-    #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         self.state().is_live(token)
     }
@@ -117,19 +116,16 @@ impl Server {
     }
 
     /// Returns the server's base URL, `http://127.0.0.1:PORT`.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Returns all requests in order, including requests with a fault or an unknown path.
-    #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         locked(&self.shared.log).clone()
     }
 
     /// Counts the recorded requests to a route.
-    #[must_use]
     pub fn count(&self, route: &str) -> usize {
         count(&locked(&self.shared.log), route)
     }
@@ -150,7 +146,6 @@ impl Server {
     }
 
     /// Delays the route's responses until the returned guard is dropped. The service processes requests without delay.
-    #[must_use]
     pub fn hold(&self, route: &str) -> HoldGuard {
         let (sender, receiver) = watch::channel(());
         locked(&self.shared.holds).insert(route.to_owned(), receiver);
@@ -173,7 +168,6 @@ impl Server {
     ///
     /// # Panics
     /// If the server's thread has panicked.
-    #[must_use]
     pub fn wait_for(&self, route: &str, n: usize, within: Duration) -> bool {
         let log = locked(&self.shared.log);
         let waited = self.shared.logged.wait_timeout_while(log, within, |log| count(log, route) < n);

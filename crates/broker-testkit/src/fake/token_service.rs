@@ -61,13 +61,11 @@ impl TokenService {
     }
 
     /// Counts the successful password logins.
-    #[must_use]
     pub fn logins(&self) -> usize {
         self.state().logins
     }
 
     /// Counts the successful refreshes.
-    #[must_use]
     pub fn refreshes(&self) -> usize {
         self.state().refresh_tokens.refreshes
     }

@@ -61,7 +61,6 @@ impl Config {
     }
 
     /// Returns the environment variables that are hidden from child processes, because their values may be secrets.
-    #[must_use]
     pub fn withheld(&self) -> Vec<String> {
         self.env.withheld()
     }
@@ -89,7 +88,6 @@ impl Config {
     }
 
     /// Whether no file and no environment variable configures a provider.
-    #[must_use]
     pub fn is_built_in(&self, name: &str) -> bool {
         !self.variables.keys.contains_key(name) && self.file_of(name).is_none()
     }

@@ -102,7 +102,6 @@ impl StoreConfig {
     }
 
     /// Returns how new logins are stored: `file`, `keyring`, `passphrase` or `key`.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         self.name.unwrap_or("file")
     }
@@ -125,19 +124,16 @@ impl StoreConfig {
 
 impl Config {
     /// Returns how records are stored.
-    #[must_use]
     pub fn store(&self) -> &StoreConfig {
         &self.store
     }
 
     /// Returns the value and origin of `store`, if a file or an environment variable sets `store`.
-    #[must_use]
     pub fn store_setting(&self) -> Option<Setting> {
         self.store.setting.clone()
     }
 
     /// Returns a warning if other users can read a literal secret of the key `store` in a configuration file.
-    #[must_use]
     pub fn store_warning(&self) -> Option<ConfigWarning> {
         let key = format!("store.{}", self.store.name());
         ConfigWarning::readable(self.store.literal_in.as_ref()?, None, &key)

@@ -47,7 +47,6 @@ impl ConfigWarning {
 
 impl Config {
     /// Returns a provider's warnings: literal secrets that other users can read, and keys under old names.
-    #[must_use]
     pub fn warnings(&self, name: &str) -> Vec<ConfigWarning> {
         let secrets = self.kind_of(name).into_iter().flat_map(|kind| self.secrets(name, kind));
         let is_literal = |(_, value): &(Vec<&str>, &Value)| matches!(value, Value::String(..));

@@ -164,7 +164,6 @@ impl<'a> FinalCodes<'a> {
     }
 
     /// Whether the service itself says in a refusal that the credential of the request is invalid.
-    #[must_use]
     pub fn end(&self, refusal: &Refusal, credential: Credential) -> bool {
         let by_table =
             |row: &&FinalAnswer| self.families.contains(&row.family) && row.of.contains(&credential);

@@ -75,27 +75,23 @@ const STANDARD_CODES: [&str; 14] = [
 
 impl Refusal {
     /// Whether the refusal has the error code `code`, in upper or lower case.
-    #[must_use]
     pub fn is(&self, code: &str) -> bool {
         self.codes.iter().any(|own| own.eq_ignore_ascii_case(code))
     }
 
     /// Whether the error code is one of OAuth, so that the authorization server itself refused the request.
-    #[must_use]
     pub fn is_standard(&self) -> bool {
         STANDARD_CODES.iter().any(|code| self.is(code))
     }
 
     /// Whether a gateway or proxy may have sent the response: it has no content, or the status says nothing about the
     /// client (404, 407, 413 and others), and it has no code of OAuth.
-    #[must_use]
     pub fn is_of_gateway(&self) -> bool {
         let is_word = matches!(self.status, 200..300 | 400 | 401 | 403 | 422);
         !self.is_standard() && (!is_word || self.is_silent)
     }
 
     /// Converts the refusal to a transient error: it does not say that the credential in the request is invalid.
-    #[must_use]
     pub fn transient(&self, from: impl fmt::Display) -> Error {
         let code = if self.is_of_gateway() { ErrorCode::BadResponse } else { ErrorCode::ServiceUnavailable };
         let error = Error::new(code, format!("{from} returned an error: {}", self.words));
@@ -111,7 +107,6 @@ impl Refusal {
 
     /// Converts the refusal to an error whose message begins with `what`, such as "the login failed". The error is
     /// transient if the service asks for a pause.
-    #[must_use]
     pub fn error(&self, what: &str) -> Error {
         let code = match () {
             () if self.is("invalid_client") => ErrorCode::ClientRefused,
@@ -129,7 +124,6 @@ impl Refusal {
 
 impl Problem {
     /// Converts the problem to an error. If the service refused the request, the message begins with `what`.
-    #[must_use]
     pub fn error(self, what: &str) -> Error {
         match self {
             Self::Refused(refusal) => refusal.error(what),
@@ -209,7 +203,6 @@ pub fn read_object(
 }
 
 /// Returns the problem of a successful response without a token: the error in it, else a malformed response.
-#[must_use]
 pub fn without_token(
     response: &HttpResponse,
     object: &Map<String, Value>,

@@ -32,7 +32,6 @@ const MOST_FORMS: usize = 100;
 /// Makes the text of a service or program safe for a terminal, and cuts it after 300 characters. Replaces the whole
 /// text if it repeats a part of a secret: plain, or in JSON escapes, percent encoding, HTML entities, base64, base32,
 /// hex or lists of numbers, in upper or lower case, reversed, or with other characters in between.
-#[must_use]
 pub fn redact(text: &str, secrets: &[&Secret]) -> String {
     let text: Zeroizing<String> = Zeroizing::new(text.chars().take(SEARCHED).collect());
     if repeats_secret(&text, secrets) {
@@ -51,7 +50,6 @@ pub(super) fn shorten(text: String, longest: usize) -> String {
 
 /// Whether a text repeats a part of one of the secrets: see [`redact`]. A text of more than 16 KiB counts as one that
 /// does.
-#[must_use]
 pub fn repeats_secret(text: &str, secrets: &[&Secret]) -> bool {
     let secrets: Vec<_> =
         secrets.iter().map(|secret| secret.expose()).filter(|secret| !secret.is_empty()).collect();

@@ -17,7 +17,6 @@ const DEEPEST: usize = 2;
 /// Names are compared without case and underscores. A response with another status than 2xx counts only if it is
 /// complete, has an access token, and names no error. Sentences do not count, because pages and error messages contain
 /// the same names.
-#[must_use]
 pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
     let key = path.rsplit('.').next()?;
     let whole = decode::json(response).filter(|value| value.is_object() || value.is_array());
@@ -41,7 +40,6 @@ pub fn salvage(response: &HttpResponse, path: &str) -> Option<Secret> {
 /// Like [`salvage`], for a request that contained the refresh token `sent`: returns only another one. `None` is the
 /// request of a login, before which no refresh token can be lost: a complete response with an error or a message but
 /// without an access token then has no refresh token.
-#[must_use]
 pub fn salvage_new(response: &HttpResponse, path: &str, sent: Option<&Secret>) -> Option<Secret> {
     let found = salvage(response, path)?;
     if let Some(sent) = sent {

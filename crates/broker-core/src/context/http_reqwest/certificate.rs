@@ -140,7 +140,6 @@ pub(super) fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
 }
 
 /// Returns the path in `SSL_CERT_FILE`, and why the file contains no certificate. An empty variable is unset.
-#[must_use]
 pub fn cert_file() -> Option<(PathBuf, Result<(), String>)> {
     let path = PathBuf::from(std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())?);
     let has_certificate = match std::fs::read(&path) {

@@ -130,19 +130,16 @@ impl Proxy {
     }
 
     /// Returns the environment variable that configures the proxy.
-    #[must_use]
     pub fn variable(&self) -> &'static str {
         self.variable
     }
 
     /// Returns the proxy's host.
-    #[must_use]
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
 
     /// Returns the proxy's port.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.url.port_or_known_default().unwrap_or_default()
     }

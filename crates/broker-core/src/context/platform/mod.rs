@@ -55,7 +55,6 @@ pub(crate) fn note_in_lock(mut lock: &File, text: &str) -> Result<()> {
 }
 
 /// Expands `~/` at the start of a configured path.
-#[must_use]
 pub fn expand(path: &Path, env: &dyn Env) -> PathBuf {
     match (path.strip_prefix("~"), env.home()) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -64,13 +63,11 @@ pub fn expand(path: &Path, env: &dyn Env) -> PathBuf {
 }
 
 /// Returns the folder for configuration: `$XDG_CONFIG_HOME`, or the system's default.
-#[must_use]
 pub fn config_folder(env: &dyn Env) -> Option<PathBuf> {
     base(env, "XDG_CONFIG_HOME").or_else(|| system::config_folder(env))
 }
 
 /// Returns the folder for state: `$XDG_STATE_HOME`, or the system's default.
-#[must_use]
 pub fn state_folder(env: &dyn Env) -> Option<PathBuf> {
     base(env, "XDG_STATE_HOME").or_else(|| system::state_folder(env))
 }

@@ -108,19 +108,16 @@ pub(crate) fn lock_holder(_lock: &File) -> Option<u32> {
 }
 
 /// Whether this user owns the file. Always true: on Windows, files are in the home folder, which the user owns.
-#[must_use]
 pub fn is_own(_meta: &Metadata) -> bool {
     true
 }
 
 /// Whether other users can read the file. Always false: on Windows, access rights protect the home folder.
-#[must_use]
 pub fn others_read(_meta: &Metadata) -> bool {
     false
 }
 
 /// Whether every user can write to the file or folder. Always false: on Windows, access rights protect the home folder.
-#[must_use]
 pub fn everybody_writes(_meta: &Metadata) -> bool {
     false
 }

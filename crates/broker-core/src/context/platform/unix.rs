@@ -150,20 +150,17 @@ pub(crate) fn lock_holder(lock: &File) -> Option<u32> {
 }
 
 /// Whether this user owns the file.
-#[must_use]
 pub fn is_own(meta: &Metadata) -> bool {
     meta.uid() == rustix::process::geteuid().as_raw()
 }
 
 /// Whether users other than the owner can read, write or execute the file.
-#[must_use]
 pub fn others_read(meta: &Metadata) -> bool {
     meta.mode() & 0o077 != 0
 }
 
 /// Whether every user can write to the file, or replace files in the folder. In a folder with the sticky bit, users can
 /// replace only their own files.
-#[must_use]
 pub fn everybody_writes(meta: &Metadata) -> bool {
     meta.mode() & 0o002 != 0 && !(meta.is_dir() && meta.mode() & 0o1000 != 0)
 }

@@ -46,7 +46,6 @@ impl FileStore {
     }
 
     /// Returns the path of a provider's record file.
-    #[must_use]
     pub fn record_path(&self, provider: &str) -> PathBuf {
         self.folder.join(format!("{provider}.json"))
     }

@@ -60,32 +60,27 @@ impl CarbonMapper {
     }
 
     /// Returns the API's base URL, which ends in `/api/v1/`.
-    #[must_use]
     pub fn base_url(&self) -> String {
         format!("{}/api/v1/", self.url())
     }
 
     /// Returns the name and expiration date of all scoped tokens in order, including deleted ones.
-    #[must_use]
     pub fn minted(&self) -> Vec<(String, String)> {
         let pair = |scoped: &Scoped| (scoped.name.clone(), scoped.date.to_string());
         self.state().scoped.iter().map(pair).collect()
     }
 
     /// Counts the scoped tokens created so far, including deleted ones.
-    #[must_use]
     pub fn mints(&self) -> usize {
         self.minted().len()
     }
 
     /// Counts the successful logins.
-    #[must_use]
     pub fn pairs(&self) -> usize {
         self.state().pairs
     }
 
     /// Counts the successful refreshes.
-    #[must_use]
     pub fn refreshes(&self) -> usize {
         self.state().refreshes
     }

@@ -101,7 +101,6 @@ impl EarthScope {
     }
 
     /// Returns all issued user codes in order.
-    #[must_use]
     pub fn user_codes(&self) -> Vec<String> {
         self.state().codes.issued.clone()
     }
@@ -112,31 +111,26 @@ impl EarthScope {
     }
 
     /// Counts the successful refreshes.
-    #[must_use]
     pub fn refreshes(&self) -> usize {
         self.state().refresh_tokens.refreshes
     }
 
     /// Counts the requests that were refused because their refresh token was already used.
-    #[must_use]
     pub fn reuse_events(&self) -> usize {
         self.state().refresh_tokens.reuses
     }
 
     /// Returns the refresh tokens that clients sent to the revocation endpoint, in order.
-    #[must_use]
     pub fn revoked(&self) -> Vec<String> {
         self.state().refresh_tokens.revoked.clone()
     }
 
     /// Issues a refresh token without a login request, as if the user had logged in on another host.
-    #[must_use]
     pub fn issue_refresh_token(&self) -> String {
         self.state().refresh_tokens.issue("offline_access")
     }
 
     /// Returns whether the server would accept this refresh token now.
-    #[must_use]
     pub fn is_live(&self, refresh: &str) -> bool {
         self.state().refresh_tokens.peek(refresh).is_some()
     }
