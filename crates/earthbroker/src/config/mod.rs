@@ -1,11 +1,17 @@
-//! The configuration: its layers, the origin of each value, and errors with file, line and column. Three mechanisms keep
-//! one promise each:
+//! The configuration: `/etc/broker/providers.toml`, `~/.config/broker/providers.toml` and variables `BROKER_PROVIDERS__…`.
 //!
-//! - `figment` merges the layers and remembers the file or the variable of each value.
-//! - `toml` parses values. It parses again only for an error, for the position of a key.
-//! - `file` cuts the tables of the requested providers out of a long file: a stored token costs about as much with a
-//!   thousand providers as with one.
+//! ```toml
+//! [providers.cluster]
+//! kind = "earthscope"
+//! client_id = "…"
+//! client_secret = { env = "CLUSTER_SECRET" }
+//! ```
+//!
+//! `docs/configuration.md` in the repository lists all keys. Errors name file, line and column.
 
+// Three mechanisms keep one promise each: `figment` merges the layers and remembers the file or the variable of each value.
+// `toml` parses values, and again only for an error, for the position of a key. `file` cuts the tables of the requested
+// providers out of a long file: a stored token costs about as much with a thousand providers as with one.
 mod common_keys;
 mod environment;
 mod errors;
@@ -32,7 +38,7 @@ pub(crate) use file::Files;
 use file::{ConfigFile, tables};
 use layers::Merged;
 pub use show::{Configured, Setting};
-pub(crate) use store::StoreConfig;
+pub use store::StoreConfig;
 pub use suggestion::suggestion;
 pub use warning::ConfigWarning;
 
