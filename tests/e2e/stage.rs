@@ -126,6 +126,15 @@ pub(crate) fn program(sandbox: &Sandbox, name: &str, words: &[&str]) -> Command 
     command
 }
 
+/// Copies the `broker` program into the sandbox's home folder, and returns the path of the copy.
+pub(crate) fn copy_broker(sandbox: &Sandbox) -> PathBuf {
+    let copy = sandbox.home().join("broker");
+    // In another process, because children of parallel tests would inherit the file, open for writing.
+    let copied = Command::new("cp").arg(broker_binary()).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()), "a copy of the program");
+    copy
+}
+
 pub(crate) fn write_script(sandbox: &Sandbox, path: &Path, script: &str) {
     sandbox.write(path, script);
     set_mode(path, 0o755);

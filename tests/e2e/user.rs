@@ -5,9 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use broker_e2e::{Sandbox, broker_binary};
+use broker_e2e::Sandbox;
 
-use crate::stage::program;
+use crate::stage::{copy_broker, program};
 
 /// A user id that no account has.
 const UNPRIVILEGED: u32 = 61_234;
@@ -18,9 +18,7 @@ pub(crate) struct User(Option<u32>);
 impl User {
     /// Copies the `broker` program into a sandbox, chooses a user, and makes that user the owner of the sandbox.
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
-        // In another process, because children of parallel tests would inherit the file, open for writing.
-        let copied = Command::new("cp").arg(broker_binary()).arg(sandbox.home().join("broker")).status();
-        assert!(copied.is_ok_and(|status| status.success()), "a copy for every user");
+        copy_broker(sandbox);
         let user = Self(rustix::process::geteuid().is_root().then_some(UNPRIVILEGED));
         user.owns(sandbox.home().parent().expect("the sandbox"));
         user

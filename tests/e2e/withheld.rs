@@ -8,7 +8,7 @@ use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, Fault, TestEnv};
 use earthbroker::Setup;
 
-use crate::stage::{carbonmapper, earthscope, fast_polling, program, until, write_script};
+use crate::stage::{carbonmapper, copy_broker, earthscope, fast_polling, program, until, write_script};
 
 /// Environment variables that set secret keys: plain, nested, mistyped, and of a provider without `kind`.
 const SECRETS: [(&str, &str); 5] = [
@@ -127,8 +127,7 @@ fn login_opens_browser_after_broker_executable_is_removed() {
     let (service, sandbox) = earthscope(fast_polling(), "");
     let (browser, seen) = env_dumper(&sandbox, "browser", "");
     let sandbox = sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", browser.to_str().expect("text"));
-    let copy = sandbox.home().join("broker");
-    std::fs::copy(broker_e2e::broker_binary(), &copy).expect("a copy");
+    let copy = copy_broker(&sandbox);
     service.fault("device", Fault::Delay(Duration::from_millis(300)));
     let words = ["login", "earthscope"];
     let login = broker_e2e::spawn(program(&sandbox, copy.to_str().expect("text"), &words), &words);
