@@ -128,11 +128,14 @@ impl Record {
         let (Some(ours), Some(theirs)) = (self.token(&ScopeKey::default()), &login.access_token) else {
             return false;
         };
-        let differs = match (subject(ours), subject(theirs)) {
+        // First, because equal tokens need no decoding.
+        if ours.secret().same_as(theirs.secret()) {
+            return false;
+        }
+        match (subject(ours), subject(theirs)) {
             (Some(ours), Some(theirs)) => ours != theirs,
             _ => login.refresh_token.is_none(),
-        };
-        differs && !ours.secret().same_as(theirs.secret())
+        }
     }
 
     /// Replaces the record's login with `login`, which another program wrote to the login file.
