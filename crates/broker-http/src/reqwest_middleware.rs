@@ -38,6 +38,9 @@ impl TokenMiddleware {
 
     /// Builds a client with this middleware. Add others with [`ClientBuilder::from_client`].
     ///
+    /// Enable the feature `rustls` or `native-tls` of reqwest, or install a `CryptoProvider` of rustls first. Otherwise
+    /// reqwest panics.
+    ///
     /// If the provider's header is not `Authorization`, this method replaces the builder's redirect policy: a redirect
     /// of a request with the token to a host that may not get the token is not followed, but returned.
     pub fn client(

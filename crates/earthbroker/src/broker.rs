@@ -9,7 +9,8 @@ use crate::Setup;
 /// Gets, renews and stores tokens, by default with the configuration and the records of the command line. Clones are
 /// cheap and share all state. Async calls need a tokio runtime with time and I/O.
 ///
-/// [`Broker::provider`](broker_core::Broker::provider) returns the handle of one provider, which has all calls.
+/// [`Broker::provider`](broker_core::Broker::provider) returns the handle of one provider, which has all calls. The methods
+/// of the core's [`Broker`](broker_core::Broker) are available too.
 ///
 /// If a caller drops a call (a timeout, `select!`), the operation still runs until the response is saved, as long as the
 /// tokio runtime of the call runs. Await [`Broker::wait_idle`](broker_core::Broker::wait_idle) before the process exits

@@ -19,6 +19,7 @@ impl Broker {
 
     /// Calls [`ProviderHandle::token_with`].
     pub async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
+        // Nearly all calls end here, without a lookup of the provider.
         match self.stored(provider, request)? {
             Some(token) => Ok(token),
             None => self.provider(provider)?.token_with(request).await,

@@ -10,7 +10,8 @@ use crate::token::{Secret, Token, TokenRequest};
 
 /// One provider of a [`Broker`]. Clones are cheap and share all state.
 ///
-/// Dropped calls still save what the service returned: see [`Broker`].
+/// Async calls need a tokio runtime with time, and with I/O for the default HTTP client. Dropped calls still save what the
+/// service returned: see [`Broker`].
 #[derive(Clone)]
 pub struct ProviderHandle {
     pub(super) broker: Broker,

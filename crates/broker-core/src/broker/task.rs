@@ -62,6 +62,11 @@ impl ProviderHandle {
         F: Future<Output = Result<T>> + Send + 'static,
         W: FnOnce(ProviderTask) -> F,
     {
+        if tokio::runtime::Handle::try_current().is_err() {
+            let error =
+                Error::usage("this call needs a tokio runtime").with_hint("await it in a tokio runtime");
+            return Err(self.named(error));
+        }
         let (inner, slot) = (self.broker.inner.clone(), self.slot.clone());
         let operations = self.operations()?;
         if matches!(inner.peek_cached(&slot), Ok(None)) {

@@ -21,6 +21,31 @@ pub struct DeviceCode {
 }
 
 /// The interface to the user, for questions during a login and for messages.
+///
+/// ```
+/// use std::time::Duration;
+/// use broker_core::{DeviceCode, Error, Prompt, Result, Secret};
+///
+/// /// A prompt for logins with a code: it asks no questions.
+/// struct Terminal;
+///
+/// #[async_trait::async_trait]
+/// impl Prompt for Terminal {
+///     async fn ask(&self, question: &str) -> Result<String> {
+///         Err(Error::usage(format!("cannot ask: {question}")))
+///     }
+///     async fn ask_hidden(&self, question: &str) -> Result<Secret> {
+///         self.ask(question).await.map(Secret::new)
+///     }
+///     fn show_code(&self, code: &DeviceCode) {
+///         eprintln!("open {} and enter the code {}", code.verification_uri, code.user_code);
+///     }
+///     fn waiting(&self, _left: Duration) {}
+///     fn notify(&self, message: &str) {
+///         eprintln!("{message}");
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Prompt: Send + Sync {
     /// Asks the user a question, and returns the answer: one line of text.
@@ -44,7 +69,8 @@ pub trait Prompt: Send + Sync {
     fn notify(&self, message: &str);
 }
 
-/// A prompt for programs that run without a user. Questions fail, and messages go to the log.
+/// A prompt for programs that run without a user. Questions fail. Messages go to the log (the crate `tracing`), also the
+/// page and the code of a device login, which then waits for the user's approval until the code expires.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NonInteractive;
 

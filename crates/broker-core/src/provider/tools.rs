@@ -139,7 +139,7 @@ pub struct Finding {
     pub message: String,
     /// How the user fixes the problem; `None` if nothing is wrong.
     pub fix: Option<String>,
-    /// The file that nobody can use. Other problems are warnings.
+    /// The file that no program can use. Other problems are warnings.
     pub invalid_file: Option<PathBuf>,
 }
 

@@ -23,6 +23,16 @@ async fn rejected_token_of_a_handle_is_replaced_once() {
     assert_eq!(lab.service.pairs() + lab.service.refreshes(), 2);
 }
 
+#[test]
+fn async_call_without_a_runtime_is_an_error() {
+    use std::task::{Context, Poll, Waker};
+
+    let provider = Lab::new(true).setup().open().expect("a broker").provider(NAME).expect("a provider");
+    let call = std::pin::pin!(provider.token());
+    let Poll::Ready(token) = call.poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
+    assert_eq!(token.expect_err("no runtime").code(), ErrorCode::UsageInvalid);
+}
+
 #[tokio::test]
 async fn calls_by_name_and_by_handle_share_tokens() {
     let lab = Lab::new(true);

@@ -16,7 +16,7 @@ pub(super) fn untrusted(reason: &CertificateError, certificate: &[u8], host: &st
     let names = Names::read(certificate).unwrap_or_default();
     let (subject, issuer) = (text(names.subject), text(names.issuer));
     let shown = format!("the certificate of {host} (subject: {subject}; issuer: {issuer})");
-    // Some reasons of webpki are no variants of rustls.
+    // rustls lacks variants for some reasons of webpki.
     let debug = format!("{reason:?}");
     let (why, hint) = match reason {
         CertificateError::ExpiredContext { time, not_after: limit }

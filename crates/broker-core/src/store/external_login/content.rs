@@ -20,7 +20,7 @@ const REREAD_PAUSE: Duration = Duration::from_millis(10);
 pub(super) enum Found {
     /// The login file is missing, or contains no login.
     Nothing,
-    /// The login file's folder is missing. It may be on an unmounted disk, so this is no logout.
+    /// The login file's folder is missing. It may be on an unmounted disk: the user has not logged out.
     NoFolder,
     /// The login file cannot be read, such as after a disk error. It may contain a login.
     Fault(Error),
@@ -65,7 +65,7 @@ impl FileContent {
                 }
                 Err(InvalidLoginFile::Other(why)) => Found::Other { why, torn: false },
             },
-            // A symbolic link, for example, is no login of the service's own tools.
+            // The service's own tools do not make symbolic links, for example.
             Err(error) if path.symlink_metadata().is_ok_and(|meta| !meta.is_file()) => {
                 Found::Other { why: format!("cannot be read: {}", error.message()), torn: false }
             }
