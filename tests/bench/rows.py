@@ -224,8 +224,8 @@ def size(quick):
 
 TREES = {
     "crates of the command line": ["-p", "earthbroker-cli"],
-    "crates of the facade, default features": ["-p", "broker"],
-    "crates of the facade, one service, no HTTP client": ["-p", "broker", "--no-default-features", "-F", "earthdaily"],
+    "crates of the facade, default features": ["-p", "earthbroker"],
+    "crates of the facade, one service, no HTTP client": ["-p", "earthbroker", "--no-default-features", "-F", "earthdaily"],
 }
 
 
@@ -237,7 +237,7 @@ def crates(_):
         printed = cargo(*words, stdout=subprocess.PIPE, text=True).stdout
         # `name v1.2.3`; local crates also have a folder, repeated ones `(*)`.
         all_ = {tuple(line.split()[:2]) for line in printed.splitlines() if line}
-        counted[name] = {"all": len(all_), "own": sum(crate.startswith("broker") for crate, _ in all_)}
+        counted[name] = {"all": len(all_), "own": sum(crate.startswith(("broker-", "earthbroker")) for crate, _ in all_)}
     return counted, [Row(name, f"{each['all']}, {each['own']} of them in this repository", "") for name, each in counted.items()]
 
 
