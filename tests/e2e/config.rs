@@ -106,12 +106,8 @@ fn environment_variables_add_and_replace_config_keys() {
     let _ = sandbox.broker(&["config", "check"]).ends(0);
     let shown = sandbox.broker(&["config", "show"]).ends(0).out;
     for kept in [
-        "https://lab.example.org/in",
-        "https://lab.example.org/out",
-        "token = \"here\"",
-        "refused = \"400\"",
-        ", c = ",
-        "{secrets.b}",
+        "https://lab.example.org/in", "https://lab.example.org/out", "token = \"here\"", "refused = \"400\"",
+        ", c = ", "{secrets.b}",
     ] {
         assert!(shown.contains(kept), "{kept}: {shown}");
     }

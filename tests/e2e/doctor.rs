@@ -158,14 +158,8 @@ fn doctor_reports_all_problems_at_once() {
     let found = doctor(&sandbox, &[]);
     let ids: Vec<_> = found.keys().map(String::as_str).collect();
     let expected = [
-        "configuration.load",
-        "configuration.variables",
-        "configuration.writable",
-        "network.certificates",
-        "network.proxy",
-        "state.aside",
-        "state.permissions",
-        "state.record_mode",
+        "configuration.load", "configuration.variables", "configuration.writable", "network.certificates",
+        "network.proxy", "state.aside", "state.permissions", "state.record_mode",
     ];
     assert_eq!(ids, expected);
     assert!(found["configuration.load"].0.contains("providers.toml:1:"), "{found:?}");

@@ -21,22 +21,8 @@ impl Dice {
 
 /// Byte sequences that parsers often handle wrongly.
 const NASTY: [&[u8]; 16] = [
-    b"\0",
-    b"\"",
-    b"\\",
-    b"{",
-    b"[",
-    b"\n",
-    b"\x1e",
-    b"=",
-    b"-",
-    b"9999999999",
-    b"1e400",
-    b"null",
-    b"\xff",
-    b"\xef\xbb\xbf",
-    b"\\ud800",
-    b"\x1b[2J",
+    b"\0", b"\"", b"\\", b"{", b"[", b"\n", b"\x1e", b"=", b"-", b"9999999999", b"1e400", b"null", b"\xff",
+    b"\xef\xbb\xbf", b"\\ud800", b"\x1b[2J",
 ];
 
 /// Returns a mutated copy of a corpus file: flips bits, and cuts, repeats or inserts pieces of this or another file.

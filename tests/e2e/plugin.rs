@@ -343,11 +343,7 @@ fn login_page_of_a_plugin_that_is_no_web_page_is_refused() {
         } })
     };
     for page in [
-        "javascript:alert(1)",
-        "file:///etc/passwd",
-        "data:text/html,x",
-        "java\nscript:x",
-        "http://a.example",
+        "javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "java\nscript:x", "http://a.example",
     ] {
         let show_page = serde_json::json!({ "show_page": { "url": page } });
         for message in [show_page, code(page, good), code(good, page)] {

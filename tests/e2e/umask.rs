@@ -110,26 +110,14 @@ fn files_are_private_whatever_the_umask() {
             assert!(found.remove(own).is_some(), "{own}");
         }
         let folders = [
-            ".config",
-            ".config/broker",
-            ".config/broker/secrets",
-            ".earthscope",
-            ".earthscope/default",
-            ".local",
-            ".local/state",
-            ".local/state/broker",
-            "run/broker",
+            ".config", ".config/broker", ".config/broker/secrets", ".earthscope", ".earthscope/default",
+            ".local", ".local/state", ".local/state/broker", "run/broker",
         ];
         let files = [
-            ".config/broker/providers.toml",
-            ".config/broker/secrets/earthdaily",
-            ".earthscope/default/.broker.lock",
-            ".earthscope/default/tokens.json",
-            ".local/state/broker/earthdaily.json",
-            ".local/state/broker/earthdaily.lock",
-            ".local/state/broker/earthscope.json",
-            ".local/state/broker/earthscope.lock",
-            "out",
+            ".config/broker/providers.toml", ".config/broker/secrets/earthdaily",
+            ".earthscope/default/.broker.lock", ".earthscope/default/tokens.json",
+            ".local/state/broker/earthdaily.json", ".local/state/broker/earthdaily.lock",
+            ".local/state/broker/earthscope.json", ".local/state/broker/earthscope.lock", "out",
         ];
         let documented = folders.map(|name| (name, 0o700)).into_iter().chain(files.map(|name| (name, 0o600)));
         for (name, mode) in documented {

@@ -18,28 +18,9 @@ macro_rules! gallery {
 
 /// All services that `broker add` can configure, ordered by name.
 pub(crate) const GALLERY: &[Service] = gallery![
-    "appeears",
-    "cds",
-    "cdse",
-    "cdse-sentinelhub",
-    "copernicus-marine",
-    "earth-engine",
-    "earthdata",
-    "eumetsat",
-    "global-fishing-watch",
-    "knmi",
-    "met-office",
-    "meteo-france",
-    "meteomatics",
-    "oneatlas",
-    "planet",
-    "planet-key",
-    "planetary-computer-pro",
-    "sentinelhub",
-    "terrascope",
-    "up42",
-    "usgs",
-    "wekeo",
+    "appeears", "cds", "cdse", "cdse-sentinelhub", "copernicus-marine", "earth-engine", "earthdata",
+    "eumetsat", "global-fishing-watch", "knmi", "met-office", "meteo-france", "meteomatics", "oneatlas",
+    "planet", "planet-key", "planetary-computer-pro", "sentinelhub", "terrascope", "up42", "usgs", "wekeo",
 ];
 
 impl Service {

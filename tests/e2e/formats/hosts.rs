@@ -37,11 +37,8 @@ all = db.execute(\"select secret_string from duckdb_secrets(redact=false) where 
 print(all[0][0].split('bearer_token=')[1], end='')";
     let file = stage.file("duckdb");
     let urls = [
-        "https://api.example.org/stac",
-        "https://api.example.org.evil.net/stac",
-        "https://api.example.org@evil.net/",
-        "https://api.example.org:444/",
-        "http://api.example.org/stac",
+        "https://api.example.org/stac", "https://api.example.org.evil.net/stac",
+        "https://api.example.org@evil.net/", "https://api.example.org:444/", "http://api.example.org/stac",
         "https://evil.net/",
     ];
     let words = [&[file.to_str().expect("a path")], &urls[..]].concat();

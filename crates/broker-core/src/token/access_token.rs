@@ -20,21 +20,8 @@ const BEARER: &str = "Bearer";
 
 /// Token types of services that are no schemes of HTTP headers, in lower case and without separators.
 const NO_SCHEMES: [&str; 15] = [
-    "access",
-    "tokentype",
-    "bearertoken",
-    "accesstoken",
-    "idtoken",
-    "refreshtoken",
-    "jwt",
-    "at+jwt",
-    "na",
-    "oauth2",
-    "opaque",
-    "reference",
-    "user",
-    "bot",
-    "null",
+    "access", "tokentype", "bearertoken", "accesstoken", "idtoken", "refreshtoken", "jwt", "at+jwt", "na",
+    "oauth2", "opaque", "reference", "user", "bot", "null",
 ];
 
 /// An access token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.

@@ -17,28 +17,9 @@ pub enum Expiry {
 /// Field names for an expiry, in lower case and without separators, with `expire` for `expires`: `expires_in`, `expiresIn`,
 /// `expire-in`. The words `access` and `token` may precede them.
 const NAMES: [&str; 22] = [
-    "expireinsec",
-    "expireinsecs",
-    "expireinseconds",
-    "expirein",
-    "expireat",
-    "expireon",
-    "expiretime",
-    "expire",
-    "expiry",
-    "expirydate",
-    "expirytime",
-    "expiration",
-    "expirationtime",
-    "expirationtimestamp",
-    "expirationdate",
-    "exp",
-    "validto",
-    "validuntil",
-    "validfor",
-    "leaseduration",
-    "ttl",
-    "lifetime",
+    "expireinsec", "expireinsecs", "expireinseconds", "expirein", "expireat", "expireon", "expiretime",
+    "expire", "expiry", "expirydate", "expirytime", "expiration", "expirationtime", "expirationtimestamp",
+    "expirationdate", "exp", "validto", "validuntil", "validfor", "leaseduration", "ttl", "lifetime",
 ];
 
 /// Ends of field names whose number is a lifetime unless it is a time near now.
@@ -59,26 +40,14 @@ const FIRST_EXPIRY: f64 = 1_262_304_000.0;
 /// Formats with a time zone: RFC 3339 and its variants, two of Azure's managed identities, an old HTTP date, and that of
 /// `date`. `T` replaces the first space.
 const ZONED: [&str; 8] = [
-    "%Y-%m-%dT%H:%M:%S%.f%#z",
-    "%Y-%m-%dT%H:%M:%S,%f%#z",
-    "%Y-%m-%dT%H:%M%#z",
-    "%Y%m%dT%H%M%S%#z",
-    "%m/%d/%YT%H:%M:%S%#z",
-    "%m/%d/%YT%I:%M:%S %p%#z",
-    "%A,T%d-%b-%y %H:%M:%S%#z",
-    "%aT%b %e %H:%M:%S%#z %Y",
+    "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S,%f%#z", "%Y-%m-%dT%H:%M%#z", "%Y%m%dT%H%M%S%#z",
+    "%m/%d/%YT%H:%M:%S%#z", "%m/%d/%YT%I:%M:%S %p%#z", "%A,T%d-%b-%y %H:%M:%S%#z", "%aT%b %e %H:%M:%S%#z %Y",
 ];
 
 /// Formats without a time zone, which means UTC. If several fit, the time nearest to now is the most plausible.
 const UNZONED: [&str; 9] = [
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S,%f",
-    "%Y-%m-%dT%H:%M",
-    "%aT%b %e %H:%M:%S %Y",
-    "%bT%e, %Y %I:%M:%S %p",
-    "%m/%d/%YT%H:%M:%S",
-    "%m/%d/%YT%I:%M:%S %p",
-    "%d/%m/%YT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S,%f", "%Y-%m-%dT%H:%M", "%aT%b %e %H:%M:%S %Y",
+    "%bT%e, %Y %I:%M:%S %p", "%m/%d/%YT%H:%M:%S", "%m/%d/%YT%I:%M:%S %p", "%d/%m/%YT%H:%M:%S",
     "%d/%m/%YT%I:%M:%S %p",
 ];
 

@@ -9,32 +9,14 @@ use super::{RUN_IN_TERMINAL, Source};
 
 /// The JSON paths where programs usually print a token, in order of precedence.
 const TOKENS: [&str; 9] = [
-    "access_token",
-    "accessToken",
-    "token",
-    "credential.access_token",
-    "auth.client_token",
-    "status.token",
-    "id_token",
-    "iam_token",
-    "authorizationToken",
+    "access_token", "accessToken", "token", "credential.access_token", "auth.client_token", "status.token",
+    "id_token", "iam_token", "authorizationToken",
 ];
 
 /// The JSON paths where programs usually print why they failed, in order of precedence.
 const REASONS: [&str; 13] = [
-    "message",
-    "error_description",
-    "error.message",
-    "errorMessage",
-    "error",
-    "errors.0.message",
-    "errors.0.detail",
-    "errors.0",
-    "Message",
-    "Error.Message",
-    "Error",
-    "detail",
-    "msg",
+    "message", "error_description", "error.message", "errorMessage", "error", "errors.0.message",
+    "errors.0.detail", "errors.0", "Message", "Error.Message", "Error", "detail", "msg",
 ];
 
 impl Source {

@@ -50,13 +50,8 @@ async fn token_goes_by_https_or_to_this_machine_only() {
         assert!(has_token(uri).await, "{uri}");
     }
     for uri in [
-        "http://example.org/",
-        "https://example.org.evil.net/",
-        "https://example.org@evil.net/",
-        "https://evilexample.org/",
-        "http://localhost.evil.net/",
-        "http://[::1]/",
-        "ftp://example.org/",
+        "http://example.org/", "https://example.org.evil.net/", "https://example.org@evil.net/",
+        "https://evilexample.org/", "http://localhost.evil.net/", "http://[::1]/", "ftp://example.org/",
         "/path",
     ] {
         assert!(!has_token(uri).await, "{uri}");

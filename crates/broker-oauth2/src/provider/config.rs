@@ -17,31 +17,10 @@ const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
 /// The parameters that `params` must not contain, because the flow or another configuration key sets them.
 const OWN_PARAMS: [&str; 25] = [
-    "grant_type",
-    "client_id",
-    "client_secret",
-    "client_assertion",
-    "client_assertion_type",
-    "scope",
-    "audience",
-    "resource",
-    "refresh_token",
-    "device_code",
-    "code",
-    "code_verifier",
-    "redirect_uri",
-    "state",
-    "username",
-    "password",
-    "subject_token",
-    "subject_token_type",
-    "requested_token_type",
-    "actor_token",
-    "response_type",
-    "code_challenge",
-    "code_challenge_method",
-    "token",
-    "token_type_hint",
+    "grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "scope",
+    "audience", "resource", "refresh_token", "device_code", "code", "code_verifier", "redirect_uri", "state",
+    "username", "password", "subject_token", "subject_token_type", "requested_token_type", "actor_token",
+    "response_type", "code_challenge", "code_challenge_method", "token", "token_type_hint",
 ];
 
 /// The configuration table of a provider.

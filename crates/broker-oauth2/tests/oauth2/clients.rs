@@ -321,35 +321,13 @@ async fn hint_for_refused_pkce_can_be_followed() {
 async fn login_page_that_is_no_web_page_is_refused() {
     let page = "https://login.example.org/activate";
     for other in [
-        "javascript:alert(1)",
-        " JavaScript:alert(1)",
-        "java\nscript:alert(1)",
-        "\u{1}javascript:alert(1)",
-        "file:///etc/passwd",
-        "data:text/html,hello",
-        "vbscript:x",
-        "ssh://host.example",
-        "https:host.example",
-        "mailto:a@b.example",
-        "x-app://open",
-        "/activate",
-        "///activate",
-        "//user@host.example/activate",
-        "https:///activate",
-        "https://?code",
-        "https://user:word@host.example/",
-        "user@host.example/activate",
-        "http://[host/",
-        "https://exa mple/",
-        "https://login.\texample/",
-        "https://-login.example/",
-        "https://.example/",
-        "//evil/activate",
-        "evil/activate",
-        "./activate",
-        "--help",
-        "-oProxyCommand=x",
-        "-login.example.org",
+        "javascript:alert(1)", " JavaScript:alert(1)", "java\nscript:alert(1)", "\u{1}javascript:alert(1)",
+        "file:///etc/passwd", "data:text/html,hello", "vbscript:x", "ssh://host.example",
+        "https:host.example", "mailto:a@b.example", "x-app://open", "/activate", "///activate",
+        "//user@host.example/activate", "https:///activate", "https://?code",
+        "https://user:word@host.example/", "user@host.example/activate", "http://[host/",
+        "https://exa mple/", "https://login.\texample/", "https://-login.example/", "https://.example/",
+        "//evil/activate", "evil/activate", "./activate", "--help", "-oProxyCommand=x", "-login.example.org",
     ] {
         for (uri, complete) in [(other, Value::Null), (page, json!(other)), (other, json!(page))] {
             let lab = Lab::new();
@@ -366,13 +344,9 @@ async fn login_page_that_is_no_web_page_is_refused() {
 #[tokio::test]
 async fn login_page_on_http_or_without_scheme_is_shown() {
     for uri in [
-        "http://intranet.example/activate",
-        " https://intranet/activate?code=AB CD",
-        "https://[::1]/activate",
-        "https://bücher.example/activate",
-        "login.example.org/device",
-        "login.example.org:8443/device",
-        "//login.example.org/device",
+        "http://intranet.example/activate", " https://intranet/activate?code=AB CD",
+        "https://[::1]/activate", "https://bücher.example/activate", "login.example.org/device",
+        "login.example.org:8443/device", "//login.example.org/device",
     ] {
         let lab = Lab::new();
         lab.answers(DEVICE, move |_| (200, device_code(uri, &Value::Null)));

@@ -57,20 +57,9 @@ pub struct Refusal {
 
 /// The error codes of RFC 6749, 7009, 8628, 8707 and 9449, which only authorization servers send.
 const STANDARD_CODES: [&str; 14] = [
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "unsupported_response_type",
-    "unsupported_token_type",
-    "invalid_scope",
-    "invalid_target",
-    "invalid_dpop_proof",
-    "access_denied",
-    "authorization_pending",
-    "slow_down",
-    "expired_token",
+    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+    "unsupported_response_type", "unsupported_token_type", "invalid_scope", "invalid_target",
+    "invalid_dpop_proof", "access_denied", "authorization_pending", "slow_down", "expired_token",
 ];
 
 impl Refusal {

@@ -6,39 +6,15 @@ use super::bounded;
 
 /// The names of fields with an error code, beside `error` (RFC 6749 section 5.2).
 const CODES: [&str; 11] = [
-    "type",
-    "errorType",
-    "code",
-    "status",
-    "errorCode",
-    "error_code",
-    "errorcode",
-    "ErrorCode",
-    "Code",
-    "__type",
-    "reason",
+    "type", "errorType", "code", "status", "errorCode", "error_code", "errorcode", "ErrorCode", "Code",
+    "__type", "reason",
 ];
 
 /// The names of fields with an explanation, best first: RFC 6749, Okta, Google, Apigee, RFC 9457 and others.
 const TEXTS: [&str; 18] = [
-    "error_description",
-    "errorSummary",
-    "errorMessage",
-    "error_message",
-    "faultstring",
-    "message",
-    "ExceptionMessage",
-    "MessageDetail",
-    "Message",
-    "detail",
-    "details",
-    "msg",
-    "description",
-    "title",
-    "reason",
-    "hint",
-    "errorCauses",
-    "Error",
+    "error_description", "errorSummary", "errorMessage", "error_message", "faultstring", "message",
+    "ExceptionMessage", "MessageDetail", "Message", "detail", "details", "msg", "description", "title",
+    "reason", "hint", "errorCauses", "Error",
 ];
 
 /// Parts of the names of fields with an explanation, in lower case. Other names are shown, as those of invalid fields.

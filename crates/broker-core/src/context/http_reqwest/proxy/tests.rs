@@ -26,12 +26,8 @@ fn read(value: &str) -> (String, Option<String>) {
 fn proxy_urls_are_read_as_users_write_them() {
     let address = "http://proxy.example:3128";
     for value in [
-        "http://proxy.example:3128",
-        " http://proxy.example:3128\r\n",
-        "\"http://proxy.example:3128\"",
-        "'http://proxy.example:3128/' ",
-        "proxy.example:3128",
-        "HTTP://PROXY.example:3128/",
+        "http://proxy.example:3128", " http://proxy.example:3128\r\n", "\"http://proxy.example:3128\"",
+        "'http://proxy.example:3128/' ", "proxy.example:3128", "HTTP://PROXY.example:3128/",
         "\u{feff}http://proxy.example:3128",
     ] {
         assert_eq!(read(value), (address.to_owned(), None), "{value:?}");
