@@ -26,20 +26,16 @@ pub(super) struct RefreshIntent {
 impl ProviderTask {
     /// Returns how long an earlier request with the refresh token may still be on its way. First corrects a time of
     /// sending in the future, because otherwise every call would wait.
-    async fn quiet_time_left(
-        &self,
-        locked_record: &mut LockedRecord,
-        request: &TokenRequest,
-    ) -> Result<Duration> {
-        let (now, intent) = (self.operation.now(), locked_record.record.intent());
+    async fn quiet_time_left(&self, locked: &mut LockedRecord, request: &TokenRequest) -> Result<Duration> {
+        let (now, intent) = (self.operation.now(), locked.record.intent());
         let Some(sent_at) = intent.unanswered_at() else { return Ok(Duration::ZERO) };
-        if !self.sends_grant(&locked_record.record, request) {
+        if !self.sends_grant(&locked.record, request) {
             return Ok(Duration::ZERO);
         }
         if sent_at > now {
             // The clock was set back.
-            locked_record.record.set_intent(intent.until(now));
-            self.write(locked_record).await?;
+            locked.record.set_intent(intent.until(now));
+            self.write(locked).await?;
         }
         let passed = (now - sent_at).to_std().unwrap_or_default();
         Ok(self.operation.timeout().min(QUIET_TIME).saturating_sub(passed))
@@ -48,21 +44,21 @@ impl ProviderTask {
     /// Returns the stored token, if it is valid and a renewal would first have to wait: see [`Self::wait_quiet_time`].
     pub(super) async fn token_for_quiet_time(
         &self,
-        locked_record: &mut LockedRecord,
+        locked: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Option<Token>> {
-        let waits = !self.quiet_time_left(locked_record, request).await?.is_zero();
-        Ok(self.fitting_token(&locked_record.record, request).filter(|_| waits).cloned())
+        let waits = !self.quiet_time_left(locked, request).await?.is_zero();
+        Ok(self.fitting_token(&locked.record, request).filter(|_| waits).cloned())
     }
 
     /// Waits while an earlier request with the refresh token may be on its way. Returns the token that another program
     /// stored in this time, if that token satisfies the request.
     pub(super) async fn wait_quiet_time(
         &self,
-        locked_record: &mut LockedRecord,
+        locked: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Option<Token>> {
-        let left = self.quiet_time_left(locked_record, request).await?;
+        let left = self.quiet_time_left(locked, request).await?;
         if left.is_zero() {
             return Ok(None);
         }
@@ -77,38 +73,38 @@ impl ProviderTask {
             self.operation.prompt().notify(&format!("{name}: waiting {seconds} s more: {why}"));
             self.operation.pause(left).await?;
         }
-        self.reload_login(locked_record).await?;
-        self.token_of_changed_login(locked_record, request).await
+        self.reload_login(locked).await?;
+        self.token_of_changed_login(locked, request).await
     }
 
     /// Prepares an exchange: checks that the store can save the response. If the exchange will send the refresh token,
     /// first saves the time of sending in the record: the refresh intent.
     pub(super) async fn open_refresh_intent(
         &self,
-        locked_record: &mut LockedRecord,
+        locked: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Option<RefreshIntent>> {
         self.operation.check_not_cancelled().await?;
         self.operation.delivery.begin(None);
         let now = self.operation.now();
-        let spends = self.sends_grant(&locked_record.record, request);
+        let spends = self.sends_grant(&locked.record, request);
         // A provider without a login or secret sends no request, so the store need not be writable.
-        if spends || self.can_renew(&locked_record.record) {
-            locked_record.locked.probe(&locked_record.record, 1 + usize::from(spends)).await?;
+        if spends || self.can_renew(&locked.record) {
+            locked.lock.probe(&locked.record, 1 + usize::from(spends)).await?;
         }
         if !spends {
             return Ok(None);
         }
-        let before = locked_record.record.intent();
+        let before = locked.record.intent();
         if let Some(at) = before.sent_at {
             tracing::info!(%at, "an earlier renewal was interrupted; the refresh token is sent once more");
         }
         // Delays termination signals: otherwise the record might say that an unsent refresh token was sent.
         self.operation.in_flight.begin();
         let noted = before.send(now);
-        locked_record.record.set_intent(noted);
-        self.write(locked_record).await?;
-        self.operation.delivery.begin(locked_record.locked.login_check());
+        locked.record.set_intent(noted);
+        self.write(locked).await?;
+        self.operation.delivery.begin(locked.lock.login_check());
         Ok(Some(RefreshIntent { before, noted }))
     }
 
@@ -116,7 +112,7 @@ impl ProviderTask {
     /// intent if a response with a new refresh token may be lost. The caller saves the record.
     pub(super) fn close_refresh_intent(
         &self,
-        locked_record: &mut LockedRecord,
+        locked: &mut LockedRecord,
         intent: Option<&RefreshIntent>,
         exchanged: &Result<RecordUpdate>,
     ) {
@@ -124,7 +120,7 @@ impl ProviderTask {
         let delivery = &self.operation.delivery;
         let (lost, answered) = (delivery.lost_response(), delivery.was_answered());
         let sent = Intent { answered: !delivery.is_unanswered(), ..*noted };
-        let record = &mut locked_record.record;
+        let record = &mut locked.record;
         let left = match exchanged {
             Ok(update) if update.refuses_grant() && lost => sent,
             Ok(update) if update.refuses_grant() => *before,
@@ -143,14 +139,14 @@ impl ProviderTask {
             Err(_) => *before,
         };
         record.set_intent(left);
-        locked_record.unsaved = left != *noted;
+        locked.unsaved = left != *noted;
     }
 
     /// Reloads the login if another program replaced it, or may have, before the refresh token was sent. Returns whether
     /// the login was reloaded.
     pub(super) async fn reload_superseded(
         &self,
-        locked_record: &mut LockedRecord,
+        locked: &mut LockedRecord,
         intent: Option<&RefreshIntent>,
     ) -> Result<bool> {
         let Some(RefreshIntent { noted, .. }) = intent.filter(|_| self.operation.delivery.was_superseded())
@@ -158,11 +154,11 @@ impl ProviderTask {
             return Ok(false);
         };
         tracing::info!("another program may have changed the login; the refresh token was not sent");
-        let closed = locked_record.record.intent();
-        self.reload_login(locked_record).await?;
+        let closed = locked.record.intent();
+        self.reload_login(locked).await?;
         // The stored record still has the intent of this exchange.
-        if locked_record.record.intent() == *noted {
-            locked_record.record.set_intent(closed);
+        if locked.record.intent() == *noted {
+            locked.record.set_intent(closed);
         }
         Ok(true)
     }
@@ -170,31 +166,30 @@ impl ProviderTask {
     /// Saves a login that another program changed, and returns its token if the token satisfies the request.
     pub(super) async fn token_of_changed_login(
         &self,
-        locked_record: &mut LockedRecord,
+        locked: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Option<Token>> {
-        let Decision::Use(token) = self.decide(&locked_record.record, request) else { return Ok(None) };
+        let Decision::Use(token) = self.decide(&locked.record, request) else { return Ok(None) };
         let token = token.clone();
-        self.save(locked_record, RecordUpdate::default()).await?;
+        self.save(locked, RecordUpdate::default()).await?;
         Ok(Some(token))
     }
 
-    async fn reload_login(&self, locked_record: &mut LockedRecord) -> Result<()> {
-        let loaded = locked_record.locked.load().await?;
-        (locked_record.record, locked_record.unreadable) = self.inner.read(&self.slot, loaded);
+    async fn reload_login(&self, locked: &mut LockedRecord) -> Result<()> {
+        let loaded = locked.lock.load().await?;
+        (locked.record, locked.unreadable) = self.inner.read(&self.slot, loaded);
         Ok(())
     }
 
     /// Reloads the record and returns whether the refresh token has changed. Programs that take no lock, such as the
     /// service's own tools, may have replaced the refresh token.
-    pub(super) async fn reload_changed_grant(&self, locked_record: &mut LockedRecord) -> Result<bool> {
-        let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
-        else {
+    pub(super) async fn reload_changed_grant(&self, locked: &mut LockedRecord) -> Result<bool> {
+        let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked.lock.load().await? else {
             return Ok(false);
         };
         let record = self.slot.usable(*record, self.operation.now());
-        locked_record.record.0.format.clone_from(&record.0.format);
-        let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
+        locked.record.0.format.clone_from(&record.0.format);
+        let changed = match (record.usable_grant(), locked.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
             // Another program has logged out, unless an unreadable login file hides the refresh token.
@@ -202,7 +197,7 @@ impl ProviderTask {
             (None, None) => false,
         };
         if changed {
-            locked_record.record = record;
+            locked.record = record;
         }
         Ok(changed)
     }

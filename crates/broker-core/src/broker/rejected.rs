@@ -13,28 +13,28 @@ const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 impl ProviderTask {
     pub(super) async fn replace(self, request: &TokenRequest, rejected: Option<Secret>) -> Result<Token> {
         let other = |record: &Record| self.other(record, request, rejected.as_ref());
-        let mut locked_record = match self.acquire(other).await? {
-            Acquired::Lock(locked_record) => locked_record,
+        let mut locked = match self.acquire(other).await? {
+            Acquired::Lock(locked) => locked,
             Acquired::Found(token) => return Ok(token),
         };
-        if let Some(token) = other(&locked_record.record)? {
+        if let Some(token) = other(&locked.record)? {
             return Ok(token);
         }
         let mut bad = rejected.clone();
-        if self.is_rejected(&locked_record.record, request, rejected.as_ref()) {
-            if let Some(error) = self.throttled(&locked_record.record, request) {
+        if self.is_rejected(&locked.record, request, rejected.as_ref()) {
+            if let Some(error) = self.throttled(&locked.record, request) {
                 return Err(error);
             }
-            if !self.can_renew(&locked_record.record) {
-                return self.end_login(&mut locked_record, request).await;
+            if !self.can_renew(&locked.record) {
+                return self.end_login(&mut locked, request).await;
             }
             self.operation.check_not_cancelled().await?;
-            bad = locked_record.record.token(request.scopes()).map(|token| token.secret().clone());
-            locked_record.record.reject_token(request.scopes(), self.operation.now());
-            self.write(&mut locked_record).await?;
-            self.inner.cache(&self.slot, locked_record.record.clone(), false);
+            bad = locked.record.token(request.scopes()).map(|token| token.secret().clone());
+            locked.record.reject_token(request.scopes(), self.operation.now());
+            self.write(&mut locked).await?;
+            self.inner.cache(&self.slot, locked.record.clone(), false);
         }
-        let token = self.renew_locked(&mut locked_record, request).await?;
+        let token = self.renew_locked(&mut locked, request).await?;
         if bad.is_some_and(|bad| bad.same_as(token.secret())) {
             return Err(Error::new(ErrorCode::TokenRejected, "the service issued the rejected token again")
                 .with_hint("check the permissions of the account, and the status of the service"));
@@ -43,15 +43,15 @@ impl ProviderTask {
     }
 
     /// Handles the rejection of a token that only a login replaces. A token without an expiry is not used again.
-    async fn end_login(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
+    async fn end_login(&self, locked: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
         let is_endless = |token: &Token| token.expires_at().is_none();
-        if !locked_record.record.token(request.scopes()).is_some_and(is_endless) {
-            return self.exchange(locked_record, request).await;
+        if !locked.record.token(request.scopes()).is_some_and(is_endless) {
+            return self.exchange(locked, request).await;
         }
-        locked_record.record.reject_token(request.scopes(), self.operation.now());
-        self.write(locked_record).await?;
-        self.inner.cache(&self.slot, locked_record.record.clone(), false);
-        self.exchange(locked_record, request).await.map_err(|error| match error.kind() {
+        locked.record.reject_token(request.scopes(), self.operation.now());
+        self.write(locked).await?;
+        self.inner.cache(&self.slot, locked.record.clone(), false);
+        self.exchange(locked, request).await.map_err(|error| match error.kind() {
             ErrorKind::LoginRequired => {
                 error.with_message("the service rejected the token, and no refresh token is stored")
             }

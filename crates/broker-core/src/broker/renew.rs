@@ -88,44 +88,39 @@ impl ProviderTask {
             }
             process_lock
         };
-        let mut locked_record = match self.acquire_with(process_lock, |record| Ok(found(record))).await? {
-            Acquired::Lock(locked_record) => locked_record,
+        let mut locked = match self.acquire_with(process_lock, |record| Ok(found(record))).await? {
+            Acquired::Lock(locked) => locked,
             Acquired::Found(token) => return Ok(token),
         };
-        if let Decision::Use(token) = self.decide(&locked_record.record, request) {
+        if let Decision::Use(token) = self.decide(&locked.record, request) {
             return Ok(token.clone());
         }
-        if let Some(token) = self.token_for_quiet_time(&mut locked_record, request).await? {
+        if let Some(token) = self.token_for_quiet_time(&mut locked, request).await? {
             return Ok(token);
         }
-        self.renew_locked(&mut locked_record, request).await
+        self.renew_locked(&mut locked, request).await
     }
 
     /// Gets a new token, unless another caller's attempt has just failed or the service asked for a pause.
     pub(super) async fn renew_locked(
         &self,
-        locked_record: &mut LockedRecord,
+        locked: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Token> {
-        let record = &locked_record.record;
+        let record = &locked.record;
         if let Some(error) =
             self.failed_while_waiting(record, request).or_else(|| self.throttled(record, request))
         {
             return Err(error);
         }
-        self.exchange(locked_record, request).await
+        self.exchange(locked, request).await
     }
 
     /// Gets a token in at most [`MOST_EXCHANGES`] exchanges. On an error, stores the failure in the record.
-    pub(super) async fn exchange(
-        &self,
-        locked_record: &mut LockedRecord,
-        request: &TokenRequest,
-    ) -> Result<Token> {
-        let exchanged =
-            self.exchanges(locked_record, request).await.map_err(|error| explain(error, locked_record));
+    pub(super) async fn exchange(&self, locked: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
+        let exchanged = self.exchanges(locked, request).await.map_err(|error| explain(error, locked));
         if let Err(error) = &exchanged {
-            self.note_failure(locked_record, request, error).await;
+            self.note_failure(locked, request, error).await;
         }
         exchanged
     }
@@ -153,22 +148,22 @@ impl ProviderTask {
     }
 
     /// Repeats exchanges and saves each result, until the record has the token.
-    async fn exchanges(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
+    async fn exchanges(&self, locked: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
         let (mut without_token, mut unsent) = (0, None);
         for _ in 0..MOST_EXCHANGES {
-            if let Some(token) = self.wait_quiet_time(locked_record, request).await? {
+            if let Some(token) = self.wait_quiet_time(locked, request).await? {
                 return Ok(token);
             }
             let source_owner = self.inner.source_owner(&self.slot);
-            let intent = self.open_refresh_intent(locked_record, request).await?;
-            let exchanged = self.provider().exchange(&self.operation, &locked_record.record, request).await;
-            self.close_refresh_intent(locked_record, intent.as_ref(), &exchanged);
+            let intent = self.open_refresh_intent(locked, request).await?;
+            let exchanged = self.provider().exchange(&self.operation, &locked.record, request).await;
+            self.close_refresh_intent(locked, intent.as_ref(), &exchanged);
             let changed = match &exchanged {
-                Ok(update) => update.refuses_grant() && self.reload_changed_grant(locked_record).await?,
-                Err(_) => self.reload_superseded(locked_record, intent.as_ref()).await?,
+                Ok(update) => update.refuses_grant() && self.reload_changed_grant(locked).await?,
+                Err(_) => self.reload_superseded(locked, intent.as_ref()).await?,
             };
             if changed {
-                if let Some(token) = self.token_of_changed_login(locked_record, request).await? {
+                if let Some(token) = self.token_of_changed_login(locked, request).await? {
                     return Ok(token);
                 }
                 unsent = exchanged.err();
@@ -180,7 +175,7 @@ impl ProviderTask {
                 usize::from(intent.is_some() && update.has_secrets() && update.tokens.is_empty());
             let requested = update.requested_token(request.scopes(), request.expires);
             let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
-            self.save(locked_record, update).await?;
+            self.save(locked, update).await?;
             if let Some(error) = unusable {
                 return Err(error);
             }
@@ -240,49 +235,48 @@ impl ProviderTask {
     /// gets the original error.
     pub(super) async fn note_failure(
         &self,
-        locked_record: &mut LockedRecord,
+        locked: &mut LockedRecord,
         request: &TokenRequest,
         error: &Error,
     ) {
         // Another caller may be willing to wait longer than this one.
         let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused)
             && error.code() != ErrorCode::LockTimeout;
-        let is_noted =
-            by_service || (error.kind() == ErrorKind::LoginRequired && !locked_record.record.is_empty());
-        if locked_record.unreadable.is_some() || !(is_noted || locked_record.unsaved) {
+        let is_noted = by_service || (error.kind() == ErrorKind::LoginRequired && !locked.record.is_empty());
+        if locked.unreadable.is_some() || !(is_noted || locked.unsaved) {
             return;
         }
         // Another host may have saved a newer refresh token, if the lock does not work across hosts.
-        if !locked_record.unsaved && self.reload_changed_grant(locked_record).await.unwrap_or(false) {
+        if !locked.unsaved && self.reload_changed_grant(locked).await.unwrap_or(false) {
             return;
         }
         if is_noted {
-            let token = locked_record.record.token(request.scopes());
+            let token = locked.record.token(request.scopes());
             let pause = token.map(|token| token.window().retry_pause(fastrand::f64())).unwrap_or_default();
-            let latest = locked_record.record.latest_pause();
+            let latest = locked.record.latest_pause();
             let failure = Failure::new(error, self.operation.now(), pause, latest);
-            locked_record.record.set_failure(request.scopes(), failure);
+            locked.record.set_failure(request.scopes(), failure);
         }
-        if let Err(error) = self.save(locked_record, RecordUpdate::default()).await {
+        if let Err(error) = self.save(locked, RecordUpdate::default()).await {
             tracing::warn!(%error, "cannot save the error of the failed renewal in the record");
         }
     }
 }
 
 /// Adds to an error that asks for a login the reason why the stored login cannot be used.
-fn explain(error: Error, locked_record: &LockedRecord) -> Error {
+fn explain(error: Error, locked: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;
     }
-    let record = &locked_record.record;
+    let record = &locked.record;
     if record.interruption().is_some()
         && let Some(refusal_message) = record.refusal_message()
     {
         return Error::new(ErrorCode::GrantRefused, format!("the login has expired: {refusal_message}"));
     }
-    let unreadable = locked_record.unreadable.as_ref();
+    let unreadable = locked.unreadable.as_ref();
     let why = unreadable.map(|why| format!("{why}; the next login moves the unreadable file away"));
-    let Some(why) = why.or_else(|| locked_record.record.why_empty()) else { return error };
+    let Some(why) = why.or_else(|| locked.record.why_empty()) else { return error };
     let message = format!("{} ({why})", error.message());
     error.with_message(message)
 }

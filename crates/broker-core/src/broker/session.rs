@@ -49,43 +49,43 @@ impl Inner {
 
 impl ProviderTask {
     pub(super) async fn login(self, login: Login) -> Result<LoggedIn> {
-        let mut locked_record = self.acquire_lock().await?;
-        self.log_in(&mut locked_record, login).await
+        let mut locked = self.acquire_lock().await?;
+        self.log_in(&mut locked, login).await
     }
 
     pub(super) async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
         let fitting = |record: &Record| self.fitting_token(record, request).cloned();
-        let mut locked_record = match self.acquire(|record| Ok(fitting(record))).await? {
-            Acquired::Lock(locked_record) => locked_record,
+        let mut locked = match self.acquire(|record| Ok(fitting(record))).await? {
+            Acquired::Lock(locked) => locked,
             Acquired::Found(token) => return Ok((token, None)),
         };
-        if let Some(token) = fitting(&locked_record.record) {
+        if let Some(token) = fitting(&locked.record) {
             return Ok((token, None));
         }
-        let shorter = self.valid_token(&locked_record.record, request).cloned();
-        match self.renew_locked(&mut locked_record, request).await {
+        let shorter = self.valid_token(&locked.record, request).cloned();
+        match self.renew_locked(&mut locked, request).await {
             Err(error) if error.kind() == ErrorKind::LoginRequired && shorter.is_none() => {}
             Err(error) => return Ok((self.fall_back(shorter, error)?, None)),
             Ok(token) => return Ok((token, None)),
         }
-        let logged_in = match self.log_in(&mut locked_record, Login::Usual).await {
+        let logged_in = match self.log_in(&mut locked, Login::Usual).await {
             Ok(logged_in) => logged_in,
             Err(error) => {
-                self.note_failure(&mut locked_record, request, &error).await;
+                self.note_failure(&mut locked, request, &error).await;
                 return Err(error);
             }
         };
-        let token = match fitting(&locked_record.record) {
+        let token = match fitting(&locked.record) {
             Some(token) => token,
-            None => self.exchange(&mut locked_record, request).await?,
+            None => self.exchange(&mut locked, request).await?,
         };
         Ok((token, Some(logged_in)))
     }
 
-    async fn log_in(&self, locked_record: &mut LockedRecord, login: Login) -> Result<LoggedIn> {
+    async fn log_in(&self, locked: &mut LockedRecord, login: Login) -> Result<LoggedIn> {
         login.check(&self.info().logins)?;
-        let next = locked_record.record.for_new_login(&self.info().issuer);
-        locked_record.locked.probe(&next, 1).await?;
+        let next = locked.record.for_new_login(&self.info().issuer);
+        locked.lock.probe(&next, 1).await?;
         let source_owner = self.inner.source_owner(&self.slot);
         self.operation.delivery.begin(None);
         let mut update = self.provider().login(&self.operation, &login).await?;
@@ -94,51 +94,51 @@ impl ProviderTask {
             Some(error) if !update.has_secrets() => return Err(error),
             unusable => unusable,
         };
-        locked_record.record = next;
+        locked.record = next;
         let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
-        self.save(locked_record, with_login_id(update)).await?;
+        self.save(locked, with_login_id(update)).await?;
         if let Some(error) = unusable {
             let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
             self.operation.prompt().notify(&format!("{}: {}{hint}", self.slot.name, error.message()));
         }
-        let record = &locked_record.record;
+        let record = &locked.record;
         let (account, token) = (record.account().map(str::to_owned), record.longest_token().cloned());
         Ok(LoggedIn { account, token })
     }
 
     pub(super) async fn logout(self, local: bool) -> Result<LoggedOut> {
-        let mut locked_record = self.acquire_lock().await?;
-        let others_forgotten = locked_record.record.has_other_issuers();
-        if locked_record.record.is_empty() && !others_forgotten && locked_record.unreadable.is_none() {
+        let mut locked = self.acquire_lock().await?;
+        let others_forgotten = locked.record.has_other_issuers();
+        if locked.record.is_empty() && !others_forgotten && locked.unreadable.is_none() {
             return Ok(LoggedOut { had_login: false, at_service: Revoked::default(), others_forgotten });
         }
-        let at_service = if local || locked_record.record.is_empty() {
+        let at_service = if local || locked.record.is_empty() {
             Revoked::default()
         } else {
-            self.revoke(&mut locked_record).await.map_err(|error| {
+            self.revoke(&mut locked).await.map_err(|error| {
                 let message = format!("cannot log out: {}", error.message());
                 error.with_message(message).with_hint(Hint::LogOutLocally)
             })?
         };
-        self.notify_quarantined(locked_record.locked.forget().await?);
+        self.notify_quarantined(locked.lock.forget().await?);
         self.operation.nothing_issued();
         self.inner.cache(&self.slot, self.slot.empty(), false);
         Ok(LoggedOut { had_login: true, at_service, others_forgotten })
     }
 
-    async fn revoke(&self, locked_record: &mut LockedRecord) -> Result<Revoked> {
-        let revoked = self.provider().revoke(&self.operation, &locked_record.record).await?;
+    async fn revoke(&self, locked: &mut LockedRecord) -> Result<Revoked> {
+        let revoked = self.provider().revoke(&self.operation, &locked.record).await?;
         let Some(request) = &revoked.needs else { return Ok(revoked) };
-        match self.exchange(locked_record, request).await {
+        match self.exchange(locked, request).await {
             // If the login has expired, the second revocation tells the user what to do.
             Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
             Ok(_) | Err(_) => {}
         }
-        self.provider().revoke(&self.operation, &locked_record.record).await
+        self.provider().revoke(&self.operation, &locked.record).await
     }
 
     async fn acquire_lock(&self) -> Result<LockedRecord> {
-        let Acquired::Lock(locked_record) = self.acquire(|_| Ok(None::<Infallible>)).await?;
-        Ok(*locked_record)
+        let Acquired::Lock(locked) = self.acquire(|_| Ok(None::<Infallible>)).await?;
+        Ok(*locked)
     }
 }

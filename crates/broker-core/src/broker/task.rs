@@ -31,7 +31,7 @@ pub(super) enum Acquired<T> {
 
 /// A locked record, reduced to the parts that its provider may use.
 pub(super) struct LockedRecord {
-    pub(super) locked: Box<dyn Locked>,
+    pub(super) lock: Box<dyn Locked>,
     pub(super) record: Record,
     pub(super) unreadable: Option<String>,
     pub(super) unsaved: bool,
@@ -138,7 +138,7 @@ impl ProviderTask {
         found: impl Fn(&Record) -> Result<Option<T>>,
     ) -> Result<Acquired<T>> {
         Ok(match self.lock(found).await? {
-            Ok(locked) => Acquired::Lock(Box::new(self.load(locked, process_lock).await?)),
+            Ok(lock) => Acquired::Lock(Box::new(self.load(lock, process_lock).await?)),
             Err(found) => Acquired::Found(found),
         })
     }
@@ -163,7 +163,7 @@ impl ProviderTask {
         let mut backoff = Backoff::up_to(self.inner.wait_limit);
         loop {
             let holder = match self.slot.store.try_lock(&self.slot.name).await? {
-                Locking::Taken(locked) => return Ok(Ok(locked)),
+                Locking::Taken(lock) => return Ok(Ok(lock)),
                 Locking::Busy(holder) => holder,
             };
             if let Some(found) = found(&self.inner.reloaded(&self.slot).await?.record)? {
@@ -181,23 +181,23 @@ impl ProviderTask {
     pub(super) async fn restore(&self) {
         if self.inner.cached(&self.slot).await.is_ok_and(|cached| cached.in_fallback)
             && let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned()
-            && let Ok(Locking::Taken(locked)) = self.slot.store.try_lock(&self.slot.name).await
+            && let Ok(Locking::Taken(lock)) = self.slot.store.try_lock(&self.slot.name).await
         {
-            drop(self.load(locked, process_lock).await);
+            drop(self.load(lock, process_lock).await);
         }
     }
 
     /// Loads the locked record. Moves a record from its fallback file to the store, if possible.
-    async fn load(&self, mut locked: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord> {
-        let loaded = locked.load().await?;
+    async fn load(&self, mut lock: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord> {
+        let loaded = lock.load().await?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
         let (record, unreadable) = self.inner.read(&self.slot, loaded);
-        let mut locked_record =
-            LockedRecord { locked, record, unreadable, unsaved: false, _process_lock: process_lock };
+        let mut locked =
+            LockedRecord { lock, record, unreadable, unsaved: false, _process_lock: process_lock };
         if in_fallback {
-            match self.write(&mut locked_record).await {
+            match self.write(&mut locked).await {
                 Ok(()) => {
-                    self.inner.cache(&self.slot, locked_record.record.clone(), false);
+                    self.inner.cache(&self.slot, locked.record.clone(), false);
                     tracing::info!("moved the record from the fallback file to the store");
                 }
                 Err(error) => {
@@ -205,7 +205,7 @@ impl ProviderTask {
                 }
             }
         }
-        Ok(locked_record)
+        Ok(locked)
     }
 
     /// Tells the user to which path the store moved an unreadable record file.
@@ -219,35 +219,35 @@ impl ProviderTask {
     }
 
     /// Applies an update and saves the record. The new tokens may be used only after the save.
-    pub(super) async fn save(&self, locked_record: &mut LockedRecord, update: RecordUpdate) -> Result<()> {
+    pub(super) async fn save(&self, locked: &mut LockedRecord, update: RecordUpdate) -> Result<()> {
         let has_secrets = update.has_secrets();
-        update.apply(&mut locked_record.record, self.operation.now());
-        match self.write(locked_record).await {
+        update.apply(&mut locked.record, self.operation.now());
+        match self.write(locked).await {
             Err(error) if has_secrets => {
-                locked_record.unsaved = true;
-                self.save_to_fallback(locked_record, &error).await?;
+                locked.unsaved = true;
+                self.save_to_fallback(locked, &error).await?;
             }
             written => written?,
         }
         self.operation.in_flight.end();
-        self.inner.cache(&self.slot, locked_record.record.clone(), locked_record.unsaved);
+        self.inner.cache(&self.slot, locked.record.clone(), locked.unsaved);
         self.operation.run_after_save();
         Ok(())
     }
 
-    pub(super) async fn write(&self, locked_record: &mut LockedRecord) -> Result<()> {
-        locked_record.record.revise();
-        let quarantined = locked_record.locked.save(&locked_record.record).await?;
+    pub(super) async fn write(&self, locked: &mut LockedRecord) -> Result<()> {
+        locked.record.revise();
+        let quarantined = locked.lock.save(&locked.record).await?;
         self.notify_quarantined(quarantined);
-        locked_record.unreadable = None;
-        locked_record.unsaved = false;
+        locked.unreadable = None;
+        locked.unsaved = false;
         Ok(())
     }
 
     /// Saves the record in its fallback file, because the store failed with `error`.
-    async fn save_to_fallback(&self, locked_record: &mut LockedRecord, error: &Error) -> Result<()> {
+    async fn save_to_fallback(&self, locked: &mut LockedRecord, error: &Error) -> Result<()> {
         let name = &self.slot.name;
-        let path = locked_record.locked.save_to_fallback(&locked_record.record).await.map_err(|second| {
+        let path = locked.lock.save_to_fallback(&locked.record).await.map_err(|second| {
             let message = format!("cannot save the new token: {}; {}", error.message(), second.message());
             Error::new(ErrorCode::StoreUnwritable, message)
                 .with_hint("free space on the disk, then repeat the request; if the service refuses the stored login, log in again")
