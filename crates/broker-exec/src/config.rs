@@ -45,15 +45,8 @@ pub(crate) enum Protocol {
 
 impl Protocol {
     /// Returns the name of the protocol in the configuration.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Broker => "broker",
-            Self::Aws => "aws",
-            Self::Kubectl => "kubectl",
-            Self::Text => "text",
-            Self::Json => "json",
-            Self::Cargo => "cargo",
-        }
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn salvage_grant(output: &[u8]) -> Option<Secret> {
     struct GrantOnly {
         grant: Secret,
     }
-    if let Some(Message::Ok(response)) = parse::<GrantOnly>(output) {
+    if let Some(Message { ok: Some(response), .. }) = parse::<GrantOnly>(output) {
         return Some(response.grant).filter(|grant| !grant.expose().is_empty());
     }
     let response = HttpResponse::new(http::Response::default(), DateTime::UNIX_EPOCH);

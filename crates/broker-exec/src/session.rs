@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::process::{DRAIN_TIMEOUT, MAX_LINE, Process, Shutdown};
 use crate::program::Program;
-use crate::wire::{self, Hello, Message, Request, ShowCode, VERSION, line};
+use crate::wire::{self, Hello, Message, Request, VERSION, line};
 
 /// The time limit of a login, not counting the time that the user takes to answer prompts.
 const MAX_LOGIN: Duration = Duration::from_mins(15);
@@ -150,10 +150,10 @@ impl<'a> Session<'a> {
             // The time for an exchange must not be used up before its request.
             let rest = (self.stage == Stage::Requested).then_some(self.deadline);
             match self.message(line, rest).await? {
-                Message::Ok(response) => return Ok(response),
-                Message::Err(error) => return Err(error.error(|text| self.redact(text)).into()),
+                Message { ok: Some(response), .. } => return Ok(response),
+                Message { err: Some(error), .. } => return Err(error.error(|text| self.redact(text)).into()),
                 // The plugin waits for no answer, and its response follows.
-                Message::Tell(_) | Message::Waiting(_) => {}
+                Message { tell: Some(_), .. } | Message { waiting: Some(_), .. } => {}
                 _ => return Err(self.broken("the plugin sent a prompt outside a login").into()),
             }
         }
@@ -199,8 +199,10 @@ impl<'a> Session<'a> {
             let line = self.line_unless_cancelled(limit).await;
             left = left.saturating_sub(started.elapsed());
             match self.message(line, Some(Instant::now() + DRAIN_TIMEOUT)).await {
-                Ok(Message::Ok(response)) => return Ok(response),
-                Ok(Message::Err(error)) => return Err(error.error(|text| self.redact(text)).into()),
+                Ok(Message { ok: Some(response), .. }) => return Ok(response),
+                Ok(Message { err: Some(error), .. }) => {
+                    return Err(error.error(|text| self.redact(text)).into());
+                }
                 Ok(message) => self.prompt(message).await?,
                 // A login is not reduced to its grant if the plugin itself must be corrected.
                 Err(malformed) if !wire::is_shallow(&malformed.output) => return Err(malformed.error.into()),
@@ -211,41 +213,36 @@ impl<'a> Session<'a> {
 
     async fn prompt<T>(&mut self, message: Message<T>) -> Result<()> {
         let prompt = self.operation.prompt();
-        match message {
-            Message::Ask(ask) => {
-                let question = self.redact(&ask.question);
-                // The prompt appends its own colon.
-                let question = question.trim_end_matches(|c: char| c == ':' || c.is_whitespace());
-                let answer = if ask.hidden {
-                    let answer = prompt.ask_hidden(question).await?;
-                    self.hide(&answer);
-                    answer
-                } else {
-                    Secret::new(prompt.ask(question).await?)
-                };
-                self.deadline = Instant::now() + self.operation.timeout();
-                self.send(&line(&BTreeMap::from([("answer", answer.expose())]))).await?;
-            }
-            Message::ShowCode(code) => prompt.show_code(&self.code(&code)?),
-            Message::ShowPage(page) => prompt.show_page(&self.page(&page.url)?),
-            Message::Waiting(waiting) => prompt.waiting(Duration::from_secs(waiting.seconds_left.into())),
-            Message::Tell(tell) => prompt.notify(&self.redact(&tell.message)),
-            Message::Ok(_) | Message::Err(_) => {}
+        let Message { ask, show_code, show_page, waiting, tell, .. } = message;
+        if let Some(ask) = ask {
+            let question = self.redact(&ask.question);
+            // The prompt appends its own colon.
+            let question = question.trim_end_matches(|c: char| c == ':' || c.is_whitespace());
+            let answer = if ask.hidden {
+                let answer = prompt.ask_hidden(question).await?;
+                self.hide(&answer);
+                answer
+            } else {
+                Secret::new(prompt.ask(question).await?)
+            };
+            self.deadline = Instant::now() + self.operation.timeout();
+            self.send(&line(&BTreeMap::from([("answer", answer.expose())]))).await?;
+        } else if let Some(code) = show_code {
+            let complete = code.verification_uri_complete.map(|url| self.page(&url));
+            prompt.show_code(&DeviceCode {
+                verification_uri: self.page(&code.verification_uri)?,
+                verification_uri_complete: complete.transpose()?,
+                user_code: self.redact(&code.user_code),
+                expires_in: Duration::from_secs(code.expires_in.into()),
+            });
+        } else if let Some(page) = show_page {
+            prompt.show_page(&self.page(&page.url)?);
+        } else if let Some(waiting) = waiting {
+            prompt.waiting(Duration::from_secs(waiting.seconds_left.into()));
+        } else if let Some(tell) = tell {
+            prompt.notify(&self.redact(&tell.message));
         }
         Ok(())
-    }
-
-    fn code(&mut self, code: &ShowCode) -> Result<DeviceCode> {
-        Ok(DeviceCode {
-            verification_uri: self.page(&code.verification_uri)?,
-            verification_uri_complete: code
-                .verification_uri_complete
-                .as_ref()
-                .map(|url| self.page(url))
-                .transpose()?,
-            user_code: self.redact(&code.user_code),
-            expires_in: Duration::from_secs(code.expires_in.into()),
-        })
     }
 
     /// Returns the URL of the login page that the user should open. Fails if the URL is not https or loopback.
@@ -336,15 +333,14 @@ impl<'a> Session<'a> {
 
 /// Logs stderr with redacted secrets. Returns the lines, and whether any line contained a secret.
 fn log(program: &Program, stderr: &[Zeroizing<String>], secrets: &[&Secret]) -> (Vec<String>, bool) {
-    let mut leaked = false;
-    let mut lines = Vec::new();
-    for line in stderr {
-        let redacted = redact(line, secrets);
-        leaked |=
-            redacted != redact(line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
-        tracing::info!(target: "broker_exec", plugin = program.name(), "{redacted}");
-        lines.push(redacted);
+    let lines: Vec<_> = stderr.iter().map(|line| redact(line, secrets)).collect();
+    for line in &lines {
+        tracing::info!(target: "broker_exec", plugin = program.name(), "{line}");
     }
+    let leaks = |(line, redacted): (&Zeroizing<String>, &String)| {
+        *redacted != redact(line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()))
+    };
+    let leaked = stderr.iter().zip(&lines).any(leaks);
     (lines, leaked)
 }
 

@@ -139,27 +139,16 @@ pub(crate) fn line(message: &impl Serialize) -> Zeroizing<Vec<u8>> {
     line
 }
 
-/// A plugin's response, or a prompt that the plugin sends during a login.
-pub(crate) enum Message<T> {
-    Ok(T),
-    Err(PluginError),
-    Ask(Ask),
-    ShowCode(ShowCode),
-    ShowPage(ShowPage),
-    Waiting(Waiting),
-    Tell(Tell),
-}
-
-/// A plugin's message: a JSON object with exactly one of the fields of this struct.
+/// A plugin's response, or a prompt that the plugin sends during a login: exactly one of the fields.
 #[derive(Deserialize)]
-struct RawMessage<T> {
-    ok: Option<T>,
-    err: Option<PluginError>,
-    ask: Option<Ask>,
-    show_code: Option<ShowCode>,
-    show_page: Option<ShowPage>,
-    waiting: Option<Waiting>,
-    tell: Option<Tell>,
+pub(crate) struct Message<T> {
+    pub(crate) ok: Option<T>,
+    pub(crate) err: Option<PluginError>,
+    pub(crate) ask: Option<Ask>,
+    pub(crate) show_code: Option<ShowCode>,
+    pub(crate) show_page: Option<ShowPage>,
+    pub(crate) waiting: Option<Waiting>,
+    pub(crate) tell: Option<Tell>,
 }
 
 /// Whether a line has few enough levels of lists and objects for the record, which stores `kept`.
@@ -180,21 +169,13 @@ pub(crate) fn is_shallow(line: &[u8]) -> bool {
 
 /// Parses a line. Returns `None` if the line is not a message of the protocol.
 pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<Message<T>> {
-    let RawMessage { ok, err, ask, show_code, show_page, waiting, tell } =
-        serde_json::from_slice(line).ok()?;
-    let messages = [
-        ok.map(Message::Ok),
-        err.map(Message::Err),
-        ask.map(Message::Ask),
-        show_code.map(Message::ShowCode),
-        show_page.map(Message::ShowPage),
-        waiting.map(Message::Waiting),
-        tell.map(Message::Tell),
-    ];
-    let mut messages = messages.into_iter().flatten();
-    let first = messages.next();
+    let message: Message<T> = serde_json::from_slice(line).ok()?;
+    let Message { ok, err, ask, show_code, show_page, waiting, tell } = &message;
+    let prompts =
+        [ask.is_some(), show_code.is_some(), show_page.is_some(), waiting.is_some(), tell.is_some()];
+    let fields = [ok.is_some(), err.is_some()].into_iter().chain(prompts);
     // An object with two message fields is invalid.
-    first.filter(|_| messages.next().is_none())
+    (fields.filter(|is_set| *is_set).count() == 1).then_some(message)
 }
 
 /// Returns malformed output from the name `ok` on.
@@ -210,13 +191,10 @@ pub(crate) fn has_response(output: &[u8]) -> bool {
 
 /// Finds a response that has several lines, or that is one of several lines.
 pub(crate) fn find_response<T: DeserializeOwned>(output: &[u8]) -> Option<Message<T>> {
-    let is_response = |message: &Message<T>| matches!(message, Message::Ok(_) | Message::Err(_));
+    let is_response = |message: &Message<T>| message.ok.is_some() || message.err.is_some();
     let lines = output.split(|byte| *byte == b'\n');
-    [output]
-        .into_iter()
-        .chain(lines)
-        .filter(|line| is_shallow(line))
-        .find_map(|line| parse(line).filter(is_response))
+    let mut parts = [output].into_iter().chain(lines).filter(|part| is_shallow(part));
+    parts.find_map(|part| parse(part).filter(is_response))
 }
 
 #[derive(Deserialize)]

@@ -176,7 +176,7 @@ impl DeviceFlow<'_> {
         let token = &self.token;
         pending.fault = None;
         let sent: Vec<_> = [&pending.device_code].into_iter().chain(self.verifier).collect();
-        let read = token.read_granted(response, &sent).map_err(|problem| match &problem {
+        let read = token.read(response, &sent, true).map_err(|problem| match &problem {
             // Services send codes of their own with these, such as `authorization_declined` (Microsoft).
             Problem::Refused(refusal) if refusal.code.is_some() && matches!(refusal.status, 200 | 400) => {
                 problem

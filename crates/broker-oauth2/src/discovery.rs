@@ -1,5 +1,7 @@
 //! Discovery of endpoints from the issuer's metadata: OpenID Connect Discovery 1.0 and RFC 8414.
 
+use std::collections::BTreeMap;
+
 use broker_core::{
     Error, ErrorCode, HttpRequest, HttpResponse, Method, Operation, Problem, Record, Repeat, Result,
     ServiceUrl, read_object, sanitize, without_query,
@@ -69,11 +71,9 @@ pub(crate) struct Metadata {
     asked_at: DateTime<Utc>,
     /// When the metadata must be requested again.
     fresh_until: DateTime<Utc>,
-    token_endpoint: Option<String>,
-    device_authorization_endpoint: Option<String>,
-    authorization_endpoint: Option<String>,
-    revocation_endpoint: Option<String>,
-    introspection_endpoint: Option<String>,
+    /// The URLs of the endpoints, by their names in the metadata.
+    #[serde(flatten)]
+    endpoints: BTreeMap<String, Option<String>>,
     /// The client authentication methods of the token endpoint. Empty if the issuer publishes none.
     #[serde(default)]
     token_auth_methods: Vec<String>,
@@ -95,15 +95,23 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
+    const ALL: [Self; 5] =
+        [Self::Token, Self::Device, Self::Authorization, Self::Revocation, Self::Introspection];
+
+    /// Returns the names of the endpoint's URL in the configuration and in the metadata.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Token => ("token_url", "token_endpoint"),
+            Self::Device => ("device_url", "device_authorization_endpoint"),
+            Self::Authorization => ("authorization_url", "authorization_endpoint"),
+            Self::Revocation => ("revocation_url", "revocation_endpoint"),
+            Self::Introspection => ("introspection_url", "introspection_endpoint"),
+        }
+    }
+
     /// Returns the configuration key of the endpoint's URL.
     pub(crate) fn key(self) -> &'static str {
-        match self {
-            Self::Token => "token_url",
-            Self::Device => "device_url",
-            Self::Authorization => "authorization_url",
-            Self::Revocation => "revocation_url",
-            Self::Introspection => "introspection_url",
-        }
+        self.names().0
     }
 }
 
@@ -187,11 +195,7 @@ impl Metadata {
             issuer: found,
             asked_at,
             fresh_until: broker_core::later(asked_at, FRESH),
-            token_endpoint: text("token_endpoint"),
-            device_authorization_endpoint: text("device_authorization_endpoint"),
-            authorization_endpoint: text("authorization_endpoint"),
-            revocation_endpoint: text("revocation_endpoint"),
-            introspection_endpoint: text("introspection_endpoint"),
+            endpoints: Endpoint::ALL.map(|each| (each.names().1.to_owned(), text(each.names().1))).into(),
             token_auth_methods: methods("token_endpoint_auth_methods_supported"),
             revocation_auth_methods: methods("revocation_endpoint_auth_methods_supported"),
             introspection_auth_methods: methods("introspection_endpoint_auth_methods_supported"),
@@ -238,14 +242,7 @@ impl Metadata {
 
     /// Returns the URL of an endpoint, if the metadata contains one.
     pub(crate) fn url(&self, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
-        let text = match endpoint {
-            Endpoint::Token => &self.token_endpoint,
-            Endpoint::Device => &self.device_authorization_endpoint,
-            Endpoint::Authorization => &self.authorization_endpoint,
-            Endpoint::Revocation => &self.revocation_endpoint,
-            Endpoint::Introspection => &self.introspection_endpoint,
-        };
-        let Some(text) = text else { return Ok(None) };
+        let Some(Some(text)) = self.endpoints.get(endpoint.names().1) else { return Ok(None) };
         ServiceUrl::parse(text).map(Some).map_err(|why| {
             let key = endpoint.key();
             let message = format!("the issuer publishes an invalid endpoint URL: {}", sanitize(&why));

@@ -78,7 +78,7 @@ impl<'a> TokenEndpoint<'a> {
         what: &str,
     ) -> Result<TokenAnswer> {
         let response = self.send(operation, self.url, fields, Repeat::Safe).await?;
-        let answer = self.read(&response, sent);
+        let answer = self.read(&response, sent, false);
         let answer = answer.map_err(|problem| self.error(problem.of_service(self.url), what))?;
         Ok(TokenAnswer { account: None, ..answer })
     }
@@ -118,7 +118,7 @@ impl<'a> TokenEndpoint<'a> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
         let response = self.send(operation, self.url, &fields, Repeat::SpendsGrant).await?;
-        let problem = match self.read(&response, &[refresh_token]) {
+        let problem = match self.read(&response, &[refresh_token], false) {
             Ok(answer) => return Ok(Some(answer)),
             Err(problem) => problem,
         };
@@ -234,19 +234,15 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Reads a token response. Errors withhold texts that repeat the secrets in `sent`.
-    pub(crate) fn read(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<TokenAnswer, Problem> {
-        let lifetime = |_| Some(self.default_life);
-        TokenAnswer::read(response, self.url, &self.secrets(sent), lifetime, self.fields)
-    }
-
-    /// Like [`TokenEndpoint::read`], for the response to a user's login.
-    pub(crate) fn read_granted(
+    /// Reads a token response, perhaps to a user's login. Errors withhold texts that repeat the secrets in `sent`.
+    pub(crate) fn read(
         &self,
         response: &HttpResponse,
         sent: &[&Secret],
+        is_login: bool,
     ) -> Result<TokenAnswer, Problem> {
-        let lifetime = |is_renewable| (is_renewable || !self.is_life_assumed).then_some(self.default_life);
+        let is_assumed = is_login && self.is_life_assumed;
+        let lifetime = |is_renewable| (is_renewable || !is_assumed).then_some(self.default_life);
         TokenAnswer::read(response, self.url, &self.secrets(sent), lifetime, self.fields)
     }
 
@@ -256,7 +252,7 @@ impl<'a> TokenEndpoint<'a> {
         response: &HttpResponse,
         sent: &[&Secret],
     ) -> Result<TokenAnswer, Problem> {
-        self.read_granted(response, sent).or_else(|problem| self.salvaged(response, None).ok_or(problem))
+        self.read(response, sent, true).or_else(|problem| self.salvaged(response, None).ok_or(problem))
     }
 
     /// Returns the refresh token of a malformed response to a login, or to a request with the refresh token `sent`.

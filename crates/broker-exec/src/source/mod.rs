@@ -52,7 +52,7 @@ impl Source {
         }
         let program = Program::new(words, Vec::new())?;
         // The settings that select the token in the program's output. After a change, stored tokens are not used.
-        let mut selection = vec![config.protocol.name().to_owned()];
+        let mut selection = vec![config.protocol.name()];
         let expires_as = config.expires_as.as_ref().map(|format| format!("{format:?}"));
         let optional = [config.token.clone(), config.expires.clone(), expires_as, config.registry.clone()];
         selection.extend(optional.into_iter().flatten());

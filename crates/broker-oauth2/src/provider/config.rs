@@ -136,7 +136,8 @@ impl Config {
         if self.pkce.is_some() && flow != Flow::Device {
             return Err(SettingsError::new("pkce", format!("{named} does not use this key: remove `pkce`")));
         }
-        if self.assertion_audience == Some(Audience::Issuer) && self.issuer.is_none() {
+        let audience = self.assertion_audience.as_ref().map(|audience| audience.0.as_str());
+        if audience == Some("issuer") && self.issuer.is_none() {
             let message = "set `issuer`, or `assertion_audience` to \"token_url\", \"endpoint\" or a URL";
             return Err(SettingsError::new("assertion_audience", message));
         }
