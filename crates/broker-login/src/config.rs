@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{ConfigDuration, ExpiresAs, Fields, Method, SecretSource, Settings, SettingsError, Words};
+use broker_core::{ConfigDuration, ExpiresAs, Fields, SecretSource, Settings, SettingsError, Words};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
@@ -37,10 +37,10 @@ impl Config {
         let login = self.login.take().ok_or_else(|| {
             SettingsError::missing("login", "a table for the login request with `url`, and `json` or `form`")
         })?;
-        let (secrets, lifetime) = (&self.secrets, self.lifetime.map(|lifetime| lifetime.0));
+        let (secrets, lifetime) = (&self.secrets, self.lifetime);
         let request = |table, role| {
             let mut request = Request::new(table, role, secrets)?;
-            request.format.lifetime = request.format.lifetime.or(lifetime);
+            request.table.lifetime = request.table.lifetime.or(lifetime);
             Ok::<_, SettingsError>(request)
         };
         let optional = |table: Option<Table>, role| table.map(|table| request(table, role)).transpose();
@@ -129,16 +129,6 @@ pub(crate) enum Verb {
     Post,
     Get,
     Delete,
-}
-
-impl Verb {
-    pub(crate) fn method(self) -> Method {
-        match self {
-            Self::Post => Method::POST,
-            Self::Get => Method::GET,
-            Self::Delete => Method::DELETE,
-        }
-    }
 }
 
 /// How a configured request authenticates to the service.

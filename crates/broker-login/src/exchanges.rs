@@ -42,11 +42,11 @@ impl LoginProvider {
         let body = read.map_err(|problem| {
             // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password. Only
             // the service's own words mark a password: a gateway may have sent other refusals.
-            let is_wrong = request.format.refuses(&problem);
+            let is_wrong = request.refuses(&problem);
             let error = problem.error("the service refused the login");
             if is_wrong { wrong_secret(error, password.is_some(), fingerprint) } else { error }
         })?;
-        let account = account.or_else(|| request.format.account(&body, &values.secrets()));
+        let account = account.or_else(|| request.account(&body, &values.secrets()));
         Ok(self.update(operation, request, (&response, &body), None)?.and_account(account))
     }
 
@@ -68,7 +68,7 @@ impl LoginProvider {
             Err(problem) => match self.salvaged(request, &response, Some(sent)) {
                 // The response is malformed, but its refresh token is saved: the service may have ended the old one.
                 Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                None if request.format.refuses(&problem) => Ok(RecordUpdate::grant_refused()),
+                None if request.refuses(&problem) => Ok(RecordUpdate::grant_refused()),
                 None => Err(problem.error("the service refused to refresh the login")),
             },
         }
@@ -103,16 +103,16 @@ impl LoginProvider {
             // status alone ends no login that only the user can renew.
             Err(Problem::Refused(refusal))
                 if login_token.issued_at() <= operation.began_at()
-                    && (request.format.says_token_is_invalid(&refusal)
-                        || request.format.rejects_token(&refusal) && self.can_renew(record)) =>
+                    && (request.says_token_is_invalid(&refusal)
+                        || request.rejects_token(&refusal) && self.can_renew(record)) =>
             {
                 return Ok(RecordUpdate::drop_token(&self.login_key));
             }
             Err(problem) => return Err(failed(problem.error("the service refused to create a token"))),
         };
-        let secret = request.format.token(&body);
-        let secret = secret.ok_or_else(|| failed(request.format.missing_token(&request.sample)))?;
-        let lifetime = expiry.map(|at| at - response.sent_at).or(request.format.lifetime);
+        let secret = request.token(&body);
+        let secret = secret.ok_or_else(|| failed(request.missing_token()))?;
+        let lifetime = expiry.map(|at| at - response.sent_at).or(request.lifetime());
         let lifetime = lifetime.or(Some(DEFAULT_LIFETIME));
         let mut token = self.token_of(operation, request, (&response, &body), secret, lifetime);
         if !requested.scopes().is_empty() {
@@ -120,7 +120,7 @@ impl LoginProvider {
         }
         let mut details = Map::new();
         if *has_name {
-            details = request.format.details(&body, &values.secrets());
+            details = request.details(&body, &values.secrets());
             details.entry("name").or_insert_with(|| Value::from(name.as_str()));
             let until = token
                 .expires_at()
@@ -169,7 +169,7 @@ impl LoginProvider {
         let is_confirmed = (200..300).contains(&response.status) && has_no_object(&response);
         match read {
             Err(Problem::Refused(refusal))
-                if !is_confirmed && (refusal.status == 404 || request.format.rejects_token(&refusal)) =>
+                if !is_confirmed && (refusal.status == 404 || request.rejects_token(&refusal)) =>
             {
                 Ok(not_revoked("the service had already ended the login"))
             }
@@ -188,7 +188,7 @@ impl LoginProvider {
         let (filled, pair) = request.fill(values)?;
         let response = operation.send(&filled).await?;
         let secrets: Vec<_> = values.secrets().into_iter().chain(&pair).collect();
-        let read = request.format.read(&response, &request.sample, &secrets);
+        let read = request.read(&response, &secrets);
         Ok((response, read))
     }
 
@@ -201,17 +201,17 @@ impl LoginProvider {
         (response, body): (&HttpResponse, &Value),
         sent: Option<&Secret>,
     ) -> Result<RecordUpdate> {
-        let token = request.format.token(body);
+        let token = request.token(body);
         let refresh_token = match token {
-            Some(_) => self.requests.refresh.as_ref().and_then(|_| request.format.refresh_token(body)),
+            Some(_) => self.requests.refresh.as_ref().and_then(|_| request.refresh_token(body)),
             None => self.salvaged(request, response, sent),
         };
         if token.is_none() && refresh_token.is_none() {
-            return Err(request.format.missing_token(&request.sample));
+            return Err(request.missing_token());
         }
         // A login that only the user can repeat lasts until the service rejects its token.
         let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
-        let lifetime = request.format.lifetime.or(is_renewable.then_some(DEFAULT_LIFETIME));
+        let lifetime = request.lifetime().or(is_renewable.then_some(DEFAULT_LIFETIME));
         let token = token.map(|token| self.token_of(operation, request, (response, body), token, lifetime));
         let token = token.map(|token| self.fingerprints.add_to(token, Map::new(), false));
         let update = RecordUpdate::default().and_token(&self.login_key, token);
@@ -222,7 +222,7 @@ impl LoginProvider {
     /// request to refresh is configured.
     fn salvaged(&self, request: &Request, response: &HttpResponse, sent: Option<&Secret>) -> Option<Secret> {
         self.requests.refresh.as_ref()?;
-        salvage_new(response, &request.format.refresh_token, sent)
+        salvage_new(response, request.refresh_token_path(), sent)
     }
 
     /// Creates the token. It expires at the earliest of the response's expiry and that of a JWT, else after `lifetime`.
@@ -235,10 +235,10 @@ impl LoginProvider {
         secret: Secret,
         lifetime: Option<TimeDelta>,
     ) -> Token {
-        let expiry = request.format.expiry(body, response);
+        let expiry = request.expiry(body, response);
         let is_read = !expiry.is_empty();
         let token = Token::from_response(response, secret, expiry, lifetime);
-        if let Some(warning) = request.format.expiry_warning(body, &token).filter(|_| !is_read) {
+        if let Some(warning) = request.expiry_warning(body, &token).filter(|_| !is_read) {
             operation.notify_after_save(format!("{}: {warning}", self.name));
         }
         token

@@ -10,8 +10,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::config::{Auth, Role, Table, Verb};
-use crate::response::ResponseFormat;
-use crate::template::{Node, Placeholder, Template, Values, ZeroizingJson};
+use crate::template::{Placeholder, Template, Values, ZeroizingJson, texts_in};
 
 impl Role {
     /// Whether a request of this role, such as login or revoke, can contain the placeholder.
@@ -35,23 +34,23 @@ impl Role {
 }
 
 pub(crate) struct Request {
-    role: Role,
-    method: Method,
+    pub(crate) role: Role,
+    /// The configuration table. The URL, the fields and the scopes are taken out of it.
+    pub(crate) table: Table,
     url: Template,
     /// The URL with sample values instead of secrets, for messages.
     pub(crate) sample: ServiceUrl,
     query: Vec<(String, Template)>,
     headers: Vec<(String, Template)>,
     body: Body,
-    auth: Auth,
     /// The key `scopes` of the table `[mint]`: the scopes that callers can request. If empty, every token is minted.
     pub(crate) scopes: Vec<String>,
-    pub(crate) format: ResponseFormat,
 }
 
 enum Body {
     None,
-    Json(Node),
+    /// The JSON value, and the templates of its texts: see [`texts_in`].
+    Json(Value, Vec<(String, Template)>),
     Form(Vec<(String, Template)>),
 }
 
@@ -71,7 +70,15 @@ impl Request {
                 let message = format!("`json` and `form` need `method = \"POST\"`; otherwise use `{query}`");
                 return Err(SettingsError::new(key("method"), message));
             }
-            (Some(json), None) => Body::Json(Node::of(Value::Object(json.0), &key("json"))?),
+            (Some(json), None) => {
+                let mut json = Value::Object(json.0);
+                let texts = texts_in(&mut json, "json").into_iter().map(|(name, text)| {
+                    let invalid = |why| SettingsError::new(key(&name), why);
+                    Ok((name.clone(), Template::parse(text).map_err(invalid)?))
+                });
+                let texts = texts.collect::<Result<_, _>>()?;
+                Body::Json(json, texts)
+            }
             (None, Some(form)) => Body::Form(texts(form, &key("form"))?),
             (None, None) => Body::None,
         };
@@ -91,7 +98,6 @@ impl Request {
         let sample = sample(&url).map_err(invalid_url)?;
         let query = texts(std::mem::take(&mut table.query), &key("query"))?;
         let headers = headers(std::mem::take(&mut table.headers), &key("headers"), table.auth)?;
-        let (method, auth) = (table.method.method(), table.auth);
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
             return Err(SettingsError::new(key("scopes"), "the key `scopes` is only allowed in `mint`"));
@@ -101,8 +107,8 @@ impl Request {
             return Err(SettingsError::expected(key("scopes"), "a list of scopes: [\"stac\"]"));
         }
         let scopes = scopes.unwrap_or_default();
-        let format = ResponseFormat::new(table, role)?;
-        let request = Self { role, method, url, sample, query, headers, body, auth, scopes, format };
+        Self::check_response_keys(&table, role)?;
+        let request = Self { role, table, url, sample, query, headers, body, scopes };
         request.check_placeholders(secrets)?;
         Ok(request)
     }
@@ -138,8 +144,10 @@ impl Request {
                 all.extend(text.placeholders().map(|it| (format!("{part}.{name}"), it)));
             }
         }
-        if let Body::Json(node) = &self.body {
-            node.placeholders("json", &mut all);
+        if let Body::Json(_, texts) = &self.body {
+            for (key, text) in texts {
+                all.extend(text.placeholders().map(|it| (key.clone(), it)));
+            }
         }
         all
     }
@@ -157,11 +165,11 @@ impl Request {
     }
 
     pub(crate) fn is_basic(&self) -> bool {
-        self.auth == Auth::Basic
+        self.table.auth == Auth::Basic
     }
 
     pub(crate) fn needs_token(&self) -> bool {
-        self.auth == Auth::Bearer || self.uses(&Placeholder::Token)
+        self.table.auth == Auth::Bearer || self.uses(&Placeholder::Token)
     }
 
     /// Returns the names of the secrets that the request's placeholders `{secrets.NAME}` use.
@@ -192,8 +200,21 @@ impl Request {
         let url = self.fill_url(values)?.with_query(&fill_all(&self.query, values)?);
         let repeat = self.role.repeat();
         let mut request = match &self.body {
-            Body::None => HttpRequest::new(self.method.clone(), url, repeat),
-            Body::Json(node) => HttpRequest::post_value(url, &ZeroizingJson(node.fill(values)?).0, repeat),
+            Body::None => {
+                let method = match self.table.method {
+                    Verb::Post => Method::POST,
+                    Verb::Get => Method::GET,
+                    Verb::Delete => Method::DELETE,
+                };
+                HttpRequest::new(method, url, repeat)
+            }
+            Body::Json(json, texts) => {
+                let mut json = ZeroizingJson(json.clone());
+                for ((_, place), (_, text)) in texts_in(&mut json.0, "json").into_iter().zip(texts) {
+                    *place = std::mem::take(&mut *text.fill(values)?);
+                }
+                HttpRequest::post_value(url, &json.0, repeat)
+            }
             Body::Form(fields) => {
                 let fields = fill_all(fields, values)?;
                 let fields: Vec<_> =
@@ -202,7 +223,7 @@ impl Request {
             }
         };
         if self.role.is_login() {
-            request = request.with_salvage(&self.format.refresh_token);
+            request = request.with_salvage(self.refresh_token_path());
         }
         for (name, text) in &self.headers {
             let value = text.fill(values)?;
@@ -213,7 +234,7 @@ impl Request {
             }
             request = request.with_header(name, &value);
         }
-        Ok(match (self.auth, values.token) {
+        Ok(match (self.table.auth, values.token) {
             (Auth::Bearer, Some(token)) => (request.with_bearer(token), None),
             (Auth::Basic, _) => {
                 let pair = basic(values)?;

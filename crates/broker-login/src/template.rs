@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{Error, Pattern, Result, Secret, SettingsError};
+use broker_core::{Error, Pattern, Result, Secret};
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A placeholder in a configured text, such as `{username}`.
@@ -22,41 +22,39 @@ pub(crate) enum Placeholder {
     Secret(String),
 }
 
+/// The placeholders without an argument.
+const PLAIN: [(&str, Placeholder); 6] = [
+    ("username", Placeholder::Username),
+    ("password", Placeholder::Password),
+    ("refresh_token", Placeholder::RefreshToken),
+    ("token", Placeholder::Token),
+    ("scope", Placeholder::Scope),
+    ("name", Placeholder::Name),
+];
+
 impl Placeholder {
     fn parse(text: &str) -> Result<Self, String> {
         let after = |prefix| text.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
-        Ok(match text {
-            "username" => Self::Username,
-            "password" => Self::Password,
-            "refresh_token" => Self::RefreshToken,
-            "token" => Self::Token,
-            "scope" => Self::Scope,
-            "name" => Self::Name,
-            _ => match (after("expires:"), after("secrets.")) {
-                (Some(pattern), _) => Self::Expires(Pattern::parse(pattern)?),
-                (_, Some(name)) => Self::Secret(name.to_owned()),
-                _ => {
-                    return Err(format!(
-                        "unknown placeholder {{{text}}}: use {{username}}, {{password}}, \
-                         {{refresh_token}}, {{token}}, {{scope}}, {{name}}, {{expires:MM/DD/YYYY}} or \
-                         {{secrets.NAME}}, and for literal braces {{{{ and }}}}"
-                    ));
-                }
-            },
-        })
+        if let Some((_, plain)) = PLAIN.into_iter().find(|(name, _)| *name == text) {
+            Ok(plain)
+        } else if let Some(pattern) = after("expires:") {
+            Pattern::parse(pattern).map(Self::Expires)
+        } else if let Some(name) = after("secrets.") {
+            Ok(Self::Secret(name.to_owned()))
+        } else {
+            Err(format!(
+                "unknown placeholder {{{text}}}: use {{username}}, {{password}}, {{refresh_token}}, {{token}}, \
+                 {{scope}}, {{name}}, {{expires:MM/DD/YYYY}} or {{secrets.NAME}}, and for literal braces {{{{ and }}}}"
+            ))
+        }
     }
 
     /// Returns the placeholder as the configuration contains it.
     pub(crate) fn text(&self) -> String {
-        match self {
-            Self::Username => "{username}".to_owned(),
-            Self::Password => "{password}".to_owned(),
-            Self::RefreshToken => "{refresh_token}".to_owned(),
-            Self::Token => "{token}".to_owned(),
-            Self::Scope => "{scope}".to_owned(),
-            Self::Name => "{name}".to_owned(),
-            Self::Expires(pattern) => format!("{{expires:{pattern}}}"),
-            Self::Secret(name) => format!("{{secrets.{name}}}"),
+        match (self, PLAIN.into_iter().find(|(_, plain)| plain == self)) {
+            (Self::Expires(pattern), _) => format!("{{expires:{pattern}}}"),
+            (Self::Secret(name), _) => format!("{{secrets.{name}}}"),
+            (_, plain) => format!("{{{}}}", plain.map_or("", |(name, _)| name)),
         }
     }
 
@@ -180,72 +178,20 @@ pub(crate) struct ZeroizingJson(pub(crate) Value);
 
 impl Drop for ZeroizingJson {
     fn drop(&mut self) {
-        zeroize(&mut self.0);
+        texts_in(&mut self.0, "").into_iter().for_each(|(_, text)| text.zeroize());
     }
 }
 
-fn zeroize(value: &mut Value) {
+/// Returns all texts in a JSON value, always in the same order, each with its configuration key. `key` is the key of the
+/// value.
+pub(crate) fn texts_in<'a>(value: &'a mut Value, key: &str) -> Vec<(String, &'a mut String)> {
     match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(list) => list.iter_mut().for_each(zeroize),
-        Value::Object(table) => table.values_mut().for_each(zeroize),
-        _ => {}
-    }
-}
-
-/// A JSON body whose texts contain placeholders.
-pub(crate) enum Node {
-    Text(Template),
-    List(Vec<Node>),
-    Table(Vec<(String, Node)>),
-    Other(Value),
-}
-
-impl Node {
-    pub(crate) fn of(value: Value, key: &str) -> Result<Self, SettingsError> {
-        Ok(match value {
-            Value::String(text) => {
-                let error = |message: String| SettingsError::new(key, message);
-                Self::Text(Template::parse(&text).map_err(error)?)
-            }
-            Value::Array(list) => {
-                Self::List(list.into_iter().map(|value| Self::of(value, key)).collect::<Result<_, _>>()?)
-            }
-            Value::Object(table) => {
-                let entry = |(name, value)| {
-                    let node = Self::of(value, &format!("{key}.{name}"))?;
-                    Ok((name, node))
-                };
-                Self::Table(table.into_iter().map(entry).collect::<Result<_, _>>()?)
-            }
-            other => Self::Other(other),
-        })
-    }
-
-    /// Collects each placeholder with the configuration key that contains the placeholder.
-    pub(crate) fn placeholders<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Placeholder)>) {
-        match self {
-            Self::Text(text) => all.extend(text.placeholders().map(|it| (key.to_owned(), it))),
-            Self::List(list) => list.iter().for_each(|node| node.placeholders(key, all)),
-            Self::Table(table) => {
-                for (name, node) in table {
-                    node.placeholders(&format!("{key}.{name}"), all);
-                }
-            }
-            Self::Other(_) => {}
+        Value::String(text) => vec![(key.to_owned(), text)],
+        Value::Array(list) => list.iter_mut().flat_map(|value| texts_in(value, key)).collect(),
+        Value::Object(table) => {
+            table.iter_mut().flat_map(|(name, value)| texts_in(value, &format!("{key}.{name}"))).collect()
         }
-    }
-
-    pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Value> {
-        Ok(match self {
-            Self::Text(text) => Value::String(std::mem::take(&mut *text.fill(values)?)),
-            Self::List(list) => list.iter().map(|node| node.fill(values)).collect::<Result<_>>()?,
-            Self::Table(table) => {
-                let entry = |(name, node): &(String, Self)| Ok((name.clone(), node.fill(values)?));
-                Value::Object(table.iter().map(entry).collect::<Result<Map<_, _>>>()?)
-            }
-            Self::Other(value) => value.clone(),
-        })
+        _ => Vec::new(),
     }
 }
 
