@@ -70,11 +70,8 @@ impl Credentials {
         let files = files.filter_map(|(name, form)| Some(form.file(env, name, &env.var(name)?, None)));
         let variables = Self::in_environment(env).map(|set| set.into_iter().collect());
         let all = [variables].into_iter().chain(files).chain([in_home(env, None)]);
-        all.flat_map(|sets| match sets {
-            Ok(sets) => sets.into_iter().map(Ok).collect(),
-            Err(why) => vec![Err(why)],
-        })
-        .collect()
+        let each = |sets: Vec<_>| sets.into_iter().map(Ok).collect();
+        all.flat_map(|sets| sets.map_or_else(|why| vec![Err(why)], each)).collect()
     }
 }
 

@@ -180,16 +180,11 @@ pub(crate) struct Sources<'a> {
 impl Sources<'_> {
     /// Reads the settings of all sources, in order of precedence.
     pub(crate) fn layers(&self) -> Result<Vec<Layer>, SettingsError> {
-        let mut layers = Vec::new();
-        if self.all {
-            layers.extend(self.environment()?);
+        if !self.all {
+            return Ok(self.config_file()?.into_iter().collect());
         }
-        layers.extend(self.config_file()?);
-        if self.all {
-            layers.extend(self.legacy_file()?);
-            layers.extend(self.bootstrap()?);
-        }
-        Ok(layers)
+        let layers = [self.environment()?, self.config_file()?, self.legacy_file()?, self.bootstrap()?];
+        Ok(layers.into_iter().flatten().collect())
     }
 
     /// Returns the path of the EarthScope profile's `tokens.json`.

@@ -44,7 +44,16 @@ impl LoginProvider {
             // the service's own words mark a password: a gateway may have sent other refusals.
             let is_wrong = request.refuses(&problem);
             let error = problem.error("the service refused the login");
-            if is_wrong { wrong_secret(error, password.is_some(), fingerprint) } else { error }
+            if !is_wrong {
+                return error;
+            }
+            let is_password = password.is_some() && error.code() == ErrorCode::RequestRefused;
+            let error = if is_password {
+                Error::new(ErrorCode::PasswordRefused, error.message()).with_hint(Hint::CorrectPassword)
+            } else {
+                error
+            };
+            error.with_secret_fingerprint(fingerprint)
         })?;
         let account = account.or_else(|| request.account(&body, &values.secrets()));
         Ok(self.update(operation, request, (&response, &body), None)?.and_account(account))
@@ -247,7 +256,7 @@ impl LoginProvider {
     async fn secrets_of(&self, operation: &Operation, request: &Request) -> Result<BTreeMap<String, Secret>> {
         let mut secrets = BTreeMap::new();
         for name in request.secrets() {
-            if let Some(source) = self.secrets.get(&name) {
+            if let Some(source) = self.config.secrets.get(&name) {
                 let secret = source.resolve(operation.context(), &format!("secrets.{name}")).await?;
                 secrets.insert(name, secret);
             }
@@ -256,7 +265,7 @@ impl LoginProvider {
     }
 
     fn username_of<'a>(&'a self, record: &'a Record) -> Option<&'a str> {
-        self.username.as_deref().or(record.account())
+        self.config.username.as_deref().or(record.account())
     }
 
     /// Returns a fingerprint of the values' secrets. Its 16 bits are too few to confirm a guessed password.
@@ -270,17 +279,6 @@ impl LoginProvider {
 /// The reserved scope of a login's token that only mints other tokens. No caller can request this scope.
 pub(crate) fn login_only_key() -> ScopeKey {
     ScopeKey::new(["(login)"])
-}
-
-/// Returns the error for a login with a wrong password, or with another wrong secret.
-fn wrong_secret(error: Error, has_password: bool, fingerprint: String) -> Error {
-    let error = match error.code() {
-        ErrorCode::RequestRefused if has_password => {
-            Error::new(ErrorCode::PasswordRefused, error.message()).with_hint(Hint::CorrectPassword)
-        }
-        _ => error,
-    };
-    error.with_secret_fingerprint(fingerprint)
 }
 
 /// Adds a hint if the service may have created a token although the request failed.

@@ -80,15 +80,12 @@ impl Request {
             return Ok(value);
         }
         let error = response.json().and_then(|object| self.error_in(&object));
-        let result = match error {
-            Some(error) if !response.is_html() => {
-                read_object(&response.clone().with_body(error.to_string().into_bytes()), from, secrets)
-            }
-            _ if self.is_bare_refusal(response) => {
-                read_object(&response.clone().with_body(b"{}".to_vec()), from, secrets)
-            }
-            _ => read_object(response, from, secrets),
+        let error = match error.filter(|_| !response.is_html()) {
+            None if self.is_bare_refusal(response) => Some(json!({})),
+            error => error,
         };
+        let replaced = error.map(|error| response.clone().with_body(error.to_string().into_bytes()));
+        let result = read_object(replaced.as_ref().unwrap_or(response), from, secrets);
         let read = result.and_then(|object| {
             let body = Value::Object(object.clone());
             let has_token = self.token(&body).is_some() || self.refresh_token(&body).is_some();
