@@ -11,7 +11,7 @@ use broker_core::{
 use serde_json::{Map, Value};
 
 use crate::DOMAIN;
-use crate::config::API_URL;
+use crate::resolved::API_URL;
 
 /// The settings of one source, such as the environment or a file.
 #[derive(Clone)]

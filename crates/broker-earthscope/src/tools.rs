@@ -8,7 +8,7 @@ use broker_core::{Env, Result, Secret, Settings, platform, quoted_path};
 use serde_json::{Map, Value};
 
 use crate::KIND;
-use crate::config::Config;
+use crate::resolved::Config;
 use crate::sources::legacy_file;
 use crate::tokens_file::{object, token};
 

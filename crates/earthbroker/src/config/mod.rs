@@ -20,7 +20,6 @@ mod layers;
 mod secrets;
 mod show;
 mod store;
-mod warning;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,9 +36,8 @@ use errors::{Mark, did_you_mean};
 pub(crate) use file::Files;
 use file::{ConfigFile, tables};
 use layers::Merged;
-pub use show::{Configured, Setting};
+pub use show::{ConfigWarning, Configured, Setting};
 pub use store::StoreConfig;
-pub use warning::ConfigWarning;
 
 /// The configuration: the providers, their kinds, and the origin of each value.
 pub struct Config {
