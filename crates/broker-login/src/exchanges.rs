@@ -42,7 +42,7 @@ impl LoginProvider {
         let body = read.map_err(|problem| {
             // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password. Only
             // the service's own words mark a password: a gateway may have sent other refusals.
-            let is_wrong = request.refuses(&problem);
+            let is_wrong = matches!(&problem, Problem::Refused(refusal) if request.ends(refusal));
             let error = problem.error("the service refused the login");
             if !is_wrong {
                 return error;
@@ -72,14 +72,17 @@ impl LoginProvider {
         let username = self.username_of(record);
         let values = Values { username, refresh_token: Some(sent), secrets, ..Values::default() };
         let (response, read) = self.send(operation, request, &values).await?;
-        match read {
-            Ok(body) => self.update(operation, request, (&response, &body), Some(sent)),
-            Err(problem) => match self.salvaged(request, &response, Some(sent)) {
-                // The response is malformed, but its refresh token is saved: the service may have ended the old one.
-                Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                None if request.refuses(&problem) => Ok(RecordUpdate::grant_refused()),
-                None => Err(problem.error("the service refused to refresh the login")),
-            },
+        let problem = match read {
+            Ok(body) => return self.update(operation, request, (&response, &body), Some(sent)),
+            Err(problem) => problem,
+        };
+        // The response is malformed, but its refresh token is saved: the service may have ended the old one.
+        if let Some(new) = self.salvaged(request, &response, Some(sent)) {
+            return Ok(RecordUpdate::grant(new, response.sent_at));
+        }
+        match problem {
+            Problem::Refused(refusal) if request.ends(&refusal) => Ok(RecordUpdate::grant_refused()),
+            problem => Err(problem.error("the service refused to refresh the login")),
         }
     }
 
@@ -104,7 +107,14 @@ impl LoginProvider {
             secrets: self.secrets_of(operation, request).await?,
             ..Values::default()
         };
-        let failed = |error| mint_error(error, *has_name, &name);
+        let failed = |error: Error| match error.kind() {
+            // The service may have created a token although the request failed.
+            ErrorKind::Unavailable if error.retry_after().is_none() && *has_name => error.with_hint(format!(
+                "try again; the failed request may have created a token {} at the service",
+                sanitize(&name)
+            )),
+            _ => error,
+        };
         let (response, read) = self.send(operation, request, &values).await.map_err(failed)?;
         let body = match read {
             Ok(body) => body,
@@ -112,7 +122,7 @@ impl LoginProvider {
             // status alone ends no login that only the user can renew.
             Err(Problem::Refused(refusal))
                 if login_token.issued_at() <= operation.began_at()
-                    && (request.says_token_is_invalid(&refusal)
+                    && (request.ends(&refusal)
                         || request.rejects_token(&refusal) && self.can_renew(record)) =>
             {
                 return Ok(RecordUpdate::drop_token(&self.login_key));
@@ -149,10 +159,7 @@ impl LoginProvider {
             format!("these minted tokens stay valid unless you delete them at the service: {names}")
         });
         let not_revoked = |why: &str| {
-            let note = match &left {
-                Some(left) => format!("{why}; {left}"),
-                None => why.to_owned(),
-            };
+            let note = [Some(why), left.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("; ");
             Revoked::new(false, Some(note))
         };
         let Some(request) = &self.requests.revoke else {
@@ -279,13 +286,4 @@ impl LoginProvider {
 /// The reserved scope of a login's token that only mints other tokens. No caller can request this scope.
 pub(crate) fn login_only_key() -> ScopeKey {
     ScopeKey::new(["(login)"])
-}
-
-/// Adds a hint if the service may have created a token although the request failed.
-fn mint_error(error: Error, has_name: bool, name: &str) -> Error {
-    if error.kind() != ErrorKind::Unavailable || error.retry_after().is_some() || !has_name {
-        return error;
-    }
-    let name = sanitize(name);
-    error.with_hint(format!("try again; the failed request may have created a token {name} at the service"))
 }

@@ -81,7 +81,10 @@ impl Request {
         }
         let error = response.json().and_then(|object| self.error_in(&object));
         let error = match error.filter(|_| !response.is_html()) {
-            None if self.is_bare_refusal(response) => Some(json!({})),
+            // The setting `refused` lists the status of a response without a JSON object.
+            None if self.table.refused.0.contains(&response.status) && has_no_object(response) => {
+                Some(json!({}))
+            }
             error => error,
         };
         let replaced = error.map(|error| response.clone().with_body(error.to_string().into_bytes()));
@@ -127,32 +130,18 @@ impl Request {
         self.rejects_token(refusal) || !by_codes && !(200..300).contains(&refusal.status)
     }
 
-    /// Whether the service says that the credential in the request is invalid: the refresh token, or the password.
-    pub(crate) fn refuses(&self, problem: &Problem) -> bool {
-        matches!(problem, Problem::Refused(refusal) if self.ends(refusal))
-    }
-
-    fn ends(&self, refusal: &Refusal) -> bool {
+    /// Whether the service says that the credential in the request is invalid, by more than status 401: the password in a
+    /// login, else the refresh token or the access token.
+    pub(crate) fn ends(&self, refusal: &Refusal) -> bool {
         let credential =
-            if self.role == Role::Refresh { Credential::RefreshToken } else { Credential::Password };
-        self.table.refused.0.contains(&refusal.status)
-            || FinalCodes::any(&self.table.error_final.0).end(refusal, credential)
+            if self.role == Role::Login { Credential::Password } else { Credential::RefreshToken };
+        let codes = FinalCodes::any(&self.table.error_final.0);
+        self.table.refused.0.contains(&refusal.status) || codes.end(refusal, credential)
     }
 
     /// Whether a refusal means that the access token in the request is invalid.
     pub(crate) fn rejects_token(&self, refusal: &Refusal) -> bool {
-        refusal.status == 401 || self.says_token_is_invalid(refusal)
-    }
-
-    /// Whether a refusal says that the access token is invalid, by more than status 401.
-    pub(crate) fn says_token_is_invalid(&self, refusal: &Refusal) -> bool {
-        self.table.refused.0.contains(&refusal.status)
-            || FinalCodes::any(&self.table.error_final.0).end(refusal, Credential::RefreshToken)
-    }
-
-    /// Whether the setting `refused` lists the HTTP status, and the body is not a JSON object.
-    fn is_bare_refusal(&self, response: &HttpResponse) -> bool {
-        self.table.refused.0.contains(&response.status) && has_no_object(response)
+        refusal.status == 401 || self.ends(refusal)
     }
 
     /// Returns the error at the configured path, as the JSON object that [`read_object`] expects.

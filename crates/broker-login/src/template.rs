@@ -63,15 +63,9 @@ impl Placeholder {
     }
 }
 
+/// A text with placeholders: plain texts, each with the placeholder after it. Inserted values are not expanded again.
 #[derive(Debug, Clone)]
-enum Piece {
-    Text(String),
-    Placeholder(Placeholder),
-}
-
-/// A text with placeholders. Inserted values are not expanded again.
-#[derive(Debug, Clone)]
-pub(crate) struct Template(Vec<Piece>);
+pub(crate) struct Template(Vec<(String, Option<Placeholder>)>);
 
 impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
@@ -88,33 +82,26 @@ impl Template {
             let Some((name, after)) = inside else {
                 return Err("unmatched brace: write {{ or }} for a literal brace".to_owned());
             };
-            pieces.push(Piece::Text(std::mem::take(&mut plain)));
-            pieces.push(Piece::Placeholder(Placeholder::parse(name)?));
+            pieces.push((std::mem::take(&mut plain), Some(Placeholder::parse(name)?)));
             rest = after;
         }
         plain.push_str(rest);
-        pieces.push(Piece::Text(plain));
+        pieces.push((plain, None));
         Ok(Self(pieces))
     }
 
     pub(crate) fn literal(text: String) -> Self {
-        Self(vec![Piece::Text(text)])
+        Self(vec![(text, None)])
     }
 
     /// Returns the text as configured, but with single braces instead of doubled ones.
     pub(crate) fn source(&self) -> String {
-        let piece = |piece: &Piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Placeholder(placeholder) => placeholder.text(),
-        };
-        self.0.iter().map(piece).collect()
+        let text = |it: &Option<Placeholder>| it.as_ref().map(Placeholder::text).unwrap_or_default();
+        self.0.iter().flat_map(|(plain, placeholder)| [plain.clone(), text(placeholder)]).collect()
     }
 
     pub(crate) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
-        self.0.iter().filter_map(|piece| match piece {
-            Piece::Placeholder(placeholder) => Some(placeholder),
-            Piece::Text(_) => None,
-        })
+        self.0.iter().filter_map(|(_, placeholder)| placeholder.as_ref())
     }
 
     /// Replaces each placeholder by the result of `replace`.
@@ -122,13 +109,14 @@ impl Template {
         &self,
         replace: impl Fn(&Placeholder) -> Result<Zeroizing<String>>,
     ) -> Result<Zeroizing<String>> {
-        self.0.iter().try_fold(Zeroizing::new(String::new()), |mut text, piece| {
-            match piece {
-                Piece::Text(plain) => text.push_str(plain),
-                Piece::Placeholder(placeholder) => text.push_str(&replace(placeholder)?),
+        let mut text = Zeroizing::new(String::new());
+        for (plain, placeholder) in &self.0 {
+            text.push_str(plain);
+            if let Some(placeholder) = placeholder {
+                text.push_str(&replace(placeholder)?);
             }
-            Ok(text)
-        })
+        }
+        Ok(text)
     }
 
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Zeroizing<String>> {
