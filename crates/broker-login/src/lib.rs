@@ -31,8 +31,7 @@ pub const KIND: Kind = Kind::new::<Config>("login", build).secrets(&["password",
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
-    let mut config = Config::read(settings)?;
-    let requests = config.requests()?;
+    let (config, requests) = Config::read(settings)?;
     let mint = requests.mint.as_ref().map(|mint| &mint.request);
     let others = [requests.refresh.as_ref(), mint, requests.revoke.as_ref()].into_iter().flatten();
     let others: Vec<_> = others.map(Request::path).collect();

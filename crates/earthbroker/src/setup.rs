@@ -193,7 +193,7 @@ impl Setup {
         match &self.store {
             Some(store) => Ok(store.clone()),
             #[cfg(feature = "file")]
-            None => Ok(Arc::new(self.records(config)?.into_store())),
+            None => Ok(Arc::new(self.records(config)?.store)),
             #[cfg(not(feature = "file"))]
             None => Err(Error::failed(
                 "the setup has no record store: call `Setup::store`, or enable the feature `file`",
