@@ -90,10 +90,6 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    pub(crate) fn literal(text: String) -> Self {
-        Self(vec![(text, None)])
-    }
-
     /// Returns the text as configured, but with single braces instead of doubled ones.
     pub(crate) fn source(&self) -> String {
         let text = |it: &Option<Placeholder>| it.as_ref().map(Placeholder::text).unwrap_or_default();
