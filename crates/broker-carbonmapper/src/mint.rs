@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Operation, Problem, Record, RecordUpdate,
-    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize,
+    Repeat, Result, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -44,14 +44,10 @@ impl CarbonMapper {
         let response = operation.send(&post).await.map_err(with_hint)?;
         let mut object = match read_object(&response, &self.base_url, &[access.secret()]) {
             Ok(object) => object,
-            // Drops a refused access token older than this operation. The broker then gets a new one and mints again.
-            Err(Problem::Refused(refusal))
-                if refusal.status == 401 && access.issued_at() <= operation.began_at() =>
-            {
-                return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
-            }
             Err(problem) => {
-                return Err(with_hint(problem.error("Carbon Mapper refused to create a scoped token")));
+                let refused =
+                    |it: Problem| with_hint(it.error("Carbon Mapper refused to create a scoped token"));
+                return operation.drop_refused(access, problem).map_err(refused);
             }
         };
         let secret = text(&object, "token_value").map(Secret::new).ok_or_else(|| {
