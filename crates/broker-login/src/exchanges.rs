@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, Grant, Hint, HttpResponse, Operation, Problem, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, salvage_new, sanitize,
+    Revoked, Secret, Token, TokenRequest, fingerprint, salvage_new, sanitize,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -281,9 +281,4 @@ impl LoginProvider {
         let all: Vec<_> = values.secrets().into_iter().map(Secret::expose).collect();
         fingerprint(&salt, &Secret::new(all.join("\0")), 16)
     }
-}
-
-/// The reserved scope of a login's token that only mints other tokens. No caller can request this scope.
-pub(crate) fn login_only_key() -> ScopeKey {
-    ScopeKey::new(["(login)"])
 }

@@ -19,13 +19,15 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Config, Requests};
-use exchanges::login_only_key;
 use fingerprints::TableFingerprints;
 use mint::Mint;
 use request::Request;
 
 /// The provider type `kind = "login"`.
 pub const KIND: Kind = Kind::new::<Config>("login", build).secrets(&["password", "secrets"]);
+
+/// The reserved scope of a login's token that only mints other tokens. No caller can request this scope.
+const LOGIN_ONLY: &str = "(login)";
 
 /// The longest expected time between the decision to use the refresh token and the token request.
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
@@ -43,7 +45,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         ..Issuer::new(KIND.name, "login", &requests.login.endpoint())
     };
     let login_key = match mint {
-        Some(mint) if mint.scopes.is_empty() => login_only_key(),
+        Some(mint) if mint.scopes.is_empty() => ScopeKey::new([LOGIN_ONLY]),
         _ => ScopeKey::default(),
     };
     let fingerprints = TableFingerprints::of(settings, login_key != ScopeKey::default())?;

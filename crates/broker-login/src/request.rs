@@ -229,6 +229,7 @@ impl Request {
         };
         let url = ServiceUrl::parse(&text).map_err(|_| invalid())?;
         // `.` and `..` in a value would remove path segments, even if percent-encoded.
+        let depth = |url| path(url).matches('/').count();
         let same = url.host() == self.sample.host() && depth(&url) == depth(&self.sample);
         if same { Ok(url) } else { Err(invalid()) }
     }
@@ -306,10 +307,6 @@ fn sample(url: &Template) -> Result<ServiceUrl, String> {
 
 fn path(url: &ServiceUrl) -> &str {
     url.as_str().split('?').next().unwrap_or_default()
-}
-
-fn depth(url: &ServiceUrl) -> usize {
-    path(url).matches('/').count()
 }
 
 /// Percent-encodes all characters except the unreserved ones (RFC 3986 section 2.3).

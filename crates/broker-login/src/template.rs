@@ -162,7 +162,9 @@ pub(crate) struct ZeroizingJson(pub(crate) Value);
 
 impl Drop for ZeroizingJson {
     fn drop(&mut self) {
-        texts_in(&mut self.0, "").into_iter().for_each(|(_, text)| text.zeroize());
+        for (_, text) in texts_in(&mut self.0, "") {
+            text.zeroize();
+        }
     }
 }
 
