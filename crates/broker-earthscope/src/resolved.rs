@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use broker_core::{
     Derived, Issuer, LoginFile, LoginMethod, ProviderInfo, Scopes, SecretSource, ServiceUrl, Settings,
-    SettingsError, SettingsProblem, fingerprint, platform,
+    SettingsError, SettingsProblem, fingerprint,
 };
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use crate::sources::{Layer, SettingsLogin, Sources, is_url, tools_error, variables};
+use crate::sources::{Layer, SettingsLogin, Sources, is_url, sdk_home, tools_error, variables};
 use crate::tokens_file::TokensFile;
 use crate::{DOMAIN, EarthScope, KIND};
 
@@ -76,14 +76,10 @@ impl ResolvedSettings {
         let profile = config.profile.clone().or_else(|| {
             variables.iter().find(|(name, _)| name == "ES_PROFILE").map(|(_, value)| value.clone())
         });
-        let home = match &config.sdk_home {
-            Some(path) => Some(platform::expand(path, env)),
-            None => env.home().map(|home| home.join(".earthscope")),
-        };
         // Only a provider named `earthscope`, or with the key `profile`, reads the files of EarthScope's tools.
         let sources = (named || profile.is_some()).then(|| Sources {
             env,
-            home: home.filter(|home| home.is_absolute()),
+            home: sdk_home(config.sdk_home.as_deref(), env),
             profile: profile.unwrap_or_else(|| "default".to_owned()),
             all: named,
             variables,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use broker_core::{
     Claims, Env, Error, ErrorCode, Operation, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl,
-    SettingsError, Token,
+    SettingsError, Token, platform,
 };
 use serde_json::{Map, Value};
 
@@ -140,6 +140,12 @@ impl SettingsLogin {
         }
         Ok(RecordUpdate::default().and_token(scopes, token).and_grant(self.refresh_token.clone(), now))
     }
+}
+
+/// Returns the folder of EarthScope's tools, by default `~/.earthscope`. Returns `None` if the path is not absolute.
+pub(crate) fn sdk_home(configured: Option<&Path>, env: &dyn Env) -> Option<PathBuf> {
+    let home = platform::expand(configured.unwrap_or(Path::new("~/.earthscope")), env);
+    home.is_absolute().then_some(home)
 }
 
 /// Returns the path of `sso_tokens.json`, which the first version of `es` wrote.

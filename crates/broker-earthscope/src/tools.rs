@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::KIND;
 use crate::resolved::Config;
-use crate::sources::legacy_file;
+use crate::sources::{legacy_file, sdk_home};
 use crate::tokens_file::{object, token};
 
 const REFRESH_TOKEN: &str = "ES_OAUTH2__REFRESH_TOKEN";
@@ -117,8 +117,7 @@ fn tokens_files(home: &Path) -> Vec<PathBuf> {
 /// Returns the files `tokens.json` in the folder that the providers use.
 fn sdk_files(providers: &[Settings<'_>], env: &dyn Env) -> Vec<PathBuf> {
     let configured = providers.iter().find_map(|settings| settings.parse::<Config>().ok()?.sdk_home);
-    let home = platform::expand(&configured.unwrap_or_else(|| PathBuf::from("~/.earthscope")), env);
-    if home.is_absolute() { tokens_files(&home) } else { Vec::new() }
+    sdk_home(configured.as_deref(), env).map(|home| tokens_files(&home)).unwrap_or_default()
 }
 
 /// Returns why a token file is invalid; `None` for a valid file.
