@@ -2,7 +2,7 @@
 
 use broker_core::{
     Derived, Error, ErrorCode, Expiry, HttpRequest, Method, Operation, Record, RecordUpdate, Repeat, Result,
-    ScopeKey, Secret, Token, TokenRequest, host_matches, read_object,
+    ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, text_in,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -79,11 +79,10 @@ impl EarthScope {
 
 /// Returns the AWS keys in the format of [`Derived::aws`].
 fn keys(object: &Map<String, Value>) -> Option<Secret> {
-    let text = |key: &str| object.get(key)?.as_str().filter(|text| !text.is_empty());
     let keys = json!({
-        "AccessKeyId": text("aws_access_key_id")?,
-        "SecretAccessKey": text("aws_secret_access_key")?,
-        "SessionToken": text("aws_session_token")?,
+        "AccessKeyId": text_in(object, "aws_access_key_id")?,
+        "SecretAccessKey": text_in(object, "aws_secret_access_key")?,
+        "SessionToken": text_in(object, "aws_session_token")?,
     });
     Some(Secret::new(keys.to_string()))
 }
