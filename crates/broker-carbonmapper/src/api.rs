@@ -2,7 +2,7 @@
 
 use broker_core::{
     Claims, Credential, Error, ErrorCode, Expiry, FinalCodes, HttpRequest, HttpResponse, Operation, Problem,
-    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage_new, without_token,
+    RecordUpdate, Repeat, Result, ScopeKey, Secret, Token, read_object, salvage_new, text_in, without_token,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -81,9 +81,9 @@ impl CarbonMapper {
         account: Option<String>,
         secret: &Secret,
     ) -> Result<RecordUpdate> {
-        let access = text(object, "access").map(Secret::new);
+        let access = text_in(object, "access").map(Secret::new);
         let refresh = match access {
-            Some(_) => text(object, "refresh").map(Secret::new),
+            Some(_) => text_in(object, "refresh").map(Secret::new),
             None => salvage_new(response, "refresh", sent),
         };
         if access.is_none() && refresh.is_none() {
@@ -97,8 +97,4 @@ impl CarbonMapper {
         let update = RecordUpdate::default().and_token(&ScopeKey::default(), access);
         Ok(update.and_grant(refresh, response.sent_at).and_account(account))
     }
-}
-
-pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    object.get(key)?.as_str().filter(|text| !text.is_empty())
 }

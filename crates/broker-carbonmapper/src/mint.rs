@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Operation, Problem, Record, RecordUpdate,
-    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize,
+    Repeat, Result, Secret, Token, TokenRequest, read_object, repeats_secret, sanitize, text_in,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::api::text;
 use crate::{CarbonMapper, TOKEN_PAGE};
 
 /// The scopes of the service. Every minted token has both scopes.
@@ -44,17 +43,13 @@ impl CarbonMapper {
         let response = operation.send(&post).await.map_err(with_hint)?;
         let mut object = match read_object(&response, &self.base_url, &[access.secret()]) {
             Ok(object) => object,
-            // Drops a refused access token older than this operation. The broker then gets a new one and mints again.
-            Err(Problem::Refused(refusal))
-                if refusal.status == 401 && access.issued_at() <= operation.began_at() =>
-            {
-                return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
-            }
             Err(problem) => {
-                return Err(with_hint(problem.error("Carbon Mapper refused to create a scoped token")));
+                let refused =
+                    |it: Problem| with_hint(it.error("Carbon Mapper refused to create a scoped token"));
+                return operation.drop_refused(access, problem).map_err(refused);
             }
         };
-        let secret = text(&object, "token_value").map(Secret::new).ok_or_else(|| {
+        let secret = text_in(&object, "token_value").map(Secret::new).ok_or_else(|| {
             let message = format!("the response of {} has no scoped token (`token_value`)", self.base_url);
             with_hint(Error::new(ErrorCode::BadResponse, message))
         })?;
@@ -86,8 +81,8 @@ impl CarbonMapper {
         };
         let mut deleted = Vec::new();
         for details in record.details() {
-            let Some(name) = text(details, "name") else { continue };
-            let of_list = listed.iter().find(|item| text(item, "name") == Some(name));
+            let Some(name) = text_in(details, "name") else { continue };
+            let of_list = listed.iter().find(|item| text_in(item, "name") == Some(name));
             let Some(id) = [Some(details), of_list].into_iter().flatten().find_map(id) else { continue };
             let url = self.base_url.join(&delete_path.replace("{id}", &id));
             let request = HttpRequest::new(Method::DELETE, url, Repeat::Safe).with_bearer(access.secret());
@@ -132,7 +127,7 @@ impl CarbonMapper {
 
 /// Returns the names of the scoped tokens in a record.
 pub(crate) fn names(record: &Record) -> impl Iterator<Item = String> {
-    record.details().filter_map(|details| text(details, "name").map(sanitize))
+    record.details().filter_map(|details| text_in(details, "name").map(sanitize))
 }
 
 fn id(item: &Map<String, Value>) -> Option<String> {

@@ -2,8 +2,7 @@
 
 use broker_core::{
     Derived, Error, ErrorCode, Expiry, Hint, HttpRequest, HttpResponse, Lifetime, Operation, Problem,
-    RecordUpdate, Repeat, RequestPart, Result, ScopeKey, Secret, ServiceUrl, Token, TokenRequest,
-    read_object,
+    RecordUpdate, Repeat, RequestPart, Result, Secret, ServiceUrl, Token, TokenRequest, read_object,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -48,18 +47,15 @@ pub(crate) async fn request_cookie(
     if (200..300).contains(&response.status) && !response.is_html() {
         return Ok(RecordUpdate::token(request.scopes(), cookie(&response, &url, lifetime)?));
     }
-    Err(match read_object(&response, &url, &[access.secret()]) {
-        Err(Problem::Refused(refusal))
-            if refusal.status == 401 && access.issued_at() <= operation.began_at() =>
-        {
-            return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
-        }
-        Err(Problem::Refused(refusal)) if refusal.status == 403 => refusal
+    let Err(problem) = read_object(&response, &url, &[access.secret()]) else {
+        let page = Error::new(ErrorCode::BadResponse, format!("{url} responded with a web page"));
+        return Err(page.with_hint(Hint::RetryLater));
+    };
+    operation.drop_refused(access, problem).map_err(|problem| match problem {
+        Problem::Refused(refusal) if refusal.status == 403 => refusal
             .error("EarthDaily refused the asset cookie (HTTP 403)")
             .with_hint("check the account: its subscription does not include assets"),
-        Err(problem) => problem.error("EarthDaily refused the asset cookie"),
-        Ok(_) => Error::new(ErrorCode::BadResponse, format!("{url} responded with a web page"))
-            .with_hint(Hint::RetryLater),
+        problem => problem.error("EarthDaily refused the asset cookie"),
     })
 }
 

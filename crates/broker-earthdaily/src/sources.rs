@@ -70,11 +70,8 @@ impl Credentials {
         let files = files.filter_map(|(name, form)| Some(form.file(env, name, &env.var(name)?, None)));
         let variables = Self::in_environment(env).map(|set| set.into_iter().collect());
         let all = [variables].into_iter().chain(files).chain([in_home(env, None)]);
-        all.flat_map(|sets| match sets {
-            Ok(sets) => sets.into_iter().map(Ok).collect(),
-            Err(why) => vec![Err(why)],
-        })
-        .collect()
+        let each = |sets: Vec<_>| sets.into_iter().map(Ok).collect();
+        all.flat_map(|sets| sets.map_or_else(|why| vec![Err(why)], each)).collect()
     }
 }
 
@@ -172,23 +169,21 @@ impl Form {
 
     /// Parses the credentials in a file. Errors contain only line numbers and keys, because a line may contain a secret.
     fn sets(self, file: File<'_>) -> Result<Vec<Credentials>, String> {
-        match self {
+        let values = match self {
             Self::Json => {
-                let values = serde_json::from_str(file.text);
-                file.flat(&values.map_err(|error| file.invalid("JSON", error.line()))?)
+                serde_json::from_str(file.text).map_err(|error| file.invalid("JSON", error.line()))?
             }
-            Self::Toml => file.flat(&file.toml()?),
+            Self::Toml => file.toml()?,
             // Quotes belong to a value, but no URL begins with a quote.
-            Self::Ini => file.sections(true, |key| key.ends_with("_URL")),
-            Self::Profiles => match file.toml() {
-                Ok(tables) => {
-                    let tables = tables.iter().filter(|(name, _)| file.is_wanted(name));
-                    let sets = tables.map(|(name, table)| file.table(Some(name), table.as_object()));
-                    sets.filter_map(Result::transpose).collect()
-                }
-                Err(_) => file.sections(false, |_| true),
-            },
-        }
+            Self::Ini => return file.sections(true, |key| key.ends_with("_URL")),
+            Self::Profiles => {
+                let Ok(tables) = file.toml() else { return file.sections(false, |_| true) };
+                let tables = tables.iter().filter(|(name, _)| file.is_wanted(name));
+                let sets = tables.map(|(name, table)| file.table(Some(name), table.as_object()));
+                return sets.filter_map(Result::transpose).collect();
+            }
+        };
+        Ok(file.table(None, Some(&values))?.into_iter().collect())
     }
 }
 
@@ -238,10 +233,6 @@ impl File<'_> {
             }
         }
         Ok(Credentials::of(self.place(section), section, |key| texts.remove(key)))
-    }
-
-    fn flat(self, values: &Map<String, Value>) -> Result<Vec<Credentials>, String> {
-        Ok(self.table(None, Some(values))?.into_iter().collect())
     }
 
     /// Returns the credentials in the sections of an INI file. Without `strict`, values with invalid references are

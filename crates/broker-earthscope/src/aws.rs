@@ -1,8 +1,8 @@
 //! AWS keys for EarthScope's data on S3: `GET beta/user/credentials/aws/ROLE` with the access token.
 
 use broker_core::{
-    Derived, Error, ErrorCode, Expiry, HttpRequest, Method, Operation, Problem, Record, RecordUpdate, Repeat,
-    Result, ScopeKey, Secret, Token, TokenRequest, host_matches, read_object,
+    Derived, Error, ErrorCode, Expiry, HttpRequest, Method, Operation, Record, RecordUpdate, Repeat, Result,
+    ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, text_in,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -61,15 +61,9 @@ impl EarthScope {
         let response = operation.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
-            // Drops a refused token that is older than this call. The broker then repeats the request with a new token.
-            Err(Problem::Refused(refusal))
-                if refusal.status == 401 && token.issued_at() <= operation.began_at() =>
-            {
-                return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
-            }
             Err(problem) => {
                 let what = format!("EarthScope refused AWS keys for the role {}", derived.which);
-                return Err(problem.error(&what));
+                return operation.drop_refused(token, problem).map_err(|problem| problem.error(&what));
             }
         };
         let no_keys = || Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"));
@@ -85,11 +79,10 @@ impl EarthScope {
 
 /// Returns the AWS keys in the format of [`Derived::aws`].
 fn keys(object: &Map<String, Value>) -> Option<Secret> {
-    let text = |key: &str| object.get(key)?.as_str().filter(|text| !text.is_empty());
     let keys = json!({
-        "AccessKeyId": text("aws_access_key_id")?,
-        "SecretAccessKey": text("aws_secret_access_key")?,
-        "SessionToken": text("aws_session_token")?,
+        "AccessKeyId": text_in(object, "aws_access_key_id")?,
+        "SecretAccessKey": text_in(object, "aws_secret_access_key")?,
+        "SessionToken": text_in(object, "aws_session_token")?,
     });
     Some(Secret::new(keys.to_string()))
 }

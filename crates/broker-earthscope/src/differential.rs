@@ -6,8 +6,8 @@ use broker_core::{Secret, SecretSource, ServiceUrl, Settings, SettingsProblem};
 use broker_testkit::{TestEnv, official_readings};
 use serde_json::{Value, json};
 
-use crate::config::{AUDIENCE, CLIENT_ID, SCOPE};
 use crate::resolved::ResolvedSettings;
+use crate::resolved::{AUDIENCE, CLIENT_ID, SCOPE};
 use crate::{DOMAIN, EarthScope};
 
 /// The number of generated homes.

@@ -2,7 +2,6 @@
 //! credentials.
 
 mod aws;
-mod config;
 #[cfg(test)]
 mod differential;
 mod resolved;
@@ -21,8 +20,7 @@ use broker_core::{
 use broker_oauth2::{ClientAuth, DeviceFlow, TokenAnswer, TokenEndpoint, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use config::Config;
-use resolved::ResolvedSettings;
+use resolved::{Config, ResolvedSettings};
 use sources::SettingsLogin;
 use tokens_file::TOOLS_RENEW_AT;
 
@@ -54,7 +52,6 @@ struct EarthScope {
     info: ProviderInfo,
     /// Logins in the settings of EarthScope's own tools, in order of precedence.
     settings_logins: Vec<SettingsLogin>,
-    shares_login: bool,
 }
 
 #[async_trait]
@@ -152,7 +149,11 @@ impl EarthScope {
 
     /// Makes the broker refresh a token without scopes earlier than EarthScope's tools do.
     fn ahead_of_tools(&self, answer: TokenAnswer) -> TokenAnswer {
-        if self.shares_login { answer.map_token(|token| token.ahead_of(TOOLS_RENEW_AT)) } else { answer }
+        if self.info.login_file.is_some() {
+            answer.map_token(|token| token.ahead_of(TOOLS_RENEW_AT))
+        } else {
+            answer
+        }
     }
 
     async fn refresh(

@@ -1,17 +1,54 @@
-//! Merges the provider's own settings with those of EarthScope's SDK and command `es`.
+//! The configuration keys of `kind = "earthscope"`, merged with the settings of EarthScope's SDK and command `es`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_core::{
     Derived, Issuer, LoginFile, LoginMethod, ProviderInfo, Scopes, SecretSource, ServiceUrl, Settings,
-    SettingsError, SettingsProblem, fingerprint, platform,
+    SettingsError, SettingsProblem, fingerprint,
 };
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
-use crate::config::{API_URL, AUDIENCE, CLIENT_ID, Config, SCOPE};
-use crate::sources::{Layer, SettingsLogin, Sources, is_url, tools_error, variables};
+use crate::sources::{Layer, SettingsLogin, Sources, is_url, sdk_home, tools_error, variables};
 use crate::tokens_file::TokensFile;
 use crate::{DOMAIN, EarthScope, KIND};
+
+/// The settings of a provider: see `providers.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) domain: Option<ServiceUrl>,
+    pub(crate) audience: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) client_secret: Option<SecretSource>,
+    pub(crate) scope: Option<String>,
+    pub(crate) api_url: Option<ServiceUrl>,
+    pub(crate) profile: Option<String>,
+    pub(crate) sdk_home: Option<PathBuf>,
+    #[serde(default, deserialize_with = "switch")]
+    pub(crate) share: Option<bool>,
+}
+
+/// Reads a boolean. The value of an environment variable is a text, such as `"true"`.
+fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let switch = match Value::deserialize(deserializer)? {
+        Value::Bool(on) => Some(on),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let wrong = de::Unexpected::Other("value");
+    switch.map(Some).ok_or_else(|| de::Error::invalid_value(wrong, &"true or false"))
+}
+
+pub(crate) const API_URL: &str = "https://api.earthscope.org";
+
+pub(crate) const AUDIENCE: &str = "https://api.earthscope.org";
+
+/// The client ID of EarthScope's SDK, which is a public client.
+pub(crate) const CLIENT_ID: &str = "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0";
+
+pub(crate) const SCOPE: &str = "offline_access";
 
 /// The hosts to which programs may send the access token.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
@@ -39,14 +76,10 @@ impl ResolvedSettings {
         let profile = config.profile.clone().or_else(|| {
             variables.iter().find(|(name, _)| name == "ES_PROFILE").map(|(_, value)| value.clone())
         });
-        let home = match &config.sdk_home {
-            Some(path) => Some(platform::expand(path, env)),
-            None => env.home().map(|home| home.join(".earthscope")),
-        };
         // Only a provider named `earthscope`, or with the key `profile`, reads the files of EarthScope's tools.
         let sources = (named || profile.is_some()).then(|| Sources {
             env,
-            home: home.filter(|home| home.is_absolute()),
+            home: sdk_home(config.sdk_home.as_deref(), env),
             profile: profile.unwrap_or_else(|| "default".to_owned()),
             all: named,
             variables,
@@ -137,7 +170,7 @@ impl ResolvedSettings {
             info.logins = vec![LoginMethod::Interactive, LoginMethod::RefreshToken];
         }
         info.sources = self.sources(file.as_deref(), &settings_logins);
-        info.login_file = file.clone().map(|file| file as Arc<dyn LoginFile>);
+        info.login_file = file.map(|file| file as Arc<dyn LoginFile>);
         Ok(EarthScope {
             client_id,
             audience,
@@ -149,7 +182,6 @@ impl ResolvedSettings {
             api_url,
             info,
             settings_logins,
-            shares_login: file.is_some(),
         })
     }
 

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use broker_core::{
     Claims, Env, Error, ErrorCode, Operation, RecordUpdate, Result, ScopeKey, Secret, ServiceUrl,
-    SettingsError, Token,
+    SettingsError, Token, platform,
 };
 use serde_json::{Map, Value};
 
 use crate::DOMAIN;
-use crate::config::API_URL;
+use crate::resolved::API_URL;
 
 /// The settings of one source, such as the environment or a file.
 #[derive(Clone)]
@@ -59,23 +59,24 @@ impl Layer {
             refresh_token,
         })
     }
+}
 
-    fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Result<Self, SettingsError> {
-        let table = |key: &str| tree.get(key).and_then(Value::as_object);
-        let mut settings = table("oauth2").cloned().unwrap_or_default();
-        let of_wrong_type = |key: &&&str| match settings.get(**key) {
-            None | Some(Value::Null | Value::String(_)) => false,
-            Some(Value::Array(words)) => **key != "scope" || !words.iter().all(Value::is_string),
-            Some(_) => true,
-        };
-        if let Some(key) = TEXTS.iter().find(of_wrong_type) {
-            return Err(tools_error(format!("{origin}: the value of oauth2.{key} is not text")));
-        }
-        settings.remove("api_url");
-        let api_url = table("resources").and_then(|table| table.get("api_url")).cloned();
-        settings.extend(api_url.map(|url| ("api_url".to_owned(), url)));
-        Ok(Self { origin, settings, first, is_file: false, in_home: false })
+/// Returns the table `oauth2`, and `api_url` of the table `resources`.
+fn settings_in(origin: &str, tree: &Map<String, Value>) -> Result<Map<String, Value>, SettingsError> {
+    let table = |key: &str| tree.get(key).and_then(Value::as_object);
+    let mut settings = table("oauth2").cloned().unwrap_or_default();
+    let of_wrong_type = |key: &&&str| match settings.get(**key) {
+        None | Some(Value::Null | Value::String(_)) => false,
+        Some(Value::Array(words)) => **key != "scope" || !words.iter().all(Value::is_string),
+        Some(_) => true,
+    };
+    if let Some(key) = TEXTS.iter().find(of_wrong_type) {
+        return Err(tools_error(format!("{origin}: the value of oauth2.{key} is not text")));
     }
+    settings.remove("api_url");
+    let api_url = table("resources").and_then(|table| table.get("api_url")).cloned();
+    settings.extend(api_url.map(|url| ("api_url".to_owned(), url)));
+    Ok(settings)
 }
 
 /// Whether both texts are the same URL.
@@ -141,6 +142,12 @@ impl SettingsLogin {
     }
 }
 
+/// Returns the folder of EarthScope's tools, by default `~/.earthscope`. Returns `None` if the path is not absolute.
+pub(crate) fn sdk_home(configured: Option<&Path>, env: &dyn Env) -> Option<PathBuf> {
+    let home = platform::expand(configured.unwrap_or(Path::new("~/.earthscope")), env);
+    home.is_absolute().then_some(home)
+}
+
 /// Returns the path of `sso_tokens.json`, which the first version of `es` wrote.
 pub(crate) fn legacy_file(env: &dyn Env) -> Option<PathBuf> {
     let folder = |name| env.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -180,16 +187,11 @@ pub(crate) struct Sources<'a> {
 impl Sources<'_> {
     /// Reads the settings of all sources, in order of precedence.
     pub(crate) fn layers(&self) -> Result<Vec<Layer>, SettingsError> {
-        let mut layers = Vec::new();
-        if self.all {
-            layers.extend(self.environment()?);
+        if !self.all {
+            return Ok(self.config_file()?.into_iter().collect());
         }
-        layers.extend(self.config_file()?);
-        if self.all {
-            layers.extend(self.legacy_file()?);
-            layers.extend(self.bootstrap()?);
-        }
-        Ok(layers)
+        let layers = [self.environment()?, self.config_file()?, self.legacy_file()?, self.bootstrap()?];
+        Ok(layers.into_iter().flatten().collect())
     }
 
     /// Returns the path of the EarthScope profile's `tokens.json`.
@@ -250,11 +252,9 @@ impl Sources<'_> {
                 merged.extend(table.clone());
             }
         }
-        Ok(Some(Layer {
-            in_home: true,
-            is_file: true,
-            ..Layer::from_tree(path.display().to_string(), &tables, true)?
-        }))
+        let origin = path.display().to_string();
+        let settings = settings_in(&origin, &tables)?;
+        Ok(Some(Layer { origin, settings, first: true, is_file: true, in_home: true }))
     }
 
     /// Reads `sso_tokens.json`.
@@ -281,8 +281,9 @@ impl Sources<'_> {
         tree: &Map<String, Value>,
         first: bool,
     ) -> Result<Layer, SettingsError> {
-        let is_file = self.env.file_of(names).is_some();
-        Ok(Layer { is_file, ..Layer::from_tree(self.env.describe(names), tree, first)? })
+        let (origin, is_file) = (self.env.describe(names), self.env.file_of(names).is_some());
+        let settings = settings_in(&origin, tree)?;
+        Ok(Layer { origin, settings, first, is_file, in_home: false })
     }
 
     /// Reads a file. Like the SDK, ignores only an absent or empty file, and a path that is not a file: other settings

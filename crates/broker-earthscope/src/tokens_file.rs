@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 use broker_core::{
     Claims, FileLogin, InvalidLoginFile, Issuer, LoginFile, Secret, ServiceUrl, Token, is_utf16, later,
+    text_in,
 };
 use broker_oauth2::account;
 use chrono::TimeDelta;
@@ -38,7 +39,7 @@ impl LoginFile for TokensFile {
             return Err(InvalidLoginFile::Other("is UTF-16 text: save it as UTF-8".to_owned()));
         }
         let object = object(bytes).ok_or(InvalidLoginFile::Torn)?;
-        let secret = |key| token(&object, key).map(Secret::new);
+        let secret = |key| text_in(&object, key).map(Secret::new);
         let [access, id_token, refresh_token] = KEYS.map(secret);
         if access.is_none() && refresh_token.is_none() {
             return Ok(FileLogin::default());
@@ -137,11 +138,6 @@ fn sdk_reads(token: &Secret) -> bool {
 /// Parses the login file, which may begin with a byte order mark.
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     serde_json::from_slice(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)).ok()
-}
-
-/// Returns a token of the login file, unless it is empty.
-pub(crate) fn token<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// Returns the entries of the login file that are not part of the login. The broker keeps these entries.

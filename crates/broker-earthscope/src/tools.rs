@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use broker_core::tools::{Finding, ServiceTools, ToolLogin, ToolLoginContent, ToolSettings};
-use broker_core::{Env, Result, Secret, Settings, platform, quoted_path};
+use broker_core::{Env, Result, Secret, Settings, platform, quoted_path, text_in};
 use serde_json::{Map, Value};
 
 use crate::KIND;
-use crate::config::Config;
-use crate::sources::legacy_file;
-use crate::tokens_file::{object, token};
+use crate::resolved::Config;
+use crate::sources::{legacy_file, sdk_home};
+use crate::tokens_file::object;
 
 const REFRESH_TOKEN: &str = "ES_OAUTH2__REFRESH_TOKEN";
 
@@ -117,8 +117,7 @@ fn tokens_files(home: &Path) -> Vec<PathBuf> {
 /// Returns the files `tokens.json` in the folder that the providers use.
 fn sdk_files(providers: &[Settings<'_>], env: &dyn Env) -> Vec<PathBuf> {
     let configured = providers.iter().find_map(|settings| settings.parse::<Config>().ok()?.sdk_home);
-    let home = platform::expand(&configured.unwrap_or_else(|| PathBuf::from("~/.earthscope")), env);
-    if home.is_absolute() { tokens_files(&home) } else { Vec::new() }
+    sdk_home(configured.as_deref(), env).map(|home| tokens_files(&home)).unwrap_or_default()
 }
 
 /// Returns why a token file is invalid; `None` for a valid file.
@@ -137,7 +136,7 @@ fn tokens_in(env: &dyn Env, file: &Path) -> std::result::Result<Map<String, Valu
 fn tokens(text: &Secret) -> std::result::Result<Map<String, Value>, String> {
     let object =
         object(text.expose().as_bytes()).ok_or("the token file is not JSON, and may be incomplete")?;
-    if token(&object, "access_token").or(token(&object, "refresh_token")).is_none() {
+    if text_in(&object, "access_token").or(text_in(&object, "refresh_token")).is_none() {
         return Err("the token file has neither an access token nor a refresh token".to_owned());
     }
     Ok(object)
@@ -146,7 +145,7 @@ fn tokens(text: &Secret) -> std::result::Result<Map<String, Value>, String> {
 fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> ToolLogin {
     let profile = profile_of(env, path);
     let is_default = profile.as_deref() == Some("default");
-    let content = match (profile, token(object, "refresh_token")) {
+    let content = match (profile, text_in(object, "refresh_token")) {
         (Some(profile), _) => ToolLoginContent::Settings(ToolSettings {
             name: (!is_default).then(|| format!("{}-{profile}", KIND.name)),
             texts: vec![("profile", Some(profile))],
@@ -160,7 +159,7 @@ fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> ToolLog
     let is_whole_file = matches!(content, ToolLoginContent::RefreshToken { .. });
     let mut login = ToolLogin::new(KIND.name, &path.display().to_string(), content);
     login.has =
-        ["access_token", "refresh_token"].into_iter().filter(|key| token(object, key).is_some()).collect();
+        ["access_token", "refresh_token"].into_iter().filter(|key| text_in(object, key).is_some()).collect();
     (login.is_default, login.is_whole_file) = (is_default, is_whole_file);
     login
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{ConfigDuration, ExpiresAs, Fields, Method, SecretSource, Settings, SettingsError, Words};
+use broker_core::{ConfigDuration, ExpiresAs, Fields, SecretSource, Settings, SettingsError, Words};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
@@ -33,37 +33,33 @@ pub(crate) struct Requests {
 }
 
 impl Config {
-    pub(crate) fn requests(&mut self) -> Result<Requests, SettingsError> {
-        let login = self.login.take().ok_or_else(|| {
-            SettingsError::missing("login", "a table for the login request with `url`, and `json` or `form`")
-        })?;
-        let (secrets, lifetime) = (&self.secrets, self.lifetime.map(|lifetime| lifetime.0));
-        let request = |table, role| {
-            let mut request = Request::new(table, role, secrets)?;
-            request.format.lifetime = request.format.lifetime.or(lifetime);
-            Ok::<_, SettingsError>(request)
-        };
-        let optional = |table: Option<Table>, role| table.map(|table| request(table, role)).transpose();
-        let requests = Requests {
-            refresh: optional(self.refresh.take(), Role::Refresh)?,
-            mint: optional(self.mint.take(), Role::Mint)?.map(Mint::new),
-            revoke: optional(self.revoke.take(), Role::Revoke)?,
-            login: request(login, Role::Login)?,
-        };
-        let has_colon = self.username.as_ref().is_some_and(|name| name.contains(':'));
-        if has_colon && requests.login.is_basic() {
-            return Err(SettingsError::new("username", NO_COLON));
-        }
-        Ok(requests)
-    }
-
-    pub(crate) fn read(settings: &Settings<'_>) -> Result<Self, SettingsError> {
+    /// Reads the settings, and the requests of their tables.
+    pub(crate) fn read(settings: &Settings<'_>) -> Result<(Self, Requests), SettingsError> {
         let mut config: Self = settings.parse()?;
         config.username = config.username.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         if config.username.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
             return Err(SettingsError::expected("username", "one line of text"));
         }
-        Ok(config)
+        let login = config.login.take().ok_or_else(|| {
+            SettingsError::missing("login", "a table for the login request with `url`, and `json` or `form`")
+        })?;
+        let request = |table, role| {
+            let mut request = Request::new(table, role, &config.secrets)?;
+            request.table.lifetime = request.table.lifetime.or(config.lifetime);
+            Ok::<_, SettingsError>(request)
+        };
+        let optional = |table: Option<Table>, role| table.map(|table| request(table, role)).transpose();
+        let requests = Requests {
+            refresh: optional(config.refresh.take(), Role::Refresh)?,
+            mint: optional(config.mint.take(), Role::Mint)?.map(Mint::new),
+            revoke: optional(config.revoke.take(), Role::Revoke)?,
+            login: request(login, Role::Login)?,
+        };
+        let has_colon = config.username.as_ref().is_some_and(|name| name.contains(':'));
+        if has_colon && requests.login.is_basic() {
+            return Err(SettingsError::new("username", NO_COLON));
+        }
+        Ok((config, requests))
     }
 }
 
@@ -129,16 +125,6 @@ pub(crate) enum Verb {
     Post,
     Get,
     Delete,
-}
-
-impl Verb {
-    pub(crate) fn method(self) -> Method {
-        match self {
-            Self::Post => Method::POST,
-            Self::Get => Method::GET,
-            Self::Delete => Method::DELETE,
-        }
-    }
 }
 
 /// How a configured request authenticates to the service.

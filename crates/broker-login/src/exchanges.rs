@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, Grant, Hint, HttpResponse, Operation, Problem, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, salvage_new, sanitize,
+    Revoked, Secret, Token, TokenRequest, fingerprint, salvage_new, sanitize,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -42,11 +42,20 @@ impl LoginProvider {
         let body = read.map_err(|problem| {
             // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password. Only
             // the service's own words mark a password: a gateway may have sent other refusals.
-            let is_wrong = request.format.refuses(&problem);
+            let is_wrong = matches!(&problem, Problem::Refused(refusal) if request.ends(refusal));
             let error = problem.error("the service refused the login");
-            if is_wrong { wrong_secret(error, password.is_some(), fingerprint) } else { error }
+            if !is_wrong {
+                return error;
+            }
+            let is_password = password.is_some() && error.code() == ErrorCode::RequestRefused;
+            let error = if is_password {
+                Error::new(ErrorCode::PasswordRefused, error.message()).with_hint(Hint::CorrectPassword)
+            } else {
+                error
+            };
+            error.with_secret_fingerprint(fingerprint)
         })?;
-        let account = account.or_else(|| request.format.account(&body, &values.secrets()));
+        let account = account.or_else(|| request.account(&body, &values.secrets()));
         Ok(self.update(operation, request, (&response, &body), None)?.and_account(account))
     }
 
@@ -63,14 +72,17 @@ impl LoginProvider {
         let username = self.username_of(record);
         let values = Values { username, refresh_token: Some(sent), secrets, ..Values::default() };
         let (response, read) = self.send(operation, request, &values).await?;
-        match read {
-            Ok(body) => self.update(operation, request, (&response, &body), Some(sent)),
-            Err(problem) => match self.salvaged(request, &response, Some(sent)) {
-                // The response is malformed, but its refresh token is saved: the service may have ended the old one.
-                Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                None if request.format.refuses(&problem) => Ok(RecordUpdate::grant_refused()),
-                None => Err(problem.error("the service refused to refresh the login")),
-            },
+        let problem = match read {
+            Ok(body) => return self.update(operation, request, (&response, &body), Some(sent)),
+            Err(problem) => problem,
+        };
+        // The response is malformed, but its refresh token is saved: the service may have ended the old one.
+        if let Some(new) = self.salvaged(request, &response, Some(sent)) {
+            return Ok(RecordUpdate::grant(new, response.sent_at));
+        }
+        match problem {
+            Problem::Refused(refusal) if request.ends(&refusal) => Ok(RecordUpdate::grant_refused()),
+            problem => Err(problem.error("the service refused to refresh the login")),
         }
     }
 
@@ -95,7 +107,14 @@ impl LoginProvider {
             secrets: self.secrets_of(operation, request).await?,
             ..Values::default()
         };
-        let failed = |error| mint_error(error, *has_name, &name);
+        let failed = |error: Error| match error.kind() {
+            // The service may have created a token although the request failed.
+            ErrorKind::Unavailable if error.retry_after().is_none() && *has_name => error.with_hint(format!(
+                "try again; the failed request may have created a token {} at the service",
+                sanitize(&name)
+            )),
+            _ => error,
+        };
         let (response, read) = self.send(operation, request, &values).await.map_err(failed)?;
         let body = match read {
             Ok(body) => body,
@@ -103,16 +122,16 @@ impl LoginProvider {
             // status alone ends no login that only the user can renew.
             Err(Problem::Refused(refusal))
                 if login_token.issued_at() <= operation.began_at()
-                    && (request.format.says_token_is_invalid(&refusal)
-                        || request.format.rejects_token(&refusal) && self.can_renew(record)) =>
+                    && (request.ends(&refusal)
+                        || request.rejects_token(&refusal) && self.can_renew(record)) =>
             {
                 return Ok(RecordUpdate::drop_token(&self.login_key));
             }
             Err(problem) => return Err(failed(problem.error("the service refused to create a token"))),
         };
-        let secret = request.format.token(&body);
-        let secret = secret.ok_or_else(|| failed(request.format.missing_token(&request.sample)))?;
-        let lifetime = expiry.map(|at| at - response.sent_at).or(request.format.lifetime);
+        let secret = request.token(&body);
+        let secret = secret.ok_or_else(|| failed(request.missing_token()))?;
+        let lifetime = expiry.map(|at| at - response.sent_at).or(request.lifetime());
         let lifetime = lifetime.or(Some(DEFAULT_LIFETIME));
         let mut token = self.token_of(operation, request, (&response, &body), secret, lifetime);
         if !requested.scopes().is_empty() {
@@ -120,7 +139,7 @@ impl LoginProvider {
         }
         let mut details = Map::new();
         if *has_name {
-            details = request.format.details(&body, &values.secrets());
+            details = request.details(&body, &values.secrets());
             details.entry("name").or_insert_with(|| Value::from(name.as_str()));
             let until = token
                 .expires_at()
@@ -140,10 +159,7 @@ impl LoginProvider {
             format!("these minted tokens stay valid unless you delete them at the service: {names}")
         });
         let not_revoked = |why: &str| {
-            let note = match &left {
-                Some(left) => format!("{why}; {left}"),
-                None => why.to_owned(),
-            };
+            let note = [Some(why), left.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("; ");
             Revoked::new(false, Some(note))
         };
         let Some(request) = &self.requests.revoke else {
@@ -169,7 +185,7 @@ impl LoginProvider {
         let is_confirmed = (200..300).contains(&response.status) && has_no_object(&response);
         match read {
             Err(Problem::Refused(refusal))
-                if !is_confirmed && (refusal.status == 404 || request.format.rejects_token(&refusal)) =>
+                if !is_confirmed && (refusal.status == 404 || request.rejects_token(&refusal)) =>
             {
                 Ok(not_revoked("the service had already ended the login"))
             }
@@ -188,7 +204,7 @@ impl LoginProvider {
         let (filled, pair) = request.fill(values)?;
         let response = operation.send(&filled).await?;
         let secrets: Vec<_> = values.secrets().into_iter().chain(&pair).collect();
-        let read = request.format.read(&response, &request.sample, &secrets);
+        let read = request.read(&response, &secrets);
         Ok((response, read))
     }
 
@@ -201,17 +217,17 @@ impl LoginProvider {
         (response, body): (&HttpResponse, &Value),
         sent: Option<&Secret>,
     ) -> Result<RecordUpdate> {
-        let token = request.format.token(body);
+        let token = request.token(body);
         let refresh_token = match token {
-            Some(_) => self.requests.refresh.as_ref().and_then(|_| request.format.refresh_token(body)),
+            Some(_) => self.requests.refresh.as_ref().and_then(|_| request.refresh_token(body)),
             None => self.salvaged(request, response, sent),
         };
         if token.is_none() && refresh_token.is_none() {
-            return Err(request.format.missing_token(&request.sample));
+            return Err(request.missing_token());
         }
         // A login that only the user can repeat lasts until the service rejects its token.
         let is_renewable = sent.is_some() || refresh_token.is_some() || self.logs_in_automatically();
-        let lifetime = request.format.lifetime.or(is_renewable.then_some(DEFAULT_LIFETIME));
+        let lifetime = request.lifetime().or(is_renewable.then_some(DEFAULT_LIFETIME));
         let token = token.map(|token| self.token_of(operation, request, (response, body), token, lifetime));
         let token = token.map(|token| self.fingerprints.add_to(token, Map::new(), false));
         let update = RecordUpdate::default().and_token(&self.login_key, token);
@@ -222,7 +238,7 @@ impl LoginProvider {
     /// request to refresh is configured.
     fn salvaged(&self, request: &Request, response: &HttpResponse, sent: Option<&Secret>) -> Option<Secret> {
         self.requests.refresh.as_ref()?;
-        salvage_new(response, &request.format.refresh_token, sent)
+        salvage_new(response, request.refresh_token_path(), sent)
     }
 
     /// Creates the token. It expires at the earliest of the response's expiry and that of a JWT, else after `lifetime`.
@@ -235,10 +251,10 @@ impl LoginProvider {
         secret: Secret,
         lifetime: Option<TimeDelta>,
     ) -> Token {
-        let expiry = request.format.expiry(body, response);
+        let expiry = request.expiry(body, response);
         let is_read = !expiry.is_empty();
         let token = Token::from_response(response, secret, expiry, lifetime);
-        if let Some(warning) = request.format.expiry_warning(body, &token).filter(|_| !is_read) {
+        if let Some(warning) = request.expiry_warning(body, &token).filter(|_| !is_read) {
             operation.notify_after_save(format!("{}: {warning}", self.name));
         }
         token
@@ -247,7 +263,7 @@ impl LoginProvider {
     async fn secrets_of(&self, operation: &Operation, request: &Request) -> Result<BTreeMap<String, Secret>> {
         let mut secrets = BTreeMap::new();
         for name in request.secrets() {
-            if let Some(source) = self.secrets.get(&name) {
+            if let Some(source) = self.config.secrets.get(&name) {
                 let secret = source.resolve(operation.context(), &format!("secrets.{name}")).await?;
                 secrets.insert(name, secret);
             }
@@ -256,7 +272,7 @@ impl LoginProvider {
     }
 
     fn username_of<'a>(&'a self, record: &'a Record) -> Option<&'a str> {
-        self.username.as_deref().or(record.account())
+        self.config.username.as_deref().or(record.account())
     }
 
     /// Returns a fingerprint of the values' secrets. Its 16 bits are too few to confirm a guessed password.
@@ -265,29 +281,4 @@ impl LoginProvider {
         let all: Vec<_> = values.secrets().into_iter().map(Secret::expose).collect();
         fingerprint(&salt, &Secret::new(all.join("\0")), 16)
     }
-}
-
-/// The reserved scope of a login's token that only mints other tokens. No caller can request this scope.
-pub(crate) fn login_only_key() -> ScopeKey {
-    ScopeKey::new(["(login)"])
-}
-
-/// Returns the error for a login with a wrong password, or with another wrong secret.
-fn wrong_secret(error: Error, has_password: bool, fingerprint: String) -> Error {
-    let error = match error.code() {
-        ErrorCode::RequestRefused if has_password => {
-            Error::new(ErrorCode::PasswordRefused, error.message()).with_hint(Hint::CorrectPassword)
-        }
-        _ => error,
-    };
-    error.with_secret_fingerprint(fingerprint)
-}
-
-/// Adds a hint if the service may have created a token although the request failed.
-fn mint_error(error: Error, has_name: bool, name: &str) -> Error {
-    if error.kind() != ErrorKind::Unavailable || error.retry_after().is_some() || !has_name {
-        return error;
-    }
-    let name = sanitize(name);
-    error.with_hint(format!("try again; the failed request may have created a token {name} at the service"))
 }

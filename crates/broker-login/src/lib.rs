@@ -8,7 +8,6 @@ mod request;
 mod response;
 mod template;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,7 +19,6 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Config, Requests};
-use exchanges::login_only_key;
 use fingerprints::TableFingerprints;
 use mint::Mint;
 use request::Request;
@@ -28,12 +26,14 @@ use request::Request;
 /// The provider type `kind = "login"`.
 pub const KIND: Kind = Kind::new::<Config>("login", build).secrets(&["password", "secrets"]);
 
+/// The reserved scope of a login's token that only mints other tokens. No caller can request this scope.
+const LOGIN_ONLY: &str = "(login)";
+
 /// The longest expected time between the decision to use the refresh token and the token request.
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
-    let mut config = Config::read(settings)?;
-    let requests = config.requests()?;
+    let (config, requests) = Config::read(settings)?;
     let mint = requests.mint.as_ref().map(|mint| &mint.request);
     let others = [requests.refresh.as_ref(), mint, requests.revoke.as_ref()].into_iter().flatten();
     let others: Vec<_> = others.map(Request::path).collect();
@@ -45,15 +45,13 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         ..Issuer::new(KIND.name, "login", &requests.login.endpoint())
     };
     let login_key = match mint {
-        Some(mint) if mint.scopes.is_empty() => login_only_key(),
+        Some(mint) if mint.scopes.is_empty() => ScopeKey::new([LOGIN_ONLY]),
         _ => ScopeKey::default(),
     };
     let fingerprints = TableFingerprints::of(settings, login_key != ScopeKey::default())?;
     let mut provider = LoginProvider {
         name: settings.name().to_owned(),
-        username: config.username,
-        password: config.password,
-        secrets: config.secrets,
+        config,
         requests,
         login_key,
         fingerprints,
@@ -83,9 +81,8 @@ fn secret_fingerprint(config: &Config, requests: &Requests, settings: &Settings<
 
 struct LoginProvider {
     name: String,
-    username: Option<String>,
-    password: Option<SecretSource>,
-    secrets: BTreeMap<String, SecretSource>,
+    /// The settings; the tables of the requests are in `requests`.
+    config: Config,
     requests: Requests,
     /// The key under which the record stores the login's token.
     login_key: ScopeKey,
@@ -133,13 +130,13 @@ impl Provider for LoginProvider {
             return self.refresh(operation, refresh, record, grant).await;
         }
         if self.logs_in_automatically() {
-            let password = match &self.password {
+            let password = match &self.config.password {
                 Some(source) if self.requests.login.needs_password() => {
                     Some(source.resolve(operation.context(), "password").await?)
                 }
                 _ => None,
             };
-            let (username, automatic) = (self.username.as_deref(), Some((record, request)));
+            let (username, automatic) = (self.config.username.as_deref(), Some((record, request)));
             return self.log_in(operation, username, password.as_ref(), automatic).await;
         }
         Err(match (record.grant(), record.token(&self.login_key)) {
@@ -151,7 +148,7 @@ impl Provider for LoginProvider {
     async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
         let request = &self.requests.login;
         // Reads the secrets before the prompts, so that a missing secret fails before the user types.
-        let password = match (login, &self.password) {
+        let password = match (login, &self.config.password) {
             (Login::Password(password), _) => Some(password.clone()),
             (_, Some(SecretSource::Env(name))) if operation.env().var(name).is_none() => None,
             (_, Some(source)) if request.needs_password() => {
@@ -160,7 +157,7 @@ impl Provider for LoginProvider {
             _ => None,
         };
         let asks_password = request.needs_password() && password.is_none();
-        let username = match &self.username {
+        let username = match &self.config.username {
             Some(username) => Some(username.clone()),
             None if request.needs_username() => Some(self.ask_username(operation, asks_password).await?),
             None => None,
@@ -181,13 +178,14 @@ impl LoginProvider {
     fn describe(&mut self) {
         let login = &self.requests.login;
         let prompts = (!self.logs_in_automatically()).then(|| "a login".to_owned());
-        let password = self.password.as_ref().filter(|_| login.needs_password());
+        let password = self.config.password.as_ref().filter(|_| login.needs_password());
         let password = password.map(|source| source.describe("password"));
-        let secret = |name: String| Some(self.secrets.get(&name)?.describe(&format!("secrets.{name}")));
+        let secret =
+            |name: String| Some(self.config.secrets.get(&name)?.describe(&format!("secrets.{name}")));
         let secrets = login.secrets().into_iter().filter_map(secret);
         let info = &mut self.info;
         info.sources = prompts.into_iter().chain(password).chain(secrets).collect();
-        info.account.clone_from(&self.username);
+        info.account.clone_from(&self.config.username);
         info.hosts = vec![login.sample.host()];
         info.logins = vec![LoginMethod::Interactive];
         if login.needs_password() {
@@ -217,8 +215,8 @@ impl LoginProvider {
     /// Whether the configuration contains all values that a login needs, so that no prompt is needed.
     pub(crate) fn logs_in_automatically(&self) -> bool {
         let login = &self.requests.login;
-        (!login.needs_username() || self.username.is_some())
-            && (!login.needs_password() || self.password.is_some())
+        (!login.needs_username() || self.config.username.is_some())
+            && (!login.needs_password() || self.config.password.is_some())
     }
 
     async fn ask_username(&self, operation: &Operation, asks_password: bool) -> Result<String> {
@@ -245,7 +243,7 @@ impl LoginProvider {
 
     /// Returns the hint that says how to configure the password.
     fn set_password(&self) -> String {
-        match &self.password {
+        match &self.config.password {
             Some(SecretSource::Env(name)) => format!("set the environment variable {name}"),
             _ => "set `password` of this provider in the configuration".to_owned(),
         }

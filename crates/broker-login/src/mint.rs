@@ -59,7 +59,7 @@ impl Mint {
         if self.expires.is_none() {
             return Ok(None);
         }
-        let default = self.request.format.lifetime.and_then(|lifetime| lifetime.to_std().ok());
+        let default = self.request.lifetime().and_then(|lifetime| lifetime.to_std().ok());
         let lifetime = request.expires.unwrap_or(Lifetime::For(default.unwrap_or(DEFAULT_LIFETIME)));
         let end = lifetime.end(now).ok_or_else(too_late)?;
         let min_end = Lifetime::For(request.min_ttl.unwrap_or_default()).end(now).ok_or_else(too_late)?;

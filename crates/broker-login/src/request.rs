@@ -6,12 +6,11 @@ use broker_core::{
     Error, ErrorCode, Fields, HttpRequest, Method, Repeat, Result, Secret, SecretSource, ServiceUrl,
     SettingsError,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::config::{Auth, Role, Table, Verb};
-use crate::response::ResponseFormat;
-use crate::template::{Node, Placeholder, Template, Values, ZeroizingJson};
+use crate::template::{Placeholder, Template, Values, ZeroizingJson, texts_in};
 
 impl Role {
     /// Whether a request of this role, such as login or revoke, can contain the placeholder.
@@ -35,24 +34,18 @@ impl Role {
 }
 
 pub(crate) struct Request {
-    role: Role,
-    method: Method,
+    pub(crate) role: Role,
+    /// The configuration table. The URL, the fields and the scopes are taken out of it.
+    pub(crate) table: Table,
     url: Template,
     /// The URL with sample values instead of secrets, for messages.
     pub(crate) sample: ServiceUrl,
-    query: Vec<(String, Template)>,
-    headers: Vec<(String, Template)>,
-    body: Body,
-    auth: Auth,
+    /// The tables `query`, `headers`, `json` and `form`.
+    fields: Value,
+    /// The texts in `fields` with their configuration keys: see [`texts_in`].
+    texts: Vec<(String, Template)>,
     /// The key `scopes` of the table `[mint]`: the scopes that callers can request. If empty, every token is minted.
     pub(crate) scopes: Vec<String>,
-    pub(crate) format: ResponseFormat,
-}
-
-enum Body {
-    None,
-    Json(Node),
-    Form(Vec<(String, Template)>),
 }
 
 impl Request {
@@ -62,19 +55,14 @@ impl Request {
         secrets: &BTreeMap<String, SecretSource>,
     ) -> Result<Self, SettingsError> {
         let key = |name: &str| format!("{}.{name}", role.key());
-        let body = match (table.json.take(), table.form.take()) {
-            (Some(_), Some(_)) => {
-                return Err(SettingsError::new(key("form"), "a request cannot have both `json` and `form`"));
-            }
-            (Some(_), _) | (_, Some(_)) if table.method != Verb::Post => {
-                let query = key("query");
-                let message = format!("`json` and `form` need `method = \"POST\"`; otherwise use `{query}`");
-                return Err(SettingsError::new(key("method"), message));
-            }
-            (Some(json), None) => Body::Json(Node::of(Value::Object(json.0), &key("json"))?),
-            (None, Some(form)) => Body::Form(texts(form, &key("form"))?),
-            (None, None) => Body::None,
-        };
+        let has_body = table.json.is_some() || table.form.is_some();
+        if table.json.is_some() && table.form.is_some() {
+            return Err(SettingsError::new(key("form"), "a request cannot have both `json` and `form`"));
+        } else if has_body && table.method != Verb::Post {
+            let query = key("query");
+            let message = format!("`json` and `form` need `method = \"POST\"`; otherwise use `{query}`");
+            return Err(SettingsError::new(key("method"), message));
+        }
         let is_allowed = match table.auth {
             Auth::None => true,
             Auth::Bearer => matches!(role, Role::Mint | Role::Revoke),
@@ -89,9 +77,22 @@ impl Request {
         let url = table.url.take().ok_or_else(|| SettingsError::missing(key("url"), "https://HOST/PATH"))?;
         let url = Template::parse(&url).map_err(invalid_url)?;
         let sample = sample(&url).map_err(invalid_url)?;
-        let query = texts(std::mem::take(&mut table.query), &key("query"))?;
-        let headers = headers(std::mem::take(&mut table.headers), &key("headers"), table.auth)?;
-        let (method, auth) = (table.method.method(), table.auth);
+        check_headers(&table.headers, &key("headers"), table.auth)?;
+        let (query, headers) = (std::mem::take(&mut table.query), std::mem::take(&mut table.headers));
+        let mut fields = Map::new();
+        for (name, table) in [("query", Some(query)), ("headers", Some(headers)), ("form", table.form.take())]
+        {
+            let Some(mut table) = table else { continue };
+            scalars_as_text(&mut table, &key(name))?;
+            fields.insert(name.to_owned(), Value::Object(table.0));
+        }
+        fields.extend(table.json.take().map(|json| ("json".to_owned(), Value::Object(json.0))));
+        let mut fields = Value::Object(fields);
+        let template = |(key, text): (String, &mut String)| match Template::parse(text) {
+            Ok(template) => Ok((key, template)),
+            Err(why) => Err(SettingsError::new(key, why)),
+        };
+        let texts = texts_in(&mut fields, role.key()).into_iter().map(template).collect::<Result<_, _>>()?;
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
             return Err(SettingsError::new(key("scopes"), "the key `scopes` is only allowed in `mint`"));
@@ -101,16 +102,15 @@ impl Request {
             return Err(SettingsError::expected(key("scopes"), "a list of scopes: [\"stac\"]"));
         }
         let scopes = scopes.unwrap_or_default();
-        let format = ResponseFormat::new(table, role)?;
-        let request = Self { role, method, url, sample, query, headers, body, auth, scopes, format };
+        Self::check_response_keys(&table, role)?;
+        let request = Self { role, table, url, sample, fields, texts, scopes };
         request.check_placeholders(secrets)?;
         Ok(request)
     }
 
     fn check_placeholders(&self, secrets: &BTreeMap<String, SecretSource>) -> Result<(), SettingsError> {
         let name = self.role.key();
-        for (part, placeholder) in self.placeholders() {
-            let key = format!("{name}.{part}");
+        for (key, placeholder) in self.placeholders() {
             if !self.role.allows(placeholder) {
                 let message = format!("`{name}` cannot contain the placeholder {}", placeholder.text());
                 return Err(SettingsError::new(&key, message));
@@ -131,17 +131,9 @@ impl Request {
 
     /// Returns each placeholder with its configuration key.
     pub(crate) fn placeholders(&self) -> Vec<(String, &Placeholder)> {
-        let mut all: Vec<_> = self.url.placeholders().map(|it| ("url".to_owned(), it)).collect();
-        let form: &[_] = if let Body::Form(form) = &self.body { form } else { &[] };
-        for (part, texts) in [("query", &*self.query), ("headers", &*self.headers), ("form", form)] {
-            for (name, text) in texts {
-                all.extend(text.placeholders().map(|it| (format!("{part}.{name}"), it)));
-            }
-        }
-        if let Body::Json(node) = &self.body {
-            node.placeholders("json", &mut all);
-        }
-        all
+        let texts = self.texts.iter().map(|(key, text)| (key.clone(), text));
+        let all = [(format!("{}.url", self.role.key()), &self.url)].into_iter().chain(texts);
+        all.flat_map(|(key, text)| text.placeholders().map(move |it| (key.clone(), it))).collect()
     }
 
     pub(crate) fn uses(&self, wanted: &Placeholder) -> bool {
@@ -157,11 +149,11 @@ impl Request {
     }
 
     pub(crate) fn is_basic(&self) -> bool {
-        self.auth == Auth::Basic
+        self.table.auth == Auth::Basic
     }
 
     pub(crate) fn needs_token(&self) -> bool {
-        self.auth == Auth::Bearer || self.uses(&Placeholder::Token)
+        self.table.auth == Auth::Bearer || self.uses(&Placeholder::Token)
     }
 
     /// Returns the names of the secrets that the request's placeholders `{secrets.NAME}` use.
@@ -189,31 +181,34 @@ impl Request {
 
     /// Fills the placeholders. Also returns the HTTP Basic credentials of `values`, to redact them in errors.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<(HttpRequest, Option<Secret>)> {
-        let url = self.fill_url(values)?.with_query(&fill_all(&self.query, values)?);
-        let repeat = self.role.repeat();
-        let mut request = match &self.body {
-            Body::None => HttpRequest::new(self.method.clone(), url, repeat),
-            Body::Json(node) => HttpRequest::post_value(url, &ZeroizingJson(node.fill(values)?).0, repeat),
-            Body::Form(fields) => {
-                let fields = fill_all(fields, values)?;
-                let fields: Vec<_> =
-                    fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-                HttpRequest::post_form(url, &fields, repeat)
-            }
+        let url = self.fill_url(values)?;
+        let mut fields = ZeroizingJson(self.fields.clone());
+        for ((_, place), (_, text)) in texts_in(&mut fields.0, "").into_iter().zip(&self.texts) {
+            *place = std::mem::take(&mut *text.fill(values)?);
+        }
+        let table = |name| fields.0.get(name).and_then(Value::as_object).into_iter().flatten();
+        let texts = |name| table(name).filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+        let query: Vec<_> = texts("query").map(|(name, value)| (name.to_owned(), value)).collect();
+        let (url, repeat) = (url.with_query(&query), self.role.repeat());
+        let mut request = match (fields.0.get("json"), fields.0.get("form"), self.table.method) {
+            (Some(json), ..) => HttpRequest::post_value(url, json, repeat),
+            (_, Some(_), _) => HttpRequest::post_form(url, &texts("form").collect::<Vec<_>>(), repeat),
+            (.., Verb::Post) => HttpRequest::new(Method::POST, url, repeat),
+            (.., Verb::Get) => HttpRequest::new(Method::GET, url, repeat),
+            (.., Verb::Delete) => HttpRequest::new(Method::DELETE, url, repeat),
         };
         if self.role.is_login() {
-            request = request.with_salvage(&self.format.refresh_token);
+            request = request.with_salvage(self.refresh_token_path());
         }
-        for (name, text) in &self.headers {
-            let value = text.fill(values)?;
+        for (name, value) in texts("headers") {
             // A line end in a value would start another header.
             if !value.chars().all(|c| matches!(c, ' '..='~')) {
                 let message = format!("the value of header `{name}` has characters that HTTP does not allow");
                 return Err(Error::new(ErrorCode::ConfigInvalidValue, message));
             }
-            request = request.with_header(name, &value);
+            request = request.with_header(name, value);
         }
-        Ok(match (self.auth, values.token) {
+        Ok(match (self.table.auth, values.token) {
             (Auth::Bearer, Some(token)) => (request.with_bearer(token), None),
             (Auth::Basic, _) => {
                 let pair = basic(values)?;
@@ -234,28 +229,29 @@ impl Request {
         };
         let url = ServiceUrl::parse(&text).map_err(|_| invalid())?;
         // `.` and `..` in a value would remove path segments, even if percent-encoded.
+        let depth = |url| path(url).matches('/').count();
         let same = url.host() == self.sample.host() && depth(&url) == depth(&self.sample);
         if same { Ok(url) } else { Err(invalid()) }
     }
 }
 
-/// Converts configured fields to templates. The value of a field is a string, a number or a boolean.
-fn texts(fields: Fields, key: &str) -> Result<Vec<(String, Template)>, SettingsError> {
-    let text = |(name, value)| {
-        let key = format!("{key}.{name}");
-        let text = match value {
-            Value::String(text) => Template::parse(&text).map_err(|why| SettingsError::new(&key, why))?,
-            Value::Number(_) | Value::Bool(_) => Template::literal(value.to_string()),
-            _ => return Err(SettingsError::expected(&key, "a string, a number or a boolean")),
-        };
-        Ok((name, text))
-    };
-    fields.0.into_iter().map(text).collect()
+/// Converts the numbers and booleans of a table to text.
+fn scalars_as_text(table: &mut Fields, key: &str) -> Result<(), SettingsError> {
+    for (name, value) in &mut table.0 {
+        match value {
+            Value::String(_) => {}
+            Value::Number(_) | Value::Bool(_) => *value = Value::String(value.to_string()),
+            _ => {
+                let form = "a string, a number or a boolean";
+                return Err(SettingsError::expected(format!("{key}.{name}"), form));
+            }
+        }
+    }
+    Ok(())
 }
 
-fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Template)>, SettingsError> {
-    let headers = texts(fields, key)?;
-    for (name, _) in &headers {
+fn check_headers(headers: &Fields, key: &str, auth: Auth) -> Result<(), SettingsError> {
+    for name in headers.0.keys() {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let reserved = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
         let problem = match name.to_ascii_lowercase().as_str() {
@@ -269,11 +265,7 @@ fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Templat
         };
         return Err(SettingsError::new(format!("{key}.{name}"), format!("header `{name}`: {problem}")));
     }
-    Ok(headers)
-}
-
-fn fill_all(texts: &[(String, Template)], values: &Values<'_>) -> Result<Vec<(String, Zeroizing<String>)>> {
-    texts.iter().map(|(name, text)| Ok((name.clone(), text.fill(values)?))).collect()
+    Ok(())
 }
 
 /// Returns the credentials of HTTP Basic (RFC 7617 section 2).
@@ -315,10 +307,6 @@ fn sample(url: &Template) -> Result<ServiceUrl, String> {
 
 fn path(url: &ServiceUrl) -> &str {
     url.as_str().split('?').next().unwrap_or_default()
-}
-
-fn depth(url: &ServiceUrl) -> usize {
-    path(url).matches('/').count()
 }
 
 /// Percent-encodes all characters except the unreserved ones (RFC 3986 section 2.3).

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{Error, Pattern, Result, Secret, SettingsError};
+use broker_core::{Error, Pattern, Result, Secret};
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A placeholder in a configured text, such as `{username}`.
@@ -22,41 +22,39 @@ pub(crate) enum Placeholder {
     Secret(String),
 }
 
+/// The placeholders without an argument.
+const PLAIN: [(&str, Placeholder); 6] = [
+    ("username", Placeholder::Username),
+    ("password", Placeholder::Password),
+    ("refresh_token", Placeholder::RefreshToken),
+    ("token", Placeholder::Token),
+    ("scope", Placeholder::Scope),
+    ("name", Placeholder::Name),
+];
+
 impl Placeholder {
     fn parse(text: &str) -> Result<Self, String> {
         let after = |prefix| text.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
-        Ok(match text {
-            "username" => Self::Username,
-            "password" => Self::Password,
-            "refresh_token" => Self::RefreshToken,
-            "token" => Self::Token,
-            "scope" => Self::Scope,
-            "name" => Self::Name,
-            _ => match (after("expires:"), after("secrets.")) {
-                (Some(pattern), _) => Self::Expires(Pattern::parse(pattern)?),
-                (_, Some(name)) => Self::Secret(name.to_owned()),
-                _ => {
-                    return Err(format!(
-                        "unknown placeholder {{{text}}}: use {{username}}, {{password}}, \
-                         {{refresh_token}}, {{token}}, {{scope}}, {{name}}, {{expires:MM/DD/YYYY}} or \
-                         {{secrets.NAME}}, and for literal braces {{{{ and }}}}"
-                    ));
-                }
-            },
-        })
+        if let Some((_, plain)) = PLAIN.into_iter().find(|(name, _)| *name == text) {
+            Ok(plain)
+        } else if let Some(pattern) = after("expires:") {
+            Pattern::parse(pattern).map(Self::Expires)
+        } else if let Some(name) = after("secrets.") {
+            Ok(Self::Secret(name.to_owned()))
+        } else {
+            Err(format!(
+                "unknown placeholder {{{text}}}: use {{username}}, {{password}}, {{refresh_token}}, {{token}}, \
+                 {{scope}}, {{name}}, {{expires:MM/DD/YYYY}} or {{secrets.NAME}}, and for literal braces {{{{ and }}}}"
+            ))
+        }
     }
 
     /// Returns the placeholder as the configuration contains it.
     pub(crate) fn text(&self) -> String {
-        match self {
-            Self::Username => "{username}".to_owned(),
-            Self::Password => "{password}".to_owned(),
-            Self::RefreshToken => "{refresh_token}".to_owned(),
-            Self::Token => "{token}".to_owned(),
-            Self::Scope => "{scope}".to_owned(),
-            Self::Name => "{name}".to_owned(),
-            Self::Expires(pattern) => format!("{{expires:{pattern}}}"),
-            Self::Secret(name) => format!("{{secrets.{name}}}"),
+        match (self, PLAIN.into_iter().find(|(_, plain)| plain == self)) {
+            (Self::Expires(pattern), _) => format!("{{expires:{pattern}}}"),
+            (Self::Secret(name), _) => format!("{{secrets.{name}}}"),
+            (_, plain) => format!("{{{}}}", plain.map_or("", |(name, _)| name)),
         }
     }
 
@@ -65,15 +63,9 @@ impl Placeholder {
     }
 }
 
+/// A text with placeholders: plain texts, each with the placeholder after it. Inserted values are not expanded again.
 #[derive(Debug, Clone)]
-enum Piece {
-    Text(String),
-    Placeholder(Placeholder),
-}
-
-/// A text with placeholders. Inserted values are not expanded again.
-#[derive(Debug, Clone)]
-pub(crate) struct Template(Vec<Piece>);
+pub(crate) struct Template(Vec<(String, Option<Placeholder>)>);
 
 impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
@@ -90,33 +82,22 @@ impl Template {
             let Some((name, after)) = inside else {
                 return Err("unmatched brace: write {{ or }} for a literal brace".to_owned());
             };
-            pieces.push(Piece::Text(std::mem::take(&mut plain)));
-            pieces.push(Piece::Placeholder(Placeholder::parse(name)?));
+            pieces.push((std::mem::take(&mut plain), Some(Placeholder::parse(name)?)));
             rest = after;
         }
         plain.push_str(rest);
-        pieces.push(Piece::Text(plain));
+        pieces.push((plain, None));
         Ok(Self(pieces))
-    }
-
-    pub(crate) fn literal(text: String) -> Self {
-        Self(vec![Piece::Text(text)])
     }
 
     /// Returns the text as configured, but with single braces instead of doubled ones.
     pub(crate) fn source(&self) -> String {
-        let piece = |piece: &Piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Placeholder(placeholder) => placeholder.text(),
-        };
-        self.0.iter().map(piece).collect()
+        let text = |it: &Option<Placeholder>| it.as_ref().map(Placeholder::text).unwrap_or_default();
+        self.0.iter().flat_map(|(plain, placeholder)| [plain.clone(), text(placeholder)]).collect()
     }
 
     pub(crate) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
-        self.0.iter().filter_map(|piece| match piece {
-            Piece::Placeholder(placeholder) => Some(placeholder),
-            Piece::Text(_) => None,
-        })
+        self.0.iter().filter_map(|(_, placeholder)| placeholder.as_ref())
     }
 
     /// Replaces each placeholder by the result of `replace`.
@@ -124,13 +105,14 @@ impl Template {
         &self,
         replace: impl Fn(&Placeholder) -> Result<Zeroizing<String>>,
     ) -> Result<Zeroizing<String>> {
-        self.0.iter().try_fold(Zeroizing::new(String::new()), |mut text, piece| {
-            match piece {
-                Piece::Text(plain) => text.push_str(plain),
-                Piece::Placeholder(placeholder) => text.push_str(&replace(placeholder)?),
+        let mut text = Zeroizing::new(String::new());
+        for (plain, placeholder) in &self.0 {
+            text.push_str(plain);
+            if let Some(placeholder) = placeholder {
+                text.push_str(&replace(placeholder)?);
             }
-            Ok(text)
-        })
+        }
+        Ok(text)
     }
 
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Zeroizing<String>> {
@@ -180,72 +162,22 @@ pub(crate) struct ZeroizingJson(pub(crate) Value);
 
 impl Drop for ZeroizingJson {
     fn drop(&mut self) {
-        zeroize(&mut self.0);
-    }
-}
-
-fn zeroize(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(list) => list.iter_mut().for_each(zeroize),
-        Value::Object(table) => table.values_mut().for_each(zeroize),
-        _ => {}
-    }
-}
-
-/// A JSON body whose texts contain placeholders.
-pub(crate) enum Node {
-    Text(Template),
-    List(Vec<Node>),
-    Table(Vec<(String, Node)>),
-    Other(Value),
-}
-
-impl Node {
-    pub(crate) fn of(value: Value, key: &str) -> Result<Self, SettingsError> {
-        Ok(match value {
-            Value::String(text) => {
-                let error = |message: String| SettingsError::new(key, message);
-                Self::Text(Template::parse(&text).map_err(error)?)
-            }
-            Value::Array(list) => {
-                Self::List(list.into_iter().map(|value| Self::of(value, key)).collect::<Result<_, _>>()?)
-            }
-            Value::Object(table) => {
-                let entry = |(name, value)| {
-                    let node = Self::of(value, &format!("{key}.{name}"))?;
-                    Ok((name, node))
-                };
-                Self::Table(table.into_iter().map(entry).collect::<Result<_, _>>()?)
-            }
-            other => Self::Other(other),
-        })
-    }
-
-    /// Collects each placeholder with the configuration key that contains the placeholder.
-    pub(crate) fn placeholders<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Placeholder)>) {
-        match self {
-            Self::Text(text) => all.extend(text.placeholders().map(|it| (key.to_owned(), it))),
-            Self::List(list) => list.iter().for_each(|node| node.placeholders(key, all)),
-            Self::Table(table) => {
-                for (name, node) in table {
-                    node.placeholders(&format!("{key}.{name}"), all);
-                }
-            }
-            Self::Other(_) => {}
+        for (_, text) in texts_in(&mut self.0, "") {
+            text.zeroize();
         }
     }
+}
 
-    pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Value> {
-        Ok(match self {
-            Self::Text(text) => Value::String(std::mem::take(&mut *text.fill(values)?)),
-            Self::List(list) => list.iter().map(|node| node.fill(values)).collect::<Result<_>>()?,
-            Self::Table(table) => {
-                let entry = |(name, node): &(String, Self)| Ok((name.clone(), node.fill(values)?));
-                Value::Object(table.iter().map(entry).collect::<Result<Map<_, _>>>()?)
-            }
-            Self::Other(value) => value.clone(),
-        })
+/// Returns all texts in a JSON value, always in the same order, each with its configuration key. `key` is the key of the
+/// value.
+pub(crate) fn texts_in<'a>(value: &'a mut Value, key: &str) -> Vec<(String, &'a mut String)> {
+    match value {
+        Value::String(text) => vec![(key.to_owned(), text)],
+        Value::Array(list) => list.iter_mut().flat_map(|value| texts_in(value, key)).collect(),
+        Value::Object(table) => {
+            table.iter_mut().flat_map(|(name, value)| texts_in(value, &format!("{key}.{name}"))).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -19,33 +19,29 @@ pub(crate) fn parse(
     prefixes: &[&str],
 ) -> Result<BTreeMap<String, Secret>, (usize, &'static str)> {
     let (mut variables, mut size) = (BTreeMap::new(), 0);
-    let mut rest = text.trim_start_matches('\u{feff}');
-    loop {
-        rest = rest.trim_start();
-        if rest.is_empty() {
-            return Ok(variables);
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    while !rest.is_empty() {
+        if rest.starts_with('#') {
+            rest = after_line(rest).trim_start();
+            continue;
         }
         let line = 1 + text[..text.len() - rest.len()].matches('\n').count();
-        rest = if rest.starts_with('#') {
-            after_line(rest)
-        } else {
-            let (name, value, after) = variable(rest).ok_or((line, "this line is not NAME=VALUE"))?;
-            let expanded = expand(&value, &variables);
-            let unknown = (line, "`${NAME}` refers to a variable that the lines above do not set");
-            let value = match (expanded, family(prefixes, name)) {
-                (Some(value), _) => value,
-                (None, Some(_)) => return Err(unknown),
-                (None, None) => value,
-            };
-            // References to references multiply.
-            size += value.len();
-            if size > MAX_SIZE {
-                return Err((line, "the values up to this line are longer than 1 MiB"));
+        let (name, value, after) = variable(rest).ok_or((line, "this line is not NAME=VALUE"))?;
+        let value = match expand(&value, &variables) {
+            None if family(prefixes, name).is_some() => {
+                return Err((line, "`${NAME}` refers to a variable that the lines above do not set"));
             }
-            variables.insert(name.to_owned(), Secret::new(value));
-            after
+            expanded => expanded.unwrap_or(value),
         };
+        // References to references multiply.
+        size += value.len();
+        if size > MAX_SIZE {
+            return Err((line, "the values up to this line are longer than 1 MiB"));
+        }
+        variables.insert(name.to_owned(), Secret::new(value));
+        rest = after.trim_start();
     }
+    Ok(variables)
 }
 
 /// Returns the name and value of the first variable, and the text after its line.
@@ -108,20 +104,15 @@ fn expand(value: &str, variables: &BTreeMap<String, Secret>) -> Option<String> {
     let (mut text, mut rest) = (String::new(), value);
     while let Some((before, after)) = rest.split_once("${") {
         text.push_str(before);
-        let Some((reference, end)) = after.split_once('}') else {
+        let reference = after.split_once('}').and_then(|(reference, end)| match reference.split_once(':') {
+            Some((name, default)) => Some((name, Some(default.strip_prefix('-')?), end)),
+            None => Some((reference, None, end)),
+        });
+        // Python leaves other references as they are.
+        let Some((name, default, end)) = reference else {
             text.push_str("${");
             rest = after;
             continue;
-        };
-        let (name, default) = match reference.split_once(':') {
-            None => (reference, None),
-            Some((name, default)) if default.starts_with('-') => (name, Some(&default[1..])),
-            // Python leaves other references as they are.
-            Some(_) => {
-                text.push_str("${");
-                rest = after;
-                continue;
-            }
         };
         text.push_str(variables.get(name).map(Secret::expose).or(default)?);
         rest = end;

@@ -10,7 +10,7 @@ use crate::setup::WAIT_LIMIT;
 /// Lists the record files, and rewrites them in the configured storage format.
 #[derive(Debug)]
 pub struct Records {
-    store: FallbackStore,
+    pub(crate) store: FallbackStore,
     #[cfg(feature = "sealed")]
     vault: std::sync::Arc<broker_keyring::Vault>,
 }
@@ -19,8 +19,9 @@ impl Records {
     #[cfg(feature = "sealed")]
     pub(crate) fn new(folder: PathBuf, env: &dyn Env, config: &Config) -> Self {
         let files = FileStore::new(&folder);
-        let [passphrase, key] = config.store().sources();
-        let source = config.store().name().parse().ok();
+        // Existing records need these secrets even if `BROKER_STORE` overrides `store`.
+        let (passphrase, key) = (config.store.passphrase.clone(), config.store.key.clone());
+        let source = config.store.name().parse().ok();
         let vault = broker_keyring::Vault::new(folder, source, passphrase, key, config.env.clone());
         let vault = std::sync::Arc::new(vault);
         Self { store: FallbackStore::new(files.with_sealer(vault.clone()), env), vault }
@@ -29,10 +30,6 @@ impl Records {
     #[cfg(not(feature = "sealed"))]
     pub(crate) fn new(folder: PathBuf, env: &dyn Env, _config: &Config) -> Self {
         Self { store: FallbackStore::new(FileStore::new(folder), env) }
-    }
-
-    pub(crate) fn into_store(self) -> FallbackStore {
-        self.store
     }
 
     /// Returns the storage format of each provider's record, or why the format is unknown. Decrypts no record.

@@ -181,7 +181,16 @@ impl Setup {
     /// Opens the broker with `config`, and does not read the configuration files.
     pub fn open_with(self, config: Config) -> Result<Broker> {
         let store = self.record_store(&config)?;
-        let http = self.http.map_or_else(default_http, Ok)?;
+        let http = match self.http {
+            Some(http) => http,
+            #[cfg(feature = "reqwest")]
+            None => Arc::new(broker_core::ReqwestHttp::default()),
+            #[cfg(not(feature = "reqwest"))]
+            None => {
+                let why = "the setup has no HTTP client: call `Setup::http`, or enable the feature `reqwest`";
+                return Err(Error::failed(why));
+            }
+        };
         let context = Context::new(http, self.clock, config.env.clone(), self.prompt);
         let builder = broker_core::Broker::builder(config, store, context);
         Ok(Broker(builder.wait_limit(self.wait_limit).build()))
@@ -193,22 +202,11 @@ impl Setup {
         match &self.store {
             Some(store) => Ok(store.clone()),
             #[cfg(feature = "file")]
-            None => Ok(Arc::new(self.records(config)?.into_store())),
+            None => Ok(Arc::new(self.records(config)?.store)),
             #[cfg(not(feature = "file"))]
             None => Err(Error::failed(
                 "the setup has no record store: call `Setup::store`, or enable the feature `file`",
             )),
         }
     }
-}
-
-#[cfg(feature = "reqwest")]
-#[expect(clippy::unnecessary_wraps, reason = "the function fails only without the feature `reqwest`")]
-fn default_http() -> Result<Arc<dyn Http>> {
-    Ok(Arc::new(broker_core::ReqwestHttp::default()))
-}
-
-#[cfg(not(feature = "reqwest"))]
-fn default_http() -> Result<Arc<dyn Http>> {
-    Err(Error::failed("the setup has no HTTP client: call `Setup::http`, or enable the feature `reqwest`"))
 }

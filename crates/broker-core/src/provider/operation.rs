@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
-use crate::context::{Context, Env, Prompt};
+use crate::context::{Context, Env, Problem, Prompt};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::provider::delivery::DeliveryStatus;
 use crate::provider::in_flight::{InFlight, InFlightOperations};
-use crate::token::{Token, TokenRequest, bounds};
+use crate::record::RecordUpdate;
+use crate::token::{ScopeKey, Token, TokenRequest, bounds};
 
 /// The timeout of an HTTP request, unless the configuration sets another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -96,6 +97,16 @@ impl Operation {
     /// operation for which this operation waited.
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
+    }
+
+    /// Drops the default access token if the service refused it (HTTP 401) and the token is older than this operation. The
+    /// broker then gets a new token and repeats the request. Fails with any other problem.
+    pub fn drop_refused(&self, token: &Token, problem: Problem) -> Result<RecordUpdate, Problem> {
+        let is_refused = matches!(&problem, Problem::Refused(refusal) if refusal.status == 401);
+        if is_refused && token.issued_at() <= self.began_at {
+            return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
+        }
+        Err(problem)
     }
 
     /// Returns a name for a new token, which identifies this host in the service's list of tokens:

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_PAD_INDIFFERENT;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::token::{Secret, expiry};
+use crate::token::{Secret, expiry, text_in};
 
 /// The claims of a JSON Web Token (JWT).
 #[derive(Clone)]
@@ -34,7 +34,7 @@ impl Claims {
 
     /// Returns a claim that is a non-empty string.
     pub fn text(&self, claim: &str) -> Option<&str> {
-        self.0.get(claim)?.as_str().filter(|text| !text.is_empty())
+        text_in(&self.0, claim)
     }
 
     /// Returns when the token was issued (`iat`), by the issuer's clock.

@@ -139,6 +139,11 @@ pub fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
+/// Returns the text at `key` of a JSON object, unless the text is empty.
+pub fn text_in<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str().filter(|text| !text.is_empty())
+}
+
 /// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to ±100 years.
 pub fn seconds(value: &Value) -> Option<TimeDelta> {
     number(value).map(bounds::seconds)

@@ -112,17 +112,13 @@ fn is_header(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-/// Whether the text is the name of an environment variable for a token.
+/// Whether the text is the name of an environment variable for a token, which other programs do not use or print.
 fn is_variable(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let starts = text.starts_with(|c: char| !c.is_ascii_digit());
-    starts && text.chars().all(plain) && !is_reserved(text)
-}
-
-/// Whether other programs use or print this environment variable. A token must not be stored in such a variable.
-fn is_reserved(variable: &str) -> bool {
-    let names = ["PATH", "HOME", "IFS", "SHELL", "PWD", "USER", "TMPDIR", "ENV", "BASH_ENV"];
-    names.contains(&variable) || ["LD_", "DYLD_", "BROKER_"].iter().any(|start| variable.starts_with(start))
+    let reserved = ["PATH", "HOME", "IFS", "SHELL", "PWD", "USER", "TMPDIR", "ENV", "BASH_ENV"];
+    let is_reserved =
+        reserved.contains(&text) || ["LD_", "DYLD_", "BROKER_"].iter().any(|start| text.starts_with(start));
+    text.starts_with(|c: char| !c.is_ascii_digit()) && text.chars().all(plain) && !is_reserved
 }
 
 /// Whether the text is a host name, or a pattern such as `*.example.org`. A pattern for all hosts is refused.

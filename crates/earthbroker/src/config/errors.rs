@@ -10,7 +10,6 @@ use super::Config;
 use super::file::ConfigFile;
 use super::layers::BUILT_IN;
 use super::secrets::{FORMS, SENT};
-use super::suggestion;
 
 /// The wrong part of a line, which decides how much of the line an error shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,6 +154,16 @@ impl Config {
             None => Error::new(code, format!("{}: {why}", self.origin(keys))),
         }
     }
+}
+
+/// Returns the name that is most similar to a mistyped one, or `None` if no name is similar.
+pub fn suggestion<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&typed.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= (name.len().max(typed.len()) / 3).max(1))
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// Returns a suggestion for a mistyped name.

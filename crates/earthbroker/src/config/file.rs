@@ -40,6 +40,7 @@ pub(crate) struct Files {
 }
 
 /// A configuration file.
+#[derive(Default)]
 pub(super) struct ConfigFile {
     /// The path; `None` for the built-in configuration.
     pub(super) path: Option<PathBuf>,
@@ -55,10 +56,6 @@ struct Header {
 }
 
 impl ConfigFile {
-    fn new(path: Option<PathBuf>, text: String) -> Self {
-        Self { path, text, headers: OnceLock::new(), names: OnceLock::new() }
-    }
-
     /// Parses the file. With `only`, parses just these providers' tables of a long file.
     pub(super) fn values(&self, only: Option<&BTreeSet<String>>) -> Result<Dict> {
         let Some(only) = only.filter(|_| self.text.len() > SHORT && self.headers().is_some()) else {
@@ -149,11 +146,11 @@ pub(super) fn tables(values: &Dict) -> impl Iterator<Item = (&String, &Value)> {
 pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<ConfigFile>> {
     let is_absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
     // Comments are most of the text, and take time to parse.
-    let built_in = PROVIDERS.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
-    let mut files = vec![ConfigFile::new(None, built_in)];
+    let text = PROVIDERS.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+    let mut files = vec![ConfigFile { text, ..ConfigFile::default() }];
     for path in paths {
         match read_file(path, *is_named) {
-            Ok(text) => files.push(ConfigFile::new(Some(path.clone()), text)),
+            Ok(text) => files.push(ConfigFile { path: Some(path.clone()), text, ..ConfigFile::default() }),
             Err(error) if !*is_named && is_absent(error.kind()) => {}
             Err(error) => {
                 let why = format!("cannot read {}: {error}", path.display());

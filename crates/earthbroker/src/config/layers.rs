@@ -107,24 +107,21 @@ fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> BTreeMap<String, Vec<Con
     let mut renamed = BTreeMap::<_, Vec<_>>::new();
     let keys = kinds.iter().flat_map(|kind| kind.renamed.iter().map(move |key| (kind.name, key)));
     for (kind, (old, new)) in keys {
-        for at in 0..layers.len() {
-            let is_of_kind = |name: &str| {
-                let set = layers.iter().rev().find_map(|layer| table(&layer.values, name)?.get("kind"));
-                set.map_or(Some(name), Value::as_str) == Some(kind)
-            };
-            let has_old = |value: &Value| value.as_dict().is_some_and(|table| table.contains_key(*old));
-            let affected = tables(&layers[at].values)
-                .filter(|(name, value)| has_old(value) && is_of_kind(name))
-                .map(|(name, _)| name.clone());
-            let affected = affected.collect::<Vec<_>>();
-            let Layer { metadata, values } = &mut layers[at];
+        let is_affected = |(name, value): &(&String, &Value)| {
+            let set = || layers.iter().rev().find_map(|layer| table(&layer.values, name)?.get("kind"));
+            let has_old = value.as_dict().is_some_and(|table| table.contains_key(*old));
+            has_old && set().map_or(Some(name.as_str()), Value::as_str) == Some(kind)
+        };
+        let all = layers.iter().flat_map(|layer| tables(&layer.values));
+        let affected: BTreeSet<_> = all.filter(is_affected).map(|(name, _)| name.clone()).collect();
+        for Layer { metadata, values } in layers.iter_mut() {
             let Some(Value::Dict(_, providers)) = values.get_mut("providers") else { continue };
-            for provider in affected {
-                let Some(Value::Dict(_, table)) = providers.get_mut(&provider) else { continue };
+            for provider in &affected {
+                let Some(Value::Dict(_, table)) = providers.get_mut(provider) else { continue };
                 let Some(value) = table.remove(*old) else { continue };
                 table.entry((*new).to_owned()).or_insert(value);
-                let warning = ConfigWarning::renamed(&origin_of(metadata), &provider, old, new);
-                renamed.entry(provider).or_default().push(warning);
+                let warning = ConfigWarning::renamed(&origin_of(metadata), provider, old, new);
+                renamed.entry(provider.clone()).or_default().push(warning);
             }
         }
     }

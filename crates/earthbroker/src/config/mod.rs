@@ -20,8 +20,6 @@ mod layers;
 mod secrets;
 mod show;
 mod store;
-mod suggestion;
-mod warning;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,14 +31,13 @@ use crate::environment::Environment;
 
 use common_keys::COMMON_KEYS;
 use environment::Variables;
+pub use errors::suggestion;
 use errors::{Mark, did_you_mean};
 pub(crate) use file::Files;
 use file::{ConfigFile, tables};
 use layers::Merged;
-pub use show::{Configured, Setting};
+pub use show::{ConfigWarning, Configured, Setting};
 pub use store::StoreConfig;
-pub use suggestion::suggestion;
-pub use warning::ConfigWarning;
 
 /// The configuration: the providers, their kinds, and the origin of each value.
 pub struct Config {

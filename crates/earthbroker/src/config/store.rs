@@ -26,8 +26,8 @@ pub struct StoreConfig {
     setting: Option<Setting>,
     /// The file with a passphrase or key in its text.
     literal_in: Option<PathBuf>,
-    passphrase: Option<SecretSource>,
-    key: Option<SecretSource>,
+    pub(crate) passphrase: Option<SecretSource>,
+    pub(crate) key: Option<SecretSource>,
 }
 
 impl StoreConfig {
@@ -104,13 +104,6 @@ impl StoreConfig {
     /// Returns how new logins are stored: `file`, `keyring`, `passphrase` or `key`.
     pub fn name(&self) -> &'static str {
         self.name.unwrap_or("file")
-    }
-
-    /// Returns where to read the passphrase and the key of encrypted records. Existing records need these secrets even
-    /// if `BROKER_STORE` overrides `store`.
-    #[cfg(feature = "sealed")]
-    pub(crate) fn sources(&self) -> [Option<SecretSource>; 2] {
-        [self.passphrase.clone(), self.key.clone()]
     }
 
     /// Returns the environment variables with the passphrase or the key of encrypted records.
