@@ -1,11 +1,9 @@
 //! The broker locks and loads a record, calls the provider, and saves the result.
 
-mod by_name;
 mod cache;
 mod decide;
 mod derived;
 mod handle;
-mod inspect;
 mod refresh_intent;
 mod rejected;
 mod renew;
@@ -33,9 +31,8 @@ use crate::token::sanitize;
 use cache::{CachedRecord, TokenCache};
 
 pub use handle::ProviderHandle;
-pub use inspect::Inspected;
 pub use session::{LoggedIn, LoggedOut};
-pub use status::{State, Status, TokenStatus};
+pub use status::{Inspected, State, Status, TokenStatus};
 
 /// The default time limit of a caller's wait for another process's renewal or login.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, Visitor};
+use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use crate::context::{Env, ServiceUrl};
 use crate::provider::settings_error::SettingsValue;
 use crate::provider::tools::ServiceTools;
-use crate::provider::{EnvTarget, Provider, SettingsError, field_names};
+use crate::provider::{Provider, SettingsError, SettingsProblem};
+use crate::token::{Secret, fingerprint};
 
 /// A kind of provider, which configuration tables select with `kind = "…"`.
 #[derive(Debug, Clone, Copy)]
@@ -129,5 +131,73 @@ impl<'a> Settings<'a> {
     /// Returns the environment. Some providers read settings of the service's own tools from it.
     pub fn env(&self) -> &'a dyn Env {
         self.env
+    }
+}
+
+/// A URL, the hosts or a program that an environment variable sets. Whoever sets one variable must not get a secret of
+/// a file, a stored login or a stored token.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EnvTarget {
+    /// The key, with dots between nested names.
+    pub key: String,
+    /// The environment variable.
+    pub variable: String,
+    /// A fingerprint of key and value. The value may contain a secret.
+    pub(crate) mark: String,
+}
+
+impl EnvTarget {
+    /// Creates a target from the key, the variable and the variable's value.
+    #[must_use]
+    pub fn new(key: String, variable: String, value: &str) -> Self {
+        let mark = fingerprint(&key, &Secret::new(value), 64);
+        Self { key, variable, mark }
+    }
+
+    /// Returns the error for `secret` (such as a key) from `origin`, which the target must not get. `variable` is the
+    /// environment variable that could set this secret too; empty if there is none.
+    pub fn mixed_with(&self, secret: &str, origin: &str, variable: &str) -> SettingsError {
+        let Self { key, variable: own, .. } = self;
+        let message = format!(
+            "{own} (environment) sets `{key}`, but {secret} is from {origin}: a URL, hosts or program of the environment \
+             gets no secret from another source"
+        );
+        let file = format!("set `{key}` in the configuration file, and unset {own}");
+        let hint = if variable.is_empty() { file } else { format!("{file}; or set {variable} too") };
+        SettingsError { problem: SettingsProblem::MixedSources(hint), ..SettingsError::new(key, message) }
+    }
+}
+
+/// Returns the names of the fields of a struct that derives [`Deserialize`]; none for another type.
+fn field_names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut names = FieldNames(&[]);
+    // Always fails, because there is no value.
+    drop(T::deserialize(&mut names));
+    names.0
+}
+
+struct FieldNames(&'static [&'static str]);
+
+impl<'de> Deserializer<'de> for &mut FieldNames {
+    type Error = de::value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("only the names of the fields are read"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }

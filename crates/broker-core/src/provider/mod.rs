@@ -1,14 +1,10 @@
 //! The interface between the broker and a service.
 
 pub(crate) mod delivery;
-mod env_target;
-mod expires_as;
-mod field_names;
 pub(crate) mod in_flight;
 mod info;
 mod kind;
 mod login;
-mod login_file;
 mod operation;
 mod secret_source;
 mod send;
@@ -24,18 +20,14 @@ use crate::error::Result;
 use crate::record::{Record, RecordUpdate};
 use crate::token::{Token, TokenRequest};
 
-pub use env_target::EnvTarget;
-pub use expires_as::{ExpiresAs, Pattern};
-use field_names::field_names;
 pub use info::{Choice, ProviderInfo, Requests, Scopes, host_matches};
-pub use kind::{Kind, Settings};
-pub use login::{Login, LoginMethod, Revoked};
-pub use login_file::{InvalidLoginFile, LoginFile};
+pub use kind::{EnvTarget, Kind, Settings};
+pub use login::{InvalidLoginFile, Login, LoginFile, LoginMethod, Revoked};
 pub use operation::Operation;
 pub(crate) use operation::{DEFAULT_TIMEOUT, OtherProviders};
 pub use secret_source::SecretSource;
 pub use settings_error::{SettingsError, SettingsProblem};
-pub use values::{Command, ConfigDuration, Fields, Words};
+pub use values::{Command, ConfigDuration, ExpiresAs, Fields, Pattern, Words};
 
 /// A service that issues tokens.
 ///
