@@ -49,5 +49,6 @@ pub use store::{Envelope, FallbackStore, FileStore, Migrated, Sealer};
 pub use store::{Loaded, LockScope, Locked, Locking, MemoryStore, Store, StoreAbout};
 pub use token::{
     Claims, Derived, Expiry, Header, Lifetime, Phase, ScopeKey, Secret, Token, TokenRequest, Window,
-    fingerprint, is_unsafe, is_utf16, later, sanitize, seconds, text_in, utf8, value_at, without_query,
+    fingerprint, is_unsafe, is_utf16, later, sanitize, seconds, text_at, text_in, utf8, value_at,
+    without_query,
 };

@@ -13,6 +13,17 @@ use crate::tokens::Tokens;
 /// Adds a provider's token to requests: see [the crate](crate). Errors of the broker are
 /// [`reqwest_middleware::Error::Middleware`], whose inner error is [`broker_core::Error`].
 ///
+/// ```no_run
+/// # async fn example(broker: broker_core::Broker) -> Result<(), Box<dyn std::error::Error>> {
+/// use broker_http::TokenMiddleware;
+/// use reqwest_middleware::reqwest::Client;
+///
+/// let client = TokenMiddleware::new(broker.provider("earthscope")?).client(Client::builder())?;
+/// let response = client.get("https://api.earthscope.org/beta/user/profile").send().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// reqwest follows redirects below its middleware. To another host, it removes the header `Authorization`, but no other
 /// header. Therefore, if the provider has another header, such as `X-Auth-Token`, only clients of
 /// [`TokenMiddleware::client`] can use it; in other clients, requests fail with

@@ -12,7 +12,6 @@ mod keyring;
 #[path = "no_keyring.rs"]
 mod keyring;
 mod passphrase;
-mod secret;
 mod vault;
 
 use std::io;

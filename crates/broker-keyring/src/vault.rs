@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::key::DataKey;
 use crate::passphrase::Kdf;
-use crate::{KEYRING_TIMEOUT, cipher, keyring, secret};
+use crate::{KEYRING_TIMEOUT, block_on, cipher, keyring};
 
 /// How long to wait for another process that creates the folder's key.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -272,14 +272,25 @@ impl Vault {
         Ok(if marked.id() == id { marked } else { key })
     }
 
+    /// Reads the passphrase or the key. The caller may be in an async runtime.
+    fn read(&self, source: &SecretSource, key: &str) -> Result<Secret> {
+        let env = self.env.as_ref();
+        match source {
+            // Older versions kept the blanks around a passphrase in the configuration.
+            SecretSource::Literal(secret) => Ok(secret.clone()),
+            source => block_on(async || source.read(env, key, "`store`").await)
+                .unwrap_or_else(|error| Err(Error::failed(format!("cannot read {key}")).with_source(error))),
+        }
+    }
+
     fn read_passphrase(&self) -> Result<Secret> {
         let source = self.passphrase.as_ref().ok_or_else(|| not_configured(KeySource::Passphrase))?;
-        secret::read(source, "passphrase", self.env.as_ref())
+        self.read(source, "`store.passphrase`")
     }
 
     fn read_key(&self) -> Result<DataKey> {
         let source = self.key.as_ref().ok_or_else(|| not_configured(KeySource::Key))?;
-        DataKey::parse(secret::read(source, "key", self.env.as_ref())?.expose()).ok_or_else(|| {
+        DataKey::parse(self.read(source, "`store.key`")?.expose()).ok_or_else(|| {
             let message = "`store.key` is not a key: it must be 32 bytes in base64 or hexadecimal";
             Error::new(ErrorCode::ConfigInvalidValue, message)
                 .with_hint("create a key: head -c 32 /dev/urandom | base64")

@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use broker_core::{
     Claims, Expiry, HttpResponse, Operation, Problem, Record, RecordUpdate, ScopeKey, Secret, ServiceUrl,
-    Token, read_object, repeats_secret, value_at, without_token,
+    Token, read_object, repeats_secret, text_at, value_at, without_token,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The paths of the fields in a token response, such as `data.token`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,14 +142,4 @@ pub fn account(access_token: &Secret, id_token: Option<&Secret>) -> Option<Strin
     let access = Claims::read(access_token);
     let claim = |name: &str| [&id, &access].into_iter().flatten().find_map(|claims| claims.text(name));
     ["email", "preferred_username", "name", "sub"].into_iter().find_map(claim).map(str::to_owned)
-}
-
-/// Returns the string value of `key`, unless the string is empty.
-pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    object.get(key)?.as_str().filter(|text| !text.is_empty())
-}
-
-/// Returns the string at `path` in the response `answer`, unless the string is empty.
-fn text_at<'a>(answer: &'a Value, path: &str) -> Option<&'a str> {
-    value_at(answer, path)?.as_str().filter(|text| !text.is_empty())
 }

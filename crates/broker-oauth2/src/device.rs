@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use broker_core::{
     DeviceCode, Error, ErrorCode, Hint, HttpFault, HttpResponse, Operation, Problem, Repeat, RequestSent,
-    Result, Secret, ServiceUrl, read_object, repeats_secret, sanitize, seconds,
+    Result, Secret, ServiceUrl, read_object, repeats_secret, sanitize, seconds, text_in,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use crate::answer::text;
 use crate::{TokenAnswer, TokenEndpoint};
 
 /// The poll interval if the service names none (RFC 8628 section 3.2).
@@ -194,7 +193,7 @@ impl DeviceFlow<'_> {
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
             Problem::Transient(_) => match token.salvaged(response, None) {
                 Some(answer) => return Ok(Poll::Break(answer)),
-                None => response.json().and_then(|body| text(&body, "error").map(str::to_owned)),
+                None => response.json().and_then(|body| text_in(&body, "error").map(str::to_owned)),
             },
         };
         match code.as_deref() {
@@ -253,16 +252,15 @@ fn fault(error: &Error) -> Option<&HttpFault> {
 }
 
 fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(DeviceCode, Secret)> {
+    let text = |key: &str| text_in(object, key).map(str::to_owned);
     let code = DeviceCode {
         // Some services use the older name `verification_url`.
-        verification_uri: text(object, "verification_uri")
-            .or_else(|| text(object, "verification_url"))?
-            .to_owned(),
-        verification_uri_complete: text(object, "verification_uri_complete").map(str::to_owned),
-        user_code: text(object, "user_code")?.to_owned(),
+        verification_uri: text("verification_uri").or_else(|| text("verification_url"))?,
+        verification_uri_complete: text("verification_uri_complete"),
+        user_code: text("user_code")?,
         expires_in: lifetime.to_std().ok()?,
     };
-    Some((code, Secret::new(text(object, "device_code")?)))
+    Some((code, Secret::new(text("device_code")?)))
 }
 
 /// Returns why an address is not a web page: another scheme, such as `javascript` or `file`, no plausible host, or a user.

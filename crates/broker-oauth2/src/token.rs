@@ -4,12 +4,12 @@ mod refusal;
 
 use broker_core::{
     Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Operation, Problem, Repeat,
-    Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret, salvage_new,
+    Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret, salvage_new, text_in,
 };
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{AnswerFields, STANDARD_FIELDS, text};
+use crate::answer::{AnswerFields, STANDARD_FIELDS};
 use crate::{ClientAuth, TokenAnswer};
 use refusal::has_bad_credentials;
 pub(crate) use refusal::refuses_client;
@@ -274,7 +274,7 @@ fn withhold(response: HttpResponse, assertion: &Secret) -> HttpResponse {
     let succeeded = (200..300).contains(&response.status);
     if !succeeded && repeats_secret(&String::from_utf8_lossy(&response.body), &[assertion]) {
         let without_explanation = |body: Map<String, Value>| {
-            let code = text(&body, "error").filter(|code| !repeats_secret(code, &[assertion]));
+            let code = text_in(&body, "error").filter(|code| !repeats_secret(code, &[assertion]));
             json!({ "error": code, "error_description": WITHHELD }).to_string()
         };
         let body = response.json().map_or_else(|| WITHHELD.to_owned(), without_explanation);

@@ -44,36 +44,40 @@ impl SecretSource {
 
     /// Reads the secret, which may have several lines.
     pub async fn resolve_lines(&self, context: &Context, key: &str) -> Result<Secret> {
-        let problem = |what: String| {
-            Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}"))
-                .with_hint(format!("correct {key} of this provider in the configuration"))
+        self.read(context.env(), key, &format!("{key} of this provider")).await
+    }
+
+    /// Reads the secret, which may have several lines. Error messages call it `key`, and hints name the `setting`.
+    pub async fn read(&self, env: &dyn Env, key: &str, setting: &str) -> Result<Secret> {
+        let correct = format!("correct {setting} in the configuration");
+        let problem = |what: String, hint: &str| {
+            Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}")).with_hint(hint)
         };
-        let env = context.env();
         match self {
             Self::Literal(secret) => Ok(Secret::cleaned(secret.expose())),
             Self::Env(name) => match env.var(name) {
                 Some(text) => Ok(Secret::cleaned(&text)),
                 None if env.not_utf8(name).contains(name) => {
-                    Err(problem(format!("environment variable {name} is not UTF-8 text")))
+                    Err(problem(format!("environment variable {name} is not UTF-8 text"), &correct))
                 }
-                None => Err(problem(format!("environment variable {name} is not set")).with_hint(format!(
-                    "set {name}, or correct {key} of this provider in the configuration"
-                ))),
+                None => {
+                    let hint = format!("set {name}, or {correct}");
+                    Err(problem(format!("environment variable {name} is not set"), &hint))
+                }
             },
             Self::File(path) => {
                 let path = expand(path, env);
                 env.read_secret(&path).map_err(|error| {
-                    let problem = problem(format!("{}: {error}", path.display()));
-                    if error.kind() == ErrorKind::Unsupported {
-                        problem.with_hint(DER_TO_PEM)
-                    } else {
-                        problem
-                    }
+                    let is_binary = error.kind() == ErrorKind::Unsupported;
+                    problem(
+                        format!("{}: {error}", path.display()),
+                        if is_binary { DER_TO_PEM } else { &correct },
+                    )
                 })
             }
             Self::Command(command) => {
                 let read = env.run_secret(command, &env.withheld()).await;
-                read.map_err(|error| problem(format!("{} failed: {error}", self.describe(key))))
+                read.map_err(|error| problem(format!("{} failed: {error}", self.describe(key)), &correct))
             }
         }
     }

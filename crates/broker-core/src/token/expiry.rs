@@ -144,6 +144,11 @@ pub fn text_in<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str>
     object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
+/// Returns the text at a path as in [`value_at`], unless the text is empty.
+pub fn text_at<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
+    value_at(value, path)?.as_str().filter(|text| !text.is_empty())
+}
+
 /// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to ±100 years.
 pub fn seconds(value: &Value) -> Option<TimeDelta> {
     number(value).map(bounds::seconds)

@@ -14,7 +14,7 @@ pub(crate) mod zeroizing;
 pub use access_token::Token;
 pub use bounds::later;
 pub use claims::Claims;
-pub use expiry::{Expiry, seconds, text_in, value_at};
+pub use expiry::{Expiry, seconds, text_at, text_in, value_at};
 pub use header::Header;
 pub(crate) use header::sensitive;
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};

@@ -1,7 +1,7 @@
 //! Programs that print a JSON object: `az account get-access-token`, `gcloud config config-helper --format json`, and
 //! executables of Google's workload identity federation (AIP-4117).
 
-use broker_core::{Error, ErrorCode, Expiry, Result, Secret, Token, redact, value_at};
+use broker_core::{Error, ErrorCode, Expiry, Result, Secret, Token, redact, text_at, value_at};
 use chrono::{DateTime, Local, NaiveDateTime, SecondsFormat, TimeZone, Utc};
 use serde_json::Value;
 
@@ -87,10 +87,6 @@ fn has_failed(object: &Value) -> bool {
 
 fn reason(object: &Value) -> Option<&str> {
     REASONS.iter().find_map(|path| text_at(object, path))
-}
-
-fn text_at<'a>(object: &'a Value, path: &str) -> Option<&'a str> {
-    value_at(object, path)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// Adds the time zone to `expiresOn`, which `az` prints in local time. Prefers `expires_on`, as Azure's libraries do.
