@@ -26,37 +26,20 @@ impl ProviderTask {
                 return Err(error);
             }
             if !self.can_renew(&locked.record) {
-                return self.end_login(&mut locked, request).await;
+                return locked.end_login(request).await;
             }
             self.operation.check_not_cancelled().await?;
             bad = locked.record.token(request.scopes()).map(|token| token.secret().clone());
             locked.record.reject_token(request.scopes(), self.operation.now());
-            self.write(&mut locked).await?;
+            locked.write().await?;
             self.inner.cache(&self.slot, locked.record.clone(), false);
         }
-        let token = self.renew_locked(&mut locked, request).await?;
+        let token = locked.renew(request).await?;
         if bad.is_some_and(|bad| bad.same_as(token.secret())) {
             return Err(Error::new(ErrorCode::TokenRejected, "the service issued the rejected token again")
                 .with_hint("check the permissions of the account, and the status of the service"));
         }
         Ok(token)
-    }
-
-    /// Handles the rejection of a token that only a login replaces. A token without an expiry is not used again.
-    async fn end_login(&self, locked: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
-        let is_endless = |token: &Token| token.expires_at().is_none();
-        if !locked.record.token(request.scopes()).is_some_and(is_endless) {
-            return self.exchange(locked, request).await;
-        }
-        locked.record.reject_token(request.scopes(), self.operation.now());
-        self.write(locked).await?;
-        self.inner.cache(&self.slot, locked.record.clone(), false);
-        self.exchange(locked, request).await.map_err(|error| match error.kind() {
-            ErrorKind::LoginRequired => {
-                error.with_message("the service rejected the token, and no refresh token is stored")
-            }
-            _ => error,
-        })
     }
 
     /// Returns the stored token, unless that token is the rejected one.
@@ -95,5 +78,24 @@ impl ProviderTask {
     fn was_replaced_recently(&self, record: &Record, request: &TokenRequest) -> bool {
         let at = record.rejected_at(request.scopes());
         at.is_some_and(|at| (TimeDelta::zero()..REPLACE_AGAIN_AFTER).contains(&(self.operation.now() - at)))
+    }
+}
+
+impl LockedRecord<'_> {
+    /// Handles the rejection of a token that only a login replaces. A token without an expiry is not used again.
+    async fn end_login(&mut self, request: &TokenRequest) -> Result<Token> {
+        let is_endless = |token: &Token| token.expires_at().is_none();
+        if !self.record.token(request.scopes()).is_some_and(is_endless) {
+            return self.exchange(request).await;
+        }
+        self.record.reject_token(request.scopes(), self.task.operation.now());
+        self.write().await?;
+        self.task.inner.cache(&self.task.slot, self.record.clone(), false);
+        self.exchange(request).await.map_err(|error| match error.kind() {
+            ErrorKind::LoginRequired => {
+                error.with_message("the service rejected the token, and no refresh token is stored")
+            }
+            _ => error,
+        })
     }
 }

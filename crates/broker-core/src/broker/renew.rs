@@ -95,34 +95,10 @@ impl ProviderTask {
         if let Decision::Use(token) = self.decide(&locked.record, request) {
             return Ok(token.clone());
         }
-        if let Some(token) = self.token_for_quiet_time(&mut locked, request).await? {
+        if let Some(token) = locked.token_for_quiet_time(request).await? {
             return Ok(token);
         }
-        self.renew_locked(&mut locked, request).await
-    }
-
-    /// Gets a new token, unless another caller's attempt has just failed or the service asked for a pause.
-    pub(super) async fn renew_locked(
-        &self,
-        locked: &mut LockedRecord,
-        request: &TokenRequest,
-    ) -> Result<Token> {
-        let record = &locked.record;
-        if let Some(error) =
-            self.failed_while_waiting(record, request).or_else(|| self.throttled(record, request))
-        {
-            return Err(error);
-        }
-        self.exchange(locked, request).await
-    }
-
-    /// Gets a token in at most [`MOST_EXCHANGES`] exchanges. On an error, stores the failure in the record.
-    pub(super) async fn exchange(&self, locked: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
-        let exchanged = self.exchanges(locked, request).await.map_err(|error| explain(error, locked));
-        if let Err(error) = &exchanged {
-            self.note_failure(locked, request, error).await;
-        }
-        exchanged
+        locked.renew(request).await
     }
 
     /// Returns an error while the service's `Retry-After` forbids requests. One forced request may ask during the pause.
@@ -145,53 +121,6 @@ impl ProviderTask {
         let failure = record.failure(request.scopes()).filter(|failure| while_waiting(failure.at))?;
         let error = failure.error();
         Some(if error.is_transient() { error.with_hint(Hint::RetryLater) } else { error })
-    }
-
-    /// Repeats exchanges and saves each result, until the record has the token.
-    async fn exchanges(&self, locked: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
-        let (mut without_token, mut unsent) = (0, None);
-        for _ in 0..MOST_EXCHANGES {
-            if let Some(token) = self.wait_quiet_time(locked, request).await? {
-                return Ok(token);
-            }
-            let source_owner = self.inner.source_owner(&self.slot);
-            let intent = self.open_refresh_intent(locked, request).await?;
-            let exchanged = self.provider().exchange(&self.operation, &locked.record, request).await;
-            self.close_refresh_intent(locked, intent.as_ref(), &exchanged);
-            let changed = match &exchanged {
-                Ok(update) => update.refuses_grant() && self.reload_changed_grant(locked).await?,
-                Err(_) => self.reload_superseded(locked, intent.as_ref()).await?,
-            };
-            if changed {
-                if let Some(token) = self.token_of_changed_login(locked, request).await? {
-                    return Ok(token);
-                }
-                unsent = exchanged.err();
-                continue;
-            }
-            let mut update = exchanged?;
-            let unusable = self.take_unusable(&mut update);
-            without_token +=
-                usize::from(intent.is_some() && update.has_secrets() && update.tokens.is_empty());
-            let requested = update.requested_token(request.scopes(), request.expires);
-            let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
-            self.save(locked, update).await?;
-            if let Some(error) = unusable {
-                return Err(error);
-            }
-            if let Some(token) = requested {
-                return Ok(token);
-            }
-            if without_token > 1 {
-                let issuer = &self.info().issuer.endpoint;
-                let message = format!("{issuer} replaced the refresh token but issued no access token");
-                return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
-            }
-        }
-        Err(unsent.unwrap_or_else(|| {
-            let message = format!("the service issued no token in {MOST_EXCHANGES} exchanges");
-            Error::new(ErrorCode::BadResponse, message)
-        }))
     }
 
     /// Removes invalid and expired new tokens from the update, and returns the error to report. The other tokens get the
@@ -230,41 +159,105 @@ impl ProviderTask {
         ))
         .with_hint("set this machine's clock")
     }
+}
+
+impl LockedRecord<'_> {
+    /// Gets a new token, unless another caller's attempt has just failed or the service asked for a pause.
+    pub(super) async fn renew(&mut self, request: &TokenRequest) -> Result<Token> {
+        let record = &self.record;
+        if let Some(error) =
+            self.task.failed_while_waiting(record, request).or_else(|| self.task.throttled(record, request))
+        {
+            return Err(error);
+        }
+        self.exchange(request).await
+    }
+
+    /// Gets a token in at most [`MOST_EXCHANGES`] exchanges. On an error, stores the failure in the record.
+    pub(super) async fn exchange(&mut self, request: &TokenRequest) -> Result<Token> {
+        let exchanged = self.exchanges(request).await.map_err(|error| explain(error, self));
+        if let Err(error) = &exchanged {
+            self.note_failure(request, error).await;
+        }
+        exchanged
+    }
+
+    /// Repeats exchanges and saves each result, until the record has the token.
+    async fn exchanges(&mut self, request: &TokenRequest) -> Result<Token> {
+        let (mut without_token, mut unsent) = (0, None);
+        for _ in 0..MOST_EXCHANGES {
+            if let Some(token) = self.wait_quiet_time(request).await? {
+                return Ok(token);
+            }
+            let source_owner = self.task.inner.source_owner(&self.task.slot);
+            let intent = self.open_refresh_intent(request).await?;
+            let exchanged = self.task.provider().exchange(&self.task.operation, &self.record, request).await;
+            self.close_refresh_intent(intent.as_ref(), &exchanged);
+            let changed = match &exchanged {
+                Ok(update) => update.refuses_grant() && self.reload_changed_grant().await?,
+                Err(_) => self.reload_superseded(intent.as_ref()).await?,
+            };
+            if changed {
+                if let Some(token) = self.token_of_changed_login(request).await? {
+                    return Ok(token);
+                }
+                unsent = exchanged.err();
+                continue;
+            }
+            let mut update = exchanged?;
+            let unusable = self.task.take_unusable(&mut update);
+            without_token +=
+                usize::from(intent.is_some() && update.has_secrets() && update.tokens.is_empty());
+            let requested = update.requested_token(request.scopes(), request.expires);
+            let update = self.task.inner.note_source_owner(&self.task.slot, source_owner.as_ref(), update);
+            self.save(update).await?;
+            if let Some(error) = unusable {
+                return Err(error);
+            }
+            if let Some(token) = requested {
+                return Ok(token);
+            }
+            if without_token > 1 {
+                let issuer = &self.task.info().issuer.endpoint;
+                let message = format!("{issuer} replaced the refresh token but issued no access token");
+                return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
+            }
+        }
+        Err(unsent.unwrap_or_else(|| {
+            let message = format!("the service issued no token in {MOST_EXCHANGES} exchanges");
+            Error::new(ErrorCode::BadResponse, message)
+        }))
+    }
 
     /// Stores a failure for waiting callers, later calls and [`crate::broker::Status`]. If the save fails, the caller still
     /// gets the original error.
-    pub(super) async fn note_failure(
-        &self,
-        locked: &mut LockedRecord,
-        request: &TokenRequest,
-        error: &Error,
-    ) {
+    pub(super) async fn note_failure(&mut self, request: &TokenRequest, error: &Error) {
         // Another caller may be willing to wait longer than this one.
         let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused)
             && error.code() != ErrorCode::LockTimeout;
-        let is_noted = by_service || (error.kind() == ErrorKind::LoginRequired && !locked.record.is_empty());
-        if locked.unreadable.is_some() || !(is_noted || locked.unsaved) {
+        let is_noted = by_service || (error.kind() == ErrorKind::LoginRequired && !self.record.is_empty());
+        if self.unreadable.is_some() || !(is_noted || self.unsaved) {
             return;
         }
         // Another host may have saved a newer refresh token, if the lock does not work across hosts.
-        if !locked.unsaved && self.reload_changed_grant(locked).await.unwrap_or(false) {
+        if !self.unsaved && self.reload_changed_grant().await.unwrap_or(false) {
             return;
         }
         if is_noted {
-            let token = locked.record.token(request.scopes());
+            let token = self.record.token(request.scopes());
             let pause = token.map(|token| token.window().retry_pause(fastrand::f64())).unwrap_or_default();
-            let latest = locked.record.latest_pause();
-            let failure = Failure::new(error, self.operation.now(), pause, latest);
-            locked.record.set_failure(request.scopes(), failure);
+            let latest = self.record.latest_pause();
+            let failure = Failure::new(error, self.task.operation.now(), pause, latest);
+            self.record.set_failure(request.scopes(), failure);
         }
-        if let Err(error) = self.save(locked, RecordUpdate::default()).await {
+        if let Err(error) = self.save(RecordUpdate::default()).await {
             tracing::warn!(%error, "cannot save the error of the failed renewal in the record");
         }
     }
 }
 
 /// Adds to an error that asks for a login the reason why the stored login cannot be used.
-fn explain(error: Error, locked: &LockedRecord) -> Error {
+fn explain(error: Error, locked: &LockedRecord<'_>) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;
     }

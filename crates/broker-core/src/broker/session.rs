@@ -50,7 +50,7 @@ impl Inner {
 impl ProviderTask {
     pub(super) async fn login(self, login: Login) -> Result<LoggedIn> {
         let mut locked = self.acquire_lock().await?;
-        self.log_in(&mut locked, login).await
+        locked.log_in(login).await
     }
 
     pub(super) async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
@@ -63,47 +63,23 @@ impl ProviderTask {
             return Ok((token, None));
         }
         let shorter = self.valid_token(&locked.record, request).cloned();
-        match self.renew_locked(&mut locked, request).await {
+        match locked.renew(request).await {
             Err(error) if error.kind() == ErrorKind::LoginRequired && shorter.is_none() => {}
             Err(error) => return Ok((self.fall_back(shorter, error)?, None)),
             Ok(token) => return Ok((token, None)),
         }
-        let logged_in = match self.log_in(&mut locked, Login::Usual).await {
+        let logged_in = match locked.log_in(Login::Usual).await {
             Ok(logged_in) => logged_in,
             Err(error) => {
-                self.note_failure(&mut locked, request, &error).await;
+                locked.note_failure(request, &error).await;
                 return Err(error);
             }
         };
         let token = match fitting(&locked.record) {
             Some(token) => token,
-            None => self.exchange(&mut locked, request).await?,
+            None => locked.exchange(request).await?,
         };
         Ok((token, Some(logged_in)))
-    }
-
-    async fn log_in(&self, locked: &mut LockedRecord, login: Login) -> Result<LoggedIn> {
-        login.check(&self.info().logins)?;
-        let next = locked.record.for_new_login(&self.info().issuer);
-        locked.lock.probe(&next, 1).await?;
-        let source_owner = self.inner.source_owner(&self.slot);
-        self.operation.delivery.begin(None);
-        let mut update = self.provider().login(&self.operation, &login).await?;
-        let unusable = match self.take_unusable(&mut update) {
-            // Nothing replaces the stored login.
-            Some(error) if !update.has_secrets() => return Err(error),
-            unusable => unusable,
-        };
-        locked.record = next;
-        let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
-        self.save(locked, with_login_id(update)).await?;
-        if let Some(error) = unusable {
-            let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-            self.operation.prompt().notify(&format!("{}: {}{hint}", self.slot.name, error.message()));
-        }
-        let record = &locked.record;
-        let (account, token) = (record.account().map(str::to_owned), record.longest_token().cloned());
-        Ok(LoggedIn { account, token })
     }
 
     pub(super) async fn logout(self, local: bool) -> Result<LoggedOut> {
@@ -115,7 +91,7 @@ impl ProviderTask {
         let at_service = if local || locked.record.is_empty() {
             Revoked::default()
         } else {
-            self.revoke(&mut locked).await.map_err(|error| {
+            locked.revoke().await.map_err(|error| {
                 let message = format!("cannot log out: {}", error.message());
                 error.with_message(message).with_hint(Hint::LogOutLocally)
             })?
@@ -126,19 +102,49 @@ impl ProviderTask {
         Ok(LoggedOut { had_login: true, at_service, others_forgotten })
     }
 
-    async fn revoke(&self, locked: &mut LockedRecord) -> Result<Revoked> {
-        let revoked = self.provider().revoke(&self.operation, &locked.record).await?;
+    async fn acquire_lock(&self) -> Result<LockedRecord<'_>> {
+        let Acquired::Lock(locked) = self.acquire(|_| Ok(None::<Infallible>)).await?;
+        Ok(*locked)
+    }
+}
+
+impl LockedRecord<'_> {
+    async fn log_in(&mut self, login: Login) -> Result<LoggedIn> {
+        login.check(&self.task.info().logins)?;
+        let next = self.record.for_new_login(&self.task.info().issuer);
+        self.lock.probe(&next, 1).await?;
+        let source_owner = self.task.inner.source_owner(&self.task.slot);
+        self.task.operation.delivery.begin(None);
+        let mut update = self.task.provider().login(&self.task.operation, &login).await?;
+        let unusable = match self.task.take_unusable(&mut update) {
+            // Nothing replaces the stored login.
+            Some(error) if !update.has_secrets() => return Err(error),
+            unusable => unusable,
+        };
+        self.record = next;
+        let update = self.task.inner.note_source_owner(&self.task.slot, source_owner.as_ref(), update);
+        self.save(with_login_id(update)).await?;
+        if let Some(error) = unusable {
+            let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+            self.task.operation.prompt().notify(&format!(
+                "{}: {}{hint}",
+                self.task.slot.name,
+                error.message()
+            ));
+        }
+        let record = &self.record;
+        let (account, token) = (record.account().map(str::to_owned), record.longest_token().cloned());
+        Ok(LoggedIn { account, token })
+    }
+
+    async fn revoke(&mut self) -> Result<Revoked> {
+        let revoked = self.task.provider().revoke(&self.task.operation, &self.record).await?;
         let Some(request) = &revoked.needs else { return Ok(revoked) };
-        match self.exchange(locked, request).await {
+        match self.exchange(request).await {
             // If the login has expired, the second revocation tells the user what to do.
             Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
             Ok(_) | Err(_) => {}
         }
-        self.provider().revoke(&self.operation, &locked.record).await
-    }
-
-    async fn acquire_lock(&self) -> Result<LockedRecord> {
-        let Acquired::Lock(locked) = self.acquire(|_| Ok(None::<Infallible>)).await?;
-        Ok(*locked)
+        self.task.provider().revoke(&self.task.operation, &self.record).await
     }
 }

@@ -22,15 +22,16 @@ pub(super) struct ProviderTask {
 }
 
 /// The result of a wait for the record's lock.
-pub(super) enum Acquired<T> {
+pub(super) enum Acquired<'t, T> {
     /// This process has the lock, so no other process changes the record.
-    Lock(Box<LockedRecord>),
+    Lock(Box<LockedRecord<'t>>),
     /// Another process saved a usable result before this process got the lock.
     Found(T),
 }
 
-/// A locked record, reduced to the parts that its provider may use.
-pub(super) struct LockedRecord {
+/// A locked record, reduced to the parts that its provider may use. Its methods need the lock.
+pub(super) struct LockedRecord<'t> {
+    pub(super) task: &'t ProviderTask,
     pub(super) lock: Box<dyn Locked>,
     pub(super) record: Record,
     pub(super) unreadable: Option<String>,
@@ -126,7 +127,7 @@ impl ProviderTask {
     pub(super) async fn acquire<T>(
         &self,
         found: impl Fn(&Record) -> Result<Option<T>>,
-    ) -> Result<Acquired<T>> {
+    ) -> Result<Acquired<'_, T>> {
         let process_lock = self.process_lock().await?;
         self.acquire_with(process_lock, found).await
     }
@@ -136,7 +137,7 @@ impl ProviderTask {
         &self,
         process_lock: ProcessLock,
         found: impl Fn(&Record) -> Result<Option<T>>,
-    ) -> Result<Acquired<T>> {
+    ) -> Result<Acquired<'_, T>> {
         Ok(match self.lock(found).await? {
             Ok(lock) => Acquired::Lock(Box::new(self.load(lock, process_lock).await?)),
             Err(found) => Acquired::Found(found),
@@ -188,14 +189,20 @@ impl ProviderTask {
     }
 
     /// Loads the locked record. Moves a record from its fallback file to the store, if possible.
-    async fn load(&self, mut lock: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord> {
+    async fn load(&self, mut lock: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord<'_>> {
         let loaded = lock.load().await?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
         let (record, unreadable) = self.inner.read(&self.slot, loaded);
-        let mut locked =
-            LockedRecord { lock, record, unreadable, unsaved: false, _process_lock: process_lock };
+        let mut locked = LockedRecord {
+            task: self,
+            lock,
+            record,
+            unreadable,
+            unsaved: false,
+            _process_lock: process_lock,
+        };
         if in_fallback {
-            match self.write(&mut locked).await {
+            match locked.write().await {
                 Ok(()) => {
                     self.inner.cache(&self.slot, locked.record.clone(), false);
                     tracing::info!("moved the record from the fallback file to the store");
@@ -217,43 +224,45 @@ impl ProviderTask {
             ));
         }
     }
+}
 
+impl LockedRecord<'_> {
     /// Applies an update and saves the record. The new tokens may be used only after the save.
-    pub(super) async fn save(&self, locked: &mut LockedRecord, update: RecordUpdate) -> Result<()> {
+    pub(super) async fn save(&mut self, update: RecordUpdate) -> Result<()> {
         let has_secrets = update.has_secrets();
-        update.apply(&mut locked.record, self.operation.now());
-        match self.write(locked).await {
+        update.apply(&mut self.record, self.task.operation.now());
+        match self.write().await {
             Err(error) if has_secrets => {
-                locked.unsaved = true;
-                self.save_to_fallback(locked, &error).await?;
+                self.unsaved = true;
+                self.save_to_fallback(&error).await?;
             }
             written => written?,
         }
-        self.operation.in_flight.end();
-        self.inner.cache(&self.slot, locked.record.clone(), locked.unsaved);
-        self.operation.run_after_save();
+        self.task.operation.in_flight.end();
+        self.task.inner.cache(&self.task.slot, self.record.clone(), self.unsaved);
+        self.task.operation.run_after_save();
         Ok(())
     }
 
-    pub(super) async fn write(&self, locked: &mut LockedRecord) -> Result<()> {
-        locked.record.revise();
-        let quarantined = locked.lock.save(&locked.record).await?;
-        self.notify_quarantined(quarantined);
-        locked.unreadable = None;
-        locked.unsaved = false;
+    pub(super) async fn write(&mut self) -> Result<()> {
+        self.record.revise();
+        let quarantined = self.lock.save(&self.record).await?;
+        self.task.notify_quarantined(quarantined);
+        self.unreadable = None;
+        self.unsaved = false;
         Ok(())
     }
 
     /// Saves the record in its fallback file, because the store failed with `error`.
-    async fn save_to_fallback(&self, locked: &mut LockedRecord, error: &Error) -> Result<()> {
-        let name = &self.slot.name;
-        let path = locked.lock.save_to_fallback(&locked.record).await.map_err(|second| {
+    async fn save_to_fallback(&mut self, error: &Error) -> Result<()> {
+        let name = &self.task.slot.name;
+        let path = self.lock.save_to_fallback(&self.record).await.map_err(|second| {
             let message = format!("cannot save the new token: {}; {}", error.message(), second.message());
             Error::new(ErrorCode::StoreUnwritable, message)
                 .with_hint("free space on the disk, then repeat the request; if the service refuses the stored login, log in again")
                 .with_source(second)
         })?;
-        let prompt = self.operation.prompt();
+        let prompt = self.task.operation.prompt();
         prompt.notify(&format!("WARNING: {name}: cannot save the new token: {}", error.message()));
         prompt.notify(&format!(
             "WARNING: {name}: it is stored in the fallback file {path}: keep that file; a later call restores it"
