@@ -14,7 +14,6 @@
 mod clock;
 pub mod conformance;
 pub mod fake;
-mod http;
 mod official;
 mod world;
 

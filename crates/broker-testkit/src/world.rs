@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::body::Bytes;
+use axum::http::{HeaderValue, Request, Response};
 use broker_core::{
-    Broker, Context, DeviceCode, Entry, Env, Error, ErrorCode, FileStore, Prompt, Provider, Result, Secret,
-    SystemEnv,
+    Broker, Context, DeviceCode, Entry, Env, Error, ErrorCode, FileStore, Http, HttpFault, Prompt, Provider,
+    RequestSent, ReqwestHttp, Result, Secret, SystemEnv,
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::TestClock;
-use crate::http::TestHttp;
+use crate::fake::HANG_HEADER;
 
 /// An environment that contains only the variables that a test sets.
 #[derive(Debug, Clone, Default)]
@@ -178,5 +180,29 @@ impl World {
     /// Returns the path of the record file.
     pub fn record_path(&self) -> PathBuf {
         self.folder.path().join(format!("{}.json", Self::NAME))
+    }
+}
+
+/// The timeout of a request in real time. Even on a busy machine, only a broken test takes this long.
+const LONGEST: Duration = Duration::from_mins(2);
+
+/// An HTTP client for tests. If a fake server hangs, the client returns a timeout error without waiting.
+#[derive(Debug, Default)]
+struct TestHttp(ReqwestHttp);
+
+#[async_trait]
+impl Http for TestHttp {
+    async fn send(
+        &self,
+        mut request: Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, HttpFault> {
+        request.headers_mut().insert(HANG_HEADER, HeaderValue::from_static("report"));
+        let response = self.0.send(request, LONGEST).await?;
+        if !response.headers().contains_key(HANG_HEADER) {
+            return Ok(response);
+        }
+        let what = format!("no response within {timeout:?}");
+        Err(HttpFault::new(RequestSent::Maybe, ErrorCode::Timeout, what))
     }
 }

@@ -190,7 +190,10 @@ impl Inner {
         let records = self.store.clone();
         let store = match file {
             #[cfg(feature = "file")]
-            Some(file) => ExternalLoginStore::of(records, entry.provider.clone(), file, self.context.clone()),
+            Some(file) => {
+                let (provider, context) = (entry.provider.clone(), self.context.clone());
+                Arc::new(ExternalLoginStore { records, provider, file, context })
+            }
             _ => records,
         };
         let slot = Slot { name: name.to_owned(), entry, process_mutex, cached, store, has_login_file };

@@ -1,10 +1,11 @@
-//! Tests that a token of one issuer or scope is not used for another.
+//! Tests that a token of one issuer or scope is not used for another, and that errors, `Debug` output, status and
+//! messages contain no secret.
 
-use broker_core::{Clock, ErrorKind, TokenRequest};
+use broker_core::{Clock, ErrorKind, Secret, TokenRequest};
 
 use super::{
-    Subject, assert_kind, assert_new, assert_silent, assert_stored, expire, token, token_of_new_process,
-    with_token,
+    Subject, assert_kind, assert_new, assert_silent, assert_stored, expire, grant, refusal, token,
+    token_of_new_process, with_token,
 };
 use crate::World;
 
@@ -64,5 +65,25 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
     for old in &tokens {
         assert_new(&renewed, old, "scopes");
+    }
+}
+
+pub(super) async fn secrets_are_not_shown<S: Subject>(subject: &S) {
+    let (broker, stored) = with_token(subject).await;
+    let mut secrets = subject.secrets();
+    secrets.extend(grant(subject)["secret"].as_str().map(str::to_owned));
+    // The fake service's error response repeats all secrets of the renewal request.
+    let echo = secrets.join(" ");
+    secrets.push(stored.secret().expose().to_owned());
+    let status = broker.status(World::NAME).expect("a status");
+    let before = format!("{stored:?} {status:?} {:?}", Secret::new(stored.secret().expose()));
+    expire(subject, &stored);
+    subject.service().fault_always("*", refusal(400, "invalid_request", &echo));
+    let error = token(&broker).await.expect_err("refused");
+    let failures = subject.world().record().expect("a record")["failures"].to_string();
+    let messages = subject.world().person.told();
+    let output = format!("{before} {error} {error:?} {failures} {messages:?}");
+    for secret in secrets {
+        assert!(!output.contains(&secret), "failed test of secrets: the output contains a secret: {output}");
     }
 }

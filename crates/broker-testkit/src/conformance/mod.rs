@@ -22,9 +22,6 @@
 mod faults;
 mod isolation;
 mod login;
-mod logout;
-mod refused;
-mod secrets;
 mod stored;
 mod subjects;
 
@@ -97,17 +94,17 @@ pub async fn run<S: Subject>(subject: impl Fn() -> S) {
         faults::lost_response(&subject(), name, fault).await;
     }
     faults::rotated_grant_is_kept(&subject()).await;
-    refused::refusal_is_final(&subject()).await;
-    refused::ended_grant_needs_a_login(&subject()).await;
+    faults::refusal_is_final(&subject()).await;
+    faults::ended_grant_needs_a_login(&subject()).await;
     login::denied(&subject()).await;
     login::never_approved(&subject()).await;
     login::fault_is_transient(&subject(), "cut", Fault::CutBefore).await;
     login::fault_is_transient(&subject(), "a web page", Fault::Html(403)).await;
-    logout::deletes_record(&subject()).await;
-    logout::keeps_unrevoked_grant(&subject()).await;
+    login::logout_deletes_record(&subject()).await;
+    login::failed_logout_keeps_grant(&subject()).await;
     isolation::issuers_are_isolated(&subject()).await;
     isolation::scopes_are_isolated(&subject()).await;
-    secrets::are_not_shown(&subject()).await;
+    isolation::secrets_are_not_shown(&subject()).await;
 }
 
 async fn log_in<S: Subject>(subject: &S) -> Result<Broker> {

@@ -24,22 +24,13 @@ const LOCK: &str = ".broker.lock";
 /// A provider's records, combined with the provider's login file.
 #[derive(Clone)]
 pub(crate) struct ExternalLoginStore {
-    records: Arc<dyn Store>,
-    provider: Arc<dyn Provider>,
-    file: Arc<dyn LoginFile>,
-    context: Context,
+    pub(crate) records: Arc<dyn Store>,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) file: Arc<dyn LoginFile>,
+    pub(crate) context: Context,
 }
 
 impl ExternalLoginStore {
-    pub(crate) fn of(
-        records: Arc<dyn Store>,
-        provider: Arc<dyn Provider>,
-        file: Arc<dyn LoginFile>,
-        context: Context,
-    ) -> Arc<dyn Store> {
-        Arc::new(Self { records, provider, file, context })
-    }
-
     fn joined(&self, provider: &str, record: Loaded) -> Result<Loaded> {
         let found = FileContent::read(&*self.file).found;
         let joined = self.join(provider, record, &found);
