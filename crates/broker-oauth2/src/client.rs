@@ -76,37 +76,25 @@ impl<'a> ClientAuth<'a> {
     }
 }
 
-/// The spellings in the order in which they are tried, with their names in the record.
-const SPELLINGS: [(Spelling, &str); 3] =
-    [(Spelling::Form, "form"), (Spelling::Latin1, "latin1"), (Spelling::Utf8, "utf8")];
+/// How HTTP Basic spells the client ID and secret, in the order in which the spellings are tried, by their names in the
+/// record. RFC 6749 section 2.3.1 requires form encoding, but many services read the credentials as they are (RFC
+/// 7617), for example those whose users call `requests`, which encodes them in ISO 8859-1. `curl` encodes them in UTF-8.
+const SPELLINGS: [&str; 3] = ["form", "latin1", "utf8"];
 
-/// How HTTP Basic spells the client ID and secret. RFC 6749 section 2.3.1 requires form encoding, but many services
-/// read the credentials as they are (RFC 7617), for example those whose users call `requests`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spelling {
-    Form,
-    /// As they are, in ISO 8859-1 like `requests`.
-    Latin1,
-    /// As they are, in UTF-8 like `curl`.
-    Utf8,
-}
-
-impl Spelling {
-    /// Adds the credentials to the request, or returns `None` if this spelling lacks one of their characters.
-    fn authorize(self, request: HttpRequest, id: &str, secret: &Secret) -> Option<HttpRequest> {
-        let raw = || [id, ":", secret.expose()];
-        Some(match self {
-            Self::Form => request.with_basic(id, secret),
-            Self::Utf8 => request.with_basic_pair(Zeroizing::new(raw().concat()).as_bytes()),
-            Self::Latin1 => {
-                let mut pair = Zeroizing::new(Vec::with_capacity(raw().iter().map(|part| part.len()).sum()));
-                for c in raw().into_iter().flat_map(str::chars) {
-                    pair.push(u8::try_from(c).ok()?);
-                }
-                request.with_basic_pair(&pair)
-            }
-        })
+/// Adds the credentials to the request, or returns `None` if this spelling lacks one of their characters.
+fn authorize(request: HttpRequest, spelling: &str, id: &str, secret: &Secret) -> Option<HttpRequest> {
+    if spelling == "form" {
+        return Some(request.with_basic(id, secret));
     }
+    let raw = Zeroizing::new([id, ":", secret.expose()].concat());
+    if spelling == "utf8" {
+        return Some(request.with_basic_pair(raw.as_bytes()));
+    }
+    let mut pair = Zeroizing::new(Vec::with_capacity(raw.len()));
+    for c in raw.chars() {
+        pair.push(u8::try_from(c).ok()?);
+    }
+    Some(request.with_basic_pair(&pair))
 }
 
 /// The spelling of HTTP Basic that the service accepted last. Starts with form encoding.
@@ -121,15 +109,15 @@ impl BasicSpelling {
     #[must_use]
     pub fn stored(record: &Record) -> Self {
         let stored = record.metadata(Self::KEY).and_then(Value::as_str);
-        let number = SPELLINGS.iter().position(|(_, name)| Some(*name) == stored);
+        let number = SPELLINGS.iter().position(|name| Some(*name) == stored);
         Self(AtomicUsize::new(number.unwrap_or_default()))
     }
 
     /// Adds the spelling to the record update, unless it is form encoding and the record stores none.
     pub fn add_to(&self, update: RecordUpdate, record: Option<&Record>) -> RecordUpdate {
-        let name = SPELLINGS[self.number()].1;
+        let name = SPELLINGS[self.number()];
         let stored = record.and_then(|record| record.metadata(Self::KEY)).and_then(Value::as_str);
-        let is_stored = stored.unwrap_or(SPELLINGS[0].1) == name;
+        let is_stored = stored.unwrap_or(SPELLINGS[0]) == name;
         if is_stored { update } else { update.and_metadata(Self::KEY, Value::from(name)) }
     }
 
@@ -150,7 +138,7 @@ impl BasicSpelling {
     ) -> Result<HttpResponse> {
         let (first_number, mut first, mut sent) = (self.number(), None, Vec::<HttpRequest>::new());
         for number in (first_number..SPELLINGS.len()).chain(0..first_number) {
-            let Some(request) = SPELLINGS[number].0.authorize(request.clone(), id, secret) else { continue };
+            let Some(request) = authorize(request.clone(), SPELLINGS[number], id, secret) else { continue };
             if sent.iter().any(|sent| sent.authorization() == request.authorization()) {
                 continue;
             }
