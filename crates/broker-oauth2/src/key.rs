@@ -27,31 +27,20 @@ pub(crate) enum Algorithm {
     EdDSA,
 }
 
-/// The `aud` claim of the assertions. RFC 7523 section 3 permits the token endpoint, FAPI 2.0 requires the issuer, and
+/// The `aud` claim of the assertions: `issuer` (the configured one), `token_url` (the URL of the token endpoint),
+/// `endpoint` (the URL to which the request is sent), or another URL. RFC 7523 section 3 permits the token endpoint, FAPI 2.0 requires the issuer, and
 /// Okta accepts only the endpoint that gets the request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) enum Audience {
-    /// The configured issuer.
-    Issuer,
-    /// The URL of the token endpoint.
-    TokenUrl,
-    /// The URL to which the request is sent.
-    Endpoint,
-    Other(String),
-}
+pub(crate) struct Audience(pub(crate) String);
 
 impl TryFrom<String> for Audience {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.as_str() {
-            "issuer" => Ok(Self::Issuer),
-            "token_url" => Ok(Self::TokenUrl),
-            "endpoint" => Ok(Self::Endpoint),
-            other if Url::parse(other).is_ok() => Ok(Self::Other(text)),
-            _ => Err("expected \"issuer\", \"token_url\", \"endpoint\" or a URL"),
-        }
+        let is_valid = matches!(&*text, "issuer" | "token_url" | "endpoint") || Url::parse(&text).is_ok();
+        let expected = "expected \"issuer\", \"token_url\", \"endpoint\" or a URL";
+        is_valid.then_some(Self(text)).ok_or(expected)
     }
 }
 
@@ -60,7 +49,8 @@ pub struct ClientKey {
     pair: Pair,
     algorithm: Algorithm,
     key_id: Option<String>,
-    audience: Audience,
+    /// The value of the key `assertion_audience` that this key uses.
+    audience: String,
     issuer: Option<String>,
 }
 
@@ -103,18 +93,14 @@ impl ClientKey {
                     .with_hint("remove `algorithm`, or set another `private_key`"));
             }
         };
-        let default = if issuer.is_some() { Audience::Issuer } else { Audience::TokenUrl };
-        Ok(Self { pair, algorithm, key_id, audience: audience.unwrap_or(default), issuer })
+        let default = || if issuer.is_some() { "issuer" } else { "token_url" }.to_owned();
+        let audience = audience.map_or_else(default, |audience| audience.0);
+        Ok(Self { pair, algorithm, key_id, audience, issuer })
     }
 
     /// Returns the value of the key `assertion_audience` that this key uses.
     pub(crate) fn audience(&self) -> &str {
-        match &self.audience {
-            Audience::Issuer => "issuer",
-            Audience::TokenUrl => "token_url",
-            Audience::Endpoint => "endpoint",
-            Audience::Other(other) => other,
-        }
+        &self.audience
     }
 
     /// Signs an assertion that identifies the client (RFC 7523 section 3) in a request to `url`. Each assertion is
@@ -130,11 +116,11 @@ impl ClientKey {
         if let Some(key_id) = &self.key_id {
             header["kid"] = json!(key_id);
         }
-        let audience = match &self.audience {
-            Audience::Issuer => self.issuer.as_deref().unwrap_or(token_url.as_str()),
-            Audience::TokenUrl => token_url.as_str(),
-            Audience::Endpoint => url.as_str(),
-            Audience::Other(other) => other,
+        let audience = match self.audience() {
+            "issuer" => self.issuer.as_deref().unwrap_or(token_url.as_str()),
+            "token_url" => token_url.as_str(),
+            "endpoint" => url.as_str(),
+            other => other,
         };
         let claims = json!({
             "iss": client_id,
