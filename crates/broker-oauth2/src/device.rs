@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// A login by the device authorization grant.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,
@@ -72,15 +72,16 @@ type Poll = ControlFlow<TokenAnswer, Duration>;
 impl DeviceFlow<'_> {
     /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not
     /// stop the polls.
-    pub async fn run(&self, operation: &Operation) -> Result<TokenAnswer> {
-        let mut pending = self.begin(operation).await?;
+    pub async fn run(&self) -> Result<TokenAnswer> {
+        let operation = self.token.operation;
+        let mut pending = self.begin().await?;
         let mut pause = pending.interval;
         loop {
             wait(operation, pause, pending.expires_at).await?;
             if operation.now() >= pending.expires_at {
                 return Err(pending.timed_out());
             }
-            match self.poll(operation, &mut pending).await? {
+            match self.poll(&mut pending).await? {
                 Poll::Break(answer) => return Ok(answer),
                 Poll::Continue(at_least) => {
                     operation.nothing_issued();
@@ -91,9 +92,9 @@ impl DeviceFlow<'_> {
     }
 
     /// Requests a device code (RFC 8628 section 3.1). The request issues no token, so it can be repeated.
-    async fn begin(&self, operation: &Operation) -> Result<Pending> {
-        let response = self.token.send(operation, self.url, self.fields, Repeat::Safe).await?;
-        operation.nothing_issued();
+    async fn begin(&self) -> Result<Pending> {
+        let response = self.token.send(self.url, self.fields, Repeat::Safe).await?;
+        self.token.operation.nothing_issued();
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
             .map_err(|problem| self.refused_start(problem.of_service(self.url)))?;
         let lifetime = object
@@ -121,7 +122,7 @@ impl DeviceFlow<'_> {
                 "check `device_url` or `issuer` of this provider, and report this to the service",
             ));
         }
-        operation.prompt().show_code(&code);
+        self.token.operation.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
         Ok(Pending {
             device_code,
@@ -145,7 +146,7 @@ impl DeviceFlow<'_> {
     }
 
     /// Sends one poll (RFC 8628 section 3.4).
-    async fn poll(&self, operation: &Operation, pending: &mut Pending) -> Result<Poll> {
+    async fn poll(&self, pending: &mut Pending) -> Result<Poll> {
         let own = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", pending.device_code.expose()),
@@ -153,7 +154,7 @@ impl DeviceFlow<'_> {
         let verifier = self.verifier.map(|verifier| ("code_verifier", verifier.expose()));
         let fields: Vec<_> =
             own.into_iter().chain(verifier).chain(self.token_fields.iter().copied()).collect();
-        match self.token.send(operation, self.token.url, &fields, Repeat::Never).await {
+        match self.token.send(self.token.url, &fields, Repeat::Never).await {
             Ok(response) => {
                 pending.timeouts = 0;
                 self.read(pending, &response)
@@ -284,8 +285,8 @@ fn no_web_page(address: &str) -> Option<String> {
     (!is_host).then(|| "an address without a valid host, or with a user".to_owned())
 }
 
-/// Waits until the next poll, and shows the remaining time.
-async fn wait(operation: &Operation, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
+/// Waits until the next poll or the end of the login, and shows the remaining time.
+pub(crate) async fn wait(operation: &Operation, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
     let mut rest = pause;
     while !rest.is_zero() {
         let left = (expires_at - operation.now()).to_std().unwrap_or_default();

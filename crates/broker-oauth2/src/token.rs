@@ -18,8 +18,10 @@ pub(crate) use refusal::refuses_client;
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
 /// A token endpoint and the client that sends requests to it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct TokenEndpoint<'a> {
+    /// The operation that sends the requests.
+    pub operation: &'a Operation,
     /// The URL of the token endpoint.
     pub url: &'a ServiceUrl,
     /// The client and its authentication.
@@ -38,26 +40,26 @@ pub struct TokenEndpoint<'a> {
 impl<'a> TokenEndpoint<'a> {
     /// Creates a token endpoint whose responses follow RFC 6749 section 5.1.
     #[must_use]
-    pub fn new(url: &'a ServiceUrl, client: ClientAuth<'a>, default_life: TimeDelta) -> Self {
+    pub fn new(
+        operation: &'a Operation,
+        url: &'a ServiceUrl,
+        client: ClientAuth<'a>,
+        default_life: TimeDelta,
+    ) -> Self {
         let final_codes = FinalCodes::STANDARD;
         let fields = &STANDARD_FIELDS;
-        Self { url, client, default_life, is_life_assumed: false, fields, final_codes }
+        Self { operation, url, client, default_life, is_life_assumed: false, fields, final_codes }
     }
 
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
-    pub async fn client_credentials(
-        &self,
-        operation: &Operation,
-        extra: &[(&str, &str)],
-    ) -> Result<TokenAnswer> {
+    pub async fn client_credentials(&self, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
-        self.request(operation, &fields, &[], "the service refused the client credentials").await
+        self.request(&fields, &[], "the service refused the client credentials").await
     }
 
     /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
     pub(crate) async fn token_exchange(
         &self,
-        operation: &Operation,
         subject: &Secret,
         extra: &[(&str, &str)],
     ) -> Result<TokenAnswer> {
@@ -66,18 +68,12 @@ impl<'a> TokenEndpoint<'a> {
             ("subject_token", subject.expose()),
         ];
         let what = "the service refused to exchange the token";
-        self.request(operation, &[&own, extra].concat(), &[subject], what).await
+        self.request(&[&own, extra].concat(), &[subject], what).await
     }
 
     /// Requests a token without a user. `what` begins the message of a refusal.
-    async fn request(
-        &self,
-        operation: &Operation,
-        fields: &[(&str, &str)],
-        sent: &[&Secret],
-        what: &str,
-    ) -> Result<TokenAnswer> {
-        let response = self.send(operation, self.url, fields, Repeat::Safe).await?;
+    async fn request(&self, fields: &[(&str, &str)], sent: &[&Secret], what: &str) -> Result<TokenAnswer> {
+        let response = self.send(self.url, fields, Repeat::Safe).await?;
         let answer = self.read(&response, sent);
         let answer = answer.map_err(|problem| self.error(problem.of_service(self.url), what))?;
         Ok(TokenAnswer { account: None, ..answer })
@@ -88,14 +84,13 @@ impl<'a> TokenEndpoint<'a> {
     /// mean that the password is wrong: a gateway may have sent other refusals.
     pub(crate) async fn password(
         &self,
-        operation: &Operation,
         username: &str,
         password: &Secret,
         fingerprint: String,
         extra: &[(&str, &str)],
     ) -> Result<TokenAnswer> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
-        let response = self.send(operation, self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
+        let response = self.send(self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
         self.read_login(&response, &[password]).map_err(|problem| match problem {
             Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::Password) => {
                 let message = format!("the service refused the password: {}", refusal.words);
@@ -111,13 +106,12 @@ impl<'a> TokenEndpoint<'a> {
     /// (`invalid_grant`).
     pub async fn refresh(
         &self,
-        operation: &Operation,
         refresh_token: &Secret,
         extra: &[(&str, &str)],
     ) -> Result<Option<TokenAnswer>> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
-        let response = self.send(operation, self.url, &fields, Repeat::SpendsGrant).await?;
+        let response = self.send(self.url, &fields, Repeat::SpendsGrant).await?;
         let problem = match self.read(&response, &[refresh_token]) {
             Ok(answer) => return Ok(Some(answer)),
             Err(problem) => problem,
@@ -141,15 +135,10 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Logs in with a refresh token that another program got. Refreshes once, so an invalid refresh token does not
     /// replace a valid login.
-    pub async fn begin_with(
-        &self,
-        operation: &Operation,
-        refresh_token: &Secret,
-        extra: &[(&str, &str)],
-    ) -> Result<TokenAnswer> {
-        let refreshed = self.refresh(operation, refresh_token, extra).await.map_err(|error| {
+    pub async fn begin_with(&self, refresh_token: &Secret, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
+        let refreshed = self.refresh(refresh_token, extra).await.map_err(|error| {
             let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the host or program that you copied it from";
-            let may_have_arrived = operation.lost_response() || error.code() == ErrorCode::BadResponse;
+            let may_have_arrived = self.operation.lost_response() || error.code() == ErrorCode::BadResponse;
             if error.is_transient() && may_have_arrived { error.with_hint(hint) } else { error }
         });
         let mut answer = refreshed?.ok_or_else(|| {
@@ -162,15 +151,9 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. Returns false if the service does not revoke
     /// tokens of this type (RFC 7009 section 2.2.1). Failed requests can be repeated.
-    pub(crate) async fn revoke(
-        &self,
-        operation: &Operation,
-        url: &ServiceUrl,
-        token: &Secret,
-        hint: &str,
-    ) -> Result<bool> {
+    pub(crate) async fn revoke(&self, url: &ServiceUrl, token: &Secret, hint: &str) -> Result<bool> {
         let fields = [("token", token.expose()), ("token_type_hint", hint)];
-        let response = self.send(operation, url, &fields, Repeat::Safe).await?;
+        let response = self.send(url, &fields, Repeat::Safe).await?;
         match read_revoked(&response, url, token) {
             Ok(()) => Ok(true),
             Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => Ok(false),
@@ -180,14 +163,9 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Introspects a token (RFC 7662 section 2) at the endpoint `url`. Withholds names and claims that repeat the token or the client
     /// secret, because the claims are shown.
-    pub(crate) async fn introspect(
-        &self,
-        operation: &Operation,
-        url: &ServiceUrl,
-        token: &Secret,
-    ) -> Result<Map<String, Value>> {
+    pub(crate) async fn introspect(&self, url: &ServiceUrl, token: &Secret) -> Result<Map<String, Value>> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
-        let response = self.send(operation, url, &fields, Repeat::Safe).await?;
+        let response = self.send(url, &fields, Repeat::Safe).await?;
         let secrets = self.secrets(&[token]);
         let claims = read_object(&response, url, &secrets)
             .map_err(|problem| self.error(problem, "the service refused the introspection"))?;
@@ -201,7 +179,6 @@ impl<'a> TokenEndpoint<'a> {
     /// Sends an authenticated request to an endpoint of the service.
     pub(crate) async fn send(
         &self,
-        operation: &Operation,
         url: &ServiceUrl,
         fields: &[(&str, &str)],
         repeat: Repeat,
@@ -217,15 +194,15 @@ impl<'a> TokenEndpoint<'a> {
             ClientAuth::Key(client_id, key) => (client_id, key),
             ClientAuth::Basic(id, secret, spelling) => {
                 let is_password = fields.contains(&("grant_type", "password"));
-                return spelling.send(operation, &post(None), (id, secret), is_password).await;
+                return spelling.send(self.operation, &post(None), (id, secret), is_password).await;
             }
-            ClientAuth::Public(_) | ClientAuth::Body(..) => return operation.send(&post(None)).await,
+            ClientAuth::Public(_) | ClientAuth::Body(..) => return self.operation.send(&post(None)).await,
         };
         let send = async |now| {
             let assertion = key.assertion(client_id, self.url, url, now)?;
-            Ok(withhold(operation.send(&post(Some(&assertion))).await?, &assertion))
+            Ok(withhold(self.operation.send(&post(Some(&assertion))).await?, &assertion))
         };
-        let response = send(operation.now()).await?;
+        let response = send(self.operation.now()).await?;
         // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
         // service's time.
         match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
@@ -236,8 +213,7 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Reads a token response. Errors withhold texts that repeat the secrets in `sent`.
     pub(crate) fn read(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<TokenAnswer, Problem> {
-        let lifetime = |_| Some(self.default_life);
-        TokenAnswer::read(response, self.url, &self.secrets(sent), lifetime, self.fields)
+        TokenAnswer::read(response, self.url, &self.secrets(sent), |_| Some(self.default_life), self.fields)
     }
 
     /// Like [`TokenEndpoint::read`], for the response to a user's login.

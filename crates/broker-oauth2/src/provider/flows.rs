@@ -98,9 +98,9 @@ impl Session<'_> {
                 let requested_type = config.requested_token_type.as_deref();
                 fields.push(("subject_token_type", subject_type));
                 fields.extend(requested_type.map(|kind| ("requested_token_type", kind)));
-                self.token().token_exchange(self.operation, subject.secret(), &fields).await?
+                self.token().token_exchange(subject.secret(), &fields).await?
             }
-            None => self.token().client_credentials(self.operation, &fields).await?,
+            None => self.token().client_credentials(&fields).await?,
         };
         // The client's credentials or the exchanged token suffice for the next token, so no refresh token is stored.
         answer.refresh_token = None;
@@ -115,7 +115,7 @@ impl Session<'_> {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let fields = self.provider.refresh_fields(record, scopes);
-        let Some(answer) = self.token().refresh(self.operation, refresh_token, &fields).await? else {
+        let Some(answer) = self.token().refresh(refresh_token, &fields).await? else {
             return Ok(RecordUpdate::grant_refused());
         };
         let update = self.provider.annotate(answer, scopes).into_renewal(record, scopes);
@@ -129,7 +129,7 @@ impl Session<'_> {
             Flow::RefreshToken => self.provider.initial_fields(&no_scopes),
             _ => self.provider.common_fields(),
         };
-        let answer = self.token().begin_with(self.operation, refresh_token, &fields).await?;
+        let answer = self.token().begin_with(refresh_token, &fields).await?;
         let update = self.provider.annotate(answer, &no_scopes).into_update(&no_scopes);
         Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
     }
@@ -153,7 +153,7 @@ impl Session<'_> {
             token_fields: &self.provider.common_fields(),
             verifier: verifier.as_ref(),
         };
-        Ok(self.approved(flow.run(self.operation).await?))
+        Ok(self.approved(flow.run().await?))
     }
 
     /// Logs in by the authorization code grant with PKCE (RFC 8252).
@@ -168,7 +168,7 @@ impl Session<'_> {
             fields: &self.provider.initial_fields(&no_scopes),
             token_fields: &self.provider.common_fields(),
         };
-        Ok(self.approved(flow.run(self.operation).await?))
+        Ok(self.approved(flow.run().await?))
     }
 
     // The password grant (RFC 6749 section 4.3), for services that support no other grant.
@@ -224,8 +224,7 @@ impl Session<'_> {
         self.operation.notify_after_save(WARNING.to_owned());
         // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
         let fingerprint = self.provider.password_fingerprint(username, password);
-        let mut answer =
-            self.token().password(self.operation, username, password, fingerprint, &fields).await?;
+        let mut answer = self.token().password(username, password, fingerprint, &fields).await?;
         // A token request with scopes is not a login, so it must not replace the login's refresh token.
         answer.refresh_token.take_if(|_| answer.token.is_some() && !scopes.is_empty());
         let update = self.provider.annotate(answer, scopes).into_update(scopes);

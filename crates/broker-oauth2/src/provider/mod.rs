@@ -170,12 +170,12 @@ impl Provider for OAuth2 {
         let endpoint = session.token();
         let mut revoked = false;
         if let Some(grant) = record.usable_grant() {
-            revoked |= endpoint.revoke(operation, &url, grant.secret(), "refresh_token").await?;
+            revoked |= endpoint.revoke(&url, grant.secret(), "refresh_token").await?;
         }
         let now = operation.now();
         let live = record.tokens().filter(|(_, token)| token.expires_at().is_none_or(|at| at > now));
         for (_, token) in live {
-            match endpoint.revoke(operation, &url, token.secret(), "access_token").await {
+            match endpoint.revoke(&url, token.secret(), "access_token").await {
                 Ok(done) => revoked |= done,
                 // The revoked refresh token has ended the login, so an access token that stays valid is no error.
                 Err(error) if revoked => tracing::info!(%error, "the service did not revoke an access token"),
@@ -194,6 +194,6 @@ impl Provider for OAuth2 {
         let Some(url) = endpoints.find(self, Endpoint::Introspection)? else { return Ok(None) };
         let to = Some((Endpoint::Introspection, &url));
         let session = Session::new(self, operation, endpoints, BasicSpelling::default(), to).await?;
-        session.token().introspect(operation, &url, token.secret()).await.map(Some)
+        session.token().introspect(&url, token.secret()).await.map(Some)
     }
 }

@@ -82,6 +82,14 @@ impl<'a> Session<'a> {
         let final_codes = FinalCodes::oauth(&config.error_final.0);
         let is_life_assumed = config.life.is_none() && !self.provider.has_password();
         let fields = config.fields.as_ref().unwrap_or(&STANDARD_FIELDS);
-        TokenEndpoint { url: &self.token_url, client, default_life, is_life_assumed, fields, final_codes }
+        TokenEndpoint {
+            operation: self.operation,
+            url: &self.token_url,
+            client,
+            default_life,
+            is_life_assumed,
+            fields,
+            final_codes,
+        }
     }
 }
