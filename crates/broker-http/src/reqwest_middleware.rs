@@ -63,14 +63,26 @@ impl TokenMiddleware {
             Policy::default().redirect(attempt)
         })
     }
+}
 
-    async fn send(
+#[async_trait]
+impl Middleware for TokenMiddleware {
+    async fn handle(
         &self,
         mut request: Request,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let broker = reqwest_middleware::Error::middleware::<Error>;
+        if !may_go_to(&self.tokens, request.url()) {
+            return next.run(request, extensions).await;
+        }
+        let header = self.tokens.header_name();
+        if header != AUTHORIZATION && !self.has_policy {
+            let why = format!("reqwest would send the header {header} to other hosts after a redirect");
+            let error = Error::usage(why).with_hint("build the client with TokenMiddleware::client");
+            return Err(broker(error));
+        }
         let Some(token) = self.tokens.add_to(request.headers_mut()).await.map_err(broker)? else {
             return next.run(request, extensions).await;
         };
@@ -88,27 +100,6 @@ impl TokenMiddleware {
         drop(response);
         request.headers_mut().insert(new.header_name(), new.authorization());
         next.run(request, extensions).await
-    }
-}
-
-#[async_trait]
-impl Middleware for TokenMiddleware {
-    async fn handle(
-        &self,
-        request: Request,
-        extensions: &mut Extensions,
-        next: Next<'_>,
-    ) -> reqwest_middleware::Result<Response> {
-        if !may_go_to(&self.tokens, request.url()) {
-            return next.run(request, extensions).await;
-        }
-        let header = self.tokens.header_name();
-        if header != AUTHORIZATION && !self.has_policy {
-            let why = format!("reqwest would send the header {header} to other hosts after a redirect");
-            let error = Error::usage(why).with_hint("build the client with TokenMiddleware::client");
-            return Err(reqwest_middleware::Error::middleware(error));
-        }
-        self.send(request, extensions, next).await
     }
 }
 
