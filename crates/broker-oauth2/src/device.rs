@@ -1,5 +1,6 @@
 //! The device authorization grant (RFC 8628): the user approves the login in any browser.
 
+use std::error::Error as _;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -95,6 +96,7 @@ impl DeviceFlow<'_> {
     async fn begin(&self) -> Result<Pending> {
         let response = self.token.send(self.url, self.fields, Repeat::Safe).await?;
         self.token.operation.nothing_issued();
+        let bad = |message: &str| Error::new(ErrorCode::BadResponse, format!("{} {message}", self.url));
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
             .map_err(|problem| self.refused_start(problem.of_service(self.url)))?;
         let lifetime = object
@@ -103,17 +105,15 @@ impl DeviceFlow<'_> {
             .unwrap_or(DEFAULT_CODE_LIFETIME)
             .min(LONGEST_CODE_LIFETIME);
         if lifetime <= TimeDelta::zero() {
-            let message = format!("{} sent a device code that has already expired (`expires_in`)", self.url);
-            return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
+            let error = bad("sent a device code that has already expired (`expires_in`)");
+            return Err(error.with_hint(Hint::RetryLater));
         }
-        let (code, device_code) = read_code(&object, lifetime).ok_or_else(|| {
-            Error::new(ErrorCode::BadResponse, format!("{} answered without a device code", self.url))
-        })?;
+        let code = read_code(&object, lifetime).ok_or_else(|| bad("answered without a device code"));
+        let (code, device_code) = code?;
         let pages = [Some(&code.verification_uri), code.verification_uri_complete.as_ref()];
         let texts = pages.into_iter().flatten().chain([&code.user_code]);
         if texts.into_iter().any(|text| repeats_secret(text, self.token.client.secret().as_slice())) {
-            let message = format!("{} sent a device code that repeats the client secret", self.url);
-            return Err(Error::new(ErrorCode::BadResponse, message));
+            return Err(bad("sent a device code that repeats the client secret"));
         }
         if let Some(why) = pages.into_iter().flatten().find_map(|page| no_web_page(page)) {
             // The message omits the address, because some terminals make links of it.
@@ -161,9 +161,10 @@ impl DeviceFlow<'_> {
             }
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
-                let pause = pending.backoff(&error);
+                let fault: Option<&HttpFault> = error.source().and_then(|source| source.downcast_ref());
+                let pause = pending.backoff(fault);
                 // If the response to this poll was lost, the response may have contained the tokens.
-                pending.lost |= fault(&error).is_some_and(|fault| fault.sent == RequestSent::Maybe);
+                pending.lost |= fault.is_some_and(|fault| fault.sent == RequestSent::Maybe);
                 pending.fault = Some(error);
                 Ok(Poll::Continue(pause))
             }
@@ -177,7 +178,7 @@ impl DeviceFlow<'_> {
         let token = &self.token;
         pending.fault = None;
         let sent: Vec<_> = [&pending.device_code].into_iter().chain(self.verifier).collect();
-        let read = token.read_granted(response, &sent).map_err(|problem| match &problem {
+        let read = token.read(response, &sent, true).map_err(|problem| match &problem {
             // Services send codes of their own with these, such as `authorization_declined` (Microsoft).
             Problem::Refused(refusal) if refusal.code.is_some() && matches!(refusal.status, 200 | 400) => {
                 problem
@@ -239,18 +240,14 @@ impl Pending {
     }
 
     /// Doubles the pause between polls after each timeout (RFC 8628 section 3.5).
-    fn backoff(&mut self, error: &Error) -> Duration {
-        if fault(error).is_some_and(|fault| fault.code == ErrorCode::Timeout) {
+    fn backoff(&mut self, fault: Option<&HttpFault>) -> Duration {
+        if fault.is_some_and(|fault| fault.code == ErrorCode::Timeout) {
             self.timeouts += 1;
             let pause = self.interval * 2_u32.saturating_pow(self.timeouts);
             return pause.min(LONGEST_BACKOFF.max(self.interval));
         }
         self.interval
     }
-}
-
-fn fault(error: &Error) -> Option<&HttpFault> {
-    std::error::Error::source(error)?.downcast_ref()
 }
 
 fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(DeviceCode, Secret)> {

@@ -74,7 +74,7 @@ impl<'a> TokenEndpoint<'a> {
     /// Requests a token without a user. `what` begins the message of a refusal.
     async fn request(&self, fields: &[(&str, &str)], sent: &[&Secret], what: &str) -> Result<TokenAnswer> {
         let response = self.send(self.url, fields, Repeat::Safe).await?;
-        let answer = self.read(&response, sent);
+        let answer = self.read(&response, sent, false);
         let answer = answer.map_err(|problem| self.error(problem.of_service(self.url), what))?;
         Ok(TokenAnswer { account: None, ..answer })
     }
@@ -112,7 +112,7 @@ impl<'a> TokenEndpoint<'a> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
         let response = self.send(self.url, &fields, Repeat::SpendsGrant).await?;
-        let problem = match self.read(&response, &[refresh_token]) {
+        let problem = match self.read(&response, &[refresh_token], false) {
             Ok(answer) => return Ok(Some(answer)),
             Err(problem) => problem,
         };
@@ -211,28 +211,13 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Reads a token response. Errors withhold texts that repeat the secrets in `sent`.
-    pub(crate) fn read(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<TokenAnswer, Problem> {
-        TokenAnswer::read(response, self.url, &self.secrets(sent), |_| Some(self.default_life), self.fields)
-    }
-
-    /// Like [`TokenEndpoint::read`], for the response to a user's login.
-    pub(crate) fn read_granted(
-        &self,
-        response: &HttpResponse,
-        sent: &[&Secret],
-    ) -> Result<TokenAnswer, Problem> {
-        let lifetime = |is_renewable| (is_renewable || !self.is_life_assumed).then_some(self.default_life);
-        TokenAnswer::read(response, self.url, &self.secrets(sent), lifetime, self.fields)
-    }
-
     /// Reads the token response to a login. Returns only the refresh token if the response is malformed.
     pub(crate) fn read_login(
         &self,
         response: &HttpResponse,
         sent: &[&Secret],
     ) -> Result<TokenAnswer, Problem> {
-        self.read_granted(response, sent).or_else(|problem| self.salvaged(response, None).ok_or(problem))
+        self.read(response, sent, true).or_else(|problem| self.salvaged(response, None).ok_or(problem))
     }
 
     /// Returns the refresh token of a malformed response to a login, or to a request with the refresh token `sent`.
@@ -243,7 +228,7 @@ impl<'a> TokenEndpoint<'a> {
         Some(TokenAnswer { token: None, refresh_token, id_token: None, account: None, sent_at })
     }
 
-    fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {
+    pub(crate) fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {
         sent.iter().copied().chain(self.client.secret()).collect()
     }
 }

@@ -3,7 +3,6 @@
 mod config;
 mod endpoints;
 mod flows;
-mod session;
 
 use std::sync::Arc;
 
@@ -19,8 +18,7 @@ use serde_json::{Map, Value};
 use crate::BasicSpelling;
 use crate::discovery::Endpoint;
 use config::{Auth, Config, Flow};
-use flows::{DEFAULT_SCOPE, FINGERPRINT};
-use session::Session;
+use flows::{DEFAULT_SCOPE, FINGERPRINT, Session};
 
 /// The provider type `kind = "oauth2"`.
 pub const KIND: Kind =
