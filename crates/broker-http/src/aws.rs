@@ -9,6 +9,17 @@ use crate::aws_keys::Keys;
 
 /// The credentials have the expiry of the keys, before which the SDK asks again. The source of an error is
 /// [`broker_core::Error`].
+///
+/// ```no_run
+/// # fn example(broker: broker_core::Broker) -> Result<(), broker_core::Error> {
+/// use aws_credential_types::provider::SharedCredentialsProvider;
+/// use broker_http::AwsKeys;
+///
+/// let keys = AwsKeys::new(broker.provider("earthscope")?, "s3-miniseed-v2");
+/// let credentials = SharedCredentialsProvider::new(keys); // for `aws_config::from_env().credentials_provider(…)`
+/// # Ok(())
+/// # }
+/// ```
 impl ProvideCredentials for AwsKeys {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where

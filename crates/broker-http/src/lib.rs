@@ -7,8 +7,8 @@
 //! | `object_store` | `AwsKeys` | S3 by [`object_store`](https://docs.rs/object_store) |
 //! | `aws` | `AwsKeys` | S3 by the [AWS SDK](https://docs.rs/aws-config) |
 //!
-//! No feature is on by default. Each has an example of its name, which runs without an account. The calls need a tokio
-//! runtime with time and I/O.
+//! No feature is on by default. Each has an example of its name, which runs without an account, and a short one in the
+//! documentation of its type. The calls need a tokio runtime with time and I/O.
 //!
 //! # Requests with tokens
 //!
@@ -20,72 +20,10 @@
 //! requests, the caller gets the 401, and the next request gets the new token.
 //!
 //! If the broker has no token, the request fails with [`broker_core::Error`] inside the client's error.
-#![cfg_attr(
-    feature = "reqwest-middleware",
-    doc = r#"
-```no_run
-# async fn example(broker: broker_core::Broker) -> Result<(), Box<dyn std::error::Error>> {
-use broker_http::TokenMiddleware;
-use reqwest_middleware::reqwest::Client;
-
-let client = TokenMiddleware::new(broker.provider("earthscope")?).client(Client::builder())?;
-let response = client.get("https://api.earthscope.org/beta/user/profile").send().await?;
-# Ok(())
-# }
-```
-"#
-)]
-#![cfg_attr(
-    feature = "tower",
-    doc = r#"
-```no_run
-# async fn example(broker: broker_core::Broker) -> Result<(), Box<dyn std::error::Error>> {
-use broker_http::TokenLayer;
-use tower_layer::Layer;
-# let client = tower::service_fn(async |_: http::Request<String>| Ok::<_, std::io::Error>(http::Response::new(())));
-
-let client = TokenLayer::new(broker.provider("earthscope")?).layer(client);
-# Ok(())
-# }
-```
-"#
-)]
 //!
 //! # S3 keys
 //!
 //! `AwsKeys` returns the AWS keys of a role. The broker stores them and replaces them one minute before they expire.
-#![cfg_attr(
-    feature = "object_store",
-    doc = r#"
-```no_run
-# fn example(broker: broker_core::Broker) -> Result<(), Box<dyn std::error::Error>> {
-use std::sync::Arc;
-
-use broker_http::AwsKeys;
-use object_store::aws::AmazonS3Builder;
-
-let keys = AwsKeys::new(broker.provider("earthscope")?, "s3-miniseed-v2");
-let s3 = AmazonS3Builder::new().with_bucket_name("BUCKET").with_credentials(Arc::new(keys)).build()?;
-# Ok(())
-# }
-```
-"#
-)]
-#![cfg_attr(
-    feature = "aws",
-    doc = r#"
-```no_run
-# fn example(broker: broker_core::Broker) -> Result<(), broker_core::Error> {
-use aws_credential_types::provider::SharedCredentialsProvider;
-use broker_http::AwsKeys;
-
-let keys = AwsKeys::new(broker.provider("earthscope")?, "s3-miniseed-v2");
-let credentials = SharedCredentialsProvider::new(keys); // for `aws_config::from_env().credentials_provider(…)`
-# Ok(())
-# }
-```
-"#
-)]
 
 #[cfg(feature = "aws")]
 mod aws;

@@ -14,6 +14,19 @@ use crate::aws_keys::Keys;
 pub(crate) type Cache = Mutex<Option<(Secret, Arc<AwsCredential>)>>;
 
 /// The source of an error is [`broker_core::Error`].
+///
+/// ```no_run
+/// # fn example(broker: broker_core::Broker) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use broker_http::AwsKeys;
+/// use object_store::aws::AmazonS3Builder;
+///
+/// let keys = AwsKeys::new(broker.provider("earthscope")?, "s3-miniseed-v2");
+/// let s3 = AmazonS3Builder::new().with_bucket_name("BUCKET").with_credentials(Arc::new(keys)).build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 impl CredentialProvider for AwsKeys {
     type Credential = AwsCredential;

@@ -17,6 +17,17 @@ use crate::tokens::Tokens;
 /// header. Therefore, if the provider has another header, such as `X-Auth-Token`, only clients of
 /// [`TokenMiddleware::client`] can use it; in other clients, requests fail with
 /// [`broker_core::ErrorKind::Usage`].
+///
+/// ```no_run
+/// # async fn example(broker: broker_core::Broker) -> Result<(), Box<dyn std::error::Error>> {
+/// use broker_http::TokenMiddleware;
+/// use reqwest_middleware::reqwest::Client;
+///
+/// let client = TokenMiddleware::new(broker.provider("earthscope")?).client(Client::builder())?;
+/// let response = client.get("https://api.earthscope.org/beta/user/profile").send().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct TokenMiddleware {

@@ -20,6 +20,17 @@ use crate::tokens::Tokens;
 /// Only requests with an empty body are repeated.
 ///
 /// If a layer follows redirects, put it outside this one: each redirect is then a request of its own.
+///
+/// ```no_run
+/// # async fn example(broker: broker_core::Broker) -> Result<(), Box<dyn std::error::Error>> {
+/// use broker_http::TokenLayer;
+/// use tower_layer::Layer;
+/// # let client = tower::service_fn(async |_: http::Request<String>| Ok::<_, std::io::Error>(http::Response::new(())));
+///
+/// let client = TokenLayer::new(broker.provider("earthscope")?).layer(client);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct TokenLayer(Tokens);
