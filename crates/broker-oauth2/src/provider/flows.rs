@@ -9,10 +9,9 @@ use serde_json::Value;
 
 use super::OAuth2;
 use super::config::{Auth, Flow};
-use super::endpoints::Endpoints;
 use crate::answer::STANDARD_FIELDS;
 use crate::authorization::pkce::{challenge, random};
-use crate::discovery::Endpoint;
+use crate::discovery::{Endpoint, Metadata};
 use crate::{BasicSpelling, ClientAuth, ClientKey, CodeFlow, DeviceFlow, TokenAnswer, TokenEndpoint};
 
 /// The key in [`Token::details`] that stores the configured scope.
@@ -95,7 +94,8 @@ impl OAuth2 {
 pub(super) struct Session<'a> {
     pub(super) provider: &'a OAuth2,
     pub(super) operation: &'a Operation,
-    pub(super) endpoints: Endpoints,
+    /// The issuer's metadata, if known. Configured URLs replace the discovered ones.
+    pub(super) found: Option<Metadata>,
     credential: Credential,
     pub(super) basic: BasicSpelling,
     token_url: ServiceUrl,
@@ -114,7 +114,7 @@ impl<'a> Session<'a> {
     pub(super) async fn new(
         provider: &'a OAuth2,
         operation: &'a Operation,
-        endpoints: Endpoints,
+        found: Option<Metadata>,
         basic: BasicSpelling,
         instead: Option<(Endpoint, &ServiceUrl)>,
     ) -> Result<Self> {
@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
             source.resolve(operation.context(), "client_secret").await
         };
         let endpoint = instead.map_or(Endpoint::Token, |(endpoint, _)| endpoint);
-        let credential = match endpoints.client_auth(provider, endpoint)? {
+        let credential = match provider.client_auth(found.as_ref(), endpoint)? {
             Auth::None => Credential::None,
             Auth::Basic => Credential::Basic(secret().await?),
             Auth::Body => Credential::Body(secret().await?),
@@ -140,10 +140,10 @@ impl<'a> Session<'a> {
             }
         };
         let token_url = match instead {
-            None => endpoints.require(provider, Endpoint::Token)?,
-            Some((_, url)) => endpoints.find(provider, Endpoint::Token)?.unwrap_or_else(|| url.clone()),
+            None => provider.require(found.as_ref(), Endpoint::Token)?,
+            Some((_, url)) => provider.find(found.as_ref(), Endpoint::Token)?.unwrap_or_else(|| url.clone()),
         };
-        Ok(Self { provider, operation, endpoints, credential, basic, token_url })
+        Ok(Self { provider, operation, found, credential, basic, token_url })
     }
 
     /// Returns the token endpoint with the authenticated client.
@@ -170,9 +170,7 @@ impl<'a> Session<'a> {
             final_codes,
         }
     }
-}
 
-impl Session<'_> {
     /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
     pub(super) async fn request_token(&self, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let config = &self.provider.config;
@@ -233,7 +231,7 @@ impl Session<'_> {
             fields.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
         }
         let flow = DeviceFlow {
-            url: &self.endpoints.require(self.provider, Endpoint::Device)?,
+            url: &self.provider.require(self.found.as_ref(), Endpoint::Device)?,
             token: self.token(),
             fields: &fields,
             token_fields: &self.provider.common_fields(),
@@ -246,10 +244,10 @@ impl Session<'_> {
     pub(super) async fn authorization_code(&self) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
         let flow = CodeFlow {
-            url: &self.endpoints.require(self.provider, Endpoint::Authorization)?,
+            url: &self.provider.require(self.found.as_ref(), Endpoint::Authorization)?,
             token: self.token(),
             issuer: self.provider.config.issuer.as_ref().map(|issuer| issuer.0.as_str()),
-            sends_issuer: self.endpoints.sends_issuer(),
+            sends_issuer: self.found.as_ref().is_some_and(|found| found.sends_issuer),
             redirect_uri: &self.provider.redirect_uri,
             fields: &self.provider.initial_fields(&no_scopes),
             token_fields: &self.provider.common_fields(),
