@@ -33,20 +33,6 @@ struct Config {
     expires: Option<DateTime<Utc>>,
 }
 
-impl Config {
-    fn read(settings: &Settings<'_>) -> Result<Self, SettingsError> {
-        let config: Self = settings.parse()?;
-        // HTTP Basic forbids colons and control characters in user names (RFC 7617 section 2).
-        let invalid = |name: &String| name.is_empty() || name.contains(|c: char| c == ':' || c.is_control());
-        if config.username.as_ref().is_some_and(invalid) {
-            let message =
-                "the user name must not be empty or contain a colon or control characters (HTTP Basic)";
-            return Err(SettingsError::new("username", message));
-        }
-        Ok(config)
-    }
-}
-
 /// Reads a time, or a date that means the start of the day in UTC.
 fn expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     #[derive(Deserialize)]
@@ -68,7 +54,13 @@ fn expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<
 }
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
-    let Config { token, username, life, expires } = Config::read(settings)?;
+    let Config { token, username, life, expires } = settings.parse()?;
+    // HTTP Basic forbids colons and control characters in user names (RFC 7617 section 2).
+    let invalid = |name: &String| name.is_empty() || name.contains(|c: char| c == ':' || c.is_control());
+    if username.as_ref().is_some_and(invalid) {
+        let message = "the user name must not be empty or contain a colon or control characters (HTTP Basic)";
+        return Err(SettingsError::new("username", message));
+    }
     let token = token.ok_or_else(|| {
         let form = "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }";
         SettingsError::missing("token", form)
