@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::text;
+use crate::token::Params;
 use crate::{TokenAnswer, TokenEndpoint};
 
 /// The poll interval if the service names none (RFC 8628 section 3.2).
@@ -47,9 +48,9 @@ pub struct DeviceFlow<'a> {
     /// The token endpoint to poll, and the client that polls.
     pub token: TokenEndpoint<'a>,
     /// Fields of the device authorization request, such as `scope` and `audience`, without the client's fields.
-    pub fields: &'a [(&'a str, &'a str)],
+    pub fields: &'a Params<'a>,
     /// Extra form fields of each poll.
-    pub token_fields: &'a [(&'a str, &'a str)],
+    pub token_fields: &'a Params<'a>,
     /// The PKCE code verifier (RFC 7636), whose challenge is in `fields`.
     pub verifier: Option<&'a Secret>,
 }

@@ -1,7 +1,5 @@
 //! Requests to a token endpoint, a revocation endpoint (RFC 7009) and an introspection endpoint (RFC 7662).
 
-mod refusal;
-
 use broker_core::{
     Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Operation, Problem, Repeat,
     Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret, salvage_new,
@@ -10,12 +8,14 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{AnswerFields, STANDARD_FIELDS, text};
+use crate::client::{has_bad_credentials, refuses_client};
 use crate::{ClientAuth, TokenAnswer};
-use refusal::has_bad_credentials;
-pub(crate) use refusal::refuses_client;
 
 /// The difference between the client's and the service's clock that services tolerate in assertions.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
+
+/// Names and values of a request's parameters.
+pub(crate) type Params<'a> = [(&'a str, &'a str)];
 
 /// A token endpoint and the client that sends requests to it.
 #[derive(Clone, Copy)]
@@ -52,17 +52,13 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
-    pub async fn client_credentials(&self, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
+    pub async fn client_credentials(&self, extra: &Params<'_>) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
         self.request(&fields, &[], "the service refused the client credentials").await
     }
 
     /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
-    pub(crate) async fn token_exchange(
-        &self,
-        subject: &Secret,
-        extra: &[(&str, &str)],
-    ) -> Result<TokenAnswer> {
+    pub(crate) async fn token_exchange(&self, subject: &Secret, extra: &Params<'_>) -> Result<TokenAnswer> {
         let own = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("subject_token", subject.expose()),
@@ -72,7 +68,7 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     /// Requests a token without a user. `what` begins the message of a refusal.
-    async fn request(&self, fields: &[(&str, &str)], sent: &[&Secret], what: &str) -> Result<TokenAnswer> {
+    async fn request(&self, fields: &Params<'_>, sent: &[&Secret], what: &str) -> Result<TokenAnswer> {
         let response = self.send(self.url, fields, Repeat::Safe).await?;
         let answer = self.read(&response, sent, false);
         let answer = answer.map_err(|problem| self.error(problem.of_service(self.url), what))?;
@@ -87,7 +83,7 @@ impl<'a> TokenEndpoint<'a> {
         username: &str,
         password: &Secret,
         fingerprint: String,
-        extra: &[(&str, &str)],
+        extra: &Params<'_>,
     ) -> Result<TokenAnswer> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
         let response = self.send(self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
@@ -104,11 +100,7 @@ impl<'a> TokenEndpoint<'a> {
     /// Refreshes the token (RFC 6749 section 6). The service may invalidate the refresh token: see
     /// [`Repeat::SpendsGrant`]. Returns `None` if the service itself said that the refresh token is invalid
     /// (`invalid_grant`).
-    pub async fn refresh(
-        &self,
-        refresh_token: &Secret,
-        extra: &[(&str, &str)],
-    ) -> Result<Option<TokenAnswer>> {
+    pub async fn refresh(&self, refresh_token: &Secret, extra: &Params<'_>) -> Result<Option<TokenAnswer>> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
         let response = self.send(self.url, &fields, Repeat::SpendsGrant).await?;
@@ -135,7 +127,7 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Logs in with a refresh token that another program got. Refreshes once, so an invalid refresh token does not
     /// replace a valid login.
-    pub async fn begin_with(&self, refresh_token: &Secret, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
+    pub async fn begin_with(&self, refresh_token: &Secret, extra: &Params<'_>) -> Result<TokenAnswer> {
         let refreshed = self.refresh(refresh_token, extra).await.map_err(|error| {
             let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the host or program that you copied it from";
             let may_have_arrived = self.operation.lost_response() || error.code() == ErrorCode::BadResponse;
@@ -180,7 +172,7 @@ impl<'a> TokenEndpoint<'a> {
     pub(crate) async fn send(
         &self,
         url: &ServiceUrl,
-        fields: &[(&str, &str)],
+        fields: &Params<'_>,
         repeat: Repeat,
     ) -> Result<HttpResponse> {
         let post = |assertion: Option<&Secret>| {

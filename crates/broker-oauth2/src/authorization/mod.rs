@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
 use crate::device::wait;
+use crate::token::Params;
 use crate::{TokenAnswer, TokenEndpoint};
 pub(crate) use listener::loopback;
 
@@ -44,9 +45,9 @@ pub struct CodeFlow<'a> {
     /// The redirect URI on this machine, such as `http://127.0.0.1/PATH`. Without a port, a free port is used.
     pub redirect_uri: &'a ServiceUrl,
     /// Extra parameters of the authorization request, such as `scope`, `audience` and `resource`.
-    pub fields: &'a [(&'a str, &'a str)],
+    pub fields: &'a Params<'a>,
     /// Extra parameters of the token request.
-    pub token_fields: &'a [(&'a str, &'a str)],
+    pub token_fields: &'a Params<'a>,
 }
 
 impl CodeFlow<'_> {
