@@ -170,7 +170,7 @@ async fn paste(operation: &Operation, listener: &mut Listener, deadline: DateTim
             typed = prompt.ask("Address in the browser") => Secret::new(typed.or_else(unanswered)?),
             paused = operation.pause(left) => return Err(paused.err().unwrap_or_else(timed_out)),
         };
-        match listener.parse_pasted(&typed) {
+        match listener.callback.expected.parse_pasted(typed.expose()) {
             Ok(code) => return Ok((code, None)),
             Err(_) if typed.expose().len() >= LONGEST_LINE => prompt.notify(&format!(
                 "the address is longer than {LONGEST_LINE} characters, which a terminal cannot read in one line: log \
