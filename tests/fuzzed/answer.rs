@@ -21,9 +21,9 @@ pub fn token_answer(data: &[u8]) {
     let answer = response(data);
     check_object(&answer, &url);
     let sent = Secret::new(SENT);
-    let endpoint = TokenEndpoint::new(&url, ClientAuth::Public("me"), TimeDelta::hours(1));
     let operation = Operation::new(World::new([data].into_iter()).context);
-    let refreshed = block_on(endpoint.refresh(&operation, &sent, &[]));
+    let endpoint = TokenEndpoint::new(&operation, &url, ClientAuth::Public("me"), TimeDelta::hours(1));
+    let refreshed = block_on(endpoint.refresh(&sent, &[]));
     let rotated = rotated(&answer);
     match refreshed {
         Ok(Some(granted)) => {

@@ -115,8 +115,8 @@ impl EarthDaily {
             Authentication::Basic => ClientAuth::Basic(client_id, &secret, &basic),
             Authentication::Body => ClientAuth::Body(client_id, &secret),
         };
-        let endpoint = TokenEndpoint::new(auth_url, client, DEFAULT_LIFETIME);
-        let answer = endpoint.client_credentials(operation, &[]).await.map_err(|error| match error.kind() {
+        let endpoint = TokenEndpoint::new(operation, auth_url, client, DEFAULT_LIFETIME);
+        let answer = endpoint.client_credentials(&[]).await.map_err(|error| match error.kind() {
             ErrorKind::Refused => {
                 let varies = matches!(client_auth, Authentication::Basic) && BasicSpelling::varies(client_id, &secret);
                 let body = if varies { ". If it is correct, set `client_auth = \"body\"`" } else { "" };

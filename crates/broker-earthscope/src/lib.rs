@@ -129,8 +129,8 @@ impl EarthScope {
         self.settings_logins.iter().find(|login| refused.is_none_or(|refused| differs(login, refused)))
     }
 
-    fn public_client(&self) -> TokenEndpoint<'_> {
-        TokenEndpoint::new(&self.token_url, ClientAuth::Public(&self.client_id), DEFAULT_LIFETIME)
+    fn public_client<'a>(&'a self, operation: &'a Operation) -> TokenEndpoint<'a> {
+        TokenEndpoint::new(operation, &self.token_url, ClientAuth::Public(&self.client_id), DEFAULT_LIFETIME)
     }
 
     /// Requests a token by client credentials. The request contains `audience`, but no `scope`.
@@ -142,8 +142,8 @@ impl EarthScope {
     ) -> Result<RecordUpdate> {
         let secret = secret.resolve(operation.context(), "client_secret").await?;
         let client = ClientAuth::Body(&self.client_id, &secret);
-        let endpoint = TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFETIME);
-        let response = endpoint.client_credentials(operation, &[("audience", &self.audience)]).await?;
+        let endpoint = TokenEndpoint::new(operation, &self.token_url, client, DEFAULT_LIFETIME);
+        let response = endpoint.client_credentials(&[("audience", &self.audience)]).await?;
         Ok(response.into_update(scopes))
     }
 
@@ -168,7 +168,7 @@ impl EarthScope {
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));
         }
-        let Some(answer) = self.public_client().refresh(operation, refresh_token, &fields).await? else {
+        let Some(answer) = self.public_client(operation).refresh(refresh_token, &fields).await? else {
             return Ok(RecordUpdate::grant_refused());
         };
         let answer = if scopes.is_empty() { self.ahead_of_tools(answer) } else { answer };
@@ -177,10 +177,10 @@ impl EarthScope {
 
     async fn log_in(&self, operation: &Operation) -> Result<RecordUpdate> {
         let fields = [("scope", self.scope.as_str()), ("audience", &self.audience)];
-        let (url, token) = (self.domain.join("oauth/device/code"), self.public_client());
+        let (url, token) = (self.domain.join("oauth/device/code"), self.public_client(operation));
         // Like EarthScope's SDK, the login uses no PKCE.
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[], verifier: None };
-        Ok(self.ahead_of_tools(flow.run(operation).await?).into_login(operation))
+        Ok(self.ahead_of_tools(flow.run().await?).into_login(operation))
     }
 
     async fn begin_with(&self, operation: &Operation, refresh_token: &Secret) -> Result<RecordUpdate> {
@@ -193,7 +193,7 @@ impl EarthScope {
             .with_hint("set `domain` of this provider in the configuration"));
         }
         let fields = [("scopes", self.scope.as_str())];
-        let answer = self.public_client().begin_with(operation, refresh_token, &fields).await?;
+        let answer = self.public_client(operation).begin_with(refresh_token, &fields).await?;
         Ok(self.ahead_of_tools(answer).into_update(&ScopeKey::default()))
     }
 }

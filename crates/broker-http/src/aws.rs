@@ -2,7 +2,7 @@
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{self, ProvideCredentials, future};
+use aws_credential_types::provider::{ProvideCredentials, future};
 
 use crate::AwsKeys;
 use crate::aws_keys::Keys;
@@ -25,14 +25,12 @@ impl ProvideCredentials for AwsKeys {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(credentials(self))
+        future::ProvideCredentials::new(async {
+            let token = self.token().await.map_err(CredentialsError::provider_error)?;
+            let keys = Keys::of(&token).map_err(CredentialsError::provider_error)?;
+            let expiry = token.expires_at().map(Into::into);
+            let session = Some(keys.session_token);
+            Ok(Credentials::new(keys.access_key_id, keys.secret_access_key, session, expiry, "earthbroker"))
+        })
     }
-}
-
-async fn credentials(keys: &AwsKeys) -> provider::Result {
-    let token = keys.token().await.map_err(CredentialsError::provider_error)?;
-    let keys = Keys::of(&token).map_err(CredentialsError::provider_error)?;
-    let expiry = token.expires_at().map(Into::into);
-    let session = Some(keys.session_token);
-    Ok(Credentials::new(keys.access_key_id, keys.secret_access_key, session, expiry, "earthbroker"))
 }

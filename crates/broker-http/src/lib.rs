@@ -7,8 +7,8 @@
 //! | `object_store` | `AwsKeys` | S3 by [`object_store`](https://docs.rs/object_store) |
 //! | `aws` | `AwsKeys` | S3 by the [AWS SDK](https://docs.rs/aws-config) |
 //!
-//! No feature is on by default. Each has an example of its name, which runs without an account. The calls need a tokio
-//! runtime with time and I/O.
+//! No feature is on by default. Each has an example of its name, which runs without an account, and a short one in the
+//! documentation of its type. The calls need a tokio runtime with time and I/O.
 //!
 //! # Requests with tokens
 //!

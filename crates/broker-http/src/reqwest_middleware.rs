@@ -13,6 +13,11 @@ use crate::tokens::Tokens;
 /// Adds a provider's token to requests: see [the crate](crate). Errors of the broker are
 /// [`reqwest_middleware::Error::Middleware`], whose inner error is [`broker_core::Error`].
 ///
+/// reqwest follows redirects below its middleware. To another host, it removes the header `Authorization`, but no other
+/// header. Therefore, if the provider has another header, such as `X-Auth-Token`, only clients of
+/// [`TokenMiddleware::client`] can use it; in other clients, requests fail with
+/// [`broker_core::ErrorKind::Usage`].
+///
 /// ```no_run
 /// # async fn example(broker: broker_core::Broker) -> Result<(), Box<dyn std::error::Error>> {
 /// use broker_http::TokenMiddleware;
@@ -23,11 +28,6 @@ use crate::tokens::Tokens;
 /// # Ok(())
 /// # }
 /// ```
-///
-/// reqwest follows redirects below its middleware. To another host, it removes the header `Authorization`, but no other
-/// header. Therefore, if the provider has another header, such as `X-Auth-Token`, only clients of
-/// [`TokenMiddleware::client`] can use it; in other clients, requests fail with
-/// [`broker_core::ErrorKind::Usage`].
 #[derive(Clone)]
 #[must_use]
 pub struct TokenMiddleware {
@@ -59,29 +59,38 @@ impl TokenMiddleware {
         builder: reqwest::ClientBuilder,
     ) -> reqwest_middleware::Result<ClientWithMiddleware> {
         let is_removed = self.tokens.header_name() == AUTHORIZATION;
-        let builder = if is_removed { builder } else { builder.redirect(self.policy()) };
-        self.has_policy = true;
-        Ok(ClientBuilder::new(builder.build()?).with(self).build())
-    }
-
-    fn policy(&self) -> Policy {
         let tokens = self.tokens.clone();
-        Policy::custom(move |attempt| {
+        let policy = Policy::custom(move |attempt| {
             let has_token = attempt.previous().first().is_some_and(|url| may_go_to(&tokens, url));
             if has_token && !may_go_to(&tokens, attempt.url()) {
                 return attempt.stop();
             }
             Policy::default().redirect(attempt)
-        })
+        });
+        let builder = if is_removed { builder } else { builder.redirect(policy) };
+        self.has_policy = true;
+        Ok(ClientBuilder::new(builder.build()?).with(self).build())
     }
+}
 
-    async fn send(
+#[async_trait]
+impl Middleware for TokenMiddleware {
+    async fn handle(
         &self,
         mut request: Request,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let broker = reqwest_middleware::Error::middleware::<Error>;
+        if !may_go_to(&self.tokens, request.url()) {
+            return next.run(request, extensions).await;
+        }
+        let header = self.tokens.header_name();
+        if header != AUTHORIZATION && !self.has_policy {
+            let why = format!("reqwest would send the header {header} to other hosts after a redirect");
+            let error = Error::usage(why).with_hint("build the client with TokenMiddleware::client");
+            return Err(broker(error));
+        }
         let Some(token) = self.tokens.add_to(request.headers_mut()).await.map_err(broker)? else {
             return next.run(request, extensions).await;
         };
@@ -99,27 +108,6 @@ impl TokenMiddleware {
         drop(response);
         request.headers_mut().insert(new.header_name(), new.authorization());
         next.run(request, extensions).await
-    }
-}
-
-#[async_trait]
-impl Middleware for TokenMiddleware {
-    async fn handle(
-        &self,
-        request: Request,
-        extensions: &mut Extensions,
-        next: Next<'_>,
-    ) -> reqwest_middleware::Result<Response> {
-        if !may_go_to(&self.tokens, request.url()) {
-            return next.run(request, extensions).await;
-        }
-        let header = self.tokens.header_name();
-        if header != AUTHORIZATION && !self.has_policy {
-            let why = format!("reqwest would send the header {header} to other hosts after a redirect");
-            let error = Error::usage(why).with_hint("build the client with TokenMiddleware::client");
-            return Err(reqwest_middleware::Error::middleware(error));
-        }
-        self.send(request, extensions, next).await
     }
 }
 

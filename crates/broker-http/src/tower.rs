@@ -84,35 +84,30 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // The clone may not be ready, so the service that was polled sends the request.
         let clone = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(send(inner, self.tokens.clone(), request))
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let tokens = self.tokens.clone();
+        Box::pin(async move {
+            let (mut head, body) = request.into_parts();
+            let (scheme, host) = (head.uri.scheme_str(), head.uri.host());
+            let may_go =
+                tokens.may_go_to(scheme.unwrap_or_default(), host.unwrap_or_default(), head.uri.port_u16());
+            let token = if may_go { tokens.add_to(&mut head.headers).await? } else { None };
+            let Some(token) = token else {
+                return inner.call(Request::from_parts(head, body)).await.map_err(Into::into);
+            };
+            let repeat = (head.method.is_safe() && body.is_end_stream()).then(|| head.clone());
+            let response = inner.call(Request::from_parts(head, body)).await.map_err(Into::into)?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return Ok(response);
+            }
+            let new = tokens.replace(&token).await;
+            // If the token was not replaced, the next request reports the error.
+            let Some(mut head) = repeat else { return Ok(response) };
+            let Some(new) = new? else { return Ok(response) };
+            drop(response);
+            head.headers.insert(new.header_name(), new.authorization());
+            poll_fn(|context| inner.poll_ready(context)).await.map_err(Into::into)?;
+            inner.call(Request::from_parts(head, B::default())).await.map_err(Into::into)
+        })
     }
-}
-
-async fn send<S, B, R>(mut inner: S, tokens: Tokens, request: Request<B>) -> Result<Response<R>, BoxError>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
-    B: Body + Default,
-{
-    let (mut head, body) = request.into_parts();
-    let (scheme, host) = (head.uri.scheme_str(), head.uri.host());
-    let may_go = tokens.may_go_to(scheme.unwrap_or_default(), host.unwrap_or_default(), head.uri.port_u16());
-    let token = if may_go { tokens.add_to(&mut head.headers).await? } else { None };
-    let Some(token) = token else {
-        return inner.call(Request::from_parts(head, body)).await.map_err(Into::into);
-    };
-    let repeat = (head.method.is_safe() && body.is_end_stream()).then(|| head.clone());
-    let response = inner.call(Request::from_parts(head, body)).await.map_err(Into::into)?;
-    if response.status() != StatusCode::UNAUTHORIZED {
-        return Ok(response);
-    }
-    let new = tokens.replace(&token).await;
-    // If the token was not replaced, the next request reports the error.
-    let Some(mut head) = repeat else { return Ok(response) };
-    let Some(new) = new? else { return Ok(response) };
-    drop(response);
-    head.headers.insert(new.header_name(), new.authorization());
-    poll_fn(|context| inner.poll_ready(context)).await.map_err(Into::into)?;
-    inner.call(Request::from_parts(head, B::default())).await.map_err(Into::into)
 }

@@ -3,12 +3,14 @@
 use std::sync::LazyLock;
 
 use broker_core::{
-    Claims, Expiry, HttpResponse, Operation, Problem, Record, RecordUpdate, ScopeKey, Secret, ServiceUrl,
-    Token, read_object, repeats_secret, text_at, value_at, without_token,
+    Claims, Expiry, HttpResponse, Operation, Problem, Record, RecordUpdate, ScopeKey, Secret, Token,
+    read_object, repeats_secret, text_at, value_at, without_token,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::TokenEndpoint;
 
 /// The paths of the fields in a token response, such as `data.token`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,16 +73,16 @@ pub struct TokenAnswer {
     pub sent_at: DateTime<Utc>,
 }
 
-impl TokenAnswer {
-    /// Reads a token response. The expiry may have any format and any usual name: see [`Expiry::read`]. For a token
-    /// without one, `default_lifetime` gets whether the response has a refresh token.
+impl TokenEndpoint<'_> {
+    /// Reads a token response. The expiry may have any format and any usual name: see [`Expiry::read`]. `is_login` tells
+    /// whether a user logged in. Errors withhold texts that repeat the client secret or the secrets in `sent`.
     pub(crate) fn read(
+        &self,
         response: &HttpResponse,
-        from: &ServiceUrl,
-        secrets: &[&Secret],
-        default_lifetime: impl FnOnce(bool) -> Option<TimeDelta>,
-        fields: &AnswerFields,
-    ) -> Result<Self, Problem> {
+        sent: &[&Secret],
+        is_login: bool,
+    ) -> Result<TokenAnswer, Problem> {
+        let (from, fields, secrets) = (self.url, self.fields, &*self.secrets(sent));
         let answer = Value::Object(read_object(response, from, secrets)?);
         let secret = |path: &str| text_at(&answer, path).map(Secret::new);
         let access_token = secret(&fields.access_token).map(Token::bare);
@@ -93,7 +95,8 @@ impl TokenAnswer {
             return Err(without_token(response, &object, message, secrets));
         };
         let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
-        let lifetime = default_lifetime(refresh_token.is_some());
+        let lasts = is_login && self.is_life_assumed && refresh_token.is_none();
+        let lifetime = (!lasts).then_some(self.default_life);
         let own: Vec<_> = [Some(&access_token), refresh_token.as_ref()].into_iter().flatten().collect();
         let account = account(&access_token, id_token.as_ref())
             .filter(|name| !repeats_secret(name, &[secrets, &own].concat()));
@@ -102,9 +105,12 @@ impl TokenAnswer {
         let token = Token::from_response(response, access_token, fields.expiry(&answer, response), lifetime)
             .with_type(shown(&fields.token_type).unwrap_or("Bearer"))
             .with_scope(shown(&fields.scope).map(str::to_owned));
-        Ok(Self { token: Some(token), refresh_token, id_token, account, sent_at: response.sent_at })
+        let sent_at = response.sent_at;
+        Ok(TokenAnswer { token: Some(token), refresh_token, id_token, account, sent_at })
     }
+}
 
+impl TokenAnswer {
     /// Changes the access token, if there is one.
     #[must_use]
     pub fn map_token(self, change: impl FnOnce(Token) -> Token) -> Self {

@@ -1,15 +1,16 @@
-//! Client authentication (RFC 6749 section 2.3, RFC 7523 section 2.2).
+//! Client authentication (RFC 6749 section 2.3, RFC 7523 section 2.2), and refusals: whether the client was refused,
+//! and the hint for the user.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use broker_core::{
-    Error, ErrorCode, HttpRequest, HttpResponse, Operation, Record, RecordUpdate, Result, Secret,
+    Error, ErrorCode, HttpRequest, HttpResponse, Operation, Problem, Record, RecordUpdate, Refusal, Repeat,
+    Result, Secret, ServiceUrl, read_object,
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::ClientKey;
-use crate::token::refuses_client;
+use crate::{ClientKey, TokenEndpoint};
 
 /// The client ID and how the client authenticates.
 #[derive(Debug, Clone, Copy)]
@@ -76,37 +77,25 @@ impl<'a> ClientAuth<'a> {
     }
 }
 
-/// The spellings in the order in which they are tried, with their names in the record.
-const SPELLINGS: [(Spelling, &str); 3] =
-    [(Spelling::Form, "form"), (Spelling::Latin1, "latin1"), (Spelling::Utf8, "utf8")];
+/// How HTTP Basic spells the client ID and secret, in the order in which the spellings are tried, by their names in the
+/// record. RFC 6749 section 2.3.1 requires form encoding, but many services read the credentials as they are (RFC
+/// 7617), for example those whose users call `requests`, which encodes them in ISO 8859-1. `curl` encodes them in UTF-8.
+const SPELLINGS: [&str; 3] = ["form", "latin1", "utf8"];
 
-/// How HTTP Basic spells the client ID and secret. RFC 6749 section 2.3.1 requires form encoding, but many services
-/// read the credentials as they are (RFC 7617), for example those whose users call `requests`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spelling {
-    Form,
-    /// As they are, in ISO 8859-1 like `requests`.
-    Latin1,
-    /// As they are, in UTF-8 like `curl`.
-    Utf8,
-}
-
-impl Spelling {
-    /// Adds the credentials to the request, or returns `None` if this spelling lacks one of their characters.
-    fn authorize(self, request: HttpRequest, id: &str, secret: &Secret) -> Option<HttpRequest> {
-        let raw = || [id, ":", secret.expose()];
-        Some(match self {
-            Self::Form => request.with_basic(id, secret),
-            Self::Utf8 => request.with_basic_pair(Zeroizing::new(raw().concat()).as_bytes()),
-            Self::Latin1 => {
-                let mut pair = Zeroizing::new(Vec::with_capacity(raw().iter().map(|part| part.len()).sum()));
-                for c in raw().into_iter().flat_map(str::chars) {
-                    pair.push(u8::try_from(c).ok()?);
-                }
-                request.with_basic_pair(&pair)
-            }
-        })
+/// Adds the credentials to the request, or returns `None` if this spelling lacks one of their characters.
+fn authorize(request: HttpRequest, spelling: &str, id: &str, secret: &Secret) -> Option<HttpRequest> {
+    if spelling == "form" {
+        return Some(request.with_basic(id, secret));
     }
+    let raw = Zeroizing::new([id, ":", secret.expose()].concat());
+    if spelling == "utf8" {
+        return Some(request.with_basic_pair(raw.as_bytes()));
+    }
+    let mut pair = Zeroizing::new(Vec::with_capacity(raw.len()));
+    for c in raw.chars() {
+        pair.push(u8::try_from(c).ok()?);
+    }
+    Some(request.with_basic_pair(&pair))
 }
 
 /// The spelling of HTTP Basic that the service accepted last. Starts with form encoding.
@@ -121,15 +110,15 @@ impl BasicSpelling {
     #[must_use]
     pub fn stored(record: &Record) -> Self {
         let stored = record.metadata(Self::KEY).and_then(Value::as_str);
-        let number = SPELLINGS.iter().position(|(_, name)| Some(*name) == stored);
+        let number = SPELLINGS.iter().position(|name| Some(*name) == stored);
         Self(AtomicUsize::new(number.unwrap_or_default()))
     }
 
     /// Adds the spelling to the record update, unless it is form encoding and the record stores none.
     pub fn add_to(&self, update: RecordUpdate, record: Option<&Record>) -> RecordUpdate {
-        let name = SPELLINGS[self.number()].1;
+        let name = SPELLINGS[self.number()];
         let stored = record.and_then(|record| record.metadata(Self::KEY)).and_then(Value::as_str);
-        let is_stored = stored.unwrap_or(SPELLINGS[0].1) == name;
+        let is_stored = stored.unwrap_or(SPELLINGS[0]) == name;
         if is_stored { update } else { update.and_metadata(Self::KEY, Value::from(name)) }
     }
 
@@ -150,7 +139,7 @@ impl BasicSpelling {
     ) -> Result<HttpResponse> {
         let (first_number, mut first, mut sent) = (self.number(), None, Vec::<HttpRequest>::new());
         for number in (first_number..SPELLINGS.len()).chain(0..first_number) {
-            let Some(request) = SPELLINGS[number].0.authorize(request.clone(), id, secret) else { continue };
+            let Some(request) = authorize(request.clone(), SPELLINGS[number], id, secret) else { continue };
             if sent.iter().any(|sent| sent.authorization() == request.authorization()) {
                 continue;
             }
@@ -170,4 +159,85 @@ impl BasicSpelling {
     fn number(&self) -> usize {
         self.0.load(Relaxed)
     }
+}
+
+impl TokenEndpoint<'_> {
+    /// Converts a refused or failed request to an error. The hint names the configuration key to check.
+    pub(crate) fn error(&self, problem: Problem, what: &str) -> Error {
+        let Problem::Refused(refusal) = problem else { return problem.error(what) };
+        if has_bad_credentials(&refusal) {
+            let error = Error::new(ErrorCode::ClientRefused, format!("{what}: {}", refusal.words));
+            return error.with_hint(self.client.hint());
+        }
+        let error = refusal.error(what);
+        match self.hint(&refusal) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
+    /// Returns the hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
+    fn hint(&self, refusal: &Refusal) -> Option<String> {
+        let code = refusal.code.as_deref()?;
+        let key = match (code, self.client) {
+            (
+                "invalid_client"
+                | "invalid_client_assertion"
+                | "invalid_request"
+                | "invalid_grant"
+                | "access_denied",
+                ClientAuth::Key(_, key),
+            ) if names_audience(&refusal.words) => {
+                return Some(format!(
+                    "set `assertion_audience` (now \"{}\") to \"issuer\", \"token_url\", \"endpoint\" or the URL that \
+                     the service expects",
+                    key.audience()
+                ));
+            }
+            // Keycloak sends `unauthorized_client` for a wrong client secret.
+            ("invalid_client" | "invalid_client_assertion" | "unauthorized_client", _)
+                if code != "unauthorized_client" || refusal.status == 401 =>
+            {
+                return Some(self.client.hint());
+            }
+            ("unauthorized_client", _) => "this client may not use this `flow`: check `client_id` and `flow`",
+            ("invalid_scope", _) => {
+                "check the requested scope and `scope` of this provider; a login has only the scopes that it started with"
+            }
+            ("invalid_target", _) => "check `audience` and `resource` of this provider",
+            ("unsupported_grant_type", _) => "the service does not support this `flow`: set another `flow`",
+            _ => return None,
+        };
+        Some(key.to_owned())
+    }
+}
+
+/// Whether a service's explanation is about the `aud` claim of an assertion.
+fn names_audience(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "aud" || word.starts_with("audience"))
+}
+
+/// Whether the service did not authenticate the client. A request that spends nothing may have any 401 response.
+pub(crate) fn refuses_client(
+    response: &HttpResponse,
+    from: &ServiceUrl,
+    repeat: Repeat,
+    is_password: bool,
+) -> bool {
+    if response.status == 401 && repeat == Repeat::Safe {
+        return true;
+    }
+    let Err(Problem::Refused(refusal)) = read_object(response, from, &[]) else { return false };
+    // Keycloak sends `unauthorized_client` for a wrong client secret.
+    refusal.is("invalid_client")
+        || (response.status == 401 && refusal.is("unauthorized_client"))
+        || (!is_password && has_bad_credentials(&refusal))
+}
+
+/// Whether Cloud Foundry's UAA did not authenticate the client (cloudfoundry/cf-k8s-networking#26). With the password grant,
+/// the same answer may concern the password.
+pub(crate) fn has_bad_credentials(refusal: &Refusal) -> bool {
+    let words = refusal.words.to_ascii_lowercase();
+    refusal.status == 401 && refusal.is("unauthorized") && words.contains("bad credentials")
 }

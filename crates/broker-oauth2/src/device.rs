@@ -1,5 +1,6 @@
 //! The device authorization grant (RFC 8628): the user approves the login in any browser.
 
+use std::error::Error as _;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
+use crate::token::Params;
 use crate::{TokenAnswer, TokenEndpoint};
 
 /// The poll interval if the service names none (RFC 8628 section 3.2).
@@ -38,16 +40,16 @@ const TICK: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// A login by the device authorization grant.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,
     /// The token endpoint to poll, and the client that polls.
     pub token: TokenEndpoint<'a>,
     /// Fields of the device authorization request, such as `scope` and `audience`, without the client's fields.
-    pub fields: &'a [(&'a str, &'a str)],
+    pub fields: &'a Params<'a>,
     /// Extra form fields of each poll.
-    pub token_fields: &'a [(&'a str, &'a str)],
+    pub token_fields: &'a Params<'a>,
     /// The PKCE code verifier (RFC 7636), whose challenge is in `fields`.
     pub verifier: Option<&'a Secret>,
 }
@@ -71,15 +73,16 @@ type Poll = ControlFlow<TokenAnswer, Duration>;
 impl DeviceFlow<'_> {
     /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not
     /// stop the polls.
-    pub async fn run(&self, operation: &Operation) -> Result<TokenAnswer> {
-        let mut pending = self.begin(operation).await?;
+    pub async fn run(&self) -> Result<TokenAnswer> {
+        let operation = self.token.operation;
+        let mut pending = self.begin().await?;
         let mut pause = pending.interval;
         loop {
             wait(operation, pause, pending.expires_at).await?;
             if operation.now() >= pending.expires_at {
                 return Err(pending.timed_out());
             }
-            match self.poll(operation, &mut pending).await? {
+            match self.poll(&mut pending).await? {
                 Poll::Break(answer) => return Ok(answer),
                 Poll::Continue(at_least) => {
                     operation.nothing_issued();
@@ -90,9 +93,10 @@ impl DeviceFlow<'_> {
     }
 
     /// Requests a device code (RFC 8628 section 3.1). The request issues no token, so it can be repeated.
-    async fn begin(&self, operation: &Operation) -> Result<Pending> {
-        let response = self.token.send(operation, self.url, self.fields, Repeat::Safe).await?;
-        operation.nothing_issued();
+    async fn begin(&self) -> Result<Pending> {
+        let response = self.token.send(self.url, self.fields, Repeat::Safe).await?;
+        self.token.operation.nothing_issued();
+        let bad = |message: &str| Error::new(ErrorCode::BadResponse, format!("{} {message}", self.url));
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
             .map_err(|problem| self.refused_start(problem.of_service(self.url)))?;
         let lifetime = object
@@ -101,17 +105,15 @@ impl DeviceFlow<'_> {
             .unwrap_or(DEFAULT_CODE_LIFETIME)
             .min(LONGEST_CODE_LIFETIME);
         if lifetime <= TimeDelta::zero() {
-            let message = format!("{} sent a device code that has already expired (`expires_in`)", self.url);
-            return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
+            let error = bad("sent a device code that has already expired (`expires_in`)");
+            return Err(error.with_hint(Hint::RetryLater));
         }
-        let (code, device_code) = read_code(&object, lifetime).ok_or_else(|| {
-            Error::new(ErrorCode::BadResponse, format!("{} answered without a device code", self.url))
-        })?;
+        let code = read_code(&object, lifetime).ok_or_else(|| bad("answered without a device code"));
+        let (code, device_code) = code?;
         let pages = [Some(&code.verification_uri), code.verification_uri_complete.as_ref()];
         let texts = pages.into_iter().flatten().chain([&code.user_code]);
         if texts.into_iter().any(|text| repeats_secret(text, self.token.client.secret().as_slice())) {
-            let message = format!("{} sent a device code that repeats the client secret", self.url);
-            return Err(Error::new(ErrorCode::BadResponse, message));
+            return Err(bad("sent a device code that repeats the client secret"));
         }
         if let Some(why) = pages.into_iter().flatten().find_map(|page| no_web_page(page)) {
             // The message omits the address, because some terminals make links of it.
@@ -120,7 +122,7 @@ impl DeviceFlow<'_> {
                 "check `device_url` or `issuer` of this provider, and report this to the service",
             ));
         }
-        operation.prompt().show_code(&code);
+        self.token.operation.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
         Ok(Pending {
             device_code,
@@ -144,7 +146,7 @@ impl DeviceFlow<'_> {
     }
 
     /// Sends one poll (RFC 8628 section 3.4).
-    async fn poll(&self, operation: &Operation, pending: &mut Pending) -> Result<Poll> {
+    async fn poll(&self, pending: &mut Pending) -> Result<Poll> {
         let own = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", pending.device_code.expose()),
@@ -152,16 +154,17 @@ impl DeviceFlow<'_> {
         let verifier = self.verifier.map(|verifier| ("code_verifier", verifier.expose()));
         let fields: Vec<_> =
             own.into_iter().chain(verifier).chain(self.token_fields.iter().copied()).collect();
-        match self.token.send(operation, self.token.url, &fields, Repeat::Never).await {
+        match self.token.send(self.token.url, &fields, Repeat::Never).await {
             Ok(response) => {
                 pending.timeouts = 0;
                 self.read(pending, &response)
             }
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
-                let pause = pending.backoff(&error);
+                let fault: Option<&HttpFault> = error.source().and_then(|source| source.downcast_ref());
+                let pause = pending.backoff(fault);
                 // If the response to this poll was lost, the response may have contained the tokens.
-                pending.lost |= fault(&error).is_some_and(|fault| fault.sent == RequestSent::Maybe);
+                pending.lost |= fault.is_some_and(|fault| fault.sent == RequestSent::Maybe);
                 pending.fault = Some(error);
                 Ok(Poll::Continue(pause))
             }
@@ -237,18 +240,14 @@ impl Pending {
     }
 
     /// Doubles the pause between polls after each timeout (RFC 8628 section 3.5).
-    fn backoff(&mut self, error: &Error) -> Duration {
-        if fault(error).is_some_and(|fault| fault.code == ErrorCode::Timeout) {
+    fn backoff(&mut self, fault: Option<&HttpFault>) -> Duration {
+        if fault.is_some_and(|fault| fault.code == ErrorCode::Timeout) {
             self.timeouts += 1;
             let pause = self.interval * 2_u32.saturating_pow(self.timeouts);
             return pause.min(LONGEST_BACKOFF.max(self.interval));
         }
         self.interval
     }
-}
-
-fn fault(error: &Error) -> Option<&HttpFault> {
-    std::error::Error::source(error)?.downcast_ref()
 }
 
 fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(DeviceCode, Secret)> {
@@ -282,8 +281,8 @@ fn no_web_page(address: &str) -> Option<String> {
     (!is_host).then(|| "an address without a valid host, or with a user".to_owned())
 }
 
-/// Waits until the next poll, and shows the remaining time.
-async fn wait(operation: &Operation, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
+/// Waits until the next poll or the end of the login, and shows the remaining time.
+pub(crate) async fn wait(operation: &Operation, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
     let mut rest = pause;
     while !rest.is_zero() {
         let left = (expires_at - operation.now()).to_std().unwrap_or_default();

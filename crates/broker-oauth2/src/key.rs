@@ -27,10 +27,9 @@ pub(crate) enum Algorithm {
     EdDSA,
 }
 
-/// The `aud` claim of the assertions. RFC 7523 section 3 permits the token endpoint, FAPI 2.0 requires the issuer, and
+/// The `aud` claim of the assertions: `issuer` (the configured one), `token_url` (the URL of the token endpoint),
+/// `endpoint` (the URL to which the request is sent), or another URL. RFC 7523 section 3 permits the token endpoint, FAPI 2.0 requires the issuer, and
 /// Okta accepts only the endpoint that gets the request.
-///
-/// The value is `issuer` (the configured one), `token_url`, `endpoint` (the URL to which the request is sent), or a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Audience(pub(crate) String);
@@ -39,9 +38,9 @@ impl TryFrom<String> for Audience {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let is_known = ["issuer", "token_url", "endpoint"].contains(&text.as_str());
-        let is_valid = is_known || Url::parse(&text).is_ok();
-        is_valid.then_some(Self(text)).ok_or("expected \"issuer\", \"token_url\", \"endpoint\" or a URL")
+        let is_valid = matches!(&*text, "issuer" | "token_url" | "endpoint") || Url::parse(&text).is_ok();
+        let expected = "expected \"issuer\", \"token_url\", \"endpoint\" or a URL";
+        is_valid.then_some(Self(text)).ok_or(expected)
     }
 }
 
@@ -50,6 +49,7 @@ pub struct ClientKey {
     pair: Pair,
     algorithm: Algorithm,
     key_id: Option<String>,
+    /// The value of the key `assertion_audience` that this key uses.
     audience: String,
     issuer: Option<String>,
 }
@@ -93,8 +93,8 @@ impl ClientKey {
                     .with_hint("remove `algorithm`, or set another `private_key`"));
             }
         };
-        let default = if issuer.is_some() { "issuer" } else { "token_url" };
-        let audience = audience.map_or_else(|| default.to_owned(), |audience| audience.0);
+        let default = || if issuer.is_some() { "issuer" } else { "token_url" }.to_owned();
+        let audience = audience.map_or_else(default, |audience| audience.0);
         Ok(Self { pair, algorithm, key_id, audience, issuer })
     }
 
@@ -116,7 +116,7 @@ impl ClientKey {
         if let Some(key_id) = &self.key_id {
             header["kid"] = json!(key_id);
         }
-        let audience = match self.audience.as_str() {
+        let audience = match self.audience() {
             "issuer" => self.issuer.as_deref().unwrap_or(token_url.as_str()),
             "token_url" => token_url.as_str(),
             "endpoint" => url.as_str(),

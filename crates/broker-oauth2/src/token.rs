@@ -1,7 +1,5 @@
 //! Requests to a token endpoint, a revocation endpoint (RFC 7009) and an introspection endpoint (RFC 7662).
 
-mod refusal;
-
 use broker_core::{
     Credential, Error, ErrorCode, FinalCodes, Hint, HttpRequest, HttpResponse, Operation, Problem, Repeat,
     Result, Secret, ServiceUrl, WITHHELD, read_object, repeats_secret, salvage_new, text_in,
@@ -10,16 +8,20 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{AnswerFields, STANDARD_FIELDS};
+use crate::client::{has_bad_credentials, refuses_client};
 use crate::{ClientAuth, TokenAnswer};
-use refusal::has_bad_credentials;
-pub(crate) use refusal::refuses_client;
 
 /// The difference between the client's and the service's clock that services tolerate in assertions.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
+/// Names and values of a request's parameters.
+pub(crate) type Params<'a> = [(&'a str, &'a str)];
+
 /// A token endpoint and the client that sends requests to it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct TokenEndpoint<'a> {
+    /// The operation that sends the requests.
+    pub operation: &'a Operation,
     /// The URL of the token endpoint.
     pub url: &'a ServiceUrl,
     /// The client and its authentication.
@@ -38,46 +40,36 @@ pub struct TokenEndpoint<'a> {
 impl<'a> TokenEndpoint<'a> {
     /// Creates a token endpoint whose responses follow RFC 6749 section 5.1.
     #[must_use]
-    pub fn new(url: &'a ServiceUrl, client: ClientAuth<'a>, default_life: TimeDelta) -> Self {
+    pub fn new(
+        operation: &'a Operation,
+        url: &'a ServiceUrl,
+        client: ClientAuth<'a>,
+        default_life: TimeDelta,
+    ) -> Self {
         let final_codes = FinalCodes::STANDARD;
         let fields = &STANDARD_FIELDS;
-        Self { url, client, default_life, is_life_assumed: false, fields, final_codes }
+        Self { operation, url, client, default_life, is_life_assumed: false, fields, final_codes }
     }
 
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
-    pub async fn client_credentials(
-        &self,
-        operation: &Operation,
-        extra: &[(&str, &str)],
-    ) -> Result<TokenAnswer> {
+    pub async fn client_credentials(&self, extra: &Params<'_>) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
-        self.request(operation, &fields, &[], "the service refused the client credentials").await
+        self.request(&fields, &[], "the service refused the client credentials").await
     }
 
     /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
-    pub(crate) async fn token_exchange(
-        &self,
-        operation: &Operation,
-        subject: &Secret,
-        extra: &[(&str, &str)],
-    ) -> Result<TokenAnswer> {
+    pub(crate) async fn token_exchange(&self, subject: &Secret, extra: &Params<'_>) -> Result<TokenAnswer> {
         let own = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("subject_token", subject.expose()),
         ];
         let what = "the service refused to exchange the token";
-        self.request(operation, &[&own, extra].concat(), &[subject], what).await
+        self.request(&[&own, extra].concat(), &[subject], what).await
     }
 
     /// Requests a token without a user. `what` begins the message of a refusal.
-    async fn request(
-        &self,
-        operation: &Operation,
-        fields: &[(&str, &str)],
-        sent: &[&Secret],
-        what: &str,
-    ) -> Result<TokenAnswer> {
-        let response = self.send(operation, self.url, fields, Repeat::Safe).await?;
+    async fn request(&self, fields: &Params<'_>, sent: &[&Secret], what: &str) -> Result<TokenAnswer> {
+        let response = self.send(self.url, fields, Repeat::Safe).await?;
         let answer = self.read(&response, sent, false);
         let answer = answer.map_err(|problem| self.error(problem.of_service(self.url), what))?;
         Ok(TokenAnswer { account: None, ..answer })
@@ -88,14 +80,13 @@ impl<'a> TokenEndpoint<'a> {
     /// mean that the password is wrong: a gateway may have sent other refusals.
     pub(crate) async fn password(
         &self,
-        operation: &Operation,
         username: &str,
         password: &Secret,
         fingerprint: String,
-        extra: &[(&str, &str)],
+        extra: &Params<'_>,
     ) -> Result<TokenAnswer> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
-        let response = self.send(operation, self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
+        let response = self.send(self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
         self.read_login(&response, &[password]).map_err(|problem| match problem {
             Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::Password) => {
                 let message = format!("the service refused the password: {}", refusal.words);
@@ -109,15 +100,10 @@ impl<'a> TokenEndpoint<'a> {
     /// Refreshes the token (RFC 6749 section 6). The service may invalidate the refresh token: see
     /// [`Repeat::SpendsGrant`]. Returns `None` if the service itself said that the refresh token is invalid
     /// (`invalid_grant`).
-    pub async fn refresh(
-        &self,
-        operation: &Operation,
-        refresh_token: &Secret,
-        extra: &[(&str, &str)],
-    ) -> Result<Option<TokenAnswer>> {
+    pub async fn refresh(&self, refresh_token: &Secret, extra: &Params<'_>) -> Result<Option<TokenAnswer>> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
-        let response = self.send(operation, self.url, &fields, Repeat::SpendsGrant).await?;
+        let response = self.send(self.url, &fields, Repeat::SpendsGrant).await?;
         let problem = match self.read(&response, &[refresh_token], false) {
             Ok(answer) => return Ok(Some(answer)),
             Err(problem) => problem,
@@ -141,15 +127,10 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Logs in with a refresh token that another program got. Refreshes once, so an invalid refresh token does not
     /// replace a valid login.
-    pub async fn begin_with(
-        &self,
-        operation: &Operation,
-        refresh_token: &Secret,
-        extra: &[(&str, &str)],
-    ) -> Result<TokenAnswer> {
-        let refreshed = self.refresh(operation, refresh_token, extra).await.map_err(|error| {
+    pub async fn begin_with(&self, refresh_token: &Secret, extra: &Params<'_>) -> Result<TokenAnswer> {
+        let refreshed = self.refresh(refresh_token, extra).await.map_err(|error| {
             let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the host or program that you copied it from";
-            let may_have_arrived = operation.lost_response() || error.code() == ErrorCode::BadResponse;
+            let may_have_arrived = self.operation.lost_response() || error.code() == ErrorCode::BadResponse;
             if error.is_transient() && may_have_arrived { error.with_hint(hint) } else { error }
         });
         let mut answer = refreshed?.ok_or_else(|| {
@@ -162,15 +143,9 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. Returns false if the service does not revoke
     /// tokens of this type (RFC 7009 section 2.2.1). Failed requests can be repeated.
-    pub(crate) async fn revoke(
-        &self,
-        operation: &Operation,
-        url: &ServiceUrl,
-        token: &Secret,
-        hint: &str,
-    ) -> Result<bool> {
+    pub(crate) async fn revoke(&self, url: &ServiceUrl, token: &Secret, hint: &str) -> Result<bool> {
         let fields = [("token", token.expose()), ("token_type_hint", hint)];
-        let response = self.send(operation, url, &fields, Repeat::Safe).await?;
+        let response = self.send(url, &fields, Repeat::Safe).await?;
         match read_revoked(&response, url, token) {
             Ok(()) => Ok(true),
             Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => Ok(false),
@@ -180,14 +155,9 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Introspects a token (RFC 7662 section 2) at the endpoint `url`. Withholds names and claims that repeat the token or the client
     /// secret, because the claims are shown.
-    pub(crate) async fn introspect(
-        &self,
-        operation: &Operation,
-        url: &ServiceUrl,
-        token: &Secret,
-    ) -> Result<Map<String, Value>> {
+    pub(crate) async fn introspect(&self, url: &ServiceUrl, token: &Secret) -> Result<Map<String, Value>> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
-        let response = self.send(operation, url, &fields, Repeat::Safe).await?;
+        let response = self.send(url, &fields, Repeat::Safe).await?;
         let secrets = self.secrets(&[token]);
         let claims = read_object(&response, url, &secrets)
             .map_err(|problem| self.error(problem, "the service refused the introspection"))?;
@@ -201,9 +171,8 @@ impl<'a> TokenEndpoint<'a> {
     /// Sends an authenticated request to an endpoint of the service.
     pub(crate) async fn send(
         &self,
-        operation: &Operation,
         url: &ServiceUrl,
-        fields: &[(&str, &str)],
+        fields: &Params<'_>,
         repeat: Repeat,
     ) -> Result<HttpResponse> {
         let post = |assertion: Option<&Secret>| {
@@ -217,33 +186,21 @@ impl<'a> TokenEndpoint<'a> {
             ClientAuth::Key(client_id, key) => (client_id, key),
             ClientAuth::Basic(id, secret, spelling) => {
                 let is_password = fields.contains(&("grant_type", "password"));
-                return spelling.send(operation, &post(None), (id, secret), is_password).await;
+                return spelling.send(self.operation, &post(None), (id, secret), is_password).await;
             }
-            ClientAuth::Public(_) | ClientAuth::Body(..) => return operation.send(&post(None)).await,
+            ClientAuth::Public(_) | ClientAuth::Body(..) => return self.operation.send(&post(None)).await,
         };
         let send = async |now| {
             let assertion = key.assertion(client_id, self.url, url, now)?;
-            Ok(withhold(operation.send(&post(Some(&assertion))).await?, &assertion))
+            Ok(withhold(self.operation.send(&post(Some(&assertion))).await?, &assertion))
         };
-        let response = send(operation.now()).await?;
+        let response = send(self.operation.now()).await?;
         // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
         // service's time.
         match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
             Some(date) if refuses_client(&response, url, Repeat::Never, true) => send(date).await,
             _ => Ok(response),
         }
-    }
-
-    /// Reads a token response, perhaps to a user's login. Errors withhold texts that repeat the secrets in `sent`.
-    pub(crate) fn read(
-        &self,
-        response: &HttpResponse,
-        sent: &[&Secret],
-        is_login: bool,
-    ) -> Result<TokenAnswer, Problem> {
-        let is_assumed = is_login && self.is_life_assumed;
-        let lifetime = |is_renewable| (is_renewable || !is_assumed).then_some(self.default_life);
-        TokenAnswer::read(response, self.url, &self.secrets(sent), lifetime, self.fields)
     }
 
     /// Reads the token response to a login. Returns only the refresh token if the response is malformed.
@@ -263,7 +220,7 @@ impl<'a> TokenEndpoint<'a> {
         Some(TokenAnswer { token: None, refresh_token, id_token: None, account: None, sent_at })
     }
 
-    fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {
+    pub(crate) fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {
         sent.iter().copied().chain(self.client.secret()).collect()
     }
 }

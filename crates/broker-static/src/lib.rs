@@ -1,19 +1,17 @@
 //! The provider kind `static`: a fixed key or token, read from a configured source. The record contains the token only
 //! if the configuration key `life` says how long to cache the token.
 
-mod config;
-
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Claims, Error, ErrorCode, HttpRequest, Issuer, Kind, NextExchange, Operation, Provider, ProviderInfo,
-    Record, RecordUpdate, Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token,
-    TokenRequest, later,
+    Claims, ConfigDuration, Error, ErrorCode, HttpRequest, Issuer, Kind, NextExchange, Operation, Provider,
+    ProviderInfo, Record, RecordUpdate, Result, Revoked, ScopeKey, Secret, SecretSource, Settings,
+    SettingsError, Token, TokenRequest, later,
 };
-use chrono::{DateTime, TimeDelta, Utc};
-
-use config::Config;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde::{Deserialize, Deserializer, de};
 
 /// The provider kind `static`.
 pub const KIND: Kind = Kind::new::<Config>("static", build).secrets(&["token"]);
@@ -24,8 +22,45 @@ const WARNING_PERIOD: TimeDelta = TimeDelta::days(7);
 /// If the key `expires` is not set, the user is warned only about tokens that live at least this long.
 const LONG_LIFETIME: TimeDelta = TimeDelta::days(30);
 
+/// The configuration keys of `kind = "static"`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    token: Option<SecretSource>,
+    username: Option<String>,
+    life: Option<ConfigDuration>,
+    #[serde(default, deserialize_with = "expiry")]
+    expires: Option<DateTime<Utc>>,
+}
+
+/// Reads a time, or a date that means the start of the day in UTC.
+fn expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Expiry {
+        Text(String),
+        /// The TOML parser represents a date as a map with one string value.
+        Date(BTreeMap<String, String>),
+    }
+    let text = match Expiry::deserialize(deserializer) {
+        Ok(Expiry::Text(text)) => text,
+        Ok(Expiry::Date(date)) if date.len() == 1 => date.into_values().collect(),
+        _ => String::new(),
+    };
+    let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(chrono::NaiveTime::MIN).and_utc());
+    let expiry = DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc()).or_else(day);
+    let form = "a date or a time: \"2027-01-31\", \"2027-01-31T12:00:00Z\"";
+    expiry.map(Some).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Other("value"), &form))
+}
+
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
-    let Config { token, username, life, expires } = Config::read(settings)?;
+    let Config { token, username, life, expires } = settings.parse()?;
+    // HTTP Basic forbids colons and control characters in user names (RFC 7617 section 2).
+    let invalid = |name: &String| name.is_empty() || name.contains(|c: char| c == ':' || c.is_control());
+    if username.as_ref().is_some_and(invalid) {
+        let message = "the user name must not be empty or contain a colon or control characters (HTTP Basic)";
+        return Err(SettingsError::new("username", message));
+    }
     let token = token.ok_or_else(|| {
         let form = "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }";
         SettingsError::missing("token", form)

@@ -17,7 +17,7 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::page::Page;
-use super::response::{Expected, InvalidCallback};
+use super::response::Expected;
 use super::tab::Tab;
 
 /// How long a browser may take to send a request, and then to read the page.
@@ -43,18 +43,18 @@ pub(super) struct Listener {
     sockets: Vec<TcpListener>,
     /// The redirect URI, including the port.
     pub(super) redirect_uri: String,
-    callback: Arc<Callback>,
+    pub(super) callback: Arc<Callback>,
     connections: JoinSet<Option<Arrival>>,
     /// The open connections, the oldest first.
     oldest: VecDeque<AbortHandle>,
 }
 
 /// The values that a valid redirect has.
-struct Callback {
+pub(super) struct Callback {
     /// The accepted `Host` headers. Requests with other headers may be DNS rebinding attacks.
     hosts: Vec<String>,
     path: String,
-    expected: Expected,
+    pub(super) expected: Expected,
 }
 
 impl Listener {
@@ -85,10 +85,6 @@ impl Listener {
             connections: JoinSet::new(),
             oldest: VecDeque::new(),
         })
-    }
-
-    pub(super) fn parse_pasted(&self, text: &Secret) -> Result<Result<Secret>, InvalidCallback> {
-        self.callback.expected.parse_pasted(text.expose())
     }
 
     /// Waits for the authorization response. This function is cancel safe.

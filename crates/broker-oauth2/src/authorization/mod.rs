@@ -6,14 +6,14 @@ pub(crate) mod pkce;
 mod response;
 mod tab;
 
-use std::time::Duration;
-
 use broker_core::{
     Error, ErrorCode, ErrorKind, Hint, Operation, Problem, Repeat, Result, Secret, ServiceUrl,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
+use crate::device::wait;
+use crate::token::Params;
 use crate::{TokenAnswer, TokenEndpoint};
 pub(crate) use listener::loopback;
 
@@ -25,9 +25,6 @@ use response::Expected;
 /// How long the user may take to log in.
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(10);
 
-/// How often the prompt shows the remaining time of the login.
-const TICK: Duration = Duration::from_secs(1);
-
 /// How many invalid addresses the user may paste before the login fails.
 const TRIES: usize = 3;
 
@@ -35,7 +32,7 @@ const TRIES: usize = 3;
 const LONGEST_LINE: usize = 4095;
 
 /// A login by the authorization code grant.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct CodeFlow<'a> {
     /// The authorization endpoint, which the browser opens.
     pub url: &'a ServiceUrl,
@@ -48,15 +45,16 @@ pub struct CodeFlow<'a> {
     /// The redirect URI on this machine, such as `http://127.0.0.1/PATH`. Without a port, a free port is used.
     pub redirect_uri: &'a ServiceUrl,
     /// Extra parameters of the authorization request, such as `scope`, `audience` and `resource`.
-    pub fields: &'a [(&'a str, &'a str)],
+    pub fields: &'a Params<'a>,
     /// Extra parameters of the token request.
-    pub token_fields: &'a [(&'a str, &'a str)],
+    pub token_fields: &'a Params<'a>,
 }
 
 impl CodeFlow<'_> {
     /// Opens the authorization endpoint in the browser, and exchanges the code that the browser returns. If no
     /// browser opens, the user can paste the final address of a browser on another machine.
-    pub async fn run(&self, operation: &Operation) -> Result<TokenAnswer> {
+    pub async fn run(&self) -> Result<TokenAnswer> {
+        let operation = self.token.operation;
         // RFC 7636 section 4.1 recommends 256 bits.
         let (state, verifier) = (random::<32>()?, random::<32>()?);
         let issuer = self.issuer.map(str::to_owned);
@@ -68,13 +66,13 @@ impl CodeFlow<'_> {
         operation.prompt().show_page(&url);
         let deadline = broker_core::later(operation.now(), LONGEST_WAIT);
         let (code, tab) = if operation.prompt().browses() {
-            wait(operation, &mut listener, deadline).await?
+            browse(operation, &mut listener, deadline).await?
         } else {
             paste(operation, &mut listener, deadline).await?
         };
         drop(listener);
         let result = match code {
-            Ok(code) => self.exchange(operation, &code, &verifier, &redirect_uri).await,
+            Ok(code) => self.exchange(&code, &verifier, &redirect_uri).await,
             Err(error) => Err(error),
         };
         match (tab, &result) {
@@ -112,13 +110,7 @@ impl CodeFlow<'_> {
 
     /// Exchanges the authorization code (RFC 6749 section 4.1.3). Repeats the request only if the code is certainly
     /// still unused.
-    async fn exchange(
-        &self,
-        operation: &Operation,
-        code: &Secret,
-        verifier: &Secret,
-        redirect_uri: &str,
-    ) -> Result<TokenAnswer> {
+    async fn exchange(&self, code: &Secret, verifier: &Secret, redirect_uri: &str) -> Result<TokenAnswer> {
         let own = [
             ("grant_type", "authorization_code"),
             ("code", code.expose()),
@@ -126,7 +118,7 @@ impl CodeFlow<'_> {
             ("code_verifier", verifier.expose()),
         ];
         let fields = [&own, self.token_fields].concat();
-        let response = self.token.send(operation, self.token.url, &fields, Repeat::IfNotActed).await;
+        let response = self.token.send(self.token.url, &fields, Repeat::IfNotActed).await;
         let response = response.map_err(with_used_code)?;
         self.token.read_login(&response, &[code, verifier]).map_err(|problem| match problem {
             Problem::Refused(refusal) if refusal.is("invalid_grant") => Error::new(
@@ -150,17 +142,11 @@ fn with_used_code(error: Error) -> Error {
 }
 
 /// Waits for the authorization response, and shows the remaining time.
-async fn wait(operation: &Operation, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
-    loop {
-        let left = (deadline - operation.now()).to_std().unwrap_or_default();
-        if left.is_zero() {
-            return Err(timed_out());
-        }
-        operation.prompt().waiting(left);
-        tokio::select! {
-            arrival = listener.wait() => return Ok(arrival),
-            paused = operation.pause(TICK.min(left)) => paused?,
-        }
+async fn browse(operation: &Operation, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
+    let left = (deadline - operation.now()).to_std().unwrap_or_default();
+    tokio::select! {
+        arrival = listener.wait() => Ok(arrival),
+        paused = wait(operation, left, deadline) => Err(paused.err().unwrap_or_else(timed_out)),
     }
 }
 
@@ -184,7 +170,7 @@ async fn paste(operation: &Operation, listener: &mut Listener, deadline: DateTim
             typed = prompt.ask("Address in the browser") => Secret::new(typed.or_else(unanswered)?),
             paused = operation.pause(left) => return Err(paused.err().unwrap_or_else(timed_out)),
         };
-        match listener.parse_pasted(&typed) {
+        match listener.callback.expected.parse_pasted(typed.expose()) {
             Ok(code) => return Ok((code, None)),
             Err(_) if typed.expose().len() >= LONGEST_LINE => prompt.notify(&format!(
                 "the address is longer than {LONGEST_LINE} characters, which a terminal cannot read in one line: log \

@@ -38,39 +38,18 @@ impl fmt::Display for InvalidCallback {
     }
 }
 
-#[derive(Default)]
-struct Parameters {
-    state: Option<Secret>,
-    code: Option<Secret>,
-    iss: Option<String>,
-    error: Option<String>,
-    description: Option<String>,
-}
-
-impl Parameters {
-    fn read(query: &str) -> Result<Self, InvalidCallback> {
-        let mut read = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let repeated = match &*name {
-                "state" => read.state.replace(Secret::new(value)).is_some(),
-                "code" => read.code.replace(Secret::new(value)).is_some(),
-                "iss" => read.iss.replace(value.into_owned()).is_some(),
-                "error" => read.error.replace(value.into_owned()).is_some(),
-                "error_description" => read.description.replace(value.into_owned()).is_some(),
-                _ => false,
-            };
-            if repeated {
-                return Err(InvalidCallback::Repeated);
-            }
-        }
-        Ok(read)
-    }
-}
-
 impl Expected {
     /// Reads the query of the redirect. Returns the authorization code, or the error that the service sent.
     pub(super) fn read(&self, query: &str) -> Result<Result<Secret>, InvalidCallback> {
-        let Parameters { state, code, iss, error, description } = Parameters::read(query)?;
+        let params = form_urlencoded::parse(query.as_bytes());
+        let params: Vec<_> = params.map(|(name, value)| (name, Secret::new(value))).collect();
+        let find = |wanted: &str| {
+            let mut values = params.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value);
+            let value = values.next();
+            if values.next().is_some() { Err(InvalidCallback::Repeated) } else { Ok(value) }
+        };
+        let (state, code, iss) = (find("state")?, find("code")?, find("iss")?);
+        let (error, description) = (find("error")?, find("error_description")?);
         let code = code.filter(|code| !code.expose().is_empty());
         if code.is_none() && error.is_none() {
             return Err(InvalidCallback::NoResponse);
@@ -79,10 +58,10 @@ impl Expected {
         if !constant_time_eq(state.expose(), self.state.expose()) {
             return Err(InvalidCallback::OtherState);
         }
-        Ok(self.check_issuer(iss.as_deref()).and_then(|()| match (error, code) {
-            (Some(error), _) => Err(failure(&error, description.as_deref())),
-            (None, code) => code
-                .ok_or_else(|| Error::new(ErrorCode::BadResponse, "the service sent no authorization code")),
+        let no_code = || Error::new(ErrorCode::BadResponse, "the service sent no authorization code");
+        Ok(self.check_issuer(iss.map(Secret::expose)).and_then(|()| match error {
+            Some(error) => Err(failure(error.expose(), description.map(Secret::expose))),
+            None => code.cloned().ok_or_else(no_code),
         }))
     }
 

@@ -29,20 +29,18 @@ const BEGIN: &str = "-----BEGIN ";
 /// format PKCS#8 (RFC 5208), PKCS#1 (RFC 8017) or SEC1 (RFC 5915).
 pub(super) fn parse(text: &Secret) -> Result<Pair> {
     let text = text.expose();
-    let Some(start) = text.find(BEGIN) else {
-        let bytes = decode(text).ok_or_else(|| not_pem(text))?;
-        return match std::str::from_utf8(&bytes).ok().filter(|text| text.contains(BEGIN)) {
-            Some(text) => parse_pem(text),
-            // The version of PKCS#12 is 3 (RFC 7292 section 4).
-            None if matches!(bytes[..], [0x30, 0x82, _, _, 2, 1, 3, ..]) => Err(wrong(
-                "the text is PKCS#12 in base64",
-            )
+    if text.contains(BEGIN) {
+        return parse_pem(text);
+    }
+    let bytes = decode(text).ok_or_else(|| not_pem(text))?;
+    match (std::str::from_utf8(&bytes), &bytes[..]) {
+        (Ok(text), _) if text.contains(BEGIN) => parse_pem(text),
+        // The version of PKCS#12 is 3 (RFC 7292 section 4).
+        (_, [0x30, 0x82, _, _, 2, 1, 3, ..]) => Err(wrong("the text is PKCS#12 in base64")
             .with_hint("convert it to PEM: base64 -d FILE | openssl pkcs12 -nocerts -nodes -out KEY.pem")),
-            None if bytes.first() == Some(&0x30) => pair(&bytes),
-            None => Err(not_pem(text)),
-        };
-    };
-    parse_pem(&text[start..])
+        (_, [0x30, ..]) => pair(&bytes),
+        _ => Err(not_pem(text)),
+    }
 }
 
 /// Parses the first private key in PEM text. A file may also contain certificates or parameters.

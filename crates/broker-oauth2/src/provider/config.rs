@@ -16,12 +16,11 @@ use crate::key::{Algorithm, Audience};
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
 /// The parameters that `params` must not contain, because the flow or another configuration key sets them.
-const OWN_PARAMS: [&str; 25] = [
-    "grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "scope",
-    "audience", "resource", "refresh_token", "device_code", "code", "code_verifier", "redirect_uri", "state",
-    "username", "password", "subject_token", "subject_token_type", "requested_token_type", "actor_token",
-    "response_type", "code_challenge", "code_challenge_method", "token", "token_type_hint",
-];
+const OWN_PARAMS: &str = "\
+     grant_type client_id client_secret client_assertion client_assertion_type scope audience \
+     resource refresh_token device_code code code_verifier redirect_uri state username \
+     password subject_token subject_token_type requested_token_type actor_token response_type \
+     code_challenge code_challenge_method token token_type_hint";
 
 /// The configuration table of a provider.
 #[derive(Deserialize)]
@@ -136,8 +135,9 @@ impl Config {
         if self.pkce.is_some() && flow != Flow::Device {
             return Err(SettingsError::new("pkce", format!("{named} does not use this key: remove `pkce`")));
         }
-        let audience = self.assertion_audience.as_ref().map(|audience| audience.0.as_str());
-        if audience == Some("issuer") && self.issuer.is_none() {
+        if self.assertion_audience.as_ref().is_some_and(|audience| audience.0 == "issuer")
+            && self.issuer.is_none()
+        {
             let message = "set `issuer`, or `assertion_audience` to \"token_url\", \"endpoint\" or a URL";
             return Err(SettingsError::new("assertion_audience", message));
         }
@@ -147,7 +147,7 @@ impl Config {
 
     /// Checks the tables `params` and `fields`. Error messages omit parameter values, which may be secrets.
     fn check_tables(&self) -> Result<(), SettingsError> {
-        if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
+        if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.split(' ').any(|own| own == *key)) {
             let message =
                 format!("remove `{key}`: the flow or another configuration key sets this parameter");
             return Err(SettingsError::new("params", message));

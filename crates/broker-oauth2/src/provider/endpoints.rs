@@ -7,13 +7,10 @@ use super::OAuth2;
 use super::config::Auth;
 use crate::discovery::{Endpoint, Metadata, OTHER_ISSUER};
 
-/// The issuer's metadata, if known. Configured URLs replace the discovered ones.
-pub(super) struct Endpoints(Option<Metadata>);
-
-impl Endpoints {
-    /// Returns the configured URL of the endpoint, or the discovered one.
-    pub(super) fn find(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
-        match (provider.config.url(endpoint), &self.0) {
+impl OAuth2 {
+    /// Returns the configured URL of the endpoint, or the one in the issuer's metadata.
+    pub(super) fn find(&self, found: Option<&Metadata>, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
+        match (self.config.url(endpoint), found) {
             (Some(url), _) => Ok(Some(url.clone())),
             (None, Some(found)) => found.url(endpoint),
             (None, None) => Ok(None),
@@ -21,10 +18,10 @@ impl Endpoints {
     }
 
     /// Returns the URL of the endpoint, or an error if the URL is unknown.
-    pub(super) fn require(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<ServiceUrl> {
-        self.find(provider, endpoint)?.ok_or_else(|| {
-            let (issuer, key) = (&provider.info.issuer.endpoint, endpoint.key());
-            let flow = provider.flow.name();
+    pub(super) fn require(&self, found: Option<&Metadata>, endpoint: Endpoint) -> Result<ServiceUrl> {
+        self.find(found, endpoint)?.ok_or_else(|| {
+            let (issuer, key) = (&self.info.issuer.endpoint, endpoint.key());
+            let flow = self.flow.name();
             Error::new(
                 ErrorCode::ConfigMissingKey,
                 format!("{issuer} publishes no endpoint for `flow = \"{flow}\"`"),
@@ -35,30 +32,16 @@ impl Endpoints {
 
     /// Returns how the client authenticates at `endpoint`: as configured, or with a secret as the issuer's metadata
     /// requires.
-    pub(super) fn client_auth(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<Auth> {
-        let is_default = provider.config.client_auth.is_none() && provider.auth == Auth::Basic;
-        let Some(found) = self.0.as_ref().filter(|_| is_default) else { return Ok(provider.auth) };
+    pub(super) fn client_auth(&self, found: Option<&Metadata>, endpoint: Endpoint) -> Result<Auth> {
+        let is_default = self.config.client_auth.is_none() && self.auth == Auth::Basic;
+        let Some(found) = found.filter(|_| is_default) else { return Ok(self.auth) };
         let of_token = found.auth_methods(Endpoint::Token);
         let own = Some(found.auth_methods(endpoint)).filter(|own| !own.is_empty());
         by_secret(own.unwrap_or(of_token))
             .or_else(|| by_secret(of_token))
-            .ok_or_else(|| no_secret(&provider.info.issuer.endpoint, of_token))
+            .ok_or_else(|| no_secret(&self.info.issuer.endpoint, of_token))
     }
 
-    pub(super) fn sends_issuer(&self) -> bool {
-        self.0.as_ref().is_some_and(|found| found.sends_issuer)
-    }
-
-    /// Adds the issuer's metadata to the record update.
-    pub(super) fn add_to(&self, update: RecordUpdate) -> RecordUpdate {
-        match &self.0 {
-            Some(found) => update.and_metadata(Metadata::KEY, found.to_value()),
-            None => update,
-        }
-    }
-}
-
-impl OAuth2 {
     /// Whether the token endpoint must be discovered before a token request.
     pub(super) fn discovers_first(&self, record: &Record, now: DateTime<Utc>, forced: bool) -> bool {
         let is_known = || self.stored(record).is_some_and(|stored| stored.is_fresh(now, forced));
@@ -78,48 +61,46 @@ impl OAuth2 {
         Ok(RecordUpdate::default().and_metadata(Metadata::KEY, found.to_value()))
     }
 
-    /// Returns the stored metadata, or `None` if no token endpoint is stored or configured.
-    fn stored(&self, record: &Record) -> Option<Metadata> {
+    /// Returns the stored metadata, even if the metadata is old, or `None` if no token endpoint is stored or configured.
+    pub(super) fn stored(&self, record: &Record) -> Option<Metadata> {
         let stored = Metadata::stored(record, self.config.issuer.as_ref())?;
         let has_token_url =
             self.config.url(Endpoint::Token).is_some() || matches!(stored.url(Endpoint::Token), Ok(Some(_)));
         has_token_url.then_some(stored)
     }
 
-    /// Returns the endpoints in the stored metadata, even if the metadata is old.
-    pub(super) fn stored_endpoints(&self, record: &Record) -> Endpoints {
-        Endpoints(self.stored(record))
-    }
-
     /// Discovers the endpoints, unless all of `wanted` are configured. The metadata must contain all of `needed`.
-    pub(super) async fn endpoints_for(
+    pub(super) async fn metadata_for(
         &self,
         operation: &Operation,
         wanted: &[Endpoint],
         needed: &[Endpoint],
-    ) -> Result<Endpoints> {
+    ) -> Result<Option<Metadata>> {
         let is_known = wanted.iter().all(|endpoint| self.config.url(*endpoint).is_some());
         if is_known || self.config.issuer.is_none() {
-            return Ok(Endpoints(None));
+            return Ok(None);
         }
-        Ok(Endpoints(Some(self.request_metadata(operation, needed).await?)))
+        self.request_metadata(operation, needed).await.map(Some)
     }
 
-    /// Returns the endpoints for a logout, after discovery if no revocation endpoint is known.
-    pub(super) async fn logout_endpoints(&self, operation: &Operation, record: &Record) -> Result<Endpoints> {
+    /// Returns the metadata for a logout, after discovery if no revocation endpoint is known.
+    pub(super) async fn logout_metadata(
+        &self,
+        operation: &Operation,
+        record: &Record,
+    ) -> Result<Option<Metadata>> {
         if self.config.url(Endpoint::Revocation).is_some() || self.config.issuer.is_none() {
-            return Ok(self.stored_endpoints(record));
+            return Ok(self.stored(record));
         }
         let revokes = |stored: &Metadata| matches!(stored.url(Endpoint::Revocation), Ok(Some(_)));
         let stored = self.stored(record).filter(revokes);
         if stored.as_ref().is_some_and(|stored| stored.is_fresh(operation.now(), false)) {
-            return Ok(Endpoints(stored));
+            return Ok(stored);
         }
-        let found = match (self.request_metadata(operation, &[Endpoint::Token]).await, stored) {
-            (Err(error), Some(before)) if may_use_stored(&error) => before,
-            (found, _) => found?,
-        };
-        Ok(Endpoints(Some(found)))
+        match (self.request_metadata(operation, &[Endpoint::Token]).await, stored) {
+            (Err(error), Some(before)) if may_use_stored(&error) => Ok(Some(before)),
+            (found, _) => found.map(Some),
+        }
     }
 
     async fn request_metadata(&self, operation: &Operation, needed: &[Endpoint]) -> Result<Metadata> {
@@ -129,9 +110,8 @@ impl OAuth2 {
         };
         let urls: Vec<_> = self.flow.endpoints().iter().map(|endpoint| endpoint.key()).collect();
         let found = Metadata::discover(operation, issuer, &urls).await?;
-        let endpoints = Endpoints(Some(found.clone()));
         for endpoint in needed {
-            endpoints.require(self, *endpoint)?;
+            self.require(Some(&found), *endpoint)?;
         }
         Ok(found)
     }

@@ -1,17 +1,18 @@
 //! The token requests of each flow, and the record updates from their responses.
 
 use broker_core::{
-    Error, ErrorCode, ErrorKind, Hint, Operation, Record, RecordUpdate, Result, ScopeKey, Secret,
-    SecretSource, TokenRequest, fingerprint,
+    Error, ErrorCode, ErrorKind, FinalCodes, Hint, Operation, Record, RecordUpdate, Result, ScopeKey, Secret,
+    SecretSource, ServiceUrl, TokenRequest, fingerprint,
 };
+use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::OAuth2;
-use super::config::Flow;
-use super::session::Session;
+use super::config::{Auth, Flow};
+use crate::answer::STANDARD_FIELDS;
 use crate::authorization::pkce::{challenge, random};
-use crate::discovery::Endpoint;
-use crate::{CodeFlow, DeviceFlow, TokenAnswer};
+use crate::discovery::{Endpoint, Metadata};
+use crate::{BasicSpelling, ClientAuth, ClientKey, CodeFlow, DeviceFlow, TokenAnswer, TokenEndpoint};
 
 /// The key in [`Token::details`] that stores the configured scope.
 pub(super) const DEFAULT_SCOPE: &str = "usual_scope";
@@ -21,6 +22,9 @@ pub(super) const FINGERPRINT: &str = "asked_with";
 
 /// The record's metadata key that stores the scope of the login request.
 const LOGIN_SCOPE: &str = "login_scope";
+
+/// The lifetime of a token without `expires_in` that is not a JWT with `exp`.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
@@ -86,7 +90,87 @@ impl OAuth2 {
     }
 }
 
-impl Session<'_> {
+/// The client's credential and the endpoints for a login, a token request, a logout or an introspection.
+pub(super) struct Session<'a> {
+    pub(super) provider: &'a OAuth2,
+    pub(super) operation: &'a Operation,
+    /// The issuer's metadata, if known. Configured URLs replace the discovered ones.
+    pub(super) found: Option<Metadata>,
+    credential: Credential,
+    pub(super) basic: BasicSpelling,
+    token_url: ServiceUrl,
+}
+
+enum Credential {
+    None,
+    Basic(Secret),
+    Body(Secret),
+    Key(Box<ClientKey>),
+}
+
+impl<'a> Session<'a> {
+    /// Reads the configured client secret or private key. `instead` is the endpoint of a logout or introspection, which
+    /// needs no token URL. For the other requests, fails if the token URL is unknown.
+    pub(super) async fn new(
+        provider: &'a OAuth2,
+        operation: &'a Operation,
+        found: Option<Metadata>,
+        basic: BasicSpelling,
+        instead: Option<(Endpoint, &ServiceUrl)>,
+    ) -> Result<Self> {
+        let config = &provider.config;
+        let missing = |key: &str| {
+            Error::new(ErrorCode::SecretMissing, format!("the configuration key `{key}` is not set"))
+        };
+        let secret = async || {
+            let source = config.client_secret.as_ref().ok_or_else(|| missing("client_secret"))?;
+            source.resolve(operation.context(), "client_secret").await
+        };
+        let endpoint = instead.map_or(Endpoint::Token, |(endpoint, _)| endpoint);
+        let credential = match provider.client_auth(found.as_ref(), endpoint)? {
+            Auth::None => Credential::None,
+            Auth::Basic => Credential::Basic(secret().await?),
+            Auth::Body => Credential::Body(secret().await?),
+            Auth::PrivateKeyJwt => {
+                let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
+                let pem = source.resolve_lines(operation.context(), "private_key").await?;
+                let (key_id, audience) = (config.key_id.clone(), config.assertion_audience.clone());
+                let issuer = config.issuer.as_ref().map(|issuer| issuer.0.clone());
+                Credential::Key(Box::new(ClientKey::parse(&pem, config.algorithm, key_id, audience, issuer)?))
+            }
+        };
+        let token_url = match instead {
+            None => provider.require(found.as_ref(), Endpoint::Token)?,
+            Some((_, url)) => provider.find(found.as_ref(), Endpoint::Token)?.unwrap_or_else(|| url.clone()),
+        };
+        Ok(Self { provider, operation, found, credential, basic, token_url })
+    }
+
+    /// Returns the token endpoint with the authenticated client.
+    pub(super) fn token(&self) -> TokenEndpoint<'_> {
+        let config = &self.provider.config;
+        let id = config.client_id.as_deref().unwrap_or_default();
+        let client = match &self.credential {
+            Credential::None => ClientAuth::Public(id),
+            Credential::Basic(secret) => ClientAuth::Basic(id, secret, &self.basic),
+            Credential::Body(secret) => ClientAuth::Body(id, secret),
+            Credential::Key(key) => ClientAuth::Key(id, key),
+        };
+        let default_life = config.life.map_or(DEFAULT_LIFETIME, |life| life.0);
+        let final_codes = FinalCodes::oauth(&config.error_final.0);
+        let is_life_assumed = config.life.is_none() && !self.provider.has_password();
+        let fields = config.fields.as_ref().unwrap_or(&STANDARD_FIELDS);
+        TokenEndpoint {
+            operation: self.operation,
+            url: &self.token_url,
+            client,
+            default_life,
+            is_life_assumed,
+            fields,
+            final_codes,
+        }
+    }
+
     /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
     pub(super) async fn request_token(&self, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let config = &self.provider.config;
@@ -98,9 +182,9 @@ impl Session<'_> {
                 let requested_type = config.requested_token_type.as_deref();
                 fields.push(("subject_token_type", subject_type));
                 fields.extend(requested_type.map(|kind| ("requested_token_type", kind)));
-                self.token().token_exchange(self.operation, subject.secret(), &fields).await?
+                self.token().token_exchange(subject.secret(), &fields).await?
             }
-            None => self.token().client_credentials(self.operation, &fields).await?,
+            None => self.token().client_credentials(&fields).await?,
         };
         // The client's credentials or the exchanged token suffice for the next token, so no refresh token is stored.
         answer.refresh_token = None;
@@ -115,7 +199,7 @@ impl Session<'_> {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let fields = self.provider.refresh_fields(record, scopes);
-        let Some(answer) = self.token().refresh(self.operation, refresh_token, &fields).await? else {
+        let Some(answer) = self.token().refresh(refresh_token, &fields).await? else {
             return Ok(RecordUpdate::grant_refused());
         };
         let update = self.provider.annotate(answer, scopes).into_renewal(record, scopes);
@@ -129,7 +213,7 @@ impl Session<'_> {
             Flow::RefreshToken => self.provider.initial_fields(&no_scopes),
             _ => self.provider.common_fields(),
         };
-        let answer = self.token().begin_with(self.operation, refresh_token, &fields).await?;
+        let answer = self.token().begin_with(refresh_token, &fields).await?;
         let update = self.provider.annotate(answer, &no_scopes).into_update(&no_scopes);
         Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
     }
@@ -147,28 +231,28 @@ impl Session<'_> {
             fields.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
         }
         let flow = DeviceFlow {
-            url: &self.endpoints.require(self.provider, Endpoint::Device)?,
+            url: &self.provider.require(self.found.as_ref(), Endpoint::Device)?,
             token: self.token(),
             fields: &fields,
             token_fields: &self.provider.common_fields(),
             verifier: verifier.as_ref(),
         };
-        Ok(self.approved(flow.run(self.operation).await?))
+        Ok(self.approved(flow.run().await?))
     }
 
     /// Logs in by the authorization code grant with PKCE (RFC 8252).
     pub(super) async fn authorization_code(&self) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
         let flow = CodeFlow {
-            url: &self.endpoints.require(self.provider, Endpoint::Authorization)?,
+            url: &self.provider.require(self.found.as_ref(), Endpoint::Authorization)?,
             token: self.token(),
             issuer: self.provider.config.issuer.as_ref().map(|issuer| issuer.0.as_str()),
-            sends_issuer: self.endpoints.sends_issuer(),
+            sends_issuer: self.found.as_ref().is_some_and(|found| found.sends_issuer),
             redirect_uri: &self.provider.redirect_uri,
             fields: &self.provider.initial_fields(&no_scopes),
             token_fields: &self.provider.common_fields(),
         };
-        Ok(self.approved(flow.run(self.operation).await?))
+        Ok(self.approved(flow.run().await?))
     }
 
     // The password grant (RFC 6749 section 4.3), for services that support no other grant.
@@ -224,8 +308,7 @@ impl Session<'_> {
         self.operation.notify_after_save(WARNING.to_owned());
         // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
         let fingerprint = self.provider.password_fingerprint(username, password);
-        let mut answer =
-            self.token().password(self.operation, username, password, fingerprint, &fields).await?;
+        let mut answer = self.token().password(username, password, fingerprint, &fields).await?;
         // A token request with scopes is not a login, so it must not replace the login's refresh token.
         answer.refresh_token.take_if(|_| answer.token.is_some() && !scopes.is_empty());
         let update = self.provider.annotate(answer, scopes).into_update(scopes);

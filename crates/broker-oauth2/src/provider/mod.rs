@@ -3,7 +3,6 @@
 mod config;
 mod endpoints;
 mod flows;
-mod session;
 
 use std::sync::Arc;
 
@@ -17,10 +16,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::BasicSpelling;
-use crate::discovery::Endpoint;
+use crate::discovery::{Endpoint, Metadata};
 use config::{Auth, Config, Flow};
-use flows::{DEFAULT_SCOPE, FINGERPRINT};
-use session::Session;
+use flows::{DEFAULT_SCOPE, FINGERPRINT, Session};
 
 /// The provider type `kind = "oauth2"`.
 pub const KIND: Kind =
@@ -133,7 +131,7 @@ impl Provider for OAuth2 {
             return self.discover(operation, record).await;
         }
         let basic = BasicSpelling::stored(record);
-        let session = Session::new(self, operation, self.stored_endpoints(record), basic, None).await?;
+        let session = Session::new(self, operation, self.stored(record), basic, None).await?;
         let update = match grant {
             Some(refresh_token) => session.refresh(record, refresh_token, request.scopes()).await,
             None if has_login => session.log_in_configured(record, request).await,
@@ -143,8 +141,8 @@ impl Provider for OAuth2 {
     }
 
     async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
-        let endpoints = self.endpoints_for(operation, self.flow.endpoints(), self.flow.endpoints()).await?;
-        let session = Session::new(self, operation, endpoints, BasicSpelling::default(), None).await?;
+        let found = self.metadata_for(operation, self.flow.endpoints(), self.flow.endpoints()).await?;
+        let session = Session::new(self, operation, found, BasicSpelling::default(), None).await?;
         let update = match (login, self.flow) {
             (Login::RefreshToken(token), _) => session.begin_with(token).await,
             (_, Flow::Device) => session.device().await,
@@ -155,27 +153,30 @@ impl Provider for OAuth2 {
             _ => session.request_token(&ScopeKey::default()).await,
         }?;
         let update = session.basic.add_to(self.add_login_scope(update), None);
-        Ok(session.endpoints.add_to(update))
+        Ok(match &session.found {
+            Some(found) => update.and_metadata(Metadata::KEY, found.to_value()),
+            None => update,
+        })
     }
 
     /// Revokes the refresh token first, because many services then also revoke the access tokens.
     async fn revoke(&self, operation: &Operation, record: &Record) -> Result<Revoked> {
-        let endpoints = self.logout_endpoints(operation, record).await?;
-        let Some(url) = endpoints.find(self, Endpoint::Revocation)? else {
+        let found = self.logout_metadata(operation, record).await?;
+        let Some(url) = self.find(found.as_ref(), Endpoint::Revocation)? else {
             let note = "the provider has no `revocation_url`, so the tokens stay valid until they expire";
             return Ok(Revoked::new(false, Some(note.to_owned())));
         };
         let (basic, to) = (BasicSpelling::stored(record), Some((Endpoint::Revocation, &url)));
-        let session = Session::new(self, operation, endpoints, basic, to).await?;
+        let session = Session::new(self, operation, found, basic, to).await?;
         let endpoint = session.token();
         let mut revoked = false;
         if let Some(grant) = record.usable_grant() {
-            revoked |= endpoint.revoke(operation, &url, grant.secret(), "refresh_token").await?;
+            revoked |= endpoint.revoke(&url, grant.secret(), "refresh_token").await?;
         }
         let now = operation.now();
         let live = record.tokens().filter(|(_, token)| token.expires_at().is_none_or(|at| at > now));
         for (_, token) in live {
-            match endpoint.revoke(operation, &url, token.secret(), "access_token").await {
+            match endpoint.revoke(&url, token.secret(), "access_token").await {
                 Ok(done) => revoked |= done,
                 // The revoked refresh token has ended the login, so an access token that stays valid is no error.
                 Err(error) if revoked => tracing::info!(%error, "the service did not revoke an access token"),
@@ -190,10 +191,10 @@ impl Provider for OAuth2 {
 
     async fn introspect(&self, operation: &Operation, token: &Token) -> Result<Option<Map<String, Value>>> {
         let wanted = [Endpoint::Introspection, Endpoint::Token];
-        let endpoints = self.endpoints_for(operation, &wanted, &[Endpoint::Token]).await?;
-        let Some(url) = endpoints.find(self, Endpoint::Introspection)? else { return Ok(None) };
+        let found = self.metadata_for(operation, &wanted, &[Endpoint::Token]).await?;
+        let Some(url) = self.find(found.as_ref(), Endpoint::Introspection)? else { return Ok(None) };
         let to = Some((Endpoint::Introspection, &url));
-        let session = Session::new(self, operation, endpoints, BasicSpelling::default(), to).await?;
-        session.token().introspect(operation, &url, token.secret()).await.map(Some)
+        let session = Session::new(self, operation, found, BasicSpelling::default(), to).await?;
+        session.token().introspect(&url, token.secret()).await.map(Some)
     }
 }

@@ -229,14 +229,19 @@ impl Provider for CodeProvider {
     async fn login(&self, operation: &Operation, _: &Login) -> Result<RecordUpdate> {
         let flow = CodeFlow {
             url: &ServiceUrl::parse("https://login.example.org/authorize?client_id=old&tenant=t").unwrap(),
-            token: TokenEndpoint::new(&self.token_url, ClientAuth::Public("me"), TimeDelta::hours(1)),
+            token: TokenEndpoint::new(
+                operation,
+                &self.token_url,
+                ClientAuth::Public("me"),
+                TimeDelta::hours(1),
+            ),
             issuer: Some(ISSUER),
             sends_issuer: self.sends_issuer,
             redirect_uri: &self.redirect_uri,
             fields: &[("scope", "openid data"), ("audience", "api"), ("state", "of the configuration")],
             token_fields: &[("resource", "https://api.example.org")],
         };
-        *self.approved.lock().unwrap() = Some(flow.run(operation).await?);
+        *self.approved.lock().unwrap() = Some(flow.run().await?);
         Ok(RecordUpdate::default())
     }
 }
