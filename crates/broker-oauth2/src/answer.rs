@@ -8,7 +8,7 @@ use broker_core::{
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::TokenEndpoint;
 
