@@ -59,20 +59,17 @@ impl TokenMiddleware {
         builder: reqwest::ClientBuilder,
     ) -> reqwest_middleware::Result<ClientWithMiddleware> {
         let is_removed = self.tokens.header_name() == AUTHORIZATION;
-        let builder = if is_removed { builder } else { builder.redirect(self.policy()) };
-        self.has_policy = true;
-        Ok(ClientBuilder::new(builder.build()?).with(self).build())
-    }
-
-    fn policy(&self) -> Policy {
         let tokens = self.tokens.clone();
-        Policy::custom(move |attempt| {
+        let policy = Policy::custom(move |attempt| {
             let has_token = attempt.previous().first().is_some_and(|url| may_go_to(&tokens, url));
             if has_token && !may_go_to(&tokens, attempt.url()) {
                 return attempt.stop();
             }
             Policy::default().redirect(attempt)
-        })
+        });
+        let builder = if is_removed { builder } else { builder.redirect(policy) };
+        self.has_policy = true;
+        Ok(ClientBuilder::new(builder.build()?).with(self).build())
     }
 }
 
