@@ -221,10 +221,8 @@ impl<'a> Session<'a> {
     /// Logs in by the device authorization grant (RFC 8628), with PKCE (RFC 7636) as some services require.
     pub(super) async fn device(&self) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
-        let verifier = match self.provider.config.pkce {
-            Some(false) => None,
-            _ => Some(random::<32>()?),
-        };
+        let uses_pkce = self.provider.config.pkce != Some(false);
+        let verifier = if uses_pkce { Some(random::<32>()?) } else { None };
         let challenge = verifier.as_ref().map(challenge);
         let mut fields = self.provider.initial_fields(&no_scopes);
         if let Some(challenge) = &challenge {
