@@ -212,11 +212,8 @@ impl Metadata {
 
     /// Whether the metadata can be used at `now`: only for a minute if the caller forces a new token.
     pub(crate) fn is_fresh(&self, now: DateTime<Utc>, forced: bool) -> bool {
-        let until = if forced {
-            self.fresh_until.min(broker_core::later(self.asked_at, JUST_READ))
-        } else {
-            self.fresh_until
-        };
+        let longest = if forced { JUST_READ } else { FRESH };
+        let until = self.fresh_until.min(broker_core::later(self.asked_at, longest));
         // If `asked_at` is in the future, the clock was set back.
         now < until && now >= broker_core::later(self.asked_at, -TimeDelta::minutes(1))
     }

@@ -77,22 +77,17 @@ impl ClientKey {
         issuer: Option<String>,
     ) -> Result<Self> {
         let pair = pem::parse(pem)?;
-        let algorithm = match (&pair, algorithm) {
-            (Pair::Rsa(_), None | Some(Algorithm::RS256)) => Algorithm::RS256,
-            (Pair::Rsa(_), Some(Algorithm::PS256)) => Algorithm::PS256,
-            (Pair::Ecdsa(_), None | Some(Algorithm::ES256)) => Algorithm::ES256,
-            (Pair::Ed25519(_), None | Some(Algorithm::EdDSA)) => Algorithm::EdDSA,
-            (pair, Some(other)) => {
-                let right = match pair {
-                    Pair::Rsa(_) => "RS256 or PS256",
-                    Pair::Ecdsa(_) => "ES256",
-                    Pair::Ed25519(_) => "EdDSA",
-                };
-                let message = format!("the key in `private_key` supports algorithm {right}, not {other:?}");
-                return Err(Error::new(ErrorCode::ConfigInvalidValue, message)
-                    .with_hint("remove `algorithm`, or set another `private_key`"));
-            }
+        let (usual, other, names) = match &pair {
+            Pair::Rsa(_) => (Algorithm::RS256, Algorithm::PS256, "RS256 or PS256"),
+            Pair::Ecdsa(_) => (Algorithm::ES256, Algorithm::ES256, "ES256"),
+            Pair::Ed25519(_) => (Algorithm::EdDSA, Algorithm::EdDSA, "EdDSA"),
         };
+        let algorithm = algorithm.unwrap_or(usual);
+        if algorithm != usual && algorithm != other {
+            let message = format!("the key in `private_key` supports algorithm {names}, not {algorithm:?}");
+            return Err(Error::new(ErrorCode::ConfigInvalidValue, message)
+                .with_hint("remove `algorithm`, or set another `private_key`"));
+        }
         let default = || if issuer.is_some() { "issuer" } else { "token_url" }.to_owned();
         let audience = audience.map_or_else(default, |audience| audience.0);
         Ok(Self { pair, algorithm, key_id, audience, issuer })

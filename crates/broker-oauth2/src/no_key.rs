@@ -1,17 +1,15 @@
 //! A [`ClientKey`] type without values, for builds without the feature `provider`.
 
-use std::convert::Infallible;
-
 use broker_core::{Result, Secret, ServiceUrl};
 use chrono::{DateTime, Utc};
 
 /// A client's private key. Without the feature `provider`, no value of this type exists.
 #[derive(Debug)]
-pub struct ClientKey(Infallible);
+pub enum ClientKey {}
 
 impl ClientKey {
     pub(crate) fn audience(&self) -> &str {
-        match self.0 {}
+        match *self {}
     }
 
     pub(crate) fn assertion(
@@ -21,6 +19,6 @@ impl ClientKey {
         _: &ServiceUrl,
         _: DateTime<Utc>,
     ) -> Result<Secret> {
-        match self.0 {}
+        match *self {}
     }
 }

@@ -59,12 +59,9 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
     pub(crate) async fn token_exchange(&self, subject: &Secret, extra: &Params<'_>) -> Result<TokenAnswer> {
-        let own = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", subject.expose()),
-        ];
-        let what = "the service refused to exchange the token";
-        self.request(&[&own, extra].concat(), &[subject], what).await
+        let grant_type = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
+        let fields = [&[grant_type, ("subject_token", subject.expose())], extra].concat();
+        self.request(&fields, &[subject], "the service refused to exchange the token").await
     }
 
     /// Requests a token without a user. `what` begins the message of a refusal.
@@ -104,20 +101,15 @@ impl<'a> TokenEndpoint<'a> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
         let response = self.send(self.url, &fields, Repeat::SpendsGrant).await?;
-        let problem = match self.read(&response, &[refresh_token], false) {
-            Ok(answer) => return Ok(Some(answer)),
-            Err(problem) => problem,
-        };
         // The old refresh token may be invalid now, so a new one is saved even if the response is malformed or an error.
-        if let Some(answer) = self.salvaged(&response, Some(refresh_token)) {
-            return Ok(Some(answer));
-        }
-        match problem {
-            Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::RefreshToken) => {
+        let salvage = |problem| self.salvaged(&response, Some(refresh_token)).ok_or(problem);
+        match self.read(&response, &[refresh_token], false).or_else(salvage) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Problem::Refused(refusal)) if self.final_codes.end(&refusal, Credential::RefreshToken) => {
                 tracing::debug!(reason = refusal.words, "the service refused the refresh token");
                 Ok(None)
             }
-            problem => {
+            Err(problem) => {
                 let is_client = matches!(&problem, Problem::Refused(refusal) if has_bad_credentials(refusal));
                 let problem = if is_client { problem } else { problem.of_credential(self.url) };
                 Err(self.error(problem, "the service refused to refresh the token"))

@@ -126,10 +126,7 @@ impl Listener {
     /// Closes the connection that has been open for the longest time. Returns false if no connection is open.
     fn close_oldest(&mut self) -> bool {
         self.oldest.retain(|connection| !connection.is_finished());
-        self.oldest.pop_front().is_some_and(|connection| {
-            connection.abort();
-            true
-        })
+        self.oldest.pop_front().inspect(AbortHandle::abort).is_some()
     }
 }
 

@@ -221,10 +221,8 @@ impl<'a> Session<'a> {
     /// Logs in by the device authorization grant (RFC 8628), with PKCE (RFC 7636) as some services require.
     pub(super) async fn device(&self) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
-        let verifier = match self.provider.config.pkce {
-            Some(false) => None,
-            _ => Some(random::<32>()?),
-        };
+        let uses_pkce = self.provider.config.pkce != Some(false);
+        let verifier = if uses_pkce { Some(random::<32>()?) } else { None };
         let challenge = verifier.as_ref().map(challenge);
         let mut fields = self.provider.initial_fields(&no_scopes);
         if let Some(challenge) = &challenge {
@@ -260,10 +258,12 @@ impl<'a> Session<'a> {
     /// Logs in with `password`, else with the configured password or one that the user types.
     pub(super) async fn log_in_with(&self, password: Option<&Secret>) -> Result<RecordUpdate> {
         let (operation, config) = (self.operation, &self.provider.config);
-        let hint = "set `username` of this provider in the configuration";
+        let hint = |key| format!("set `{key}` of this provider in the configuration");
         let username = match &config.username {
             Some(username) => username.clone(),
-            None => operation.prompt().ask("Username").await.map_err(|error| error.with_hint(hint))?,
+            None => {
+                operation.prompt().ask("Username").await.map_err(|error| error.with_hint(hint("username")))?
+            }
         };
         let password = match (password, &config.password) {
             (Some(password), _) => password.clone(),
@@ -272,10 +272,7 @@ impl<'a> Session<'a> {
                 ask_password(operation, &username, format!("set the environment variable {name}")).await?
             }
             (None, Some(source)) => source.resolve(operation.context(), "password").await?,
-            (None, None) => {
-                let hint = "set `password` of this provider in the configuration";
-                ask_password(operation, &username, hint.to_owned()).await?
-            }
+            (None, None) => ask_password(operation, &username, hint("password")).await?,
         };
         self.send_password(&username, &password, &ScopeKey::default()).await
     }
