@@ -12,7 +12,7 @@ use crate::token::{Secret, bounds};
 pub struct Grant(pub(super) Fields);
 
 /// The fields of a grant in a record file.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Fields {
     #[serde(serialize_with = "Secret::write")]
     pub(super) secret: Secret,
@@ -33,14 +33,7 @@ pub(super) struct Fields {
 
 impl Grant {
     pub(crate) fn new(secret: Secret, issued_at: DateTime<Utc>) -> Self {
-        Self(Fields {
-            secret,
-            issued_at,
-            intent: Intent::default(),
-            refused_at: None,
-            previous: None,
-            unknown: Map::new(),
-        })
+        Self(Fields { secret, issued_at, ..Fields::default() })
     }
 
     /// Serializes the grant of a record file, which may have none.

@@ -173,16 +173,9 @@ impl Envelope {
     /// Creates the content of an encrypted record file, except the nonce and the encrypted record, which are empty.
     #[must_use]
     pub fn new(provider: &str, with: &str, key: &str, kdf: Option<Value>) -> Self {
-        Self {
-            version: SEALED_FORMAT,
-            provider: provider.to_owned(),
-            with: with.to_owned(),
-            key: key.to_owned(),
-            kdf,
-            nonce: String::new(),
-            sealed: String::new(),
-            file: PathBuf::new(),
-        }
+        let [provider, with, key] = [provider, with, key].map(str::to_owned);
+        let (nonce, sealed, file) = Default::default();
+        Self { version: SEALED_FORMAT, provider, with, key, kdf, nonce, sealed, file }
     }
 
     /// Returns the unencrypted fields as associated data, which the encryption authenticates to prevent swapped files.

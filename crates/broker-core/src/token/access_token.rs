@@ -29,7 +29,7 @@ const NO_SCHEMES: [&str; 15] = [
 #[serde(transparent)]
 pub struct Token(pub(super) Arc<Inner>);
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Inner {
     #[serde(serialize_with = "Secret::write")]
     secret: Secret,
@@ -68,16 +68,9 @@ impl Token {
         Self(Arc::new(Inner {
             secret: Self::bare(secret),
             token_type: BEARER.to_owned(),
-            scope: None,
             issued_at: bounds::limit(issued_at),
             expires_at: expires_at.map(bounds::limit),
-            asked_until: None,
-            clock_skew: None,
-            ahead_of: None,
-            margin: None,
-            not_stored: false,
-            header: Header::default(),
-            more: Map::new(),
+            ..Inner::default()
         }))
     }
 

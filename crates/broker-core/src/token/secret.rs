@@ -19,7 +19,7 @@ const MARK: char = '\u{feff}';
 
 /// A secret text. `Debug` prints `[redacted]`, and only [`Secret::expose`] returns the text. The memory is zeroized when
 /// the last clone is dropped.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secret(Arc<SecretString>);
 
 impl Secret {
