@@ -51,19 +51,12 @@ pub(crate) fn displayable<'a>(text: &'a str, stream: &impl IsTerminal) -> Cow<'a
 
 /// Replaces the characters that ASCII lacks by similar ones, or by `?`.
 fn ascii(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if c.is_ascii() => plain.push(c),
-            '…' => plain.push_str("..."),
-            '–' | '—' => plain.push('-'),
-            '‘' | '’' => plain.push('\''),
-            '“' | '”' => plain.push('"'),
-            'é' => plain.push('e'),
-            _ => plain.push('?'),
-        }
-    }
-    plain
+    text.replace('…', "...")
+        .replace(['–', '—'], "-")
+        .replace(['‘', '’'], "'")
+        .replace(['“', '”'], "\"")
+        .replace('é', "e")
+        .replace(|c: char| !c.is_ascii(), "?")
 }
 
 /// Returns a dash that the locale can display.
@@ -134,10 +127,10 @@ pub(crate) fn table(
     text
 }
 
-/// Returns the width of a terminal. Returns `None` for other streams, and if the terminal does not know its width.
-pub(crate) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
-    let size = tcgetwinsize(stream).ok().filter(|_| stream.is_terminal())?;
-    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+/// Returns the width of a terminal, or `usize::MAX` for other streams and if the terminal does not know its width.
+pub(crate) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> usize {
+    let size = tcgetwinsize(stream).ok().filter(|size| stream.is_terminal() && size.ws_col > 0);
+    size.map_or(usize::MAX, |size| size.ws_col.into())
 }
 
 /// Wraps the first line of a text between words, and indents the new lines. A word longer than `width` stays whole,

@@ -90,17 +90,14 @@ fn print_help(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The names under which git, docker and cargo run this program as a credential helper, by symbolic links.
-const HELPER_NAMES: [(&str, &str); 3] = [
-    ("git-credential-broker", "git"),
-    ("docker-credential-broker", "docker"),
-    ("cargo-credential-broker", "cargo"),
-];
+/// The programs that run this program as their credential helper, by a symbolic link `PROGRAM-credential-broker`.
+const PROGRAMS: [&str; 3] = ["git", "docker", "cargo"];
 
 /// Adds `helper PROGRAM` to the arguments if another program started this program as its credential helper.
 fn command_line(typed: Vec<OsString>) -> Vec<OsString> {
     let name = typed.first().and_then(|path| Path::new(path).file_stem()).unwrap_or_default();
-    let by_name = HELPER_NAMES.iter().find(|(helper, _)| name == *helper).map(|(_, program)| *program);
+    let by_name = name.to_str().and_then(|name| name.strip_suffix("-credential-broker"));
+    let by_name = by_name.filter(|program| PROGRAMS.contains(program));
     // Unless cargo's configuration sets other arguments, cargo runs its credential provider with only this flag.
     let by_flag = typed.get(1).filter(|word| *word == "--cargo-plugin").map(|_| "cargo");
     match by_name.or(by_flag) {

@@ -79,10 +79,7 @@ fn print_error(error: &Error, verbose: u8) {
 
 /// Prints text on stderr. On a terminal, wraps the first line; other lines may be commands to copy.
 fn print_wrapped(text: &str) {
-    match humanize::terminal_width(&std::io::stderr()) {
-        Some(columns) => draw(&humanize::wrap(text, columns, 2)),
-        None => draw(text),
-    }
+    draw(&humanize::wrap(text, humanize::terminal_width(&std::io::stderr()), 2));
 }
 
 /// Prints text as one line on stderr, without control characters.

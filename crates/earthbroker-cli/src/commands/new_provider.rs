@@ -63,8 +63,7 @@ fn check(name: &str) -> Result<(), Error> {
 /// Returns the root of the broker's workspace if the folder is inside the workspace.
 fn workspace_of(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
-    let root = folder.ancestors().find(|root| root.join("crates/broker-core/Cargo.toml").is_file())?;
-    Some(root.to_owned())
+    folder.ancestors().find(|root| root.join("crates/broker-core/Cargo.toml").is_file()).map(Path::to_owned)
 }
 
 fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {

@@ -58,21 +58,19 @@ fn store_object(store: &StoreAbout) -> Value {
 /// excluded.
 pub(super) fn describe(store: &StoreAbout) -> (String, Option<String>) {
     let StoreAbout { place, on, .. } = store;
-    let lock = match (&store.lock_elsewhere, store.shared, store.reach) {
-        (Some(lock), ..) => {
-            format!("which has no file locks: the lock file {lock} blocks only processes of this host")
-        }
-        (None, false, _) => return (format!("{place} is on {on}, a local file system"), None),
-        (None, true, LockScope::Hosts) => {
-            let what = format!("{place} is on {on}, where a file lock blocks processes of all hosts");
-            return (what, None);
-        }
-        (None, true, LockScope::Host) => "where a file lock blocks only processes of this host".to_owned(),
-        (None, true, _) => "where a file lock may not block processes of other hosts".to_owned(),
+    let (lock, is_safe) = match (&store.lock_elsewhere, store.shared, store.reach) {
+        (Some(lock), ..) => (
+            &*format!("which has no file locks: the lock file {lock} blocks only processes of this host"),
+            false,
+        ),
+        (None, false, _) => ("a local file system", true),
+        (None, true, LockScope::Hosts) => ("where a file lock blocks processes of all hosts", true),
+        (None, true, LockScope::Host) => ("where a file lock blocks only processes of this host", false),
+        (None, true, _) => ("where a file lock may not block processes of other hosts", false),
     };
     let fix = "if several hosts use one login, give each host its own state folder with BROKER_STATE_DIR (a login file \
                shared with a service's own tools stays in its place unless `share = false`)";
-    (format!("{place} is on {on}, {lock}"), Some(fix.to_owned()))
+    (format!("{place} is on {on}, {lock}"), (!is_safe).then(|| fix.to_owned()))
 }
 
 fn object(status: &Status) -> Value {

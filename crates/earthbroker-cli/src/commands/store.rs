@@ -29,7 +29,7 @@ pub(super) fn word(format: &StorageFormat) -> &str {
 }
 
 /// Returns the records whose format is known, and an error for each other record.
-fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
+pub(super) fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
     match records.list() {
         Ok(list) => separate(list.into_iter().map(|(name, format)| Ok((name, format?)))),
         Err(error) => (Vec::new(), vec![error]),

@@ -1,20 +1,20 @@
 //! Formats for HTTP clients: headers and cookies.
 
-use earthbroker::{Header, Result, Secret, Token};
+use earthbroker::{Result, Secret, Token};
 use serde::Deserialize;
 
 use super::{TokenInfo, unsuitable};
 
 /// Returns the header line `Authorization: …`.
-pub(super) fn line(token: &Token, header: &Header) -> Result<String> {
-    let (name, prefix, secret) = (&header.name, header.prefix_of(token), value(token)?);
+pub(super) fn line(token: &Token) -> Result<String> {
+    let (name, prefix, secret) = (&token.header().name, token.header().prefix_of(token), value(token)?);
     let blank = if prefix.is_empty() { "" } else { " " };
     Ok(format!("{name}: {prefix}{blank}{secret}\n"))
 }
 
 /// Returns a line of curl's configuration, with backslashes and double quotes escaped (curl(1), `--config`).
-pub(super) fn curl(token: &Token, header: &Header) -> Result<String> {
-    let line = line(token, header)?.replace('\\', r"\\").replace('"', "\\\"");
+pub(super) fn curl(token: &Token) -> Result<String> {
+    let line = line(token)?.replace('\\', r"\\").replace('"', "\\\"");
     Ok(format!("header = \"{}\"\n", line.trim_end_matches('\n')))
 }
 
@@ -25,14 +25,15 @@ pub(super) fn wget(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
 
 /// Returns the header line for a program that cannot restrict the header to some hosts, and warns of that.
 pub(super) fn for_every_host(program: &str, token: &Token, info: &TokenInfo<'_>) -> Result<String> {
-    let line = line(token, &info.about.header)?;
+    let line = line(token)?;
     let danger = "sends this token to every host: use the file only with URLs of this service";
     (info.note)(&format!("warning: {program} {danger}"));
     Ok(line)
 }
 
 /// Returns the token's secret for programs that always send `Bearer`. Fails if the provider needs another header.
-pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
+pub(super) fn bearer(token: &Token) -> Result<&str> {
+    let header = token.header();
     if header.is_bearer(token) {
         return value(token);
     }

@@ -11,7 +11,7 @@ const USER: &str = "oauth2";
 /// Returns a `DuckDB` secret for each host. The secret's scope is a URL prefix, whose final `/` excludes
 /// `example.org.evil.net`.
 pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
-    let secret = sql(header::bearer(token, &info.about.header)?, '\'');
+    let secret = sql(header::bearer(token)?, '\'');
     statements(info, "DuckDB does not support host patterns", is_exact, |host| {
         let name = sql(&format!("{}@{host}", info.provider), '"');
         let plain = format!("http://{}/", host.to_ascii_lowercase());
@@ -25,8 +25,8 @@ pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
 /// Returns lines for a .netrc file. Fails if the token needs quotes or escapes, which programs read differently.
 pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
     let secret = token.secret().expose();
-    let is_basic = info.about.header.prefix_of(token).eq_ignore_ascii_case("basic");
-    if is_basic || !info.about.header.name.eq_ignore_ascii_case("authorization") {
+    let is_basic = token.header().prefix_of(token).eq_ignore_ascii_case("basic");
+    if is_basic || !token.header().name.eq_ignore_ascii_case("authorization") {
         let why = "programs send a .netrc entry as a password, which this service does not accept";
         return Err(unsuitable(why).with_hint("use: --format header"));
     }

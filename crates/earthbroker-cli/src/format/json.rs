@@ -24,7 +24,7 @@ struct Json<'a> {
 }
 
 pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
-    let header = &info.about.header;
+    let header = token.header();
     line(&Json {
         version: 1,
         provider: info.provider,
@@ -48,8 +48,8 @@ pub(super) fn expires_in(token: &Token) -> Option<u64> {
 }
 
 /// Returns the `ExecCredential` for kubectl, in the given API version.
-pub(crate) fn exec_credential(token: &Token, http_header: &Header, api_version: &str) -> Result<String> {
-    let mut status = json!({ "token": header::bearer(token, http_header)? });
+pub(crate) fn exec_credential(token: &Token, api_version: &str) -> Result<String> {
+    let mut status = json!({ "token": header::bearer(token)? });
     if let Some(expires_at) = token.expires_at() {
         status["expirationTimestamp"] = rfc3339(expires_at).into();
     }

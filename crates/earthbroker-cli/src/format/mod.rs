@@ -105,20 +105,19 @@ fn unsuitable(why: impl Into<String>) -> Error {
 /// Returns the formatted token, with its final newline.
 pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> Result<String> {
     let secret = plain(token)?;
-    let http_header = &info.about.header;
     match style.format {
         Format::Text => Ok(format!("{secret}\n")),
         Format::Json => json::object(token, info),
-        Format::Header => header::line(token, http_header),
-        Format::Curl => header::curl(token, http_header),
+        Format::Header => header::line(token),
+        Format::Curl => header::curl(token),
         Format::Wget => header::wget(token, info),
         Format::GdalHeaders => header::for_every_host("GDAL", token, info),
         Format::Env => Ok(shell::lines(style.shell, &variables(token, style, info)?)),
         Format::Dotenv => shell::dotenv(&variables(token, style, info)?, info),
-        Format::Gdal => shell::gdal(style.shell, token, http_header),
+        Format::Gdal => shell::gdal(style.shell, token),
         Format::Duckdb => hosts::duckdb(token, info),
         Format::Netrc => hosts::netrc(token, info),
-        Format::ExecCredential => json::exec_credential(token, http_header, EXEC_CREDENTIAL),
+        Format::ExecCredential => json::exec_credential(token, EXEC_CREDENTIAL),
         Format::Aws => json::aws(token),
         Format::Cookies => header::cookies(token),
         Format::Template => template::fill(style.template, |field| field(token, info)),

@@ -1,6 +1,6 @@
 //! Output formats for shells and .env files.
 
-use earthbroker::{Header, Result, Secret, Token};
+use earthbroker::{Result, Secret, Token};
 
 use super::{TokenInfo, unsuitable};
 use crate::args::ShellKind;
@@ -11,8 +11,8 @@ pub(super) fn lines(shell: ShellKind, variables: &[(&str, Secret)]) -> String {
 }
 
 /// Returns shell commands that set GDAL's environment variables for the token.
-pub(super) fn gdal(shell: ShellKind, token: &Token, header: &Header) -> Result<String> {
-    let secret = super::header::bearer(token, header)?;
+pub(super) fn gdal(shell: ShellKind, token: &Token) -> Result<String> {
+    let secret = super::header::bearer(token)?;
     Ok(line(shell, "GDAL_HTTP_AUTH", "BEARER") + &line(shell, "GDAL_HTTP_BEARER", secret))
 }
 

@@ -85,11 +85,9 @@ fn last_failure(status: &Status, login_needed: bool, report: &mut Report) {
     let scope = scope.map(|scope| format!(" for {}", sanitize(&humanize::asked(scope)))).unwrap_or_default();
     let (at, why) = (humanize::local(failure.at), sanitize(&failure.message));
     let what = format!("the last token request{scope} failed at {at}: {why}");
-    if is_valid || failure.kind == ErrorKind::Unavailable {
-        report.warning("login.last_failure", Some(name), &what, &fix);
-    } else {
-        report.error("login.last_failure", Some(name), &what, &fix);
-    }
+    let is_warning = is_valid || failure.kind == ErrorKind::Unavailable;
+    let add = if is_warning { Report::warning } else { Report::error };
+    add(report, "login.last_failure", Some(name), &what, &fix);
 }
 
 /// Returns the command that repeats a failed token request.

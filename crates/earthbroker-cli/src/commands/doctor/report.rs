@@ -116,7 +116,7 @@ impl Report {
     }
 
     /// Returns the report as text: a line for each check, below the name of its group, and the fix of each problem.
-    pub(super) fn text(&self, colours: bool, width: Option<usize>) -> String {
+    pub(super) fn text(&self, colours: bool, width: usize) -> String {
         let mut lines = Vec::new();
         let mut last = "";
         for check in self.0.iter().filter(|check| check.outcome != Outcome::Summarized) {
@@ -145,15 +145,14 @@ impl Report {
 /// The width of the column that shows `ok`, `skipped`, `warning` or `error`.
 const WIDTH: usize = "warning".len();
 
-fn line(check: &Check, colours: bool, width: Option<usize>) -> String {
+fn line(check: &Check, colours: bool, width: usize) -> String {
     let (word, colour) = check.outcome.word();
     let margin = " ".repeat(WIDTH + 4);
     let whose = check.provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     // Text is sanitized, because names of files and environment variables may contain control characters.
     let indented = |text: &str| {
         let text = text.lines().map(sanitize).collect::<Vec<_>>().join("\n");
-        let text = width.map_or(text.clone(), |width| wrap(&text, width.saturating_sub(margin.len()), 0));
-        text.replace('\n', &format!("\n{margin}"))
+        wrap(&text, width.saturating_sub(margin.len()), 0).replace('\n', &format!("\n{margin}"))
     };
     let message = indented(&format!("{whose}{}", check.message));
     let padding = " ".repeat(WIDTH - word.len());

@@ -14,7 +14,7 @@ use super::mode;
 use super::report::Report;
 use crate::commands::CommandContext;
 use crate::commands::status::describe;
-use crate::commands::store::{uses_keyring, word};
+use crate::commands::store::{list, uses_keyring, word};
 use crate::format::quoted_path;
 use crate::hints;
 
@@ -165,22 +165,15 @@ pub(super) fn sealed(
     let Some(config) = config else { return };
     let Ok(records) = context.setup().records(config) else { return };
     let configured_names = config.names();
-    let (mut list, mut all_known) = (Vec::new(), true);
-    let formats = records.list().unwrap_or_else(|error| {
-        all_known = false;
-        report.error("state.sealed", None, error.message(), "check the permissions of the state folder");
-        Vec::new()
-    });
-    for (name, format) in formats {
-        match format {
-            Ok(format) => list.push((name, format)),
+    let (list, errors) = list(&records);
+    for error in &errors {
+        let fix = match error.provider() {
+            None => "check the permissions of the state folder",
             // `state::check` has already reported the errors of configured providers.
-            Err(_) if configured_names.contains(&name) => all_known = false,
-            Err(error) => {
-                all_known = false;
-                report.error("state.sealed", Some(&name), error.message(), "rename the record's file");
-            }
-        }
+            Some(name) if configured_names.iter().any(|known| known == name) => continue,
+            Some(_) => "rename the record's file",
+        };
+        report.error("state.sealed", error.provider(), error.message(), fix);
     }
     let configured = config.store().name();
     let sealed = configured != "file" || list.iter().any(|(_, format)| word(format) != "file");
@@ -201,7 +194,7 @@ pub(super) fn sealed(
         let others = others.join(", ");
         let what = format!("`store` is \"{configured}\", but some records have another format: {others}");
         report.warning("state.sealed", None, &what, "run: broker store migrate");
-    } else if sealed && all_known && !list.is_empty() {
+    } else if sealed && errors.is_empty() && !list.is_empty() {
         report.ok("state.sealed", None, format!("all records are encrypted (store: {configured})"));
     }
     for status in statuses.iter().filter(|_| sealed) {

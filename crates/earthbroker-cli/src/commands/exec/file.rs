@@ -66,7 +66,7 @@ pub(super) fn run(
         let status = wait(&mut child, &mut signals).await;
         renewals.shutdown().await;
         broker.wait_idle().await;
-        if let Some(Err(error)) = Arc::into_inner(folder).map(Folder::remove) {
+        if let Some(Err(error)) = Arc::into_inner(folder).map(|folder| folder.folder.close()) {
             context.say(&format!("warning: cannot remove the token files: {error}"));
         }
         let failed = Error::failed("cannot wait for the command");
@@ -207,10 +207,6 @@ impl Folder {
     /// Writes a file with mode 0600 atomically.
     fn write(&self, name: &str, line: &str) -> std::io::Result<()> {
         platform::write_private(&self.path_of(name), Zeroizing::new(format!("{line}\n")).as_bytes())
-    }
-
-    fn remove(self) -> std::io::Result<()> {
-        self.folder.close()
     }
 }
 

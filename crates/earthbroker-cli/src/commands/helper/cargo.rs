@@ -62,7 +62,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     let mut get = json!({
         "kind": "get",
         // cargo uses this token as the complete value of the `Authorization` header.
-        "token": format!("{} {}", provider.info().header.prefix_of(&token), plain(&token)?),
+        "token": format!("{} {}", token.header().prefix_of(&token), plain(&token)?),
         "cache": "session",
         "operation_independent": true,
     });

@@ -28,8 +28,7 @@ fn get(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandRes
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let token = token(&broker, &provider)?;
-    let header = &provider.info().header;
-    let (scheme, secret) = (header.prefix_of(&token), plain(&token)?);
+    let (scheme, secret) = (token.header().prefix_of(&token), plain(&token)?);
     let mut lines = if input.takes_bearer() {
         format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\nephemeral=1\n")
     } else {

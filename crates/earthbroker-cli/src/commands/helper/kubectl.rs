@@ -39,7 +39,7 @@ pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult
     }
     let token = token(&broker, &provider)?;
     plain(&token)?;
-    answer(&exec_credential(&token, &provider.info().header, &request.api_version)?)
+    answer(&exec_credential(&token, &request.api_version)?)
 }
 
 /// Reads kubectl's request from the environment, or returns an empty request of the newest API version.

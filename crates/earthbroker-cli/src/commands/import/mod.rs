@@ -31,7 +31,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     for what in &args.what {
         let selected = select(context, what)?;
         let others_read = std::fs::metadata(what).is_ok_and(|meta| platform::others_read(&meta));
-        if others_read && number(what).is_none() && selected.iter().all(|login| login.is_whole_file) {
+        if others_read && what.parse::<usize>().is_err() && selected.iter().all(|login| login.is_whole_file) {
             readable.push(what);
         }
         found.extend(selected);
@@ -56,14 +56,10 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     answer_json(&json!({ "version": 1, "imported": imported }))
 }
 
-fn number(what: &str) -> Option<usize> {
-    what.parse().ok()
-}
-
 /// Returns the login or secret with the number `what` in the printed list, or all in the file `what`.
 fn select(context: &CommandContext<'_>, what: &str) -> CommandResult<Vec<ToolLogin>> {
     let setup = context.setup();
-    let Some(number) = number(what) else {
+    let Ok(number) = what.parse::<usize>() else {
         return Ok(setup.tool_logins_in(Path::new(what)).map_err(|error| match hints::hint(&error) {
             Some(_) => error,
             None => error.with_hint("run: broker import, to list what can be imported"),
