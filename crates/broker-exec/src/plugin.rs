@@ -86,15 +86,20 @@ impl Plugin {
         Record::new(&self.name, self.info.issuer.clone())
     }
 
-    fn request<'a>(&'a self, action: &'static str, now: DateTime<Utc>) -> Request<'a> {
-        let (v, provider, now, settings) = (VERSION, self.name.as_str(), rfc3339(now), &self.settings);
+    fn request<'a>(
+        &'a self,
+        action: &'static str,
+        now: DateTime<Utc>,
+        secrets: Option<&'a [(&'a str, Secret)]>,
+    ) -> Request<'a> {
+        let exposed = |(name, secret): &'a (&'a str, Secret)| (*name, secret.expose());
         Request {
-            v,
+            v: VERSION,
             action,
-            provider,
-            now,
-            settings,
-            secrets: None,
+            provider: &self.name,
+            now: rfc3339(now),
+            settings: &self.settings,
+            secrets: secrets.map(|secrets| secrets.iter().map(exposed).collect()),
             record: None,
             requested: None,
             login: None,
@@ -122,7 +127,8 @@ impl Plugin {
         record: Option<&Record>,
     ) -> Result<Description> {
         session.greet().await?;
-        let description: Description = session.request(&self.request("describe", operation.now())).await?;
+        let description: Description =
+            session.request(&self.request("describe", operation.now(), None)).await?;
         let name = self.program.name();
         if let Err(why) = ServiceUrl::parse(&description.issuer) {
             let message = format!("plugin `{name}` returned an invalid `issuer`: {}", session.redact(&why));
@@ -233,10 +239,9 @@ impl Run<'_> {
         self.hide(record);
         let (plugin, session, sent_at) = (self.plugin, &mut self.session, self.operation.now());
         let message = Request {
-            secrets: Some(exposed(&self.secrets)),
             record: Some(RecordView::new(record, PLUGIN_DATA, self.operation.began_at())),
             requested: Some(RequestedToken::new(request, sent_at)),
-            ..plugin.request("exchange", sent_at)
+            ..plugin.request("exchange", sent_at, Some(&self.secrets))
         };
         let exchange = async {
             let response = session.try_request(&message).await;
@@ -268,9 +273,8 @@ impl Run<'_> {
             self.session.hide(secret);
         }
         let request = Request {
-            secrets: Some(exposed(&self.secrets)),
             login: Some(wire::LoginMethod::new(login)),
-            ..self.plugin.request("login", self.operation.now())
+            ..self.plugin.request("login", self.operation.now(), Some(&self.secrets))
         };
         let response = self.session.log_in(&request).await;
         // After the plugin's response, a signal cannot cancel the login until the broker has saved the login.
@@ -320,10 +324,6 @@ impl Run<'_> {
     }
 }
 
-fn exposed<'a>(secrets: &'a [(&'a str, Secret)]) -> BTreeMap<&'a str, &'a str> {
-    secrets.iter().map(|(name, secret)| (*name, secret.expose())).collect()
-}
-
 #[async_trait]
 impl Provider for Plugin {
     fn info(&self) -> &ProviderInfo {
@@ -371,9 +371,8 @@ impl Provider for Plugin {
         }
         run.hide(record);
         let request = Request {
-            secrets: Some(exposed(&run.secrets)),
             record: Some(RecordView::new(record, PLUGIN_DATA, operation.began_at())),
-            ..self.request("revoke", operation.now())
+            ..self.request("revoke", operation.now(), Some(&run.secrets))
         };
         let result = operation.exchange(run.session.request::<RevokeResponse>(&request)).await;
         let result = result.map(|response| {

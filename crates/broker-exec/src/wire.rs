@@ -15,7 +15,7 @@ pub(crate) const VERSION: u64 = 1;
 /// The deepest nesting of a message. The record stores at most 64 levels of `kept`.
 const MAX_DEPTH: usize = 64;
 
-/// The first message of the plugin, which lists the plugin's protocol versions.
+/// The first message of a plugin, or of a credential provider of cargo, which lists its protocol versions.
 #[derive(Deserialize)]
 pub(crate) struct Hello {
     pub(crate) v: Vec<u64>,

@@ -81,10 +81,6 @@ impl Subject for Refreshing {
         &self.service
     }
 
-    fn renewal_route(&self) -> &'static str {
-        "token"
-    }
-
     fn end_grant(&self) -> bool {
         self.service.revoke_everything();
         true

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Source;
+use crate::wire::Hello;
 
 /// The value of `KUBERNETES_EXEC_INFO`, which tells the program not to prompt the user.
 pub(super) const KUBECTL_INFO: &str = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}"#;
@@ -35,11 +36,6 @@ struct ExecCredential {
 struct ExecStatus {
     token: Option<Secret>,
     expiration_timestamp: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct CargoHello {
-    v: Vec<u64>,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +89,7 @@ impl Source {
     /// Reads the output of a credential provider of cargo, version 1.
     pub(super) fn cargo(&self, text: &str, now: DateTime<Utc>) -> Result<Token> {
         let (name, mut lines) = (self.program.name(), text.lines());
-        let hello = lines.next().and_then(|line| serde_json::from_str::<CargoHello>(line).ok());
+        let hello = lines.next().and_then(|line| serde_json::from_str::<Hello>(line).ok());
         let versions = hello.ok_or_else(|| {
             self.failed("the first line of the output is not the list of versions of cargo's protocol")
         })?;

@@ -50,7 +50,9 @@ pub trait Subject: Send + Sync {
     fn service(&self) -> &Server;
 
     /// Returns the name of the fake server's route that renews an expired token.
-    fn renewal_route(&self) -> &str;
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
 
     /// Revokes the refresh token at the service, as an administrator would. Returns `false` if none was issued.
     fn end_grant(&self) -> bool;

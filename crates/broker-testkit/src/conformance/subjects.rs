@@ -47,10 +47,6 @@ impl Subject for ClientSubject {
         &self.service
     }
 
-    fn renewal_route(&self) -> &'static str {
-        "token"
-    }
-
     fn end_grant(&self) -> bool {
         false
     }
@@ -121,10 +117,6 @@ impl Subject for TokenSubject {
 
     fn service(&self) -> &Server {
         &self.service
-    }
-
-    fn renewal_route(&self) -> &'static str {
-        "token"
     }
 
     fn end_grant(&self) -> bool {
