@@ -32,7 +32,7 @@ pub(crate) const FORMAT: u64 = 1;
 pub struct Record(pub(crate) Fields);
 
 /// The fields of a record, with its secrets.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Fields {
     pub(crate) version: u64,
     pub(crate) provider: String,
@@ -86,15 +86,8 @@ impl Record {
         Self(Fields {
             version: FORMAT,
             provider: provider.to_owned(),
-            revision: 0,
-            origin: None,
-            logins: 0,
-            grants: 0,
             current: IssuerState::new(issuer),
-            other_issuers: Vec::new(),
-            login_problem: None,
-            new_login: false,
-            format: None,
+            ..Fields::default()
         })
     }
 

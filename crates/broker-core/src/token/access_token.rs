@@ -18,24 +18,9 @@ const PLAUSIBLE_SKEW: TimeDelta = TimeDelta::days(1);
 
 const BEARER: &str = "Bearer";
 
-/// Token types of services that are no schemes of HTTP headers, in lower case and without separators.
-const NO_SCHEMES: [&str; 15] = [
-    "access",
-    "tokentype",
-    "bearertoken",
-    "accesstoken",
-    "idtoken",
-    "refreshtoken",
-    "jwt",
-    "at+jwt",
-    "na",
-    "oauth2",
-    "opaque",
-    "reference",
-    "user",
-    "bot",
-    "null",
-];
+/// Token types of services that are no schemes of HTTP headers, in lower case and without separators. Blanks separate them.
+const NO_SCHEMES: &str = "access tokentype bearertoken accesstoken idtoken refreshtoken jwt at+jwt na \
+    oauth2 opaque reference user bot null";
 
 /// An access token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.
 #[derive(Clone, Deserialize)]
@@ -155,7 +140,7 @@ impl Token {
     pub fn with_type(self, token_type: &str) -> Self {
         let plain = token_type.trim().to_ascii_lowercase().replace(['_', '-', ' '], "");
         // No registered scheme contains `_`.
-        let is_format = token_type.contains('_') || NO_SCHEMES.contains(&plain.as_str());
+        let is_format = token_type.contains('_') || NO_SCHEMES.split(' ').any(|own| own == plain);
         self.with_scheme(if is_format { BEARER } else { token_type })
     }
 

@@ -15,31 +15,11 @@ pub enum Expiry {
 }
 
 /// Field names for an expiry, in lower case and without separators, with `expire` for `expires`: `expires_in`, `expiresIn`,
-/// `expire-in`. The words `access` and `token` may precede them.
-const NAMES: [&str; 22] = [
-    "expireinsec",
-    "expireinsecs",
-    "expireinseconds",
-    "expirein",
-    "expireat",
-    "expireon",
-    "expiretime",
-    "expire",
-    "expiry",
-    "expirydate",
-    "expirytime",
-    "expiration",
-    "expirationtime",
-    "expirationtimestamp",
-    "expirationdate",
-    "exp",
-    "validto",
-    "validuntil",
-    "validfor",
-    "leaseduration",
-    "ttl",
-    "lifetime",
-];
+/// `expire-in`. The words `access` and `token` may precede them. Blanks separate
+/// the names.
+const NAMES: &str = "expireinsec expireinsecs expireinseconds expirein expireat expireon expiretime expire \
+    expiry expirydate expirytime expiration expirationtime expirationtimestamp expirationdate exp validto \
+    validuntil validfor leaseduration ttl lifetime";
 
 /// Ends of field names whose number is a lifetime unless it is a time near now.
 const LIFETIMES: [&str; 7] = ["in", "seconds", "secs", "sec", "ttl", "lifetime", "duration"];
@@ -116,7 +96,8 @@ impl Expiry {
             let name = plain(name).replace("expires", "expire");
             name.trim_start_matches("access").trim_start_matches("token").to_owned()
         };
-        let known = object.iter().filter(|(name, _)| NAMES.contains(&base(name).as_str()));
+        let is_known = |base: String| NAMES.split(' ').any(|name| name == base);
+        let known = object.iter().filter(|(name, _)| is_known(base(name)));
         known.filter_map(|(name, value)| Self::read(name, value, now)).collect()
     }
 

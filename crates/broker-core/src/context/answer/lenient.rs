@@ -42,16 +42,16 @@ fn string(text: &str) -> (String, usize) {
     let mut written = "\"".to_owned();
     let mut at = 1;
     let damaged = || Some(char::REPLACEMENT_CHARACTER.to_string());
-    while let Some((c, after)) = text.get(at..).and_then(first_two) {
-        let (length, replacement) = match (c, after) {
-            ('\\', Some('u')) => match (code_unit(text, at), code_unit(text, at + 6)) {
+    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        let (length, replacement) = match (c, text.as_bytes().get(at + 1)) {
+            ('\\', Some(b'u')) => match (code_unit(text, at), code_unit(text, at + 6)) {
                 (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => (12, None),
                 (Some(0xd800..0xe000), _) => (6, damaged()),
                 (Some(_), _) => (6, None),
                 (None, _) => (1, damaged()),
             },
-            ('\\', Some('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't')) => (2, None),
-            ('\\', Some('\'')) => (2, Some("'".to_owned())),
+            ('\\', Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => (2, None),
+            ('\\', Some(b'\'')) => (2, Some("'".to_owned())),
             ('\\', _) => (1, damaged()),
             ('\0'..' ', _) => (1, Some(format!("\\u{:04x}", u32::from(c)))),
             _ => (c.len_utf8(), None),
@@ -63,11 +63,6 @@ fn string(text: &str) -> (String, usize) {
         }
     }
     (written, at)
-}
-
-fn first_two(text: &str) -> Option<(char, Option<char>)> {
-    let mut chars = text.chars();
-    Some((chars.next()?, chars.next()))
 }
 
 /// Returns the UTF-16 code unit of the escape `\uXXXX` at a byte of `text`.

@@ -55,23 +55,10 @@ pub struct Refusal {
     retry_after: Option<Duration>,
 }
 
-/// The error codes of RFC 6749, 7009, 8628, 8707 and 9449, which only authorization servers send.
-const STANDARD_CODES: [&str; 14] = [
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "unsupported_response_type",
-    "unsupported_token_type",
-    "invalid_scope",
-    "invalid_target",
-    "invalid_dpop_proof",
-    "access_denied",
-    "authorization_pending",
-    "slow_down",
-    "expired_token",
-];
+/// The error codes of RFC 6749, 7009, 8628, 8707 and 9449, which only authorization servers send, separated by blanks.
+const STANDARD_CODES: &str = "invalid_request invalid_client invalid_grant unauthorized_client \
+    unsupported_grant_type unsupported_response_type unsupported_token_type invalid_scope invalid_target \
+    invalid_dpop_proof access_denied authorization_pending slow_down expired_token";
 
 impl Refusal {
     /// Whether the refusal has the error code `code`, in upper or lower case.
@@ -81,7 +68,7 @@ impl Refusal {
 
     /// Whether the error code is one of OAuth, so that the authorization server itself refused the request.
     pub fn is_standard(&self) -> bool {
-        STANDARD_CODES.iter().any(|code| self.is(code))
+        STANDARD_CODES.split(' ').any(|code| self.is(code))
     }
 
     /// Whether a gateway or proxy may have sent the response: it has no content, or the status says nothing about the

@@ -4,42 +4,15 @@ use serde_json::{Map, Value};
 
 use super::bounded;
 
-/// The names of fields with an error code, beside `error` (RFC 6749 section 5.2).
-const CODES: [&str; 11] = [
-    "type",
-    "errorType",
-    "code",
-    "status",
-    "errorCode",
-    "error_code",
-    "errorcode",
-    "ErrorCode",
-    "Code",
-    "__type",
-    "reason",
-];
+/// The names of fields with an error code, beside `error` (RFC 6749 section 5.2), separated by blanks.
+const CODES: &str = "type errorType code status errorCode error_code errorcode ErrorCode Code __type \
+    reason";
 
-/// The names of fields with an explanation, best first: RFC 6749, Okta, Google, Apigee, RFC 9457 and others.
-const TEXTS: [&str; 18] = [
-    "error_description",
-    "errorSummary",
-    "errorMessage",
-    "error_message",
-    "faultstring",
-    "message",
-    "ExceptionMessage",
-    "MessageDetail",
-    "Message",
-    "detail",
-    "details",
-    "msg",
-    "description",
-    "title",
-    "reason",
-    "hint",
-    "errorCauses",
-    "Error",
-];
+/// The names of fields with an explanation, best first: RFC 6749, Okta, Google, Apigee, RFC 9457 and others. Separated by
+/// blanks.
+const TEXTS: &str = "error_description errorSummary errorMessage error_message faultstring message \
+    ExceptionMessage MessageDetail Message detail details msg description title reason hint errorCauses \
+    Error";
 
 /// Parts of the names of fields with an explanation, in lower case. Other names are shown, as those of invalid fields.
 const REASONS: [&str; 9] =
@@ -89,8 +62,8 @@ pub(super) fn add_codes(codes: &mut Vec<String>, object: &Map<String, Value>) {
 fn add_codes_of(codes: &mut Vec<String>, object: &Map<String, Value>, levels: usize) {
     for (key, value) in object {
         let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        let is_code_field =
-            CODES.contains(&key.as_str()) || CODES_ELSEWHERE.iter().any(|own| key.eq_ignore_ascii_case(own));
+        let is_code_field = CODES.split(' ').any(|own| own == key)
+            || CODES_ELSEWHERE.iter().any(|own| key.eq_ignore_ascii_case(own));
         for item in items.iter().take(MOST_ERRORS) {
             match item {
                 Value::Object(inner) if levels > 0 => add_codes_of(codes, inner, levels - 1),
@@ -119,7 +92,7 @@ pub(super) fn has_error(object: &Map<String, Value>) -> bool {
 }
 
 fn own_codes(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
-    CODES.iter().filter_map(|key| object.get(*key)?.as_str())
+    CODES.split(' ').filter_map(|key| object.get(key)?.as_str())
 }
 
 /// Returns the code of an error that names a field, such as `RefreshToken.invalid`.
@@ -203,20 +176,20 @@ pub(super) fn is_sentence(text: &str) -> bool {
 
 /// Returns the service's explanation from the usual fields.
 pub(super) fn explanation(object: &Map<String, Value>) -> Option<String> {
-    let own = |key: &&str| object.get(*key).map(text).filter(|text| !text.is_empty());
+    let own = |key: &str| object.get(key).map(text).filter(|text| !text.is_empty());
     let problem = || {
-        let (title, detail) = (own(&"title")?, own(&"detail")?);
+        let (title, detail) = (own("title")?, own("detail")?);
         Some(if detail.contains(&title) { detail } else { format!("{title}: {detail}") })
     };
     let summary = || {
-        let summary = own(&"errorSummary")?;
-        Some(own(&"errorCauses").map_or_else(|| summary.clone(), |causes| format!("{summary}: {causes}")))
+        let summary = own("errorSummary")?;
+        Some(own("errorCauses").map_or_else(|| summary.clone(), |causes| format!("{summary}: {causes}")))
     };
     let inside =
-        || NESTED.iter().filter(|key| !object.get(**key).is_some_and(Value::is_string)).find_map(own);
-    let beside = || TEXTS.iter().find_map(own);
-    let as_code = || own(&"error").filter(|text| text.contains(char::is_whitespace));
-    let found = own(&"error_description").or_else(summary).or_else(problem).or_else(inside).or_else(beside);
+        || NESTED.into_iter().filter(|key| !object.get(*key).is_some_and(Value::is_string)).find_map(own);
+    let beside = || TEXTS.split(' ').find_map(own);
+    let as_code = || own("error").filter(|text| text.contains(char::is_whitespace));
+    let found = own("error_description").or_else(summary).or_else(problem).or_else(inside).or_else(beside);
     found.or_else(as_code).map(|text| bounded(&text))
 }
 
@@ -229,7 +202,8 @@ fn text(value: &Value) -> String {
             texts.collect::<Vec<_>>().join("; ")
         }
         Value::Object(object) => {
-            let words = TEXTS.iter().find_map(|key| Some(plain(object.get(*key)?)).filter(|t| !t.is_empty()));
+            let words =
+                TEXTS.split(' ').find_map(|key| Some(plain(object.get(key)?)).filter(|t| !t.is_empty()));
             let words = words.unwrap_or_default();
             match object.get("loc").and_then(Value::as_array) {
                 Some(loc) => format!("{}: {words}", loc.iter().map(plain).collect::<Vec<_>>().join(".")),
