@@ -2,7 +2,6 @@
 
 mod answer;
 pub(crate) mod backoff;
-mod clock;
 mod env;
 mod http;
 #[cfg(feature = "reqwest")]
@@ -22,7 +21,6 @@ pub use answer::{
     Credential, FinalCodes, Problem, Refusal, WITHHELD, read_object, redact, repeats_secret, salvage,
     salvage_new, without_token,
 };
-pub use clock::{Clock, SystemClock};
 pub use env::{Env, SystemEnv};
 pub use http::{Http, HttpFault, HttpRequest, HttpResponse, LoginCheck, Repeat, RequestSent, SendCheck};
 #[cfg(feature = "reqwest")]
@@ -30,4 +28,4 @@ pub use http_reqwest::{Proxy, ProxySettings, ReqwestHttp, cert_file};
 pub use prompt::{DeviceCode, NonInteractive, Prompt};
 pub use service_url::ServiceUrl;
 pub use shell::{quoted_path, shell_word};
-pub use world::Context;
+pub use world::{Clock, Context, SystemClock};

@@ -2,7 +2,6 @@
 
 pub(crate) mod decode;
 mod final_codes;
-mod lenient;
 mod reason;
 pub(crate) mod redact;
 mod salvage;
