@@ -46,16 +46,16 @@ pub enum Hint {
 
 impl Hint {
     /// Returns the hint with each text as one line that is safe for a terminal.
-    pub(crate) fn sanitized(mut self) -> Self {
-        match &mut self {
-            Self::AwaitPause(text) | Self::SetOrImport(text) | Self::SetPassword(text) => {
-                *text = sanitize(text)
-            }
-            Self::MigrateRecords(text) | Self::Text(text) => *text = sanitize(text),
-            Self::Command(text, command) => (*text, *command) = (sanitize(text), sanitize(command)),
-            _ => {}
+    pub(crate) fn sanitized(self) -> Self {
+        match self {
+            Self::AwaitPause(text) => Self::AwaitPause(sanitize(&text)),
+            Self::SetOrImport(text) => Self::SetOrImport(sanitize(&text)),
+            Self::SetPassword(text) => Self::SetPassword(sanitize(&text)),
+            Self::MigrateRecords(text) => Self::MigrateRecords(sanitize(&text)),
+            Self::Text(text) => Self::Text(sanitize(&text)),
+            Self::Command(text, command) => Self::Command(sanitize(&text), sanitize(&command)),
+            other => other,
         }
-        self
     }
 }
 
