@@ -85,7 +85,8 @@ impl Expiry {
             let name = plain(name).replace("expires", "expire");
             name.trim_start_matches("access").trim_start_matches("token").to_owned()
         };
-        let known = object.iter().filter(|(name, _)| NAMES.contains(&base(name).as_str()));
+        let is_known = |base: String| NAMES.contains(&base.as_str());
+        let known = object.iter().filter(|(name, _)| is_known(base(name)));
         known.filter_map(|(name, value)| Self::read(name, value, now)).collect()
     }
 

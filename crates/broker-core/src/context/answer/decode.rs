@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::lenient;
 use crate::context::HttpResponse;
 
 /// The characters of the bytes 0x80 to 0x9F in Windows-1252, which web servers also send as ISO-8859-1.
 const WINDOWS_1252: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
+
+/// Deeper values of rewritten JSON become `null`. `serde_json` reads up to 127 levels.
+const DEEPEST: usize = 100;
 
 /// Decodes a response body. JSON is UTF-8 (RFC 8259 section 8.1), but servers also send UTF-16, UTF-32 and Latin-1, byte
 /// order marks, and zeros at the end. Other bytes become U+FFFD.
@@ -81,7 +83,7 @@ fn windows_1252(byte: u8) -> char {
 /// Returns the JSON value of a response.
 pub(crate) fn json(response: &HttpResponse) -> Option<Value> {
     let text = text(response);
-    serde_json::from_str(&text).or_else(|_| serde_json::from_str(&lenient::rewritten(&text))).ok()
+    serde_json::from_str(&text).or_else(|_| serde_json::from_str(&rewritten(&text))).ok()
 }
 
 /// Returns the response as an object. Reads a JSON object, also inside a JSON string, and the form fields that some token
@@ -111,4 +113,72 @@ fn form(text: &str) -> Option<Map<String, Value>> {
     let object: Map<_, _> = fields.map(|(key, value)| (key.into_owned(), Value::from(value))).collect();
     let has = |key| object.get(key).and_then(Value::as_str).is_some_and(|value| !value.is_empty());
     (has("access_token") || has("error")).then_some(object)
+}
+
+/// Rewrites JSON that other parsers accept and `serde_json` does not: NaN, infinite numbers and deeply nested values to `null`; control characters, unknown escapes and halves
+/// of surrogate pairs in strings to valid ones. A part of a string that cannot be read becomes U+FFFD.
+fn rewritten(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    let (mut depth, mut rest) = (0_usize, text);
+    while let Some(first) = rest.chars().next() {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        let (piece, length) = match first {
+            '"' => string(rest),
+            _ if is_word(first) => {
+                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                let word = rest.get(..end).unwrap_or_default();
+                let is_infinite = word.parse::<f64>().is_ok_and(|number| !number.is_finite());
+                (if is_infinite { "null".to_owned() } else { word.to_owned() }, end)
+            }
+            _ => (first.to_string(), first.len_utf8()),
+        };
+        if matches!(first, '[' | '{') {
+            depth += 1;
+        }
+        if depth <= DEEPEST {
+            written += &piece;
+        }
+        if matches!(first, ']' | '}') {
+            depth = depth.saturating_sub(1);
+            if depth == DEEPEST {
+                written += "null";
+            }
+        }
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    written
+}
+
+/// Returns the string at the start of `text` as valid JSON, and the number of bytes read.
+fn string(text: &str) -> (String, usize) {
+    let mut written = "\"".to_owned();
+    let mut at = 1;
+    let damaged = || Some(char::REPLACEMENT_CHARACTER.to_string());
+    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        let (length, replacement) = match (c, text.as_bytes().get(at + 1)) {
+            ('\\', Some(b'u')) => match (code_unit(text, at), code_unit(text, at + 6)) {
+                (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => (12, None),
+                (Some(0xd800..0xe000), _) => (6, damaged()),
+                (Some(_), _) => (6, None),
+                (None, _) => (1, damaged()),
+            },
+            ('\\', Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => (2, None),
+            ('\\', Some(b'\'')) => (2, Some("'".to_owned())),
+            ('\\', _) => (1, damaged()),
+            ('\0'..' ', _) => (1, Some(format!("\\u{:04x}", u32::from(c)))),
+            _ => (c.len_utf8(), None),
+        };
+        written += replacement.as_deref().or(text.get(at..at + length)).unwrap_or_default();
+        at += length;
+        if c == '"' {
+            break;
+        }
+    }
+    (written, at)
+}
+
+/// Returns the UTF-16 code unit of the escape `\uXXXX` at a byte of `text`.
+fn code_unit(text: &str, at: usize) -> Option<u16> {
+    let hex = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+    u16::from_str_radix(hex, 16).ok()
 }

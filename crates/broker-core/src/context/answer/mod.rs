@@ -2,7 +2,6 @@
 
 pub(crate) mod decode;
 mod final_codes;
-mod lenient;
 mod reason;
 pub(crate) mod redact;
 mod salvage;
@@ -70,7 +69,7 @@ impl Refusal {
 
     /// Whether the error code is one of OAuth, so that the authorization server itself refused the request.
     pub fn is_standard(&self) -> bool {
-        STANDARD_CODES.iter().any(|code| self.is(code))
+        STANDARD_CODES.into_iter().any(|code| self.is(code))
     }
 
     /// Whether a gateway or proxy may have sent the response: it has no content, or the status says nothing about the

@@ -95,7 +95,7 @@ pub(super) fn has_error(object: &Map<String, Value>) -> bool {
 }
 
 fn own_codes(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
-    CODES.iter().filter_map(|key| object.get(*key)?.as_str())
+    CODES.into_iter().filter_map(|key| object.get(key)?.as_str())
 }
 
 /// Returns the code of an error that names a field, such as `RefreshToken.invalid`.
@@ -179,20 +179,20 @@ pub(super) fn is_sentence(text: &str) -> bool {
 
 /// Returns the service's explanation from the usual fields.
 pub(super) fn explanation(object: &Map<String, Value>) -> Option<String> {
-    let own = |key: &&str| object.get(*key).map(text).filter(|text| !text.is_empty());
+    let own = |key: &str| object.get(key).map(text).filter(|text| !text.is_empty());
     let problem = || {
-        let (title, detail) = (own(&"title")?, own(&"detail")?);
+        let (title, detail) = (own("title")?, own("detail")?);
         Some(if detail.contains(&title) { detail } else { format!("{title}: {detail}") })
     };
     let summary = || {
-        let summary = own(&"errorSummary")?;
-        Some(own(&"errorCauses").map_or_else(|| summary.clone(), |causes| format!("{summary}: {causes}")))
+        let summary = own("errorSummary")?;
+        Some(own("errorCauses").map_or_else(|| summary.clone(), |causes| format!("{summary}: {causes}")))
     };
     let inside =
-        || NESTED.iter().filter(|key| !object.get(**key).is_some_and(Value::is_string)).find_map(own);
-    let beside = || TEXTS.iter().find_map(own);
-    let as_code = || own(&"error").filter(|text| text.contains(char::is_whitespace));
-    let found = own(&"error_description").or_else(summary).or_else(problem).or_else(inside).or_else(beside);
+        || NESTED.into_iter().filter(|key| !object.get(*key).is_some_and(Value::is_string)).find_map(own);
+    let beside = || TEXTS.into_iter().find_map(own);
+    let as_code = || own("error").filter(|text| text.contains(char::is_whitespace));
+    let found = own("error_description").or_else(summary).or_else(problem).or_else(inside).or_else(beside);
     found.or_else(as_code).map(|text| bounded(&text))
 }
 
@@ -205,7 +205,8 @@ fn text(value: &Value) -> String {
             texts.collect::<Vec<_>>().join("; ")
         }
         Value::Object(object) => {
-            let words = TEXTS.iter().find_map(|key| Some(plain(object.get(*key)?)).filter(|t| !t.is_empty()));
+            let words =
+                TEXTS.into_iter().find_map(|key| Some(plain(object.get(key)?)).filter(|t| !t.is_empty()));
             let words = words.unwrap_or_default();
             match object.get("loc").and_then(Value::as_array) {
                 Some(loc) => format!("{}: {words}", loc.iter().map(plain).collect::<Vec<_>>().join(".")),

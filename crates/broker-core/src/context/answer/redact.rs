@@ -165,30 +165,35 @@ fn percent(text: &str) -> String {
 
 /// Decodes HTML entities: numbers, also without semicolon, and the names of the characters that HTML escapes.
 fn entities(text: &str) -> String {
-    let mut pieces = text.split('&');
-    let mut decoded = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
+    unescaped(text, '&', |piece| {
         let (name, rest) = piece.split_once(';').unwrap_or(("", piece));
-        let found = match (name, piece.strip_prefix('#')) {
-            ("amp", _) => Some(('&', rest)),
-            ("lt", _) => Some(('<', rest)),
-            ("gt", _) => Some(('>', rest)),
-            ("quot", _) => Some(('"', rest)),
-            ("apos", _) => Some(('\'', rest)),
-            (_, Some(number)) => match number.strip_prefix(['x', 'X']) {
-                Some(number) => number_before(number, 16, ';'),
-                None => number_before(number, 10, ';'),
-            },
-            _ => None,
-        };
-        match found {
-            Some((c, rest)) => decoded.extend([c].into_iter().chain(rest.chars())),
+        let number = piece.strip_prefix('#').and_then(|number| match number.strip_prefix(['x', 'X']) {
+            Some(number) => number_before(number, 16, ';'),
+            None => number_before(number, 10, ';'),
+        });
+        match (name, number) {
+            ("amp", _) => (Some('&'), rest),
+            ("lt", _) => (Some('<'), rest),
+            ("gt", _) => (Some('>'), rest),
+            ("quot", _) => (Some('"'), rest),
+            ("apos", _) => (Some('\''), rest),
+            (_, Some((c, rest))) => (Some(c), rest),
             // Other names are of punctuation, which is left out of the comparison.
-            None if !name.is_empty() && name.len() < 10 && name.chars().all(char::is_alphanumeric) => {
-                decoded += rest;
+            _ if !name.is_empty() && name.len() < 10 && name.chars().all(char::is_alphanumeric) => {
+                (None, rest)
             }
-            None => decoded.extend(['&'].into_iter().chain(piece.chars())),
+            _ => (Some('&'), piece),
         }
+    })
+}
+
+/// Replaces escapes that begin with `mark`. `read` returns the character of the escape, and the text after it.
+fn unescaped(text: &str, mark: char, read: impl Fn(&str) -> (Option<char>, &str)) -> String {
+    let mut pieces = text.split(mark);
+    let mut decoded = pieces.next().unwrap_or_default().to_owned();
+    for (c, rest) in pieces.map(read) {
+        decoded.extend(c);
+        decoded += rest;
     }
     decoded
 }
@@ -210,10 +215,7 @@ fn numbers(text: &str, radix: u32) -> String {
 /// Decodes the escapes of JSON, Python, C and JavaScript: `\u0026`, `\x26`, `\/`, `\n`, `\046`, `%u0026`,
 /// `\u{26}`.
 fn escapes(text: &str) -> String {
-    let text = text.replace("%u", "\\u");
-    let mut pieces = text.split('\\');
-    let mut decoded = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
+    unescaped(&text.replace("%u", "\\u"), '\\', |piece| {
         let code = |skip: usize, digits: usize, radix| {
             let number = u32::from_str_radix(piece.get(skip..skip + digits)?, radix).ok()?;
             Some((char::from_u32(number)?, piece.get(skip + digits..)?))
@@ -228,12 +230,8 @@ fn escapes(text: &str) -> String {
             Some(b'n' | b'r' | b't' | b'b' | b'f') => piece.get(1..).map(|rest| (' ', rest)),
             _ => None,
         };
-        match found {
-            Some((c, rest)) => decoded.extend([c].into_iter().chain(rest.chars())),
-            None => decoded += piece,
-        }
-    }
-    decoded
+        found.map_or((None, piece), |(c, rest)| (Some(c), rest))
+    })
 }
 
 /// Decodes the parts of a text that are base64 (both alphabets), hex or base32, from each possible first character.

@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::{AlertDescription as Alert, CertificateError, Error as TlsError, OtherError, PeerIncompatible};
 
-use super::last_check::Superseded;
+use super::body::Superseded;
 use super::proxy::Proxy;
 use crate::context::{HttpFault, RequestSent};
 use crate::error::ErrorCode;
@@ -24,10 +24,8 @@ pub(super) fn describe(error: &reqwest::Error, proxy: Option<&Proxy>) -> HttpFau
         causes.iter().find_map(|cause| Some(cause.to_string().strip_prefix("tunnel error: ")?.to_owned()));
     let to_proxy = proxy.filter(|_| tunnel.as_deref() == Some("failed to create underlying connection"));
     let fault = |code, what: String| HttpFault::new(sent, code, what);
-    let network = |what: String| match proxy {
-        Some(proxy) => fault(ErrorCode::NetworkUnreachable, what).with_hint(proxy.advice()),
-        None => fault(ErrorCode::NetworkUnreachable, what),
-    };
+    let hint = proxy.map(Proxy::advice);
+    let network = |what| HttpFault { hint, ..fault(ErrorCode::NetworkUnreachable, what) };
     if error.is_timeout() {
         let what = "could not connect before the timeout".to_owned();
         return HttpFault { code: ErrorCode::Timeout, ..network(what) };

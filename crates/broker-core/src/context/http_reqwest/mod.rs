@@ -4,7 +4,6 @@ mod body;
 mod certificate;
 mod encoding;
 mod fault;
-mod last_check;
 mod proxy;
 mod tls;
 
@@ -18,7 +17,6 @@ use reqwest::Client;
 use zeroize::Zeroizing;
 
 pub use self::certificate::cert_file;
-use self::last_check::with_checked_body;
 pub use self::proxy::{Proxy, ProxySettings};
 use crate::context::{Http, HttpFault, RequestSent, ServiceUrl};
 use crate::error::ErrorCode;
@@ -77,7 +75,7 @@ impl ReqwestHttp {
     ) -> Result<Option<HttpFault>, HttpFault> {
         let proxy = self.proxy_of(url)?;
         let describe = |error| fault::describe(&error, proxy);
-        let request = with_checked_body(request).try_into().map_err(describe)?;
+        let request = body::checked(request).try_into().map_err(describe)?;
         let mut response = self.client(url.is_plain(), proxy)?.execute(request).await.map_err(describe)?;
         let arrived = arrived.insert(http::Response::new(encoding::buffer()));
         *arrived.status_mut() = response.status();

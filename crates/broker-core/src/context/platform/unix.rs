@@ -84,20 +84,24 @@ const SEARCH: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const SEARCH: OFlags = OFlags::RDONLY;
 
+/// Does not wait for the other end of a named pipe.
+const NO_BLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+
 /// Opens a file for reading. Refuses symbolic links, and does not block on named pipes.
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(no_follow()).open(path)
+    OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path)
 }
 
 /// Opens a file for reading. Follows symbolic links, and does not block on named pipes.
 pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path)
+    OpenOptions::new().read(true).custom_flags(NO_BLOCK).open(path)
 }
 
 /// Opens a lock file, or creates one with mode 0600, whatever the umask.
 pub fn open_lock(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).mode(0o600).custom_flags(no_follow());
+    options.read(true).write(true).create(true).mode(0o600).custom_flags(NO_FOLLOW);
     let file = match options.open(path) {
         // A process with a strict umask may have been killed after it created the lock file, before it set the mode.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -111,14 +115,6 @@ pub fn open_lock(path: &Path) -> std::io::Result<File> {
         make_open_private(&file)?;
     }
     Ok(file)
-}
-
-fn no_follow() -> i32 {
-    flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)
-}
-
-fn flags(flags: OFlags) -> i32 {
-    flags.bits().cast_signed()
 }
 
 /// Whether [`open`] failed because the path is a symbolic link.
