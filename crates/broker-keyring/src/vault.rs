@@ -278,10 +278,12 @@ impl Vault {
         match source {
             // Older versions kept the blanks around a passphrase in the configuration.
             SecretSource::Literal(secret) => Ok(secret.clone()),
-            source => block_on(async || source.read(env, key, "`store`").await).unwrap_or_else(|error| {
-                let message = format!("cannot read {key}: {error}");
-                Err(Error::new(ErrorCode::SecretUnreadable, message).with_source(error))
-            }),
+            SecretSource::Command(_) => block_on(async || source.read(env, key, "`store`").await)
+                .unwrap_or_else(|error| {
+                    let message = format!("cannot read {key}: {error}");
+                    Err(Error::new(ErrorCode::SecretUnreadable, message).with_source(error))
+                }),
+            source => source.read_now(env, key, "`store`"),
         }
     }
 

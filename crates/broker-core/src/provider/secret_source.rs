@@ -49,36 +49,37 @@ impl SecretSource {
 
     /// Reads the secret, which may have several lines. Error messages call it `key`, and hints name the `setting`.
     pub async fn read(&self, env: &dyn Env, key: &str, setting: &str) -> Result<Secret> {
+        let Self::Command(command) = self else { return self.read_now(env, key, setting) };
+        let read = env.run_secret(command, &env.withheld()).await;
+        read.map_err(|error| {
+            let what = format!("{} failed: {error}", self.describe(key));
+            unreadable(key, &what).with_hint(format!("correct {setting} in the configuration"))
+        })
+    }
+
+    /// Like [`SecretSource::read`], but needs no async runtime. Fails for a command.
+    pub fn read_now(&self, env: &dyn Env, key: &str, setting: &str) -> Result<Secret> {
         let correct = format!("correct {setting} in the configuration");
-        let problem = |what: String, hint: &str| {
-            Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}")).with_hint(hint)
-        };
         match self {
             Self::Literal(secret) => Ok(Secret::cleaned(secret.expose())),
             Self::Env(name) => match env.var(name) {
                 Some(text) => Ok(Secret::cleaned(&text)),
                 None if env.not_utf8(name).contains(name) => {
-                    Err(problem(format!("environment variable {name} is not UTF-8 text"), &correct))
+                    let what = format!("environment variable {name} is not UTF-8 text");
+                    Err(unreadable(key, &what).with_hint(correct))
                 }
-                None => {
-                    let hint = format!("set {name}, or {correct}");
-                    Err(problem(format!("environment variable {name} is not set"), &hint))
-                }
+                None => Err(unreadable(key, &format!("environment variable {name} is not set"))
+                    .with_hint(format!("set {name}, or {correct}"))),
             },
             Self::File(path) => {
                 let path = expand(path, env);
                 env.read_secret(&path).map_err(|error| {
                     let is_binary = error.kind() == ErrorKind::Unsupported;
-                    problem(
-                        format!("{}: {error}", path.display()),
-                        if is_binary { DER_TO_PEM } else { &correct },
-                    )
+                    let hint = if is_binary { DER_TO_PEM } else { &correct };
+                    unreadable(key, &format!("{}: {error}", path.display())).with_hint(hint)
                 })
             }
-            Self::Command(command) => {
-                let read = env.run_secret(command, &env.withheld()).await;
-                read.map_err(|error| problem(format!("{} failed: {error}", self.describe(key)), &correct))
-            }
+            Self::Command(_) => Err(unreadable(key, "running a command needs an async runtime")),
         }
     }
 
@@ -103,6 +104,10 @@ impl SecretSource {
         };
         secret.map(|secret| fingerprint(salt, &secret, 64))
     }
+}
+
+fn unreadable(key: &str, what: &str) -> Error {
+    Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}"))
 }
 
 impl std::fmt::Debug for SecretSource {
