@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use broker_e2e::{Run, Sandbox, finish, secret_in, spawn};
@@ -12,6 +12,10 @@ use serde_json::Value;
 use crate::stage::{earthdaily, program, start_request};
 
 const TOKEN: [&str; 2] = ["token", "earthdaily"];
+
+/// The attribute of the broker's keys, as an argument of `dbus-send`.
+const OURS: &str = "dict:string:string:service,broker";
+
 const COLLECTION: &str = "/org/freedesktop/secrets/collection/login";
 
 /// A D-Bus session bus with gnome-keyring.
@@ -76,6 +80,11 @@ impl Desktop {
         keyring.stdin.take().expect("its stdin").write_all(b"a login password").expect("written");
         self.running.push(keyring);
         self.wait_until("unlocked");
+        // A starting keyring answers some methods before it implements the others.
+        let begun = Instant::now();
+        while !self.keyring_output("SearchItems", OURS).status.success() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "the keyring does not search items");
+        }
     }
 
     fn wait_until(&self, state: &str) {
@@ -93,12 +102,17 @@ impl Desktop {
         self.sandbox.broker(&["store", "status", "--json"]).json()
     }
 
-    /// Calls a method of the Secret Service API. Returns the printed reply.
-    fn call_keyring(&self, method: &str, argument: &str) -> String {
+    /// Calls a method of the Secret Service API.
+    fn keyring_output(&self, method: &str, argument: &str) -> Output {
         let method = format!("org.freedesktop.Secret.Service.{method}");
         let to = ["--dest=org.freedesktop.secrets", "/org/freedesktop/secrets"];
         let words = ["--session", "--print-reply", to[0], to[1], &method, argument];
-        let output = program(&self.sandbox, "dbus-send", &words).output().expect("dbus-send runs");
+        program(&self.sandbox, "dbus-send", &words).output().expect("dbus-send runs")
+    }
+
+    /// Calls a method of the Secret Service API. Returns the printed reply.
+    fn call_keyring(&self, method: &str, argument: &str) -> String {
+        let output = self.keyring_output(method, argument);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -110,7 +124,7 @@ impl Desktop {
 
     /// Counts the broker's keys in the keyring.
     fn items(&self) -> usize {
-        self.call_keyring("SearchItems", "dict:string:string:service,broker").matches(COLLECTION).count()
+        self.call_keyring("SearchItems", OURS).matches(COLLECTION).count()
     }
 
     fn migrate_to_file(&self) -> Run {
