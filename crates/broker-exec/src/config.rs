@@ -44,7 +44,7 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// Returns the name of the protocol in the configuration.
+    /// Returns the name of the protocol in the configuration. Records keep it, so a variant must not be renamed.
     pub(crate) fn name(self) -> String {
         format!("{self:?}").to_lowercase()
     }

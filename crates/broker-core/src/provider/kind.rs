@@ -172,7 +172,7 @@ impl EnvTarget {
 /// Returns the names of the fields of a struct that derives [`Deserialize`]; none for another type.
 fn field_names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut names = FieldNames(&[]);
-    // Always fails, because there is no value.
+    // Always fails, because the value is missing.
     drop(T::deserialize(&mut names));
     names.0
 }

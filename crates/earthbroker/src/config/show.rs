@@ -113,6 +113,7 @@ impl Config {
         let renamed = self.merged.renamed.get(name).into_iter().flatten();
         literal.into_iter().filter_map(readable).chain(renamed.cloned()).collect()
     }
+
     /// Returns the environment variables that are hidden from child processes, because their values may be secrets.
     pub fn withheld(&self) -> Vec<String> {
         self.env.withheld()
