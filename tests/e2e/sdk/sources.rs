@@ -1,5 +1,7 @@
 //! Tests which files and settings of EarthScope's tools the broker uses, and for which issuer.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
 use broker_e2e::Sandbox;
 use broker_testkit::{Fault, Rotation};
 use chrono::TimeDelta;
@@ -47,10 +49,10 @@ fn login_with_other_issuer_client_or_audience_is_renewable() {
         let (service, sandbox) = seismic(Rotation::RotateDetectReuse);
         let url = service.url().to_owned();
         let theirs = move |life| jwt(&url, TimeDelta::seconds(life), edit);
-        let issue = theirs.clone();
+        let (issue, lifetime) = (theirs.clone(), AtomicI64::new(86_400));
         let fault = Fault::edit(move |answer| {
             if answer["access_token"].is_string() {
-                answer["access_token"] = issue(86_400 + fastrand::i64(1..99)).into();
+                answer["access_token"] = issue(lifetime.fetch_add(1, Relaxed)).into();
             }
         });
         service.fault_always("token", fault);
