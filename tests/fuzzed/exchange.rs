@@ -130,7 +130,7 @@ impl Shell<'_> {
     }
 
     fn peek(&self) -> Loaded {
-        self.store.read(self.name).expect("a readable store")
+        self.store.read(self.name, true).expect("a readable store").expect("a read that waits")
     }
 
     /// Checks that the record on disk is readable, whatever the service has sent.

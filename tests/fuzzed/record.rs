@@ -27,7 +27,7 @@ pub fn record(data: &[u8]) {
     let loaded = in_folder(|folder| {
         let store = FileStore::new(folder);
         std::fs::write(store.record_path(NAME), data).unwrap();
-        store.read(NAME).expect("a readable file")
+        store.read(NAME, true).expect("a readable file").expect("a read that waits")
     });
     let read = match loaded {
         Loaded::Record(read) | Loaded::FromFallback(read) => *read,

@@ -106,12 +106,13 @@ impl Inner {
     /// Reads and caches the record. May wait for the key of an encrypted record.
     pub(super) fn reload(&self, slot: &Slot) -> Result<CachedRecord> {
         let before = slot.cached();
-        Ok(self.replace_cached(slot, before.as_ref(), self.load(slot)?))
+        let loaded = self.load(slot, true)?.unwrap_or(Loaded::Nothing);
+        Ok(self.replace_cached(slot, before.as_ref(), loaded))
     }
 
     fn peek_anew(&self, slot: &Slot) -> Result<Option<CachedRecord>> {
         let before = slot.cached();
-        Ok(self.peek(slot)?.map(|loaded| self.replace_cached(slot, before.as_ref(), loaded)))
+        Ok(self.load(slot, false)?.map(|loaded| self.replace_cached(slot, before.as_ref(), loaded)))
     }
 
     /// Caches a record that was read. If another thread has cached a record since `before`, returns that record.

@@ -21,21 +21,12 @@ pub(super) fn with_login_id(update: RecordUpdate) -> RecordUpdate {
 }
 
 impl Inner {
-    /// Reads the record. May wait for the keys of the record and of the source provider's record.
-    pub(super) fn load(&self, slot: &Slot) -> Result<Loaded> {
-        if let Some(source) = self.source(slot) {
-            // Only gets the key, so that [`Self::source_owner`] need not wait.
-            let _ = source.store.read(&source.name);
-        }
-        slot.store.read(&slot.name)
-    }
-
-    /// Reads the record without waiting; `None` if [`Self::load`] would wait.
-    pub(super) fn peek(&self, slot: &Slot) -> Result<Option<Loaded>> {
-        if self.source(slot).is_some_and(|source| matches!(source.store.peek(&source.name), Ok(None))) {
-            return Ok(None);
-        }
-        slot.store.peek(&slot.name)
+    /// Reads the record. If the keys of the record and of the source provider's record are not in memory, waits for the
+    /// keys, or returns `None`.
+    pub(super) fn load(&self, slot: &Slot, may_wait: bool) -> Result<Option<Loaded>> {
+        // Only gets the source's key, so that [`Self::source_owner`] need not wait.
+        let has_key = |source: Arc<Slot>| !matches!(source.store.read(&source.name, may_wait), Ok(None));
+        if self.source(slot).is_none_or(has_key) { slot.store.read(&slot.name, may_wait) } else { Ok(None) }
     }
 
     fn source(&self, slot: &Slot) -> Option<Arc<Slot>> {
@@ -72,7 +63,7 @@ impl Inner {
     /// provider's token.
     pub(super) fn source_owner(&self, slot: &Slot) -> Option<Value> {
         let source = self.source(slot)?;
-        let (record, _) = source.read(source.store.peek(&source.name).ok()??, self.context.now());
+        let (record, _) = source.read(source.store.read(&source.name, false).ok()??, self.context.now());
         // Until a token is issued, the record has no account name, but the configuration may have one.
         let account = record.account().or_else(|| source.entry.info.account.as_deref());
         let issuer = Issuer { environment: None, ..record.issuer().clone() };

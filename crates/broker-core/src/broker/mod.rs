@@ -148,7 +148,7 @@ impl Broker {
                 registry: Box::new(registry),
                 store,
                 context,
-                in_flight: InFlightOperations::new(),
+                in_flight: InFlightOperations::default(),
                 wait_limit: WAIT_LIMIT,
                 slots: DashMap::with_shard_amount(SHARDS),
                 tokens: TokenCache::default(),

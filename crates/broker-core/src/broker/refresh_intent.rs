@@ -107,9 +107,9 @@ impl LockedRecord<'_> {
         exchanged: &Result<RecordUpdate>,
     ) {
         let Some(RefreshIntent { before, noted }) = intent else { return };
-        let delivery = &self.task.operation.delivery;
-        let (lost, answered) = (delivery.lost_response(), delivery.was_answered());
-        let sent = Intent { answered: !delivery.is_unanswered(), ..*noted };
+        let delivery = self.task.operation.delivery.get();
+        let lost = delivery.lost_response();
+        let sent = Intent { answered: !delivery.unanswered, ..*noted };
         let record = &mut self.record;
         let left = match exchanged {
             Ok(update) if update.refuses_grant() && lost => sent,
@@ -125,7 +125,7 @@ impl LockedRecord<'_> {
             }
             Err(_) if lost => sent,
             // Even a malformed response may mean that the service replaced the refresh token.
-            Err(error) if answered && error.kind() == ErrorKind::Unavailable => sent,
+            Err(error) if delivery.answered && error.kind() == ErrorKind::Unavailable => sent,
             Err(_) => *before,
         };
         record.set_intent(left);
@@ -136,7 +136,7 @@ impl LockedRecord<'_> {
     /// the login was reloaded.
     pub(super) async fn reload_superseded(&mut self, intent: Option<&RefreshIntent>) -> Result<bool> {
         let Some(RefreshIntent { noted, .. }) =
-            intent.filter(|_| self.task.operation.delivery.was_superseded())
+            intent.filter(|_| self.task.operation.delivery.get().superseded)
         else {
             return Ok(false);
         };

@@ -96,7 +96,7 @@ impl ProviderHandle {
     /// Returns the status of a provider. Sends no request. May wait for the key of an encrypted record.
     pub fn status(&self) -> Result<Status> {
         let (inner, slot) = (&self.broker.inner, &self.slot);
-        let loaded = inner.load(slot).map_err(|error| self.named(error))?;
+        let loaded = inner.load(slot, true).map_err(|error| self.named(error))?.unwrap_or(Loaded::Nothing);
         let in_fallback = matches!(loaded, Loaded::FromFallback(_)).then(|| {
             "the login is stored in a fallback file because the record file could not be written; \
              the next call tries to write the record file"

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use super::{Broker, Inner, ProviderHandle, Slot};
 use crate::context::Prompt;
 use crate::context::backoff::{Backoff, lock_timeout};
-use crate::error::{Error, ErrorCode, Hint, Result};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::provider::{Operation, OtherProviders, Provider, ProviderInfo};
 use crate::record::{Record, RecordUpdate};
 use crate::store::{Loaded, Locked, Locking};
@@ -88,7 +88,12 @@ impl ProviderHandle {
         let ended = ended.unwrap_or_else(|error| {
             Err(Error::new(ErrorCode::Internal, "the broker panicked or was aborted").with_source(error))
         });
-        ended.map_err(|error| self.named(with_login_hint(error, self.info().login_hint())))
+        ended.map_err(|error| match error.kind() {
+            ErrorKind::LoginRequired if error.hint().is_none() => {
+                self.named(error.with_hint(self.info().login_hint()))
+            }
+            _ => self.named(error),
+        })
     }
 
     /// Returns this task's operations plus a new one. Fails if a provider needs its own token, which would deadlock.
@@ -103,14 +108,6 @@ impl ProviderHandle {
             return Err(self.named(Error::new(ErrorCode::ConfigInvalid, message)));
         }
         Ok(operations)
-    }
-}
-
-fn with_login_hint(error: Error, hint: Hint) -> Error {
-    if error.kind() == crate::error::ErrorKind::LoginRequired && error.hint().is_none() {
-        error.with_hint(hint)
-    } else {
-        error
     }
 }
 

@@ -6,14 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// Counts the operations whose request is sent and whose response is not yet saved.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct InFlightOperations(Arc<watch::Sender<usize>>);
 
 impl InFlightOperations {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
-    }
-
     /// Creates an operation that is not in flight yet.
     pub(crate) fn operation(&self) -> InFlight {
         InFlight { operations: self.clone(), begun: AtomicBool::new(false) }

@@ -43,15 +43,10 @@ impl Operation {
     /// Creates an operation outside a broker, for tests of providers.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self::with(context, DEFAULT_TIMEOUT, InFlightOperations::new().operation())
-    }
-
-    fn with(context: Context, timeout: Duration, in_flight: InFlight) -> Self {
         Self {
-            // Prevents overflows of deadlines.
-            timeout: timeout.min(bounds::LONGEST.to_std().unwrap_or_default()),
+            timeout: DEFAULT_TIMEOUT,
             began_at: context.now(),
-            in_flight,
+            in_flight: InFlightOperations::default().operation(),
             delivery: DeliveryStatus::default(),
             notices: Mutex::default(),
             after_save: Mutex::default(),
@@ -70,7 +65,9 @@ impl Operation {
         caller: watch::Receiver<()>,
         others: Arc<dyn OtherProviders>,
     ) -> Self {
-        Self { caller: Some(caller), others: Some(others), ..Self::with(context, timeout, in_flight) }
+        // Prevents overflows of deadlines.
+        let timeout = timeout.min(bounds::LONGEST.to_std().unwrap_or_default());
+        Self { timeout, in_flight, caller: Some(caller), others: Some(others), ..Self::new(context) }
     }
 
     /// Returns the world of the operation.
@@ -166,7 +163,7 @@ impl Operation {
 
     /// Whether the service may have acted on a request of this operation whose response is lost.
     pub fn lost_response(&self) -> bool {
-        self.delivery.lost_response()
+        self.delivery.get().lost_response()
     }
 
     /// Gets a token with `work`, which uses something other than HTTP, such as a program. After an error that is no
@@ -175,12 +172,13 @@ impl Operation {
         self.check_not_cancelled().await?;
         self.in_flight.begin();
         let done = work.await;
+        let mut delivery = self.delivery.get();
         match &done {
-            Ok(_) => self.delivery.answer(),
+            Ok(_) => delivery.answered = true,
             Err(error) if error.kind() == ErrorKind::Failed || error.code() == ErrorCode::Timeout => {
-                self.delivery.lose_response();
+                delivery.unanswered = true;
             }
-            Err(error) if error.kind() == ErrorKind::Unavailable => self.delivery.fail(),
+            Err(error) if error.kind() == ErrorKind::Unavailable => delivery.failed = true,
             Err(_) => {}
         }
         done

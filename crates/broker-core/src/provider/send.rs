@@ -44,7 +44,9 @@ impl Operation {
             }
             Ok(response) | Err(AttemptFailure::Response(response)) => Ok(response),
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
-            Err(AttemptFailure::Superseded) => Err(self.delivery.check_error().unwrap_or_else(superseded)),
+            Err(AttemptFailure::Superseded) => {
+                Err(self.delivery.get().check_error.clone().unwrap_or_else(superseded))
+            }
             Err(AttemptFailure::Fault(fault)) => {
                 let message = format!("cannot reach {}: {fault}", request.url);
                 let hint = fault.hint.clone().map_or_else(|| network_hint(&fault), Hint::from);
@@ -78,26 +80,25 @@ impl Operation {
         });
         let response = match answered {
             Ok(response) => response,
-            Err(fault) if fault.sent == RequestSent::No && self.delivery.was_superseded() => {
+            Err(fault) if fault.sent == RequestSent::No && self.delivery.get().superseded => {
                 return Err(AttemptFailure::Superseded);
             }
             Err(fault) => {
                 tracing::debug!(%fault, "no response");
                 if fault.sent == RequestSent::Maybe {
-                    self.delivery.lose_response();
+                    self.delivery.get().unanswered = true;
                 }
                 return Err(AttemptFailure::Fault(fault));
             }
         };
         tracing::debug!(status = response.status, "answered");
         let is_salvaged = !response.is_success() && has_salvage(request, &response);
-        match response.status {
-            _ if is_salvaged => self.delivery.answer(),
-            200..300 => self.delivery.answer(),
+        if response.is_success() || is_salvaged {
+            self.delivery.get().answered = true;
+        } else if response.status >= 500 && response.status != 503 {
             // With 503, the service refused to process the request. With another 5xx status, the service may have
             // processed the request before the error.
-            500.. if response.status != 503 => self.delivery.fail(),
-            _ => {}
+            self.delivery.get().failed = true;
         }
         if response.is_transient() && !is_salvaged {
             return Err(AttemptFailure::Response(response));

@@ -1,15 +1,15 @@
 //! Adds fallback files to a file store: copies of records in a runtime folder, while the state folder is not writable.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 
 use crate::context::{Env, platform};
 use crate::error::{Error, ErrorCode, Result};
-use crate::record::Record;
+use crate::record::{Record, is_provider_name};
 use crate::store::file::bytes::{cannot_read, cannot_write, file_stems, is_missing, read_bytes};
 use crate::store::file::{FileStore, LockedRecord, runtime};
-use crate::store::{Loaded, Locked, Locking, Store, StoreAbout, blocking};
+use crate::store::{Loaded, Locked, Locking, Store, StoreAbout, read};
 
 /// A [`FileStore`] that saves records in a runtime folder of this host if the state folder is not writable.
 #[derive(Debug, Clone)]
@@ -28,14 +28,9 @@ impl FallbackStore {
     }
 
     /// Returns the record from the state folder, or a newer copy from a runtime folder. A copy of a record that was
-    /// removed, such as by a logout, is never newer than the record that was created later. Returns `None` if `read`
-    /// does so.
-    fn newest(
-        &self,
-        provider: &str,
-        own: Result<Loaded>,
-        read: impl Fn(&Path) -> Result<Option<Loaded>>,
-    ) -> Result<Option<Loaded>> {
+    /// removed, such as by a logout, is never newer than the record that was created later. Returns `None` if the read
+    /// of a copy has to wait and must not.
+    fn newest(&self, provider: &str, own: Result<Loaded>, may_wait: bool) -> Result<Option<Loaded>> {
         // The record may be newer than the fallback file, such as one that is encrypted with a missing key.
         if own.is_err() && !is_missing(&self.files.record_path(provider)) {
             return own.map(Some);
@@ -47,7 +42,8 @@ impl FallbackStore {
         let mut newest: Option<Box<Record>> = None;
         for path in self.copies(provider)? {
             // Fails if a copy cannot be read or decrypted, because that copy may be the newest one.
-            let Some(loaded) = read(&path)? else { return Ok(None) };
+            let read = self.files.sealing().read(&path, provider, may_wait)?;
+            let Some(loaded) = read else { return Ok(None) };
             if let Loaded::Record(record) = loaded
                 && own_record.is_none_or(|own| record.is_copy_of(own) && record.age() >= own.age())
                 && newest.as_ref().is_none_or(|other| record.age() >= other.age())
@@ -80,14 +76,17 @@ impl FallbackStore {
         Ok(self.private_folders()?.into_iter().flat_map(paths).collect())
     }
 
-    /// Returns the names of the providers with a fallback file.
-    pub(super) fn names_of_copies(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
+    /// Returns the names of all providers with a record in the state or runtime folder, whether configured or not.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = file_stems(self.files.folder(), ".json")?;
         for folder in self.private_folders()? {
             for ending in self.file_names("") {
                 names.extend(file_stems(folder, &ending)?);
             }
         }
+        names.retain(|name| is_provider_name(name));
+        names.sort();
+        names.dedup();
         Ok(names)
     }
 
@@ -116,7 +115,7 @@ impl FallbackStore {
                 continue;
             }
             // Does not remove an unreadable copy, because a newer broker version may have written that file.
-            if matches!(self.files.sealing().read(&path, provider), Ok(Loaded::Record(_))) {
+            if matches!(self.files.sealing().read(&path, provider, true), Ok(Some(Loaded::Record(_)))) {
                 std::fs::remove_file(&path).map_err(|error| cannot_write("remove", &path, error))?;
             }
         }
@@ -134,14 +133,9 @@ impl FallbackStore {
 
 #[async_trait]
 impl Store for FallbackStore {
-    fn read(&self, provider: &str) -> Result<Loaded> {
-        let read = |path: &Path| self.files.sealing().read(path, provider).map(Some);
-        Ok(self.newest(provider, self.files.read(provider), read)?.unwrap_or(Loaded::Nothing))
-    }
-
-    fn peek(&self, provider: &str) -> Result<Option<Loaded>> {
-        let Some(own) = self.files.peek(provider).transpose() else { return Ok(None) };
-        self.newest(provider, own, |path| self.files.sealing().peek(path, provider))
+    fn read(&self, provider: &str, may_wait: bool) -> Result<Option<Loaded>> {
+        let Some(own) = self.files.read(provider, may_wait).transpose() else { return Ok(None) };
+        self.newest(provider, own, may_wait)
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
@@ -173,14 +167,10 @@ impl LockedCopies {
 impl Locked for LockedCopies {
     async fn load(&mut self) -> Result<Loaded> {
         let own = self.own.load().await;
-        let sealing = self.store.files.sealing();
-        if let Some(loaded) =
-            self.store.newest(&self.provider, own, |path| sealing.peek(path, &self.provider))?
-        {
-            return Ok(loaded);
+        match self.store.newest(&self.provider, own, false)? {
+            Some(loaded) => Ok(loaded),
+            None => read(&self.store, &self.provider).await,
         }
-        let (store, provider) = (self.store.clone(), self.provider.clone());
-        blocking(move || store.read(&provider)).await
     }
 
     async fn probe(&mut self, record: &Record, saves: usize) -> Result<()> {

@@ -28,9 +28,9 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    fn read(&self, provider: &str) -> Result<Loaded> {
+    fn read(&self, provider: &str, _may_wait: bool) -> Result<Option<Loaded>> {
         let record = self.records.get(provider).map(|record| Box::new(record.clone()));
-        Ok(record.map_or(Loaded::Nothing, Loaded::Record))
+        Ok(Some(record.map_or(Loaded::Nothing, Loaded::Record)))
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
@@ -58,7 +58,7 @@ struct LockedInMemory {
 #[async_trait]
 impl Locked for LockedInMemory {
     async fn load(&mut self) -> Result<Loaded> {
-        self.store.read(&self.provider)
+        Ok(self.store.read(&self.provider, true)?.unwrap_or(Loaded::Nothing))
     }
 
     async fn probe(&mut self, _record: &Record, _saves: usize) -> Result<()> {

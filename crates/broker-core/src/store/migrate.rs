@@ -24,16 +24,6 @@ pub enum Migrated {
 }
 
 impl FallbackStore {
-    /// Returns the names of all providers with a record in the state or runtime folder, whether configured or not.
-    pub fn names(&self) -> Result<Vec<String>> {
-        let mut names = file_stems(self.files.folder(), ".json")?;
-        names.extend(self.names_of_copies()?);
-        names.retain(|name| is_provider_name(name));
-        names.sort();
-        names.dedup();
-        Ok(names)
-    }
-
     /// Returns the storage format of a provider's record without decryption; `None` if no record is stored.
     pub fn storage_format(&self, provider: &str) -> Result<Option<StorageFormat>> {
         for path in self.copies(provider)?.into_iter().chain([self.files.record_path(provider)]) {
@@ -93,7 +83,7 @@ impl FallbackStore {
 impl LockedCopies {
     async fn migrate(&mut self) -> Result<Migrated> {
         // Gets the key on this thread.
-        self.store.read(&self.provider)?;
+        self.store.read(&self.provider, true)?;
         let (mut record, is_copy) = match self.load().await? {
             Loaded::Nothing => return Ok(Migrated::Already),
             Loaded::Unreadable(why) => return Ok(Migrated::Unreadable(why)),

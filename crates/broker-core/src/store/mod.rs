@@ -34,13 +34,9 @@ pub use sealed::{Envelope, Sealer};
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Reads the record without taking or awaiting the lock. The result is complete even while another process saves.
-    /// May wait, such as for the key of an encrypted record; async code calls this method on a blocking thread.
-    fn read(&self, provider: &str) -> Result<Loaded>;
-
-    /// Reads the record without waiting; `None` if [`Store::read`] would wait.
-    fn peek(&self, provider: &str) -> Result<Option<Loaded>> {
-        self.read(provider).map(Some)
-    }
+    /// If the read has to wait, such as for the key of an encrypted record, returns `None` unless `may_wait` is true.
+    /// Async code waits on a blocking thread.
+    fn read(&self, provider: &str, may_wait: bool) -> Result<Option<Loaded>>;
 
     /// Locks a provider's record, unless another process has the lock.
     async fn try_lock(&self, provider: &str) -> Result<Locking>;
@@ -134,6 +130,16 @@ pub enum Loaded {
     FromFallback(Box<Record>),
     /// A record file that this broker version cannot read because it is incomplete, empty or newer; the text says why.
     Unreadable(String),
+}
+
+/// Reads a record. Waits on a blocking thread if necessary.
+#[cfg(feature = "file")]
+pub(crate) async fn read(store: &(impl Store + Clone + 'static), provider: &str) -> Result<Loaded> {
+    if let Some(loaded) = store.read(provider, false)? {
+        return Ok(loaded);
+    }
+    let (store, provider) = (store.clone(), provider.to_owned());
+    blocking(move || Ok(store.read(&provider, true)?.unwrap_or(Loaded::Nothing))).await
 }
 
 /// Runs work that may wait on a blocking thread, so that other tasks of the runtime continue.

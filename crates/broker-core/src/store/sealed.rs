@@ -21,12 +21,6 @@ pub(crate) const SEALED_FORMAT: u64 = 2;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sealing(Option<Arc<dyn Sealer>>);
 
-/// The content of a record file.
-enum Content {
-    Plain(Loaded),
-    Sealed(Envelope),
-}
-
 impl Sealing {
     pub(crate) fn new(sealer: Arc<dyn Sealer>) -> Self {
         Self(Some(sealer))
@@ -74,46 +68,27 @@ impl Sealing {
         serde_json::to_vec_pretty(&envelope).map(Zeroizing::new).map_err(plain::not_json)
     }
 
-    /// Reads a record file. May wait for the key of an encrypted record.
-    pub(crate) fn read(&self, path: &Path, provider: &str) -> Result<Loaded> {
-        match content(path, provider)? {
-            Content::Plain(loaded) => Ok(loaded),
-            Content::Sealed(envelope) => Ok(match self.sealer(&envelope.with)?.open(&envelope)? {
-                Some(plain) => opened(&envelope, &plain),
-                None => unreadable(path, "is damaged: the record's key does not decrypt the file"),
-            }),
-        }
-    }
-
-    /// Reads a record file without waiting; `None` if [`Sealing::read`] has to get the key first.
-    pub(crate) fn peek(&self, path: &Path, provider: &str) -> Result<Option<Loaded>> {
-        match content(path, provider)? {
-            Content::Plain(loaded) => Ok(Some(loaded)),
-            Content::Sealed(envelope) => {
-                let plain = self.sealer(&envelope.with)?.peek(&envelope);
-                Ok(plain.map(|plain| opened(&envelope, &plain)))
+    /// Reads a record file. If the key of an encrypted record is not in memory, waits for the key, or returns `None`.
+    pub(crate) fn read(&self, path: &Path, provider: &str, may_wait: bool) -> Result<Option<Loaded>> {
+        let Some(bytes) = read_bytes(path)? else { return Ok(Some(Loaded::Nothing)) };
+        let why = match plain::parse(&bytes, provider) {
+            Ok(record) => return Ok(Some(loaded(record, StorageFormat::Plain))),
+            Err(why) => why,
+        };
+        let is_ours = |read: &Envelope| read.provider == provider && bytes.len() as u64 <= LONGEST_FILE;
+        let Some(envelope) = Envelope::read(&bytes).filter(is_ours).map(|envelope| envelope.at(path)) else {
+            return Ok(Some(unreadable(path, &why)));
+        };
+        let sealer = self.sealer(&envelope.with)?;
+        let plain = if may_wait { sealer.open(&envelope)? } else { sealer.peek(&envelope) };
+        Ok(match plain.map(|plain| plain::parse(&plain, provider)) {
+            Some(Ok(record)) => Some(loaded(record, StorageFormat::Sealed(envelope.with))),
+            Some(Err(why)) => Some(unreadable(path, &why)),
+            None if may_wait => {
+                Some(unreadable(path, "is damaged: the record's key does not decrypt the file"))
             }
-        }
-    }
-}
-
-fn content(path: &Path, provider: &str) -> Result<Content> {
-    let Some(bytes) = read_bytes(path)? else { return Ok(Content::Plain(Loaded::Nothing)) };
-    let why = match plain::parse(&bytes, provider) {
-        Ok(record) => return Ok(Content::Plain(loaded(record, StorageFormat::Plain))),
-        Err(why) => why,
-    };
-    let is_ours = |read: &Envelope| read.provider == provider && bytes.len() as u64 <= LONGEST_FILE;
-    Ok(match Envelope::read(&bytes).filter(is_ours) {
-        Some(envelope) => Content::Sealed(envelope.at(path)),
-        None => Content::Plain(unreadable(path, &why)),
-    })
-}
-
-fn opened(envelope: &Envelope, plain: &[u8]) -> Loaded {
-    match plain::parse(plain, &envelope.provider) {
-        Ok(record) => loaded(record, StorageFormat::Sealed(envelope.with.clone())),
-        Err(why) => unreadable(&envelope.file, &why),
+            None => None,
+        })
     }
 }
 

@@ -22,7 +22,7 @@ async fn memory_store_shares_records_between_its_clones() {
     assert_eq!(get(&broker(), &usual).await, "1");
     let logged_out = second.logout(World::NAME).await.expect("a logout");
     assert!(matches!(logged_out, LoggedOut { had_login: true, .. }));
-    assert!(matches!(store.read(World::NAME), Ok(Loaded::Nothing)));
+    assert!(matches!(store.read(World::NAME, true), Ok(Some(Loaded::Nothing))));
     assert!(!world.record_path().exists());
 }
 

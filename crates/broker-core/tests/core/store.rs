@@ -153,7 +153,7 @@ async fn counters_decide_which_copy_of_a_record_is_newer() {
         let mut locked = lock(&store).await;
         let _ = locked.save(&record(&own)).await.expect("saved");
         let _ = locked.save_to_fallback(&record(&other)).await.expect("saved");
-        let is_fallback = matches!(store.read(NAME).expect("a record"), Loaded::FromFallback(_));
+        let is_fallback = matches!(store.read(NAME, true).expect("a record"), Some(Loaded::FromFallback(_)));
         assert_eq!(is_fallback, fallback_wins, "{own} {other}");
         let loaded = locked.load().await.expect("a record");
         assert_eq!(matches!(loaded, Loaded::FromFallback(_)), fallback_wins, "{own} {other}");
@@ -214,7 +214,10 @@ async fn logout_is_not_undone_by_a_copy_in_an_unseen_folder() {
     let store = home.store_with_runtime("run2");
     let _ = lock(&store).await.forget().await.expect("logged out");
     let _ = lock(&store).await.save(&record(&json!({ "logins": 1, "grants": 1, "origin": "new" }))).await;
-    assert!(matches!(home.store().read(NAME), Ok(Loaded::Record(_))), "the copy is of the removed record");
+    assert!(
+        matches!(home.store().read(NAME, true), Ok(Some(Loaded::Record(_)))),
+        "the copy is of the removed record"
+    );
 }
 
 #[tokio::test]
@@ -322,7 +325,7 @@ async fn fallback_file_is_found_before_and_after_the_folder_exists() {
         symlink(target.components().collect::<PathBuf>(), &link).expect("a link");
         home.state = home.root.path().join("home/.local/state/broker");
         let store = home.store();
-        assert!(matches!(store.read(NAME), Ok(Loaded::Nothing)), "computes the file name");
+        assert!(matches!(store.read(NAME, true), Ok(Some(Loaded::Nothing))), "computes the file name");
         std::fs::create_dir_all(&target).expect("the link's target");
         let mut locked = lock(&store).await;
         let saved = PathBuf::from(locked.save_to_fallback(&record(&json!({}))).await.expect("saved"));
@@ -332,10 +335,14 @@ async fn fallback_file_is_found_before_and_after_the_folder_exists() {
         drop(locked);
         let resolved = home.state.canonicalize().expect("a folder");
         let spelled = std::mem::replace(&mut home.state, resolved);
-        let is_found = matches!(home.store().read(NAME), Ok(Loaded::FromFallback(_)));
+        let is_found = matches!(home.store().read(NAME, true), Ok(Some(Loaded::FromFallback(_))));
         assert!(is_found || by_older_version, "{}", link.display());
         home.state = spelled;
-        assert!(matches!(home.store().read(NAME), Ok(Loaded::FromFallback(_))), "{}", link.display());
+        assert!(
+            matches!(home.store().read(NAME, true), Ok(Some(Loaded::FromFallback(_)))),
+            "{}",
+            link.display()
+        );
         let _ = lock(&home.store()).await.save(&record(&json!({ "revision": 6 }))).await.expect("saved");
         assert!(home.fallback_files("run").is_empty(), "{}", link.display());
     }
@@ -380,9 +387,9 @@ async fn record_that_cannot_be_read_is_not_replaced_by_a_fallback() {
         let path = home.state.join("lab.json");
         std::fs::remove_file(&path).expect("removed");
         damage(&path);
-        for loaded in [store.read(NAME), locked.load().await] {
+        for loaded in [store.read(NAME, true), locked.load().await.map(Some)] {
             match (loaded, expected) {
-                (Ok(Loaded::FromFallback(_)), None) => {}
+                (Ok(Some(Loaded::FromFallback(_))), None) => {}
                 (Err(error), Some(code)) => assert_eq!(error.code(), code, "{what}"),
                 (loaded, _) => panic!("{what}: {loaded:?}"),
             }
@@ -403,11 +410,11 @@ async fn record_that_cannot_be_read_again_is_not_saved() {
         for saved in [locked.save(&bad).await.map(drop), locked.save_to_fallback(&bad).await.map(drop)] {
             assert_eq!(saved.expect_err("too deep, or too long").code(), ErrorCode::StoreUnwritable);
         }
-        assert!(matches!(store.read(NAME), Ok(Loaded::Record(_))), "the old record stays");
+        assert!(matches!(store.read(NAME, true), Ok(Some(Loaded::Record(_)))), "the old record stays");
         assert!(home.fallback_files("run").is_empty());
     }
     let _ = locked.save(&record(&json!({ "kept": { "a": deep(100) } }))).await.expect("saved");
-    assert!(matches!(store.read(NAME), Ok(Loaded::Record(_))));
+    assert!(matches!(store.read(NAME, true), Ok(Some(Loaded::Record(_)))));
 }
 
 #[tokio::test]
@@ -429,7 +436,7 @@ async fn unreadable_record_is_quarantined_once_and_never_missing() {
     assert!(!path.with_extension("json.aside-2").exists());
     let mode = std::fs::metadata(&quarantine).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, if cfg!(portable) { 0o644 } else { 0o600 });
-    assert!(matches!(store.read(NAME), Ok(Loaded::Record(_))));
+    assert!(matches!(store.read(NAME, true), Ok(Some(Loaded::Record(_)))));
 }
 
 #[test]

@@ -94,8 +94,8 @@ struct Slow {
 
 #[async_trait]
 impl Store for Slow {
-    fn read(&self, provider: &str) -> Result<Loaded> {
-        let loaded = self.files.read(provider);
+    fn read(&self, provider: &str, may_wait: bool) -> Result<Option<Loaded>> {
+        let loaded = self.files.read(provider, may_wait);
         let next = self.next.lock().expect("a lock").take();
         if let Some((has_read, goes_on)) = next {
             has_read.send(()).expect("the test listens");

@@ -11,7 +11,7 @@ mod private;
 #[cfg(all(unix, not(portable)))]
 mod unix;
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -41,10 +41,6 @@ pub fn open_followed(path: &Path) -> Result<File> {
         return Ok(file);
     }
     Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
-}
-
-pub(crate) fn is_private(meta: &Metadata) -> bool {
-    is_own(meta) && !others_read(meta)
 }
 
 /// Replaces the text in a lock file. On Windows, other processes can read the text only after the lock is released.

@@ -31,16 +31,6 @@ pub(crate) struct ExternalLoginStore {
 }
 
 impl ExternalLoginStore {
-    fn joined(&self, provider: &str, record: Loaded) -> Result<Loaded> {
-        let found = FileContent::read(&*self.file).found;
-        let joined = self.join(provider, record, &found);
-        match found {
-            // A stored token is used as long as it is valid.
-            Found::Fault(error) if !self.has_valid_token(&joined) => Err(error),
-            _ => Ok(joined),
-        }
-    }
-
     fn path(&self) -> String {
         self.file.path().display().to_string()
     }
@@ -96,12 +86,15 @@ impl ExternalLoginStore {
 #[async_trait]
 impl Store for ExternalLoginStore {
     // A save writes the login file before the record. Reading in the opposite order never misses the newest login.
-    fn read(&self, provider: &str) -> Result<Loaded> {
-        self.joined(provider, self.records.read(provider)?)
-    }
-
-    fn peek(&self, provider: &str) -> Result<Option<Loaded>> {
-        self.records.peek(provider)?.map(|record| self.joined(provider, record)).transpose()
+    fn read(&self, provider: &str, may_wait: bool) -> Result<Option<Loaded>> {
+        let Some(record) = self.records.read(provider, may_wait)? else { return Ok(None) };
+        let found = FileContent::read(&*self.file).found;
+        let joined = self.join(provider, record, &found);
+        match found {
+            // A stored token is used as long as it is valid.
+            Found::Fault(error) if !self.has_valid_token(&joined) => Err(error),
+            _ => Ok(Some(joined)),
+        }
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {

@@ -10,7 +10,7 @@ use super::locked_file::{LockedFile, private};
 use crate::context::platform::Folder;
 use crate::error::Result;
 use crate::record::Record;
-use crate::store::{Loaded, Locked, Store, blocking};
+use crate::store::{Loaded, Locked, blocking, read};
 
 /// A record file that this process has locked.
 pub(crate) struct LockedRecord {
@@ -41,12 +41,7 @@ impl LockedRecord {
 #[async_trait]
 impl Locked for LockedRecord {
     async fn load(&mut self) -> Result<Loaded> {
-        let loaded = if let Some(loaded) = self.store.peek(&self.provider)? {
-            loaded
-        } else {
-            let (store, provider) = (self.store.clone(), self.provider.clone());
-            blocking(move || store.read(&provider)).await?
-        };
+        let loaded = read(&self.store, &self.provider).await?;
         self.unreadable = matches!(loaded, Loaded::Unreadable(_));
         Ok(loaded)
     }

@@ -120,12 +120,8 @@ impl FileStore {
 
 #[async_trait]
 impl Store for FileStore {
-    fn read(&self, provider: &str) -> Result<Loaded> {
-        self.sealing.read(&self.record_path(provider), provider)
-    }
-
-    fn peek(&self, provider: &str) -> Result<Option<Loaded>> {
-        self.sealing.peek(&self.record_path(provider), provider)
+    fn read(&self, provider: &str, may_wait: bool) -> Result<Option<Loaded>> {
+        self.sealing.read(&self.record_path(provider), provider, may_wait)
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {

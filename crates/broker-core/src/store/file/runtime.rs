@@ -85,7 +85,7 @@ pub(crate) fn make(folder: &Path) -> std::io::Result<()> {
 /// Whether a path is a folder of this user alone. Fails if that is unknown, such as after a disk error.
 pub(crate) fn is_private_folder(folder: &Path) -> std::io::Result<bool> {
     match folder.symlink_metadata() {
-        Ok(meta) => Ok(meta.is_dir() && platform::is_private(&meta)),
+        Ok(meta) => Ok(meta.is_dir() && platform::is_own(&meta) && !platform::others_read(&meta)),
         // `XDG_RUNTIME_DIR` may be another user's folder, or no path at all.
         Err(error) if is_unusable(&error) => Ok(false),
         Err(error) => Err(error),
