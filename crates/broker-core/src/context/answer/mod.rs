@@ -261,7 +261,7 @@ fn refusal(response: &HttpResponse, object: &Map<String, Value>, secrets: &[&Sec
     if let Some(code) = code.as_ref().filter(|code| words == WITHHELD && !repeats_secret(code, secrets)) {
         words = format!("{words} ({})", sanitize(code));
     }
-    reason::add_codes(&mut codes, object);
+    reason::add_codes(&mut codes, object, reason::DEEPEST);
     let explanation = reason::explanation_anywhere(object).unwrap_or_default();
     Refusal {
         status,

@@ -29,7 +29,7 @@ const CODES_ELSEWHERE: [&str; 9] =
     ["error", "errors", "error_type", "detail", "message", "messages", "title", "name", "cause"];
 
 /// The number of nested levels of a response that are searched for error codes and sentences.
-const DEEPEST: usize = 5;
+pub(super) const DEEPEST: usize = 5;
 
 /// At most this many errors of a list are read.
 const MOST_ERRORS: usize = 5;
@@ -57,23 +57,26 @@ pub(super) fn codes(object: &Map<String, Value>) -> Vec<String> {
 }
 
 /// Adds the error codes anywhere in a response: in objects, lists, texts such as `invalid_grant: expired`, and JSON in
-/// texts.
-pub(super) fn add_codes(codes: &mut Vec<String>, object: &Map<String, Value>) {
-    add_codes_of(codes, object, DEEPEST);
+/// texts. Searches this many `levels`.
+pub(super) fn add_codes(codes: &mut Vec<String>, object: &Map<String, Value>, levels: usize) {
+    for_texts(object, levels, &mut |key, text, levels| {
+        if CODES.contains(&key) || CODES_ELSEWHERE.iter().any(|own| key.eq_ignore_ascii_case(own)) {
+            match serde_json::from_str(text) {
+                Ok(Value::Object(inner)) if levels > 0 => add_codes(codes, &inner, levels - 1),
+                _ => codes.extend(code_of(text)),
+            }
+        }
+    });
 }
 
-fn add_codes_of(codes: &mut Vec<String>, object: &Map<String, Value>, levels: usize) {
+/// Calls `visit` with each text in an object and its lists, with the field's name and the number of levels left.
+fn for_texts(object: &Map<String, Value>, levels: usize, visit: &mut dyn FnMut(&str, &str, usize)) {
     for (key, value) in object {
         let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        let is_code_field =
-            CODES.contains(&key.as_str()) || CODES_ELSEWHERE.iter().any(|own| key.eq_ignore_ascii_case(own));
         for item in items.iter().take(MOST_ERRORS) {
             match item {
-                Value::Object(inner) if levels > 0 => add_codes_of(codes, inner, levels - 1),
-                Value::String(text) if is_code_field => match serde_json::from_str(text) {
-                    Ok(Value::Object(inner)) if levels > 0 => add_codes_of(codes, &inner, levels - 1),
-                    _ => codes.extend(code_of(text)),
-                },
+                Value::Object(inner) if levels > 0 => for_texts(inner, levels - 1, visit),
+                Value::String(text) => visit(key, text, levels),
                 _ => {}
             }
         }
@@ -136,29 +139,19 @@ pub(super) fn explanation_anywhere(object: &Map<String, Value>) -> Option<String
         return found;
     }
     let mut sentences = Vec::new();
-    add_sentences(&mut sentences, object, DEEPEST);
+    for_texts(object, DEEPEST, &mut |key, text, _| {
+        let is_shown = !matches!(key, "scope" | "scopes") && is_sentence(text);
+        if is_shown && sentences.len() < MOST_ERRORS {
+            let key_says_so = REASONS.iter().any(|own| key.to_ascii_lowercase().contains(own));
+            let text = if key_says_so { text.to_owned() } else { format!("{key}: {text}") };
+            if !sentences.contains(&text) {
+                sentences.push(text);
+            }
+        }
+    });
     let texts: Vec<_> =
         found.into_iter().chain((!sentences.is_empty()).then(|| sentences.join("; "))).collect();
     (!texts.is_empty()).then(|| bounded(&texts.join(": ")))
-}
-
-fn add_sentences(sentences: &mut Vec<String>, object: &Map<String, Value>, levels: usize) {
-    for (key, value) in object.iter().filter(|(key, _)| !matches!(key.as_str(), "scope" | "scopes")) {
-        let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        for item in items.iter().take(MOST_ERRORS) {
-            match item {
-                Value::Object(inner) if levels > 0 => add_sentences(sentences, inner, levels - 1),
-                Value::String(text) if sentences.len() < MOST_ERRORS && is_sentence(text) => {
-                    let key_says_so = REASONS.iter().any(|own| key.to_ascii_lowercase().contains(own));
-                    let text = if key_says_so { text.clone() } else { format!("{key}: {text}") };
-                    if !sentences.contains(&text) {
-                        sentences.push(text);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
 }
 
 /// Whether a text is not a code, name, time or token.
