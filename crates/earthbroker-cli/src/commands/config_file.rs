@@ -11,54 +11,74 @@ use tempfile::NamedTempFile;
 
 use super::CommandContext;
 
-/// Returns the user's configuration file and its folder. A symbolic link is followed, not replaced.
-pub(super) fn user_file(context: &CommandContext<'_>) -> Result<(PathBuf, PathBuf)> {
-    let files = context.setup().config_files();
-    let (file, _) = files.last().ok_or_else(|| {
-        Error::new(ErrorCode::WriteFailed, "cannot find your configuration file: HOME is not set")
-    })?;
-    let real = file.canonicalize().or_else(|_| std::path::absolute(file));
-    let real = real.map_err(|error| cannot_write(file, error))?;
-    if std::fs::metadata(&real).is_ok_and(|meta| !meta.is_file()) {
-        return Err(Error::new(ErrorCode::WriteFailed, format!("{} is not a regular file", real.display()))
-            .with_hint("name a configuration file that can be written, with --config or BROKER_CONFIG"));
-    }
-    let folder = real.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok((real, folder))
+/// The user's configuration file, locked until dropped. Otherwise concurrent commands would overwrite each other's
+/// changes.
+pub(super) struct UserFile {
+    pub(super) path: PathBuf,
+    _lock: File,
 }
 
-/// Creates the configuration's folder, and locks it until the returned file is dropped. Otherwise concurrent commands
-/// would overwrite each other's changes. A file system without locks is no error.
-pub(super) fn lock(folder: &Path) -> Result<File> {
-    platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
-    let lock = File::open(folder).map_err(|error| cannot_write(folder, error))?;
-    drop(lock.lock());
-    Ok(lock)
-}
-
-/// Returns the text of a file, or empty text if the file does not exist.
-pub(super) fn text_of(file: &Path) -> Result<String> {
-    match std::fs::read_to_string(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        read => read.map_err(|error| {
-            let why = format!("cannot read {}: {error}", file.display());
-            Error::new(ErrorCode::ConfigUnreadable, why).with_source(error)
-        }),
-    }
-}
-
-/// Writes text to a temporary file in the folder of `file`, with the mode of `file`.
-pub(super) fn temporary(file: &Path, text: &str) -> Result<NamedTempFile> {
-    let write = || {
-        let mut new = platform::temporary_file(file.parent().unwrap_or(Path::new("/")), ".broker.", ".tmp")?;
-        if let Ok(meta) = std::fs::metadata(file) {
-            let mode = meta.permissions().mode() & 0o777;
-            new.as_file().set_permissions(Permissions::from_mode(mode))?;
+impl UserFile {
+    /// Finds the file, and creates and locks its folder. A symbolic link is followed, not replaced. A file system without
+    /// locks is no error.
+    pub(super) fn lock(context: &CommandContext<'_>) -> Result<Self> {
+        let files = context.setup().config_files();
+        let (file, _) = files.last().ok_or_else(|| {
+            Error::new(ErrorCode::WriteFailed, "cannot find your configuration file: HOME is not set")
+        })?;
+        let path = file.canonicalize().or_else(|_| std::path::absolute(file));
+        let path = path.map_err(|error| cannot_write(file, error))?;
+        if std::fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
+            let why = format!("{} is not a regular file", path.display());
+            return Err(Error::new(ErrorCode::WriteFailed, why)
+                .with_hint("name a configuration file that can be written, with --config or BROKER_CONFIG"));
         }
-        new.write_all(text.as_bytes())?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let opened = platform::make_folder(folder).and_then(|()| File::open(folder));
+        let lock = opened.map_err(|error| cannot_write(folder, error))?;
+        drop(lock.lock());
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Returns the text of the file, or empty text if the file does not exist.
+    pub(super) fn text(&self) -> Result<String> {
+        match std::fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+            read => read.map_err(|error| {
+                let why = format!("cannot read {}: {error}", self.path.display());
+                Error::new(ErrorCode::ConfigUnreadable, why).with_source(error)
+            }),
+        }
+    }
+
+    /// Writes the new text to a temporary file with the same mode. Checks the configuration of the provider `checked`.
+    pub(super) fn temporary(&self, text: &str, checked: Option<&str>) -> Result<NamedTempFile> {
+        let write = || {
+            let folder = self.path.parent().unwrap_or(Path::new("/"));
+            let mut new = platform::temporary_file(folder, ".broker.", ".tmp")?;
+            if let Ok(meta) = std::fs::metadata(&self.path) {
+                let mode = meta.permissions().mode() & 0o777;
+                new.as_file().set_permissions(Permissions::from_mode(mode))?;
+            }
+            new.write_all(text.as_bytes())?;
+            Ok(new)
+        };
+        let new = write().map_err(|error| cannot_write(&self.path, error))?;
+        let Some(name) = checked else { return Ok(new) };
+        let entry = Setup::new().config_file(new.path()).config().and_then(|config| config.entry(name));
+        entry.map_err(|error| {
+            // The error names the temporary file. The user must see the name of the configuration file instead.
+            let [temporary, file] = [new.path(), &self.path].map(|path| path.display().to_string());
+            let why = error.first_line().replace(&temporary, &file);
+            error.with_message(format!("the configuration was not changed: {why}"))
+        })?;
         Ok(new)
-    };
-    write().map_err(|error| cannot_write(file, error))
+    }
+
+    /// Replaces the file by the temporary file.
+    pub(super) fn replace(&self, new: NamedTempFile) -> Result<()> {
+        platform::put_in_place(new, &self.path).map_err(|error| cannot_write(&self.path, error))
+    }
 }
 
 /// Appends text to a file's text, after a blank line.
@@ -69,17 +89,6 @@ pub(super) fn appended(before: &str, text: &str) -> String {
         _ => "\n\n",
     };
     format!("{before}{gap}{text}")
-}
-
-/// Checks that the new file is a valid configuration before it replaces the old one.
-pub(super) fn check(new: &NamedTempFile, file: &Path, name: &str) -> Result<()> {
-    let entry = Setup::new().config_file(new.path()).config().and_then(|config| config.entry(name));
-    entry.map(drop).map_err(|error| {
-        // The error names the temporary file. The user must see the name of the configuration file instead.
-        let [new, file] = [new.path(), file].map(|path| path.display().to_string());
-        let why = error.first_line().replace(&new, &file);
-        error.with_message(format!("the configuration was not changed: {why}"))
-    })
 }
 
 pub(super) fn cannot_write(path: &Path, error: std::io::Error) -> Error {
