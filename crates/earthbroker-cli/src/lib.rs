@@ -2,7 +2,6 @@
 
 mod args;
 mod commands;
-mod files;
 mod format;
 mod gallery;
 mod harden;

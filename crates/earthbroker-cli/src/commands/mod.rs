@@ -10,17 +10,18 @@ mod helper;
 mod import;
 mod inspect;
 mod login;
-mod man;
 mod new_provider;
 mod status;
 mod store;
 mod token;
 
 use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use earthbroker::config::ConfigWarning;
 use earthbroker::{Broker, Error, ErrorCode, Secret, Setup};
+use rustix::fs::{Access, access};
 use serde::Serialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &Args) -> CommandResult {
         Command::Config(config) => config::run(&context, config),
         Command::Store(store) => store::run(&context, store),
         Command::Completions { shell, install } => completions::run(&context, *shell, *install),
-        Command::Man { folder } => man::run(&context, folder),
+        Command::Man { folder } => completions::man(&context, folder),
     }
 }
 
@@ -153,6 +154,16 @@ fn answer(text: &str) -> CommandResult {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
+}
+
+/// Returns the absolute path in an environment variable. The XDG specification says to ignore relative paths.
+fn absolute(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// Whether a path is a program that this user may run.
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Logs messages of this project's crates to stderr. Messages of other crates may contain secrets.

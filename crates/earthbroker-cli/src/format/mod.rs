@@ -1,18 +1,17 @@
 //! The output formats of `broker token`.
 
-mod header;
-mod hosts;
+mod http;
 mod json;
 mod shell;
-mod template;
 
+use broker_core::sanitize;
 use clap::ValueEnum;
 use earthbroker::{Derived, Error, ErrorCode, ProviderInfo, Result, Secret, Token};
 
 use crate::args::{Format, ShellKind, Token as Args};
 
 pub(crate) use broker_core::{quoted_path, shell_word as word};
-pub(crate) use hosts::is_exact;
+pub(crate) use http::is_exact;
 pub(crate) use json::{aws, exec_credential, line, rfc3339};
 
 /// The newest API version of Kubernetes' `ExecCredential`.
@@ -63,7 +62,7 @@ impl<'a> Style<'a> {
                 .with_hint("add a template, for example: --template 'X-Token: {token}'"));
         }
         let template = args.template.as_deref().unwrap_or_default();
-        let _ = template::fill(template, |_| String::new())?;
+        let _ = fill(template, |_| String::new())?;
         Ok(Self { format, shell: args.shell.unwrap_or(ShellKind::Sh), template, derived })
     }
 }
@@ -108,19 +107,19 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
     match style.format {
         Format::Text => Ok(format!("{secret}\n")),
         Format::Json => json::object(token, info),
-        Format::Header => header::line(token),
-        Format::Curl => header::curl(token),
-        Format::Wget => header::wget(token, info),
-        Format::GdalHeaders => header::for_every_host("GDAL", token, info),
+        Format::Header => http::line(token),
+        Format::Curl => http::curl(token),
+        Format::Wget => http::wget(token, info),
+        Format::GdalHeaders => http::for_every_host("GDAL", token, info),
         Format::Env => Ok(shell::lines(style.shell, &variables(token, style, info)?)),
         Format::Dotenv => shell::dotenv(&variables(token, style, info)?, info),
         Format::Gdal => shell::gdal(style.shell, token),
-        Format::Duckdb => hosts::duckdb(token, info),
-        Format::Netrc => hosts::netrc(token, info),
+        Format::Duckdb => http::duckdb(token, info),
+        Format::Netrc => http::netrc(token, info),
         Format::ExecCredential => json::exec_credential(token, EXEC_CREDENTIAL),
         Format::Aws => json::aws(token),
-        Format::Cookies => header::cookies(token),
-        Format::Template => template::fill(style.template, |field| field(token, info)),
+        Format::Cookies => http::cookies(token),
+        Format::Template => fill(style.template, |field| field(token, info)),
     }
 }
 
@@ -130,4 +129,43 @@ fn variables<'a>(token: &Token, style: &Style<'_>, info: &TokenInfo<'a>) -> Resu
         Some(_) => json::Keys::of(token).map(json::Keys::variables),
         None => Ok(vec![(info.about.variable.as_str(), token.secret().clone())]),
     }
+}
+
+/// Returns the value of a field. A field without a value is empty text.
+type Field = fn(&Token, &TokenInfo<'_>) -> String;
+
+const FIELDS: [(&str, Field); 6] = [
+    ("{token}", |token, _| token.secret().expose().to_owned()),
+    ("{token_type}", |token, _| token.token_type().to_owned()),
+    ("{scope}", |token, info| sanitize(json::scope(token, info).unwrap_or_default())),
+    ("{expires_at}", |token, _| token.expires_at().map(json::rfc3339).unwrap_or_default()),
+    ("{expires_in}", |token, _| json::expires_in(token).map(|left| left.to_string()).unwrap_or_default()),
+    ("{provider}", |_, info| info.provider.to_owned()),
+];
+
+/// Replaces each placeholder of a template by the value of its field. `{{` and `}}` are literal braces.
+fn fill(template: &str, value: impl Fn(Field) -> String) -> Result<String> {
+    let mut filled = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, from) = rest.split_at(at);
+        filled.push_str(before);
+        if from.starts_with("{{") || from.starts_with("}}") {
+            filled.push_str(&from[..1]);
+            rest = &from[2..];
+        } else {
+            let field = FIELDS.into_iter().find(|(name, _)| from.starts_with(name));
+            let (name, field) = field.ok_or_else(|| unknown_placeholder(from))?;
+            filled.push_str(&value(field));
+            rest = &from[name.len()..];
+        }
+    }
+    Ok(filled + rest + "\n")
+}
+
+fn unknown_placeholder(from: &str) -> Error {
+    let known = FIELDS.map(|(name, _)| name).join(", ");
+    let shown = from.split_inclusive('}').next().unwrap_or(from);
+    Error::usage(format!("--template: unknown placeholder `{}`", sanitize(shown)))
+        .with_hint(format!("use {known}, and for literal braces {{{{ and }}}}"))
 }

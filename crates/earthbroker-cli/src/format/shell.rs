@@ -12,7 +12,7 @@ pub(super) fn lines(shell: ShellKind, variables: &[(&str, Secret)]) -> String {
 
 /// Returns shell commands that set GDAL's environment variables for the token.
 pub(super) fn gdal(shell: ShellKind, token: &Token) -> Result<String> {
-    let secret = super::header::bearer(token)?;
+    let secret = super::http::bearer(token)?;
     Ok(line(shell, "GDAL_HTTP_AUTH", "BEARER") + &line(shell, "GDAL_HTTP_BEARER", secret))
 }
 

@@ -9,9 +9,8 @@ use earthbroker::{ErrorKind, State, Status};
 use rustix::fs::{Access, access};
 use url::form_urlencoded::parse;
 
-use super::mode;
-use super::report::Report;
-use crate::files::is_executable;
+use super::{Report, mode};
+use crate::commands::is_executable;
 use crate::format::{quoted_path, word};
 use crate::{hints, humanize};
 

@@ -9,8 +9,8 @@ use chrono::TimeDelta;
 use earthbroker::{Broker, Env, Status};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use super::Report;
 use super::probe::{NAME, Probed, TIME_LIMIT, UNAVAILABLE, probe};
-use super::report::Report;
 use crate::commands::CommandResult;
 use crate::humanize;
 use crate::run::run as run_async;

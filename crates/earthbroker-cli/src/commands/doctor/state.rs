@@ -10,8 +10,7 @@ use earthbroker::config::Config;
 use earthbroker::{Error, FileStore, Status, Store};
 use rustix::fs::statvfs;
 
-use super::mode;
-use super::report::Report;
+use super::{Report, mode};
 use crate::commands::CommandContext;
 use crate::commands::status::describe;
 use crate::commands::store::{list, uses_keyring, word};

@@ -22,8 +22,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use super::{ChildToken, not_run};
-use crate::commands::{CommandContext, CommandResult};
-use crate::files::absolute;
+use crate::commands::{CommandContext, CommandResult, absolute};
 use crate::format::plain;
 use crate::harden::with_original_limits;
 use crate::hints;
