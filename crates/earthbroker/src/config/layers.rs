@@ -10,7 +10,7 @@ use figment::{Figment, Metadata, Profile, Provider, Source};
 use super::ConfigWarning;
 use super::environment::Variables;
 use super::file::{ConfigFile, tables};
-use super::secrets::remove_replaced;
+use super::keys::remove_replaced;
 
 /// The origin of the built-in configuration.
 pub(super) const BUILT_IN: &str = "built in";
