@@ -3,7 +3,6 @@
 mod configuration;
 mod logins;
 mod network;
-mod probe;
 mod state;
 
 use std::fs::Metadata;
