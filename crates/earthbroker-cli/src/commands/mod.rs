@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use earthbroker::config::ConfigWarning;
-use earthbroker::{Broker, Error, ErrorCode, Secret, Setup};
+use earthbroker::{Broker, Error, ErrorCode, Prompt, Secret, Setup};
 use rustix::fs::{Access, access};
 use serde::Serialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 
 use crate::args::{Args, Command, GlobalArgs};
 use crate::format::line;
-use crate::report::{ExitError, LogLines, say};
+use crate::report::{ExitError, LogLines};
 use crate::terminal::Terminal;
 
 /// The largest secret that standard input may contain, in bytes.
@@ -102,10 +102,7 @@ impl CommandContext<'_> {
 
     /// Prints a line on stderr, except with `--quiet`.
     fn say(&self, line: &str) {
-        if !self.global.quiet {
-            self.terminal.clear();
-            say(line);
-        }
+        self.terminal.notify(line);
     }
 }
 

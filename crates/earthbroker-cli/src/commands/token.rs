@@ -3,17 +3,17 @@ use std::time::Duration;
 
 use broker_core::{SystemClock, platform};
 use chrono::TimeDelta;
-use earthbroker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, TokenRequest};
+use earthbroker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, Token, TokenRequest};
 
 use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
-use crate::args::Token;
+use crate::args::Token as Args;
 use crate::format::{Style, TokenInfo, print};
 use crate::humanize;
 use crate::report::ExitError;
 use crate::run::run as run_async;
 
-pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
+pub(super) fn run(context: &CommandContext<'_>, args: &Args) -> CommandResult {
     let text =
         if args.refresh_token { refresh_token(context, &args.provider)? } else { token(context, args)? };
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
@@ -37,7 +37,7 @@ fn write(path: &Path, text: &str) -> earthbroker::Result<()> {
     })
 }
 
-fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
+fn token(context: &CommandContext<'_>, args: &Args) -> CommandResult<String> {
     let style = Style::of(args)?;
     let broker = context.broker_of(context.setup().wait_limit(args.wait), &[&args.provider])?;
     let request = request(args, &style);
@@ -70,9 +70,9 @@ fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<
 fn get(
     context: &CommandContext<'_>,
     broker: &Broker,
-    args: &Token,
+    args: &Args,
     request: &TokenRequest,
-) -> CommandResult<earthbroker::Token> {
+) -> CommandResult<Token> {
     let rejected = args.rejected || args.rejected_stdin;
     let result = if rejected {
         let secret = args.rejected_stdin.then(|| secret_from_stdin("--rejected-stdin", true)).transpose()?;
@@ -99,11 +99,7 @@ fn get(
 }
 
 /// Returns the stored token, or requests a new one. A stored token needs no async runtime, HTTP client or lock.
-pub(super) fn stored_or_new(
-    broker: &Broker,
-    provider: &str,
-    request: &TokenRequest,
-) -> CommandResult<earthbroker::Token> {
+pub(super) fn stored_or_new(broker: &Broker, provider: &str, request: &TokenRequest) -> CommandResult<Token> {
     match broker.provider(provider)?.blocking_stored_with(request)? {
         Some(token) => Ok(token),
         None => run_async(broker, broker.token(provider, request)),
@@ -116,7 +112,7 @@ const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 /// Warns if the token's lifetime is shorter than requested.
 pub(super) fn warn_if_short(
     context: &CommandContext<'_>,
-    token: &earthbroker::Token,
+    token: &Token,
     min_ttl: Option<Duration>,
     expires: Option<Lifetime>,
 ) {
@@ -140,7 +136,7 @@ pub(super) fn warn_if_short(
     }
 }
 
-fn request(args: &Token, style: &Style<'_>) -> TokenRequest {
+fn request(args: &Args, style: &Style<'_>) -> TokenRequest {
     let request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
     let request = args.expires.into_iter().fold(request, TokenRequest::expires);
     let request = args.min_ttl.into_iter().fold(request, TokenRequest::min_ttl);

@@ -65,7 +65,7 @@ impl Config {
         let (merged, store) = (Merged::default(), StoreConfig::default());
         let mut config = Self { merged, files, variables, kinds, store, env };
         loop {
-            config.merged = layers::merge(&config.files, &config.variables, &config.kinds, only.as_ref())?;
+            config.merged = layers::merge(&config, only.as_ref())?;
             config.check_tables()?;
             let Some(only) = &mut only else { break };
             // Remove providers that were not requested, because their tables may have been parsed only in part.

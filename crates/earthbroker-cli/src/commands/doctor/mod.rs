@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 
 use broker_core::platform::is_own;
 use broker_core::sanitize;
-use earthbroker::config::Config;
+use broker_core::tools::Finding;
 use earthbroker::{Broker, Error, ErrorKind, Status};
 use serde_json::{Value, json};
 
@@ -31,7 +31,11 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     state::sealed(context, config.as_ref(), &statuses, &mut report);
     logins::check(config.as_ref(), &statuses, &mut report);
     network::check(broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
-    tools(context, config.as_ref(), named, &statuses, &mut report);
+    tools(context.setup().check_tools(config.as_ref(), named), &statuses, &mut report);
+    if context.global.env_file.is_some() {
+        let what = "environment variables of other tools are ignored, because --env-file replaces them";
+        report.skipped("tools.variables", None, what);
+    }
     let stdout = std::io::stdout();
     if args.json {
         answer_json(&report.json())?;
@@ -43,15 +47,9 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     if report.is_clean() { Ok(()) } else { Err(ExitError::Errors(Vec::new())) }
 }
 
-/// Checks for conflicts with the services' own tools, in their files and environment variables.
-fn tools(
-    context: &CommandContext<'_>,
-    config: Option<&Config>,
-    named: Option<&str>,
-    statuses: &[Status],
-    report: &mut Report,
-) {
-    for found in context.setup().check_tools(config, named) {
+/// Reports conflicts with the services' own tools, in their files and environment variables.
+fn tools(findings: Vec<Finding>, statuses: &[Status], report: &mut Report) {
+    for found in findings {
         // The login check has already reported an invalid file from which a provider reads its login.
         let is_reported = statuses.iter().any(|status| status.invalid_login_file == found.invalid_file);
         match (found.fix, found.invalid_file) {
@@ -60,10 +58,6 @@ fn tools(
             (Some(_), Some(_)) if is_reported => {}
             (Some(fix), Some(_)) => report.error(found.id, None, &found.message, &fix),
         }
-    }
-    if context.global.env_file.is_some() {
-        let what = "environment variables of other tools are ignored, because --env-file replaces them";
-        report.skipped("tools.variables", None, what);
     }
 }
 

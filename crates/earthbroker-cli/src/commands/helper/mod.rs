@@ -19,22 +19,15 @@ pub(super) fn run(context: &CommandContext<'_>, helper: &Helper) -> CommandResul
         Helper::Git { operation } => git::run(context, operation),
         Helper::Docker { operation } => docker::run(context, *operation),
         Helper::Cargo { .. } => cargo::run(context),
-        Helper::Aws { provider, role, param } => aws_keys(context, provider, role, param),
+        // Like `broker token PROVIDER --format aws --role ROLE`.
+        Helper::Aws { provider, role, param } => {
+            let request = TokenRequest::new().derived(Derived::aws(role, param.clone()));
+            let keys = stored_or_new(&context.broker(provider)?, provider, &request)?;
+            plain(&keys)?;
+            answer(&aws(&keys)?)
+        }
         Helper::Kubectl { provider } => kubectl::run(context, provider),
     }
-}
-
-/// Prints AWS keys in the format of `credential_process`, like `broker token PROVIDER --format aws --role ROLE`.
-fn aws_keys(
-    context: &CommandContext<'_>,
-    provider: &str,
-    role: &str,
-    params: &[(String, String)],
-) -> CommandResult {
-    let request = TokenRequest::new().derived(Derived::aws(role, params.to_vec()));
-    let keys = stored_or_new(&context.broker(provider)?, provider, &request)?;
-    plain(&keys)?;
-    answer(&aws(&keys)?)
 }
 
 /// Returns the provider's stored token for the default scopes, or a new one.
