@@ -5,7 +5,6 @@ mod commands;
 mod format;
 mod gallery;
 mod harden;
-mod hints;
 mod humanize;
 mod report;
 mod run;

@@ -12,7 +12,7 @@ use clap_complete::env::Shells;
 use clap_complete::{CompletionCandidate, Shell};
 use earthbroker::{Clock, Error, ErrorCode, Result, Setup};
 
-use super::config_file::cannot_write;
+use super::config::cannot_write;
 use super::{CommandContext, CommandResult, absolute, answer, is_executable};
 use crate::args::Args;
 use crate::gallery::{GALLERY, Service};

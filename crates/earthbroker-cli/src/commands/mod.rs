@@ -3,7 +3,6 @@
 mod add;
 pub(crate) mod completions;
 mod config;
-mod config_file;
 mod doctor;
 pub(crate) mod exec;
 mod helper;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{CommandContext, CommandResult, answer, answer_json, end, separate};
 use crate::format::rfc3339;
-use crate::hints::login_command;
 use crate::humanize;
+use crate::report::login_command;
 use crate::terminal::{colours, paint};
 
 pub(super) fn run(context: &CommandContext<'_>, providers: &[String], as_json: bool) -> CommandResult {

@@ -5,7 +5,7 @@ use broker_core::{SystemClock, platform};
 use chrono::TimeDelta;
 use earthbroker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, Token, TokenRequest};
 
-use super::config_file::cannot_write;
+use super::config::cannot_write;
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token as Args;
 use crate::format::{Style, TokenInfo, print};

@@ -12,7 +12,8 @@ use url::form_urlencoded::parse;
 use super::{Report, mode};
 use crate::commands::is_executable;
 use crate::format::{quoted_path, word};
-use crate::{hints, humanize};
+use crate::humanize;
+use crate::report::{hint, login_command};
 
 pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut Report) {
     for status in statuses {
@@ -43,7 +44,7 @@ fn login(status: &Status, report: &mut Report) {
     match (status.state, &status.note) {
         (_, note) if needs_login(status) => {
             let why = note.as_deref().unwrap_or("the stored login has expired");
-            let fix = format!("run: {}", hints::login_command(&status.login_hint, &status.name));
+            let fix = format!("run: {}", login_command(&status.login_hint, &status.name));
             report.error("login.required", name, &format!("a login is needed: {why}"), &fix);
         }
         (_, Some(note)) => {
@@ -70,7 +71,7 @@ fn last_failure(status: &Status, login_needed: bool, report: &mut Report) {
     }
     let scope = status.last_failed_scope.as_deref().unwrap_or_default();
     let is_valid = matches!(status.state, State::Valid | State::Expiring);
-    let (retry, login) = (retry(status, scope), hints::login_command(&status.login_hint, name));
+    let (retry, login) = (retry(status, scope), login_command(&status.login_hint, name));
     let fix = match failure.kind {
         _ if is_valid => format!("to see whether the request still fails, run: {retry}"),
         ErrorKind::LoginRequired => format!("run: {login}"),
@@ -110,7 +111,7 @@ fn retry(status: &Status, scope: &str) -> String {
 fn missing(config: &Config, name: &str, report: &mut Report) {
     let error = config.entry(name).map_or_else(Some, |entry| entry.info.secret_missing);
     let Some(error) = error.map(|error| error.for_provider(name)) else { return };
-    let fix = hints::hint(&error).unwrap_or_else(|| format!("add a secret to [providers.{name}]"));
+    let fix = hint(&error).unwrap_or_else(|| format!("add a secret to [providers.{name}]"));
     if config.is_built_in(name) {
         report.skipped("login.secret", Some(name), format!("{}: to use it, {fix}", error.message()));
     } else {

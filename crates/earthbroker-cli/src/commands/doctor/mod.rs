@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use super::{CommandContext, CommandResult, answer, answer_json, separate};
 use crate::args::Doctor;
-use crate::hints::hint;
 use crate::humanize;
 use crate::report::ExitError;
+use crate::report::hint;
 use crate::terminal::{colours, paint};
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult {

@@ -15,7 +15,7 @@ use crate::commands::CommandContext;
 use crate::commands::status::describe;
 use crate::commands::store::{list, uses_keyring, word};
 use crate::format::quoted_path;
-use crate::hints;
+use crate::report::hint;
 
 /// The report warns if fewer bytes are free on the disk.
 const MIN_SPACE: u64 = 1024 * 1024;
@@ -66,7 +66,7 @@ fn fix_record(folder: &Path, error: &Error) -> String {
     match path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted_path(&path)))) {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
         Some((meta, path)) if !is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
-        _ => hints::hint(error).unwrap_or_else(|| "rename the record's file, then log in again".to_owned()),
+        _ => hint(error).unwrap_or_else(|| "rename the record's file, then log in again".to_owned()),
     }
 }
 

@@ -15,7 +15,7 @@ use super::login::say_logged_in;
 use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Import;
 use crate::format::word;
-use crate::hints;
+use crate::report::hint;
 use crate::run::run as run_async;
 use table::{Table, quoted};
 
@@ -60,7 +60,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
 fn select(context: &CommandContext<'_>, what: &str) -> CommandResult<Vec<ToolLogin>> {
     let setup = context.setup();
     let Ok(number) = what.parse::<usize>() else {
-        return Ok(setup.tool_logins_in(Path::new(what)).map_err(|error| match hints::hint(&error) {
+        return Ok(setup.tool_logins_in(Path::new(what)).map_err(|error| match hint(&error) {
             Some(_) => error,
             None => error.with_hint("run: broker import, to list what can be imported"),
         })?);
