@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use broker_core::tools::ServiceTools;
-use broker_core::{Env, Error, ErrorCode, Result, Secret};
+use broker_core::{Env, Error, ErrorCode, Kind, Result, Secret};
 
 /// An environment that a dotenv file may extend. If the file sets one variable of a service, all variables of that
 /// service come from the file, so a secret is never sent to a URL from elsewhere.
@@ -28,12 +27,9 @@ impl Environment {
         Self { beneath, path: PathBuf::new(), prefixes: Vec::new(), variables: BTreeMap::new(), withheld }
     }
 
-    /// Reads a dotenv file with variables of these tools, which override those of the environment `beneath`.
-    pub(crate) fn with_file(
-        path: &Path,
-        tools: impl Iterator<Item = &'static dyn ServiceTools>,
-        beneath: Arc<dyn Env>,
-    ) -> Result<Self> {
+    /// Reads a dotenv file with variables of the kinds' tools, which override those of the environment `beneath`.
+    pub(crate) fn with_file(path: &Path, kinds: &[Kind], beneath: Arc<dyn Env>) -> Result<Self> {
+        let tools = kinds.iter().filter_map(|kind| kind.tools);
         let (mut prefixes, secrets): (Vec<_>, Vec<_>) =
             tools.map(|it| (it.prefix(), it.secret_variable())).unzip();
         let example = secrets.first().unwrap_or(&"NAME");
@@ -47,20 +43,20 @@ impl Environment {
         })?;
         let mut variables = parse(text.expose(), &prefixes)
             .map_err(|(line, why)| wrong(ErrorCode::ConfigSyntax, format!("{file}:{line}: {why}")))?;
-        variables.retain(|name, _| family(&prefixes, name).is_some());
+        variables.retain(|name, _| is_in_family(&prefixes, name));
         if variables.is_empty() {
             let prefixes = prefixes.join(" or ");
             let why = format!("{file} sets no variable that starts with {prefixes}");
             return Err(wrong(ErrorCode::ConfigMissingKey, why));
         }
-        prefixes.retain(|prefix| variables.keys().any(|name| family(&[*prefix], name).is_some()));
+        prefixes.retain(|prefix| variables.keys().any(|name| is_in_family(&[*prefix], name)));
         let withheld = beneath.withheld();
         Ok(Self { beneath, path: path.to_owned(), prefixes, variables, withheld })
     }
 
     /// Whether the file sets a variable of the same service as `name`.
     fn has_family_of(&self, name: &str) -> bool {
-        family(&self.prefixes, name).is_some()
+        is_in_family(&self.prefixes, name)
     }
 }
 
@@ -108,12 +104,10 @@ impl Env for Environment {
     }
 }
 
-/// Returns the prefix of a variable's name.
-fn family<'a>(prefixes: &[&'a str], name: &str) -> Option<&'a str> {
-    // Some tools ignore the case of variable names.
-    let begins =
-        |family: &&str| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
-    prefixes.iter().copied().find(begins)
+/// Whether a variable's name begins with one of the prefixes. Some tools ignore the case of variable names.
+fn is_in_family(prefixes: &[&str], name: &str) -> bool {
+    let begins = |start: &&str| name.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start));
+    prefixes.iter().any(begins)
 }
 
 /// Parses lines as python-dotenv does, with `export`, quotes, comments and `${NAME}`, but only of names in the same file:
@@ -129,7 +123,7 @@ fn parse(text: &str, prefixes: &[&str]) -> Result<BTreeMap<String, Secret>, (usi
         let line = 1 + text[..text.len() - rest.len()].matches('\n').count();
         let (name, value, after) = variable(rest).ok_or((line, "this line is not NAME=VALUE"))?;
         let value = match expand(&value, &variables) {
-            None if family(prefixes, name).is_some() => {
+            None if is_in_family(prefixes, name) => {
                 return Err((line, "`${NAME}` refers to a variable that the lines above do not set"));
             }
             expanded => expanded.unwrap_or(value),

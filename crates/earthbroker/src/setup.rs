@@ -248,7 +248,7 @@ impl Setup {
     /// Returns the environment with the variables of the dotenv file ([`Setup::env_file`]).
     pub fn environment(&self) -> Result<Arc<dyn Env>> {
         match &self.env_file {
-            Some(path) => Ok(Arc::new(Environment::with_file(path, self.tools(), self.env.clone())?)),
+            Some(path) => Ok(Arc::new(Environment::with_file(path, &self.kinds, self.env.clone())?)),
             None => Ok(self.env.clone()),
         }
     }
@@ -268,7 +268,7 @@ impl Setup {
         let read = self.tools().filter_map(|tools| tools.read(env.as_ref(), path, &text).transpose());
         let read = read.collect::<Result<Vec<_>>>()?;
         let found = if read.is_empty() {
-            let env = Environment::with_file(path, self.tools(), env)?;
+            let env = Environment::with_file(path, &self.kinds, env)?;
             let logins = self.tools().flat_map(|tools| tools.find(&env));
             logins.filter(|login| login.origin == ToolLoginOrigin::Dotenv).collect()
         } else {

@@ -148,17 +148,13 @@ fn table(statuses: &[Status]) -> String {
 
 /// Returns why a provider has no token, and the command that the user should run.
 fn next_command(status: &Status) -> Option<String> {
+    let (name, login) = (&status.name, login_command(&status.login_hint, &status.name));
     let (why, command) = match status.state {
-        State::LoginRequired if status.tokens.is_empty() => ("not logged in", "login"),
-        State::LoginRequired => ("login expired", "login"),
-        State::None if status.secret_missing => ("no secret", "doctor"),
-        State::None if status.can_renew => ("no token yet", "token"),
-        State::None => ("not logged in", "login"),
+        State::LoginRequired if !status.tokens.is_empty() => ("login expired", login),
+        State::None if status.secret_missing => ("no secret", format!("broker doctor {name}")),
+        State::None if status.can_renew => ("no token yet", format!("broker token {name}")),
+        State::LoginRequired | State::None => ("not logged in", login),
         _ => return None,
-    };
-    let command = match command {
-        "login" => login_command(&status.login_hint, &status.name),
-        _ => format!("broker {command} {}", status.name),
     };
     Some(format!("{why} {} run: {command}", humanize::dash()))
 }

@@ -28,7 +28,10 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     let broker = context.setup().open().ok();
     let (statuses, errors) = statuses(broker.as_ref(), named);
     state::check(context, &errors, &mut report);
-    state::sealed(context, config.as_ref(), &statuses, &mut report);
+    let records = config.as_ref().and_then(|config| Some((context.setup().records(config).ok()?, config)));
+    if let Some((records, config)) = &records {
+        state::sealed(records, config, &statuses, &mut report);
+    }
     logins::check(config.as_ref(), &statuses, &mut report);
     network::check(broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
     tools(context.setup().check_tools(config.as_ref(), named), &statuses, &mut report);

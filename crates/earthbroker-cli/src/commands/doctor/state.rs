@@ -7,6 +7,7 @@ use std::path::Path;
 use broker_core::platform::{is_own, others_read};
 use broker_core::{ProviderRegistry, platform};
 use earthbroker::config::Config;
+use earthbroker::records::Records;
 use earthbroker::{Error, FileStore, Status, Store};
 use rustix::fs::statvfs;
 
@@ -155,16 +156,9 @@ fn filesystem(folder: &Path, report: &mut Report) {
 }
 
 /// Checks that the encryption key of records is available, and that all records have the configured format.
-pub(super) fn sealed(
-    context: &CommandContext<'_>,
-    config: Option<&Config>,
-    statuses: &[Status],
-    report: &mut Report,
-) {
-    let Some(config) = config else { return };
-    let Ok(records) = context.setup().records(config) else { return };
+pub(super) fn sealed(records: &Records, config: &Config, statuses: &[Status], report: &mut Report) {
     let configured_names = config.names();
-    let (list, errors) = list(&records);
+    let (list, errors) = list(records);
     for error in &errors {
         let fix = match error.provider() {
             None => "check the permissions of the state folder",
