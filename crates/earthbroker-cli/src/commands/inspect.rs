@@ -1,5 +1,4 @@
-use broker_core::ScopeKey;
-use broker_core::{Claims, Inspected, SystemClock, sanitize};
+use broker_core::{Claims, Inspected, ScopeKey, SystemClock, sanitize};
 use chrono::{DateTime, Utc};
 use earthbroker::{Broker, Clock, Error, ErrorCode, Hint, RequestPart, TokenRequest};
 use serde_json::{Map, Value, json};

@@ -1,7 +1,6 @@
 use std::io::IsTerminal;
 
-use broker_core::LockScope;
-use broker_core::{SystemClock, sanitize};
+use broker_core::{LockScope, SystemClock, sanitize};
 use chrono::{DateTime, Local, Utc};
 use earthbroker::{Broker, Clock, State, Status, StoreAbout, TokenStatus};
 use serde_json::{Value, json};

@@ -140,7 +140,11 @@ impl Prompt for Terminal {
     }
 
     fn browses(&self) -> bool {
-        self.browser && has_local_browser()
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        // The user must see the browser, which opens on this machine.
+        let remote = set("SSH_CONNECTION") || set("SSH_TTY");
+        let display = cfg!(not(target_os = "linux")) || set("DISPLAY") || set("WAYLAND_DISPLAY");
+        self.browser && !remote && display
     }
 
     fn waiting(&self, left: Duration) {
@@ -164,14 +168,6 @@ impl Prompt for Terminal {
             say(message);
         }
     }
-}
-
-/// Whether the user can see a browser that opens on this machine.
-fn has_local_browser() -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let remote = set("SSH_CONNECTION") || set("SSH_TTY");
-    let display = cfg!(not(target_os = "linux")) || set("DISPLAY") || set("WAYLAND_DISPLAY");
-    !remote && display
 }
 
 /// With this name as `argv[0]`, this program only opens a page in the browser.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use broker_core::platform::others_read;
 use broker_core::{ProviderRegistry, SecretSource, SystemEnv, platform, sanitize};
 use earthbroker::config::Config;
 use earthbroker::{ErrorKind, State, Status};
@@ -154,7 +153,7 @@ fn file(path: &Path) -> Result<Option<(String, String)>, String> {
         return Err(format!("{shown} is not a file"));
     }
     access(path, Access::READ_OK).map_err(|error| format!("{shown}: {error}"))?;
-    Ok(others_read(&meta).then(|| {
+    Ok(platform::others_read(&meta).then(|| {
         let what = format!("other users can read the secret in {shown} (mode {})", mode(&meta));
         (what, format!("run: chmod 600 {}", quoted_path(path)))
     }))

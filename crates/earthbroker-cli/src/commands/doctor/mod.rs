@@ -136,11 +136,6 @@ impl Report {
         self.add(Outcome::Skipped, id, provider, message, None);
     }
 
-    /// Adds a failed check to the JSON report only: in the text report, one error covers all affected providers.
-    fn summarized(&mut self, id: &'static str, provider: &str, message: String) {
-        self.add(Outcome::Summarized, id, Some(provider), message, None);
-    }
-
     /// Adds an error of the broker. `fix` is for an error without a hint.
     fn failed(&mut self, id: &'static str, provider: Option<&str>, error: &Error, fix: &str) {
         self.error(id, provider, error.message(), hint(error).as_deref().unwrap_or(fix));

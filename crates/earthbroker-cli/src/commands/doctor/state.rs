@@ -4,7 +4,6 @@ use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use broker_core::platform::{is_own, others_read};
 use broker_core::{ProviderRegistry, platform};
 use earthbroker::config::Config;
 use earthbroker::records::Records;
@@ -31,7 +30,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         }
     };
     match folder.metadata() {
-        Ok(meta) if meta.is_dir() && !is_own(&meta) => {
+        Ok(meta) if meta.is_dir() && !platform::is_own(&meta) => {
             let fix = format!("run: sudo chown -R \"$USER\" {}", quoted_path(&folder));
             report.error("state.owner", None, &format!("{} belongs to another user", folder.display()), &fix);
             // The records are not checked, because the state folder belongs to another user.
@@ -66,7 +65,7 @@ fn fix_record(folder: &Path, error: &Error) -> String {
     let path = error.provider().map(|name| folder.join(format!("{name}.json")));
     match path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted_path(&path)))) {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
-        Some((meta, path)) if !is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
+        Some((meta, path)) if !platform::is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
         _ => hint(error).unwrap_or_else(|| "rename the record's file, then log in again".to_owned()),
     }
 }
@@ -95,7 +94,7 @@ fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
         let what =
             format!("every user can write to {shown} (mode {mode}): the broker stores no new record there");
         report.error("state.permissions", None, &what, &fix);
-    } else if others_read(meta) {
+    } else if platform::others_read(meta) {
         let what = format!("other users can list {shown} (mode {mode})");
         report.warning("state.permissions", None, &what, &fix);
     } else {
@@ -118,7 +117,7 @@ fn records(folder: &Path, report: &mut Report) {
         }
         let is_record = path.extension().is_some_and(|ending| ending == "json");
         if let Ok(meta) = path.symlink_metadata()
-            && (is_record && meta.is_file() && others_read(&meta))
+            && (is_record && meta.is_file() && platform::others_read(&meta))
         {
             let what = format!("other users can read {} (mode {})", path.display(), mode(&meta));
             report.error("state.record_mode", None, &what, &format!("run: chmod 600 {}", quoted_path(&path)));
