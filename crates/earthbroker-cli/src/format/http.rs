@@ -69,12 +69,12 @@ struct Cookie {
 pub(super) fn cookies(token: &Token) -> Result<String> {
     // The parser's error is dropped, because the error quotes the secret.
     let cookie: Option<Cookie> = serde_json::from_str(token.secret().expose()).ok().filter(is_valid);
-    let cookie =
+    let Cookie { name, value, domain, path, secure, http_only } =
         cookie.ok_or_else(|| unsuitable("the service's cookie cannot be written to a cookie file"))?;
-    let (name, value, domain, path) = (&cookie.name, cookie.value.expose(), &cookie.domain, &cookie.path);
+    let value = value.expose();
     let flag = |yes| if yes { "TRUE" } else { "FALSE" };
-    let prefix = if cookie.http_only { "#HttpOnly_" } else { "" };
-    let (subdomains, secure) = (flag(domain.starts_with('.')), flag(cookie.secure));
+    let prefix = if http_only { "#HttpOnly_" } else { "" };
+    let (subdomains, secure) = (flag(domain.starts_with('.')), flag(secure));
     // An expiry of 0 marks a session cookie.
     let expires = token.expires_at().map_or(0, |time| time.timestamp());
     Ok(format!(
@@ -84,15 +84,12 @@ pub(super) fn cookies(token: &Token) -> Result<String> {
 
 /// Whether no field contains a separator of cookie files or HTTP headers.
 fn is_valid(cookie: &Cookie) -> bool {
-    let value = cookie.value.expose();
+    let Cookie { name, value, domain, path, .. } = cookie;
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != ';';
     let is_plain = |text: &str| !text.is_empty() && text.chars().all(plain);
-    is_plain(&cookie.name)
-        && !cookie.name.contains('=')
-        && is_plain(&cookie.domain)
-        && is_plain(&cookie.path)
-        && cookie.path.starts_with('/')
-        && is_plain(value)
+    [name, domain, path, value.expose()].into_iter().all(is_plain)
+        && !name.contains('=')
+        && path.starts_with('/')
 }
 
 /// The user name for servers that expect a token as password.

@@ -36,19 +36,18 @@ pub(super) fn check(broker: Option<&Broker>, statuses: &[Status], report: &mut R
     };
     let mut targets = Vec::new();
     for status in statuses {
-        match ServiceUrl::parse(&status.issuer) {
-            Ok(url) => targets.push((status, url)),
+        if let Ok(url) = ServiceUrl::parse(&status.issuer) {
+            targets.push((status, url));
+        } else {
             // A provider without a URL runs a program or returns a fixed token.
-            Err(_) => {
-                let what = format!("the provider has no URL to check: its issuer is {}", status.issuer);
-                report.skipped("network.service", Some(&status.name), what);
-            }
+            let what = format!("the provider has no URL to check: its issuer is {}", status.issuer);
+            report.skipped("network.service", Some(&status.name), what);
         }
     }
     let contacted = broker.map(|broker| run_async(broker, contact(&targets, proxy.clone()))).transpose()?;
-    let (answers, refusal) = contacted.unzip();
+    let (answers, connected) = contacted.unzip();
     if let Some(proxy) = proxy {
-        proxy_result(&proxy, refusal, report);
+        proxy_result(&proxy, connected.flatten(), report);
     }
     let answers = answers.unwrap_or_default();
     let is_unresolved = |answer: &Answer| matches!(answer, Err(blocked) if *blocked.obstacle == NAME);
@@ -78,27 +77,27 @@ fn not_contacted(status: &Status, report: &mut Report) {
     report.skipped("network.service", Some(&status.name), format!("{} was not contacted", status.issuer));
 }
 
-/// Sends a request to each provider's service, and connects to the proxy. Returns the answers by provider, and why the
-/// proxy cannot be reached.
+/// Sends a request to each provider's service, and connects to the proxy. Returns the answers by provider, and
+/// whether the proxy can be reached.
 async fn contact(
     targets: &[(&Status, ServiceUrl)],
     proxy: Option<Proxy>,
-) -> earthbroker::Result<(BTreeMap<String, Answer>, Option<String>)> {
+) -> earthbroker::Result<(BTreeMap<String, Answer>, Option<Result<(), String>>)> {
     let http = Arc::new(ReqwestHttp::default());
     let mut probes = JoinSet::new();
     for (status, url) in targets {
         let (name, probe) = (status.name.clone(), probe(http.clone(), url.clone()));
         probes.spawn(async { (name, probe.await) });
     }
-    let refusal = match proxy {
-        Some(proxy) => connect(proxy).await,
+    let connected = match proxy {
+        Some(proxy) => Some(connect(proxy).await),
         None => None,
     };
-    Ok((probes.join_all().await.into_iter().collect(), refusal))
+    Ok((probes.join_all().await.into_iter().collect(), connected))
 }
 
-/// Connects to the proxy. Returns why the connection failed, if it did.
-async fn connect(proxy: Proxy) -> Option<String> {
+/// Connects to the proxy. Fails with the reason.
+async fn connect(proxy: Proxy) -> Result<(), String> {
     // The lookup of the proxy's name has a thread of its own, because it may take longer than the time limit.
     let attempt = spawn_blocking(move || {
         let addresses = (proxy.host().trim_matches(['[', ']']), proxy.port()).to_socket_addrs()?;
@@ -108,18 +107,18 @@ async fn connect(proxy: Proxy) -> Option<String> {
         })
     });
     match tokio::time::timeout(TIME_LIMIT, attempt).await {
-        Ok(Ok(connected)) => connected.err().map(|error| error.to_string()),
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some("no answer in time".to_owned()),
+        Ok(Ok(connected)) => connected.map_err(|error| error.to_string()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer in time".to_owned()),
     }
 }
 
-/// Reports whether the proxy can be reached. Without a `refusal`, the proxy was not contacted.
-fn proxy_result(proxy: &Proxy, refusal: Option<Option<String>>, report: &mut Report) {
-    match refusal {
+/// Reports whether the proxy can be reached. Without `connected`, the proxy was not contacted.
+fn proxy_result(proxy: &Proxy, connected: Option<Result<(), String>>, report: &mut Report) {
+    match connected {
         None => report.skipped("network.proxy", None, format!("the proxy {proxy} was not contacted")),
-        Some(None) => report.ok("network.proxy", None, format!("the proxy {proxy} can be reached")),
-        Some(Some(why)) => {
+        Some(Ok(())) => report.ok("network.proxy", None, format!("the proxy {proxy} can be reached")),
+        Some(Err(why)) => {
             let fix = format!("correct {0}, or run: unset {0}", proxy.variable());
             report.error("network.proxy", None, &format!("the proxy {proxy} cannot be reached: {why}"), &fix);
         }
