@@ -114,9 +114,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Store(Store),
     /// Print or install shell completions
-    #[command(
-        after_help = "Examples:\n  broker completions bash --install\n  source <(broker completions zsh)   # in ~/.zshrc"
-    )]
+    #[command(after_help = include_str!("../../help/completions.txt"))]
     Completions {
         /// Name of the shell
         shell: Shell,
@@ -240,10 +238,7 @@ pub(crate) enum Config {
 }
 
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
-#[command(
-    after_help = "Examples:\n  broker store status\n  broker store migrate   # after you change `store`"
-)]
+#[command(defer = true, after_help = include_str!("../../help/store.txt"))]
 pub(crate) enum Store {
     /// Show how logins are stored, and whether the OS keyring works
     Status {
@@ -301,10 +296,7 @@ pub(crate) struct Import {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  broker add                 # list the gallery\n  broker add nasa            # search it\n  broker add cdse\n  \
-    broker add cdse --as cdse-work --dry-run"
-)]
+#[command(after_help = include_str!("../../help/add.txt"))]
 pub(crate) struct Add {
     /// Name of the service. Any other word lists the services that match the word
     #[arg(add = ArgValueCandidates::new(gallery))]
