@@ -90,29 +90,25 @@ impl Setup {
     }
 
     /// Reads this configuration file instead of the default ones. Overrides `BROKER_CONFIG`.
-    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.config_file = Some(path.into());
-        self
+    pub fn config_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { config_file: Some(path.into()), ..self }
     }
 
     /// Stores records in this folder. Overrides `BROKER_STATE_DIR`.
-    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
-        self.state_dir = Some(path.into());
-        self
+    pub fn state_dir(self, path: impl Into<PathBuf>) -> Self {
+        Self { state_dir: Some(path.into()), ..self }
     }
 
     /// Reads the variables of the services' own tools from this dotenv file. If the file sets one variable of a service,
     /// all variables of that service come from the file.
-    pub fn env_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.env_file = Some(path.into());
-        self
+    pub fn env_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { env_file: Some(path.into()), ..self }
     }
 
     /// Limits the broker to these providers and to the providers named by their `from` keys. Other providers' tables of a
     /// long configuration file are not parsed, so mistakes in them are not reported.
-    pub fn providers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.only = Some(names.into_iter().map(Into::into).collect());
-        self
+    pub fn providers(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { only: Some(names.into_iter().map(Into::into).collect()), ..self }
     }
 
     /// Adds a provider kind, which replaces a kind of the same name.
@@ -128,39 +124,33 @@ impl Setup {
     }
 
     /// Reads environment variables from `env` instead of the process environment.
-    pub fn env(mut self, env: Arc<dyn Env>) -> Self {
-        self.env = env;
-        self
+    pub fn env(self, env: Arc<dyn Env>) -> Self {
+        Self { env, ..self }
     }
 
     /// Uses `clock` instead of the system clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     /// Uses this prompt when a login needs the user.
-    pub fn prompt(mut self, prompt: Arc<dyn Prompt>) -> Self {
-        self.prompt = prompt;
-        self
+    pub fn prompt(self, prompt: Arc<dyn Prompt>) -> Self {
+        Self { prompt, ..self }
     }
 
     /// Replaces the HTTP client reqwest. Needed without the feature `reqwest`.
-    pub fn http(mut self, http: Arc<dyn Http>) -> Self {
-        self.http = Some(http);
-        self
+    pub fn http(self, http: Arc<dyn Http>) -> Self {
+        Self { http: Some(http), ..self }
     }
 
     /// Sets the store for records. The default store, in files, needs the feature `file`.
-    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
-        self
+    pub fn store(self, store: Arc<dyn Store>) -> Self {
+        Self { store: Some(store), ..self }
     }
 
     /// Limits the wait for another process that renews a token or logs in. The default is 2 minutes.
-    pub fn wait_limit(mut self, limit: Duration) -> Self {
-        self.wait_limit = limit;
-        self
+    pub fn wait_limit(self, limit: Duration) -> Self {
+        Self { wait_limit: limit, ..self }
     }
 
     /// Loads the configuration from this setup's files and environment variables.
