@@ -8,7 +8,6 @@ pub(crate) mod exec;
 mod helper;
 mod import;
 mod inspect;
-mod login;
 mod new_provider;
 mod status;
 mod store;
@@ -51,8 +50,8 @@ pub(crate) fn run(args: &Args) -> CommandResult {
     match &args.command {
         Command::Token(token) => token::run(&context, token),
         Command::Exec(exec) => exec::run(&context, exec),
-        Command::Login(login) => login::run(&context, login),
-        Command::Logout { provider, local } => login::log_out(&context, provider, *local),
+        Command::Login(login) => token::login(&context, login),
+        Command::Logout { provider, local } => token::log_out(&context, provider, *local),
         Command::Status { providers, json } => status::run(&context, providers, *json),
         Command::List { json } => config::list(&context, *json),
         Command::Inspect(inspect) => inspect::run(&context, inspect),
