@@ -137,21 +137,15 @@ pub(crate) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> usize {
 /// because users may copy the word. Later lines are excerpts of files or commands to copy, and are not wrapped.
 pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
     let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
-    let mut wrapped = String::new();
-    let mut used = 0;
+    let mut lines: Vec<String> = Vec::new();
     for word in first.split(' ') {
-        if used > 0 && used + 1 + length(word) > width {
-            wrapped.push('\n');
-            wrapped.push_str(&" ".repeat(indent));
-            used = indent;
-        } else if !wrapped.is_empty() {
-            wrapped.push(' ');
-            used += 1;
+        match lines.last_mut() {
+            Some(line) if length(line) + 1 + length(word) <= width => line.extend([" ", word]),
+            Some(_) => lines.push(" ".repeat(indent) + word),
+            None => lines.push(word.to_owned()),
         }
-        wrapped.push_str(word);
-        used += length(word);
     }
-    wrapped + rest
+    lines.join("\n") + rest
 }
 
 fn length(text: &str) -> usize {
