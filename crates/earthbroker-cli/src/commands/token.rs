@@ -49,10 +49,9 @@ fn token(context: &CommandContext<'_>, args: &Args) -> CommandResult<String> {
     warn_if_short(context, &token, args.min_ttl, args.expires);
     let provider = broker.provider(&args.provider)?;
     let info = TokenInfo {
-        provider: &args.provider,
+        provider: &provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
-        about: provider.info(),
         note: &|note| context.say(note),
     };
     Ok(print(&token, &style, &info)?)

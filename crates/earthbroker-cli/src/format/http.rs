@@ -100,7 +100,7 @@ const USER: &str = "oauth2";
 pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
     let secret = sql(bearer(token)?, '\'');
     statements(info, "DuckDB does not support host patterns", is_exact, |host| {
-        let name = sql(&format!("{}@{host}", info.provider), '"');
+        let name = sql(&format!("{}@{host}", info.provider.name()), '"');
         let plain = format!("http://{}/", host.to_ascii_lowercase());
         // A URL with http is valid only for this machine.
         let is_loopback = ServiceUrl::parse(&plain).is_ok();
@@ -140,7 +140,7 @@ fn statements(
     statement: impl Fn(&str) -> String,
 ) -> Result<String> {
     let (hosts, left_out): (Vec<&str>, Vec<&str>) =
-        info.about.hosts.iter().map(String::as_str).partition(|host| supported(host));
+        info.provider.info().hosts.iter().map(String::as_str).partition(|host| supported(host));
     let left_out = left_out.join(", ");
     if hosts.is_empty() {
         let message = match left_out.as_str() {
@@ -148,7 +148,7 @@ fn statements(
             hosts => format!("this format supports none of the provider's hosts ({hosts}), because {reason}"),
         };
         return Err(Error::new(ErrorCode::ConfigMissingKey, message)
-            .for_provider(info.provider)
+            .for_provider(info.provider.name())
             .with_hint("add the provider's hosts to the configuration: hosts = [\"api.example.org\"]"));
     }
     if !left_out.is_empty() {

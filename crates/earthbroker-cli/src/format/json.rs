@@ -27,7 +27,7 @@ pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
     let header = token.header();
     line(&Json {
         version: 1,
-        provider: info.provider,
+        provider: info.provider.name(),
         token: token.secret().expose(),
         token_type: token.token_type(),
         scope: scope(token, info),

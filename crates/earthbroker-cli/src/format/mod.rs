@@ -5,7 +5,7 @@ mod json;
 
 use broker_core::sanitize;
 use clap::ValueEnum;
-use earthbroker::{Derived, Error, ErrorCode, ProviderInfo, Result, Secret, Token};
+use earthbroker::{Derived, Error, ErrorCode, ProviderHandle, Result, Secret, Token};
 
 use crate::args::{Format, ShellKind, Token as Args};
 
@@ -18,9 +18,8 @@ pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";
 
 /// Facts about a provider and a request, which the output formats print together with the token.
 pub(crate) struct TokenInfo<'a> {
-    pub(crate) provider: &'a str,
+    pub(crate) provider: &'a ProviderHandle,
     pub(crate) scopes: &'a str,
-    pub(crate) about: &'a ProviderInfo,
     /// Prints a note for the user on stderr.
     pub(crate) note: &'a dyn Fn(&str),
 }
@@ -126,7 +125,7 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
 fn variables<'a>(token: &Token, style: &Style<'_>, info: &TokenInfo<'a>) -> Result<Vec<(&'a str, Secret)>> {
     match &style.derived {
         Some(_) => json::Keys::of(token).map(json::Keys::variables),
-        None => Ok(vec![(info.about.variable.as_str(), token.secret().clone())]),
+        None => Ok(vec![(info.provider.info().variable.as_str(), token.secret().clone())]),
     }
 }
 
@@ -139,7 +138,7 @@ const FIELDS: [(&str, Field); 6] = [
     ("{scope}", |token, info| sanitize(json::scope(token, info).unwrap_or_default())),
     ("{expires_at}", |token, _| token.expires_at().map(json::rfc3339).unwrap_or_default()),
     ("{expires_in}", |token, _| json::expires_in(token).map(|left| left.to_string()).unwrap_or_default()),
-    ("{provider}", |_, info| info.provider.to_owned()),
+    ("{provider}", |_, info| info.provider.name().to_owned()),
 ];
 
 /// Replaces each placeholder of a template by the value of its field. `{{` and `}}` are literal braces.

@@ -25,9 +25,7 @@ const ELSEWHERE: &str = "name another state folder with --state-dir or BROKER_ST
 pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {
     let folder = match context.setup().state_folder() {
         Ok(folder) => folder,
-        Err(error) => {
-            return report.failed("state.folder", None, &error, ELSEWHERE);
-        }
+        Err(error) => return report.failed("state.folder", None, &error, ELSEWHERE),
     };
     match folder.metadata() {
         Ok(meta) if meta.is_dir() && !platform::is_own(&meta) => {
