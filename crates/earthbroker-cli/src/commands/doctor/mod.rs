@@ -193,18 +193,13 @@ impl Report {
 
     /// Returns the report as text: a line for each check, below the name of its group, and the fix of each problem.
     fn text(&self, colours: bool, width: usize) -> String {
-        let mut lines = Vec::new();
-        let mut last = "";
-        for check in self.0.iter().filter(|check| check.outcome != Outcome::Summarized) {
-            let group = check.id.split('.').next().unwrap_or_default();
-            if group != last {
-                let apart = if last.is_empty() { "" } else { "\n" };
-                lines.push(format!("{apart}{}", paint(colours, 1, group)));
-                last = group;
-            }
-            lines.push(line(check, colours, width));
-        }
-        format!("{}\n\n{}\n", lines.join("\n"), self.sum())
+        let name = |check: &Check| check.id.split('.').next().unwrap_or_default();
+        let listed: Vec<_> = self.0.iter().filter(|check| check.outcome != Outcome::Summarized).collect();
+        let groups = listed.chunk_by(|check, next| name(check) == name(next)).map(|group| {
+            let lines = group.iter().map(|check| line(check, colours, width));
+            [paint(colours, 1, name(group[0]))].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+        });
+        format!("{}\n\n{}\n", groups.collect::<Vec<_>>().join("\n\n"), self.sum())
     }
 
     fn sum(&self) -> String {
