@@ -70,10 +70,9 @@ fn print_error(error: &Error, verbose: u8) {
     if let Some(hint) = hint(error) {
         print_wrapped(&format!("hint: {hint}"));
     }
-    let mut source = std::error::Error::source(error).filter(|_| verbose > 0);
-    while let Some(cause) = source {
+    let source = std::error::Error::source(error).filter(|_| verbose > 0);
+    for cause in std::iter::successors(source, |cause| cause.source()) {
         say(&format!("because: {cause}"));
-        source = cause.source();
     }
 }
 
