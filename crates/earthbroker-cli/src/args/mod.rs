@@ -20,8 +20,7 @@ pub(crate) use token::{Format, ShellKind, Token};
 /// Tokens are stored and renewed automatically. Programs that run at the same time share one renewal.
 #[derive(Debug, Parser)]
 #[command(name = "broker", version, long_version = env!("BROKER_VERSION"))]
-#[command(propagate_version = true, max_term_width = 100)]
-#[command(after_help = include_str!("../../help/broker.txt"))]
+#[command(propagate_version = true, max_term_width = 100, after_help = include_str!("../../help/broker.txt"))]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -155,10 +154,7 @@ pub(crate) struct Exec {
 }
 
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
-#[command(
-    after_help = "Setup: docs/programs.md. A token is only sent to the hosts of its provider: `hosts` in the configuration."
-)]
+#[command(defer = true, after_help = include_str!("../../help/helper.txt"))]
 pub(crate) enum Helper {
     /// git: `git config --global credential.https://HOST.helper '!broker helper git'`
     Git {
@@ -226,8 +222,7 @@ pub(crate) struct Login {
 }
 
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
-#[command(after_help = "Examples:\n  $EDITOR \"$(broker config path)\"\n  broker config check")]
+#[command(defer = true, after_help = include_str!("../../help/config.txt"))]
 pub(crate) enum Config {
     /// Print the path of your configuration file
     Path,
