@@ -1,4 +1,5 @@
-//! Opens a broker with a configuration, a store and an HTTP client.
+//! Opens a broker with a configuration, a store and an HTTP client. Finds what the services' own tools keep on this
+//! machine: logins that the broker can import, and causes of conflicts.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;

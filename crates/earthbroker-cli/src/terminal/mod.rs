@@ -1,4 +1,4 @@
-//! Asks the user questions on the terminal, and shows login instructions and a countdown.
+//! Asks the user questions on the terminal, shows login instructions and a countdown, and opens pages in a browser.
 
 mod page;
 
@@ -173,7 +173,8 @@ impl Prompt for Terminal {
 /// With this name as `argv[0]`, this program only opens a page in the browser.
 const OPENER: &str = "broker-open-page";
 
-/// Opens a page in the background. The browser does not get the environment variables in `without`.
+/// Opens a page in the background, in a separate process without the environment variables in `without`: the browser
+/// must not inherit secrets.
 fn open_in_browser(url: &str, without: &[String]) {
     // On Linux, this path stays valid after an upgrade replaces the program's file.
     let linux = Path::new("/proc/self/exe").to_owned();

@@ -2,7 +2,6 @@
 //! variables. A later layer wins.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use broker_core::{Kind, Result};
 use figment::value::{Dict, Map, Value};
@@ -57,8 +56,10 @@ pub(super) fn merge(config: &Config, only: Option<&BTreeSet<String>>) -> Result<
     for file in &config.files {
         let mut values = file.values(only)?;
         stores.push(values.remove("store"));
-        let of_file = |path: &PathBuf| Metadata::from("file", path.as_path());
-        let metadata = file.path.as_ref().map_or_else(|| Metadata::named(BUILT_IN), of_file);
+        let metadata = match &file.path {
+            Some(path) => Metadata::from("file", path.as_path()),
+            None => Metadata::named(BUILT_IN),
+        };
         layers.push(Layer { metadata, values });
     }
     for (name, keys) in &config.variables.keys {

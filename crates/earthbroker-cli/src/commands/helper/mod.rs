@@ -22,7 +22,7 @@ pub(super) fn run(context: &CommandContext<'_>, helper: &Helper) -> CommandResul
         Helper::Git { operation } => git::run(context, operation),
         Helper::Docker { operation } => docker(context, *operation),
         Helper::Cargo { .. } => cargo::run(context),
-        // Like `broker token PROVIDER --format aws --role ROLE`.
+        // The format of `credential_process`, like `broker token PROVIDER --format aws --role ROLE`.
         Helper::Aws { provider, role, param } => {
             let request = TokenRequest::new().derived(Derived::aws(role, param.clone()));
             let keys = stored_or_new(&context.broker(provider)?, provider, &request)?;
