@@ -93,12 +93,11 @@ pub(crate) fn table(
     let columns = rows.first().map_or(0, Vec::len);
     // The number of cells that are as wide as their column. The last cell of a short row is as wide as its text.
     let aligned = |row: &[String]| if row.len() < columns { row.len() - 1 } else { columns };
-    let mut widths = vec![0; columns];
-    for row in &rows {
-        for (cell, width) in row.iter().zip(&mut widths).take(aligned(row)) {
-            *width = length(cell).max(*width);
-        }
-    }
+    let widest = |column: usize| {
+        let cells = rows.iter().filter(|row| column < aligned(row)).map(|row| length(&row[column]));
+        cells.max().unwrap_or(0)
+    };
+    let mut widths: Vec<_> = (0..columns).map(widest).collect();
     let needed = |widths: &[usize], row: &Vec<String>| {
         let (cells, last) = row.split_at(aligned(row));
         let last = last.iter().map(|cell| length(cell));
@@ -114,13 +113,12 @@ pub(crate) fn table(
     }
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+        let padded = |(column, (cell, width)): (usize, (&String, &usize))| {
             let shown = if column < aligned(row) { cut(cell, *width) } else { cell.clone() };
             let padding = " ".repeat(width.saturating_sub(length(&shown)) + 2);
-            line.push_str(&paint(number, column, shown));
-            line.push_str(&padding);
-        }
+            paint(number, column, shown) + &padding
+        };
+        let line: String = row.iter().zip(&widths).enumerate().map(padded).collect();
         text.push_str(line.trim_end());
         text.push('\n');
     }
@@ -137,21 +135,15 @@ pub(crate) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> usize {
 /// because users may copy the word. Later lines are excerpts of files or commands to copy, and are not wrapped.
 pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
     let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
-    let mut wrapped = String::new();
-    let mut used = 0;
+    let mut lines: Vec<String> = Vec::new();
     for word in first.split(' ') {
-        if used > 0 && used + 1 + length(word) > width {
-            wrapped.push('\n');
-            wrapped.push_str(&" ".repeat(indent));
-            used = indent;
-        } else if !wrapped.is_empty() {
-            wrapped.push(' ');
-            used += 1;
+        match lines.last_mut() {
+            Some(line) if length(line) + 1 + length(word) <= width => line.extend([" ", word]),
+            Some(_) => lines.push(" ".repeat(indent) + word),
+            None => lines.push(word.to_owned()),
         }
-        wrapped.push_str(word);
-        used += length(word);
     }
-    wrapped + rest
+    lines.join("\n") + rest
 }
 
 fn length(text: &str) -> usize {

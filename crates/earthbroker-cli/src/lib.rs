@@ -2,11 +2,9 @@
 
 mod args;
 mod commands;
-mod files;
 mod format;
 mod gallery;
 mod harden;
-mod hints;
 mod humanize;
 mod report;
 mod run;

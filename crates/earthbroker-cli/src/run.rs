@@ -13,6 +13,7 @@ use signal_hook::consts::signal::{
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::commands::CommandResult;
 use crate::report::ExitError;
 use crate::terminal;
 
@@ -73,10 +74,7 @@ pub(crate) fn runtime() -> Result<Runtime> {
 }
 
 /// Runs async work until the work ends or a signal arrives. After a signal, waits until all responses are saved.
-pub(crate) fn run<T>(
-    broker: &Broker,
-    work: impl Future<Output = Result<T>>,
-) -> std::result::Result<T, ExitError> {
+pub(crate) fn run<T>(broker: &Broker, work: impl Future<Output = Result<T>>) -> CommandResult<T> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen(&[])?;

@@ -59,17 +59,13 @@
 //! in the repository is a program with only `earthdaily`, and its own client and store.
 
 pub mod blocking;
-mod broker;
 pub mod config;
-mod dotenv;
 mod environment;
 mod kinds;
 #[cfg(feature = "file")]
 pub mod records;
 mod setup;
-mod tools;
 
-pub use broker::Broker;
 #[cfg(feature = "file")]
 pub use broker_core::FileStore;
 pub use broker_core::{
@@ -78,4 +74,4 @@ pub use broker_core::{
     RequestPart, RequestSent, Result, Revoked, Secret, SendCheck, State, Status, Store, StoreAbout,
     SystemClock, SystemEnv, Token, TokenRequest, TokenStatus,
 };
-pub use setup::Setup;
+pub use setup::{Broker, Setup};

@@ -1,17 +1,20 @@
-//! Opens a broker with a configuration, a store and an HTTP client.
+//! Opens a broker with a configuration, a store and an HTTP client. Finds what the services' own tools keep on this
+//! machine: logins that the broker can import, and causes of conflicts.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_core::tools::{Finding, ServiceTools, ToolLogin, ToolLoginOrigin};
 use broker_core::{
     Clock, Context, Env, Error, ErrorCode, Hint, Http, Kind, NonInteractive, Prompt, Result, Store,
     SystemClock, SystemEnv, platform,
 };
 
-use crate::Broker;
 use crate::config::{Config, Files};
+use crate::environment::Environment;
 use crate::kinds::BUILT_IN;
 #[cfg(feature = "file")]
 use crate::records::Records;
@@ -19,15 +22,43 @@ use crate::records::Records;
 /// How long to wait by default for another process that renews a token or logs in.
 pub(crate) const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
+/// Gets, renews and stores tokens, by default with the configuration and the records of the command line. Clones are
+/// cheap and share all state. Async calls need a tokio runtime with time and I/O.
+///
+/// [`Broker::provider`](broker_core::Broker::provider) returns the handle of one provider, which has all calls. The methods
+/// of the core's [`Broker`](broker_core::Broker) are available too.
+///
+/// If a caller drops a call (a timeout, `select!`), the operation still runs until the response is saved, as long as the
+/// tokio runtime of the call runs. Await [`Broker::wait_idle`](broker_core::Broker::wait_idle) before the process exits
+/// and before the runtime is dropped. Otherwise the operation ends like a killed process, and if the service has already
+/// replaced the refresh token, the login is lost.
+#[derive(Clone)]
+pub struct Broker(pub(crate) broker_core::Broker);
+
+impl Broker {
+    /// Opens the broker with the configuration and the records of the command line.
+    pub fn open() -> Result<Self> {
+        Setup::new().open()
+    }
+}
+
+impl Deref for Broker {
+    type Target = broker_core::Broker;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
 /// Opens a [`Broker`], by default with the configuration and the records of the command line.
 #[must_use]
 pub struct Setup {
     config_file: Option<PathBuf>,
     state_dir: Option<PathBuf>,
-    pub(crate) env_file: Option<PathBuf>,
+    env_file: Option<PathBuf>,
     only: Option<BTreeSet<String>>,
-    pub(crate) kinds: Vec<Kind>,
-    pub(crate) env: Arc<dyn Env>,
+    kinds: Vec<Kind>,
+    env: Arc<dyn Env>,
     clock: Arc<dyn Clock>,
     prompt: Arc<dyn Prompt>,
     http: Option<Arc<dyn Http>>,
@@ -60,29 +91,25 @@ impl Setup {
     }
 
     /// Reads this configuration file instead of the default ones. Overrides `BROKER_CONFIG`.
-    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.config_file = Some(path.into());
-        self
+    pub fn config_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { config_file: Some(path.into()), ..self }
     }
 
     /// Stores records in this folder. Overrides `BROKER_STATE_DIR`.
-    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
-        self.state_dir = Some(path.into());
-        self
+    pub fn state_dir(self, path: impl Into<PathBuf>) -> Self {
+        Self { state_dir: Some(path.into()), ..self }
     }
 
     /// Reads the variables of the services' own tools from this dotenv file. If the file sets one variable of a service,
     /// all variables of that service come from the file.
-    pub fn env_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.env_file = Some(path.into());
-        self
+    pub fn env_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { env_file: Some(path.into()), ..self }
     }
 
     /// Limits the broker to these providers and to the providers named by their `from` keys. Other providers' tables of a
     /// long configuration file are not parsed, so mistakes in them are not reported.
-    pub fn providers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.only = Some(names.into_iter().map(Into::into).collect());
-        self
+    pub fn providers(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { only: Some(names.into_iter().map(Into::into).collect()), ..self }
     }
 
     /// Adds a provider kind, which replaces a kind of the same name.
@@ -98,39 +125,33 @@ impl Setup {
     }
 
     /// Reads environment variables from `env` instead of the process environment.
-    pub fn env(mut self, env: Arc<dyn Env>) -> Self {
-        self.env = env;
-        self
+    pub fn env(self, env: Arc<dyn Env>) -> Self {
+        Self { env, ..self }
     }
 
     /// Uses `clock` instead of the system clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     /// Uses this prompt when a login needs the user.
-    pub fn prompt(mut self, prompt: Arc<dyn Prompt>) -> Self {
-        self.prompt = prompt;
-        self
+    pub fn prompt(self, prompt: Arc<dyn Prompt>) -> Self {
+        Self { prompt, ..self }
     }
 
     /// Replaces the HTTP client reqwest. Needed without the feature `reqwest`.
-    pub fn http(mut self, http: Arc<dyn Http>) -> Self {
-        self.http = Some(http);
-        self
+    pub fn http(self, http: Arc<dyn Http>) -> Self {
+        Self { http: Some(http), ..self }
     }
 
     /// Sets the store for records. The default store, in files, needs the feature `file`.
-    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
-        self
+    pub fn store(self, store: Arc<dyn Store>) -> Self {
+        Self { store: Some(store), ..self }
     }
 
     /// Limits the wait for another process that renews a token or logs in. The default is 2 minutes.
-    pub fn wait_limit(mut self, limit: Duration) -> Self {
-        self.wait_limit = limit;
-        self
+    pub fn wait_limit(self, limit: Duration) -> Self {
+        Self { wait_limit: limit, ..self }
     }
 
     /// Loads the configuration from this setup's files and environment variables.
@@ -208,5 +229,64 @@ impl Setup {
                 "the setup has no record store: call `Setup::store`, or enable the feature `file`",
             )),
         }
+    }
+
+    /// Returns the tools of all provider kinds.
+    fn tools(&self) -> impl Iterator<Item = &'static dyn ServiceTools> {
+        self.kinds.iter().filter_map(|kind| kind.tools)
+    }
+
+    /// Returns the environment with the variables of the dotenv file ([`Setup::env_file`]).
+    pub fn environment(&self) -> Result<Arc<dyn Env>> {
+        match &self.env_file {
+            Some(path) => Ok(Arc::new(Environment::with_file(path, &self.kinds, self.env.clone())?)),
+            None => Ok(self.env.clone()),
+        }
+    }
+
+    /// Finds the logins and secrets in the variables and files of the services' own tools.
+    pub fn tool_logins(&self) -> Result<Vec<ToolLogin>> {
+        let env = self.environment()?;
+        Ok(self.tools().flat_map(|tools| tools.find(env.as_ref())).collect())
+    }
+
+    /// Reads the logins and secrets in a file of a service's own tools, or in a dotenv file. Fails if there are none.
+    pub fn tool_logins_in(&self, path: &Path) -> Result<Vec<ToolLogin>> {
+        let env = self.environment()?;
+        let text = env.read_secret(path).map_err(|error| {
+            Error::new(ErrorCode::ConfigUnreadable, format!("cannot read {}: {error}", path.display()))
+        })?;
+        let read = self.tools().filter_map(|tools| tools.read(env.as_ref(), path, &text).transpose());
+        let read = read.collect::<Result<Vec<_>>>()?;
+        let found = if read.is_empty() {
+            let env = Environment::with_file(path, &self.kinds, env)?;
+            let logins = self.tools().flat_map(|tools| tools.find(&env));
+            logins.filter(|login| login.origin == ToolLoginOrigin::Dotenv).collect()
+        } else {
+            read.into_iter().flatten().collect::<Vec<_>>()
+        };
+        if found.is_empty() {
+            let names: Vec<_> = self.tools().map(ServiceTools::secret_variable).collect();
+            let names = names.join(" or ");
+            let why = format!("{} has no secret to import: a file needs {names}", path.display());
+            return Err(Error::new(ErrorCode::SecretMissing, why));
+        }
+        Ok(found)
+    }
+
+    /// Checks the files and the variables of the services' own tools. With `named`, checks only the tools of this
+    /// provider's service. A dotenv file replaces the variables, so they are then not checked.
+    pub fn check_tools(&self, config: Option<&Config>, named: Option<&str>) -> Vec<Finding> {
+        let (mut found, env) = (Vec::new(), self.env.as_ref());
+        for kind in &self.kinds {
+            let Some(tools) = kind.tools else { continue };
+            let providers = config.map(|config| config.settings_of(kind.name)).unwrap_or_default();
+            if named.is_none_or(|named| providers.iter().any(|settings| settings.name() == named)) {
+                found.extend(tools.check_files(&providers, env));
+                let variables = self.env_file.is_none().then(|| tools.check_variables(&providers, env));
+                found.extend(variables.into_iter().flatten());
+            }
+        }
+        found
     }
 }

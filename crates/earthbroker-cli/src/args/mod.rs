@@ -2,19 +2,17 @@
 
 #![allow(clippy::doc_markdown, reason = "clap prints doc comments in --help, with their backticks")]
 
-mod programs;
 mod token;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_core::sanitize;
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
-use clap_complete::{ArgValueCandidates, Shell};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::{ArgValueCandidates, ArgValueCompleter, Shell};
 
-use crate::commands::completions::{gallery, providers};
-
-pub(crate) use programs::{DockerOperation, Exec, Helper};
+use crate::commands::completions::{gallery, in_exec, providers};
 pub(crate) use token::{Format, ShellKind, Token};
 
 /// Access tokens for earth-data services
@@ -22,8 +20,7 @@ pub(crate) use token::{Format, ShellKind, Token};
 /// Tokens are stored and renewed automatically. Programs that run at the same time share one renewal.
 #[derive(Debug, Parser)]
 #[command(name = "broker", version, long_version = env!("BROKER_VERSION"))]
-#[command(propagate_version = true, max_term_width = 100)]
-#[command(after_help = include_str!("../../help/broker.txt"))]
+#[command(propagate_version = true, max_term_width = 100, after_help = include_str!("../../help/broker.txt"))]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -116,9 +113,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Store(Store),
     /// Print or install shell completions
-    #[command(
-        after_help = "Examples:\n  broker completions bash --install\n  source <(broker completions zsh)   # in ~/.zshrc"
-    )]
+    #[command(after_help = include_str!("../../help/completions.txt"))]
     Completions {
         /// Name of the shell
         shell: Shell,
@@ -133,6 +128,80 @@ pub(crate) enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(override_usage = "broker exec [OPTIONS] PROVIDER[,PROVIDER] -- COMMAND [ARGUMENT]…")]
+#[command(after_help = include_str!("../../help/exec.txt"))]
+pub(crate) struct Exec {
+    /// Names of the providers, separated by commas
+    #[arg(value_delimiter = ',', required = true, value_name = "PROVIDER[,PROVIDER]")]
+    #[arg(add = ArgValueCompleter::new(in_exec))]
+    pub(crate) providers: Vec<String>,
+    /// Write each token to a file (mode 0600) and renew it while the command runs. The variable NAME_FILE contains
+    /// the path; NAME is not set
+    #[arg(long)]
+    pub(crate) file: bool,
+    /// Request this scope; repeat for more scopes
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// Require this remaining lifetime of the tokens when the command starts: 10m, 2h
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub(crate) min_ttl: Option<Duration>,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true, after_help = include_str!("../../help/helper.txt"))]
+pub(crate) enum Helper {
+    /// git: `git config --global credential.https://HOST.helper '!broker helper git'`
+    Git {
+        /// git's operation: `get`, `store` or `erase`
+        operation: String,
+    },
+    /// docker: link `docker-credential-broker` to broker, and set `credHelpers` in docker's configuration
+    Docker {
+        /// The operation that docker requests
+        operation: DockerOperation,
+    },
+    /// cargo: `credential-provider = "broker"` in the registry's configuration
+    Cargo {
+        /// Passed by cargo, which writes its requests to standard input
+        #[arg(long)]
+        cargo_plugin: bool,
+    },
+    /// aws: `credential_process = broker helper aws PROVIDER --role ROLE`
+    Aws {
+        /// Name of the provider
+        #[arg(add = ArgValueCandidates::new(providers))]
+        provider: String,
+        /// Name of the role
+        #[arg(long)]
+        role: String,
+        /// Parameter of the role, as NAME=VALUE; repeat for more
+        #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+        param: Vec<(String, String)>,
+    },
+    /// kubectl: `exec: {command: broker, args: [helper, kubectl, PROVIDER]}`
+    Kubectl {
+        /// Name of the provider
+        #[arg(add = ArgValueCandidates::new(providers))]
+        provider: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DockerOperation {
+    /// Print the credential for the server named on standard input
+    Get,
+    /// List the servers for which a token is stored
+    List,
+    /// Do nothing: the tokens that docker uses come from the service
+    Store,
+    /// Do nothing: to delete a login, run broker logout
+    Erase,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -153,8 +222,7 @@ pub(crate) struct Login {
 }
 
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
-#[command(after_help = "Examples:\n  $EDITOR \"$(broker config path)\"\n  broker config check")]
+#[command(defer = true, after_help = include_str!("../../help/config.txt"))]
 pub(crate) enum Config {
     /// Print the path of your configuration file
     Path,
@@ -165,10 +233,7 @@ pub(crate) enum Config {
 }
 
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
-#[command(
-    after_help = "Examples:\n  broker store status\n  broker store migrate   # after you change `store`"
-)]
+#[command(defer = true, after_help = include_str!("../../help/store.txt"))]
 pub(crate) enum Store {
     /// Show how logins are stored, and whether the OS keyring works
     Status {
@@ -226,10 +291,7 @@ pub(crate) struct Import {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  broker add                 # list the gallery\n  broker add nasa            # search it\n  broker add cdse\n  \
-    broker add cdse --as cdse-work --dry-run"
-)]
+#[command(after_help = include_str!("../../help/add.txt"))]
 pub(crate) struct Add {
     /// Name of the service. Any other word lists the services that match the word
     #[arg(add = ArgValueCandidates::new(gallery))]

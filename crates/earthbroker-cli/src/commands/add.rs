@@ -1,9 +1,9 @@
-use broker_core::{SecretSource, SystemEnv, is_provider_name, platform};
+use broker_core::{SecretSource, SystemEnv, is_provider_name};
 use earthbroker::config::{Config, Configured};
 use earthbroker::{Env, Error, ErrorCode, Result};
 use serde_json::json;
 
-use super::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};
+use super::config::{UserFile, appended};
 use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Add;
 use crate::gallery::{GALLERY, Service};
@@ -22,18 +22,15 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
         let _ = config_without(context, name, service)?;
         return answer(&text);
     }
-    let (file, folder) = user_file(context)?;
-    let _lock = lock(&folder)?;
+    let file = UserFile::lock(context)?;
     let config = config_without(context, name, service)?;
-    let new = temporary(&file, &appended(&text_of(&file)?, &text))?;
     // A table with empty keys is invalid until the user has filled in the keys.
-    if service.blanks().is_empty() {
-        check(&new, &file, name)?;
-    }
+    let checked = Some(name).filter(|_| service.blanks().is_empty());
+    let new = file.temporary(&appended(&file.text()?, &text), checked)?;
     text.trim_end().lines().for_each(|line| context.say(line));
-    platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
+    file.replace(new)?;
     context.say("");
-    context.say(&format!("{name}: added to {}", file.display()));
+    context.say(&format!("{name}: added to {}", file.path.display()));
     for note in shared(service, name, &config)? {
         context.say(&format!("note: {note}"));
     }

@@ -1,7 +1,6 @@
-use broker_core::ScopeKey;
-use broker_core::{Claims, Inspected, SystemClock, sanitize};
+use broker_core::{Claims, Inspected, ScopeKey, SystemClock, sanitize};
 use chrono::{DateTime, Utc};
-use earthbroker::{Broker, Clock, Error, ErrorCode, Hint, RequestPart, TokenRequest};
+use earthbroker::{Broker, Clock, Error, ErrorCode, Hint, RequestPart};
 use serde_json::{Map, Value, json};
 
 use super::{CommandContext, CommandResult, answer};
@@ -15,8 +14,7 @@ const TIMES: [&str; 5] = ["exp", "iat", "nbf", "auth_time", "updated_at"];
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Inspect) -> CommandResult {
     let broker = context.broker(&args.provider)?;
-    let request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
-    let scopes = request.scopes();
+    let scopes = &ScopeKey::new(args.scope.iter().map(String::as_str));
     let token = broker.provider(&args.provider)?.inspect(scopes)?;
     let token = token.ok_or_else(|| none_stored(&broker, &args.provider, scopes.as_str()))?;
     let introspection = args.introspect.then(|| introspect(&broker, &args.provider, scopes)).transpose()?;

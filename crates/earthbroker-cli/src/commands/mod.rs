@@ -3,24 +3,23 @@
 mod add;
 pub(crate) mod completions;
 mod config;
-mod config_file;
 mod doctor;
 pub(crate) mod exec;
 mod helper;
 mod import;
 mod inspect;
-mod login;
-mod man;
 mod new_provider;
 mod status;
 mod store;
 mod token;
 
 use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use earthbroker::config::ConfigWarning;
-use earthbroker::{Broker, Error, ErrorCode, Secret, Setup};
+use earthbroker::{Broker, Error, ErrorCode, Prompt, Secret, Setup};
+use rustix::fs::{Access, access};
 use serde::Serialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -29,7 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::args::{Args, Command, GlobalArgs};
 use crate::format::line;
-use crate::report::{ExitError, LogLines, say};
+use crate::report::{ExitError, LogLines};
 use crate::terminal::Terminal;
 
 /// The largest secret that standard input may contain, in bytes.
@@ -51,8 +50,8 @@ pub(crate) fn run(args: &Args) -> CommandResult {
     match &args.command {
         Command::Token(token) => token::run(&context, token),
         Command::Exec(exec) => exec::run(&context, exec),
-        Command::Login(login) => login::run(&context, login),
-        Command::Logout { provider, local } => login::log_out(&context, provider, *local),
+        Command::Login(login) => token::login(&context, login),
+        Command::Logout { provider, local } => token::log_out(&context, provider, *local),
         Command::Status { providers, json } => status::run(&context, providers, *json),
         Command::List { json } => config::list(&context, *json),
         Command::Inspect(inspect) => inspect::run(&context, inspect),
@@ -64,7 +63,7 @@ pub(crate) fn run(args: &Args) -> CommandResult {
         Command::Config(config) => config::run(&context, config),
         Command::Store(store) => store::run(&context, store),
         Command::Completions { shell, install } => completions::run(&context, *shell, *install),
-        Command::Man { folder } => man::run(&context, folder),
+        Command::Man { folder } => completions::man(&context, folder),
     }
 }
 
@@ -101,10 +100,7 @@ impl CommandContext<'_> {
 
     /// Prints a line on stderr, except with `--quiet`.
     fn say(&self, line: &str) {
-        if !self.global.quiet {
-            self.terminal.clear();
-            say(line);
-        }
+        self.terminal.notify(line);
     }
 }
 
@@ -153,6 +149,16 @@ fn answer(text: &str) -> CommandResult {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
+}
+
+/// Returns the absolute path in an environment variable. The XDG specification says to ignore relative paths.
+fn absolute(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// Whether a path is a program that this user may run.
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Logs messages of this project's crates to stderr. Messages of other crates may contain secrets.

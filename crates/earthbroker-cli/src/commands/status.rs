@@ -1,15 +1,14 @@
 use std::io::IsTerminal;
 
-use broker_core::LockScope;
-use broker_core::{SystemClock, sanitize};
+use broker_core::{LockScope, SystemClock, sanitize};
 use chrono::{DateTime, Local, Utc};
 use earthbroker::{Broker, Clock, State, Status, StoreAbout, TokenStatus};
 use serde_json::{Value, json};
 
 use super::{CommandContext, CommandResult, answer, answer_json, end, separate};
 use crate::format::rfc3339;
-use crate::hints::login_command;
 use crate::humanize;
+use crate::report::login_command;
 use crate::terminal::{colours, paint};
 
 pub(super) fn run(context: &CommandContext<'_>, providers: &[String], as_json: bool) -> CommandResult {
@@ -148,17 +147,13 @@ fn table(statuses: &[Status]) -> String {
 
 /// Returns why a provider has no token, and the command that the user should run.
 fn next_command(status: &Status) -> Option<String> {
+    let (name, login) = (&status.name, login_command(&status.login_hint, &status.name));
     let (why, command) = match status.state {
-        State::LoginRequired if status.tokens.is_empty() => ("not logged in", "login"),
-        State::LoginRequired => ("login expired", "login"),
-        State::None if status.secret_missing => ("no secret", "doctor"),
-        State::None if status.can_renew => ("no token yet", "token"),
-        State::None => ("not logged in", "login"),
+        State::LoginRequired if !status.tokens.is_empty() => ("login expired", login),
+        State::None if status.secret_missing => ("no secret", format!("broker doctor {name}")),
+        State::None if status.can_renew => ("no token yet", format!("broker token {name}")),
+        State::LoginRequired | State::None => ("not logged in", login),
         _ => return None,
-    };
-    let command = match command {
-        "login" => login_command(&status.login_hint, &status.name),
-        _ => format!("broker {command} {}", status.name),
     };
     Some(format!("{why} {} run: {command}", humanize::dash()))
 }

@@ -99,19 +99,14 @@ fn migrate(context: &CommandContext<'_>, records: &Records, configured: &str) ->
         }
     }
     if errors.is_empty() && configured != "keyring" {
-        forget(context, records);
-    }
-    end(errors)
-}
-
-/// Removes the migrated records' key from the OS keyring. A failure is only reported, because the migration
-/// succeeded.
-fn forget(context: &CommandContext<'_>, records: &Records) {
-    match records.forget_unused_key() {
-        Ok(true) => context.say("the unused encryption key was removed from the OS keyring"),
-        Ok(false) => {}
-        Err(error) => {
-            context.say(&format!("the OS keyring may still have a key that no record needs: {error}"));
+        // A failure is only reported, because the migration succeeded.
+        match records.forget_unused_key() {
+            Ok(true) => context.say("the unused encryption key was removed from the OS keyring"),
+            Ok(false) => {}
+            Err(error) => {
+                context.say(&format!("the OS keyring may still have a key that no record needs: {error}"));
+            }
         }
     }
+    end(errors)
 }

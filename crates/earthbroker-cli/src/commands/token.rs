@@ -1,19 +1,23 @@
+//! `broker token`, `broker login` and `broker logout`.
+
 use std::path::Path;
 use std::time::Duration;
 
 use broker_core::{SystemClock, platform};
 use chrono::TimeDelta;
-use earthbroker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, TokenRequest};
+use earthbroker::{
+    Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, LoggedIn, Login, Token, TokenRequest,
+};
 
-use super::config_file::cannot_write;
-use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
-use crate::args::Token;
+use super::config::cannot_write;
+use super::{CommandContext, CommandResult, answer, secret_from_stdin};
+use crate::args::{Login as LoginArgs, Token as Args};
 use crate::format::{Style, TokenInfo, print};
 use crate::humanize;
 use crate::report::ExitError;
 use crate::run::run as run_async;
 
-pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
+pub(super) fn run(context: &CommandContext<'_>, args: &Args) -> CommandResult {
     let text =
         if args.refresh_token { refresh_token(context, &args.provider)? } else { token(context, args)? };
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
@@ -37,7 +41,7 @@ fn write(path: &Path, text: &str) -> earthbroker::Result<()> {
     })
 }
 
-fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
+fn token(context: &CommandContext<'_>, args: &Args) -> CommandResult<String> {
     let style = Style::of(args)?;
     let broker = context.broker_of(context.setup().wait_limit(args.wait), &[&args.provider])?;
     let request = request(args, &style);
@@ -45,10 +49,9 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     warn_if_short(context, &token, args.min_ttl, args.expires);
     let provider = broker.provider(&args.provider)?;
     let info = TokenInfo {
-        provider: &args.provider,
+        provider: &provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
-        about: provider.info(),
         note: &|note| context.say(note),
     };
     Ok(print(&token, &style, &info)?)
@@ -70,9 +73,9 @@ fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<
 fn get(
     context: &CommandContext<'_>,
     broker: &Broker,
-    args: &Token,
+    args: &Args,
     request: &TokenRequest,
-) -> CommandResult<earthbroker::Token> {
+) -> CommandResult<Token> {
     let rejected = args.rejected || args.rejected_stdin;
     let result = if rejected {
         let secret = args.rejected_stdin.then(|| secret_from_stdin("--rejected-stdin", true)).transpose()?;
@@ -90,7 +93,7 @@ fn get(
             context.terminal.clear();
             let (token, logged_in) = result?;
             if let Some(logged_in) = logged_in {
-                login::say_logged_in(context, &args.provider, logged_in);
+                say_logged_in(context, &args.provider, logged_in);
             }
             Ok(token)
         }
@@ -99,11 +102,7 @@ fn get(
 }
 
 /// Returns the stored token, or requests a new one. A stored token needs no async runtime, HTTP client or lock.
-pub(super) fn stored_or_new(
-    broker: &Broker,
-    provider: &str,
-    request: &TokenRequest,
-) -> CommandResult<earthbroker::Token> {
+pub(super) fn stored_or_new(broker: &Broker, provider: &str, request: &TokenRequest) -> CommandResult<Token> {
     match broker.provider(provider)?.blocking_stored_with(request)? {
         Some(token) => Ok(token),
         None => run_async(broker, broker.token(provider, request)),
@@ -116,7 +115,7 @@ const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 /// Warns if the token's lifetime is shorter than requested.
 pub(super) fn warn_if_short(
     context: &CommandContext<'_>,
-    token: &earthbroker::Token,
+    token: &Token,
     min_ttl: Option<Duration>,
     expires: Option<Lifetime>,
 ) {
@@ -140,11 +139,70 @@ pub(super) fn warn_if_short(
     }
 }
 
-fn request(args: &Token, style: &Style<'_>) -> TokenRequest {
+fn request(args: &Args, style: &Style<'_>) -> TokenRequest {
     let request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
     let request = args.expires.into_iter().fold(request, TokenRequest::expires);
     let request = args.min_ttl.into_iter().fold(request, TokenRequest::min_ttl);
     let request = args.name.iter().fold(request, TokenRequest::name);
     let request = style.derived.iter().cloned().fold(request, TokenRequest::derived);
     if args.force { request.force() } else { request }
+}
+
+pub(super) fn login(context: &CommandContext<'_>, args: &LoginArgs) -> CommandResult {
+    let broker = context.broker(&args.provider)?;
+    let method = if args.refresh_token_stdin {
+        Login::RefreshToken(secret_from_stdin("--refresh-token-stdin", true)?)
+    } else if args.password_stdin {
+        Login::Password(secret_from_stdin("--password-stdin", false)?)
+    } else {
+        Login::Usual
+    };
+    let result = run_async(&broker, broker.login(&args.provider, method));
+    context.terminal.clear();
+    say_logged_in(context, &args.provider, result?);
+    Ok(())
+}
+
+pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged_in: LoggedIn) {
+    let account = logged_in.account.map(|account| format!(" as {account}")).unwrap_or_default();
+    let status = context.setup().open().and_then(|broker| broker.status(provider)).ok();
+    let left = logged_in.token.and_then(|token| token.window().left(SystemClock.now()));
+    let validity = match left {
+        _ if status.as_ref().is_some_and(|status| status.grant) => ". Tokens renew automatically".to_owned(),
+        Some(left) => format!(". The token is valid for {}", humanize::duration(left)),
+        None => String::new(),
+    };
+    // A provider of the kind `static` has a fixed key, so its login sends no request.
+    let result = if status.is_some_and(|status| status.kind == "static") {
+        "the configured key was read, but not checked with the service"
+    } else {
+        "logged in"
+    };
+    context.say(&format!("{provider}: {result}{account}{validity}"));
+}
+
+pub(super) fn log_out(context: &CommandContext<'_>, provider: &str, local: bool) -> CommandResult {
+    let broker = context.broker(provider)?;
+    let handle = broker.provider(provider)?;
+    let done = if local {
+        run_async(&broker, handle.logout_locally())?
+    } else {
+        run_async(&broker, handle.logout())?
+    };
+    context.say(&match (done.had_login, done.at_service.revoked) {
+        (false, _) => format!("{provider}: not logged in"),
+        (true, true) => format!("{provider}: logged out, and revoked at the service"),
+        (true, false) => {
+            format!("{provider}: deleted the login from this machine; nothing was revoked at the service")
+        }
+    });
+    if done.others_forgotten {
+        context.say(&format!(
+            "{provider}: logins of an earlier configuration were deleted too, but not revoked"
+        ));
+    }
+    if let Some(note) = done.at_service.note {
+        context.say(&format!("{provider}: {note}"));
+    }
+    Ok(())
 }

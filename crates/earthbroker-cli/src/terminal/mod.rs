@@ -1,9 +1,12 @@
-//! Asks the user questions on the terminal, and shows login instructions and a countdown.
+//! Asks the user questions on the terminal, shows login instructions and a countdown, and opens pages in a browser.
 
-mod browser;
 mod page;
 
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -14,7 +17,6 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwins
 
 use crate::humanize;
 use crate::report::{draw, say};
-pub(crate) use browser::open_page;
 use page::{DeviceLogin, Size, browser_login};
 
 /// The frames of the spinner in the countdown.
@@ -80,7 +82,7 @@ impl Terminal {
         let opens = self.browses() && ServiceUrl::parse(url).is_ok();
         draw(&instructions(opens));
         if opens {
-            browser::open(url, self.withheld());
+            open_in_browser(url, self.withheld());
         }
     }
 
@@ -138,7 +140,11 @@ impl Prompt for Terminal {
     }
 
     fn browses(&self) -> bool {
-        self.browser && has_local_browser()
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        // The user must see the browser, which opens on this machine.
+        let remote = set("SSH_CONNECTION") || set("SSH_TTY");
+        let display = cfg!(not(target_os = "linux")) || set("DISPLAY") || set("WAYLAND_DISPLAY");
+        self.browser && !remote && display
     }
 
     fn waiting(&self, left: Duration) {
@@ -164,12 +170,34 @@ impl Prompt for Terminal {
     }
 }
 
-/// Whether the user can see a browser that opens on this machine.
-fn has_local_browser() -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let remote = set("SSH_CONNECTION") || set("SSH_TTY");
-    let display = cfg!(not(target_os = "linux")) || set("DISPLAY") || set("WAYLAND_DISPLAY");
-    !remote && display
+/// With this name as `argv[0]`, this program only opens a page in the browser.
+const OPENER: &str = "broker-open-page";
+
+/// Opens a page in the background, in a separate process without the environment variables in `without`: the browser
+/// must not inherit secrets.
+fn open_in_browser(url: &str, without: &[String]) {
+    // On Linux, this path stays valid after an upgrade replaces the program's file.
+    let linux = Path::new("/proc/self/exe").to_owned();
+    let program = if cfg!(target_os = "linux") { Ok(linux) } else { std::env::current_exe() };
+    let Ok(program) = program else { return };
+    let mut command = Command::new(program);
+    command.arg0(OPENER).arg(url);
+    for name in without {
+        command.env_remove(name);
+    }
+    // If the browser cannot be started, the user can open the printed address.
+    let Ok(mut opener) = command.spawn() else { return };
+    std::thread::spawn(move || opener.wait());
+}
+
+/// If [`open_in_browser`] started this process, opens the URL from the arguments and returns true.
+pub(crate) fn open_page(words: &[OsString]) -> bool {
+    let [name, url] = words else { return false };
+    let is_opener = name.as_os_str() == OsStr::new(OPENER);
+    if let Some(url) = url.to_str().filter(|_| is_opener) {
+        let _ = webbrowser::open(url);
+    }
+    is_opener
 }
 
 /// The terminal's settings before a prompt hid the typed characters.

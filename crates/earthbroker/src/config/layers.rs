@@ -7,10 +7,9 @@ use broker_core::{Kind, Result};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
-use super::ConfigWarning;
-use super::environment::Variables;
-use super::file::{ConfigFile, tables};
-use super::secrets::remove_replaced;
+use super::file::tables;
+use super::keys::remove_replaced;
+use super::{Config, ConfigWarning};
 
 /// The origin of the built-in configuration.
 pub(super) const BUILT_IN: &str = "built in";
@@ -52,23 +51,18 @@ impl Provider for Layer {
 }
 
 /// Merges all layers of the configuration. With `only`, just these providers' tables of large files are parsed.
-pub(super) fn merge(
-    files: &[ConfigFile],
-    variables: &Variables,
-    kinds: &[Kind],
-    only: Option<&BTreeSet<String>>,
-) -> Result<Merged> {
+pub(super) fn merge(config: &Config, only: Option<&BTreeSet<String>>) -> Result<Merged> {
     let (mut layers, mut stores) = (Vec::new(), Vec::new());
-    for file in files {
+    for file in &config.files {
         let mut values = file.values(only)?;
         stores.push(values.remove("store"));
         let metadata = match &file.path {
-            Some(path) => Metadata::from("file", Source::File(path.clone())),
+            Some(path) => Metadata::from("file", path.as_path()),
             None => Metadata::named(BUILT_IN),
         };
         layers.push(Layer { metadata, values });
     }
-    for (name, keys) in &variables.keys {
+    for (name, keys) in &config.variables.keys {
         layers.extend(keys.iter().map(|key| {
             let table = Value::from(Dict::from([(name.clone(), key.table.clone())]));
             Layer {
@@ -77,7 +71,7 @@ pub(super) fn merge(
             }
         }));
     }
-    let renamed = rename_keys(&mut layers, kinds);
+    let renamed = rename_keys(&mut layers, &config.kinds);
     for upper in (1..layers.len()).rev() {
         let (lower, rest) = layers.split_at_mut(upper);
         for below in lower {

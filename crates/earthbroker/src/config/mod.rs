@@ -12,12 +12,11 @@
 // Three mechanisms keep one promise each: `figment` merges the layers and remembers the file or the variable of each value.
 // `toml` parses values, and again only for an error, for the position of a key. `file` cuts the tables of the requested
 // providers out of a long file: a stored token costs about as much with a thousand providers as with one.
-mod common_keys;
 mod environment;
 mod errors;
 mod file;
+mod keys;
 mod layers;
-mod secrets;
 mod show;
 mod store;
 
@@ -29,12 +28,12 @@ use figment::value::{Dict, Value};
 
 use crate::environment::Environment;
 
-use common_keys::COMMON_KEYS;
 use environment::Variables;
 pub use errors::suggestion;
 use errors::{Mark, did_you_mean};
 pub(crate) use file::Files;
 use file::{ConfigFile, tables};
+use keys::COMMON_KEYS;
 use layers::Merged;
 pub use show::{ConfigWarning, Configured, Setting};
 pub use store::StoreConfig;
@@ -66,7 +65,7 @@ impl Config {
         let (merged, store) = (Merged::default(), StoreConfig::default());
         let mut config = Self { merged, files, variables, kinds, store, env };
         loop {
-            config.merged = layers::merge(&config.files, &config.variables, &config.kinds, only.as_ref())?;
+            config.merged = layers::merge(&config, only.as_ref())?;
             config.check_tables()?;
             let Some(only) = &mut only else { break };
             // Remove providers that were not requested, because their tables may have been parsed only in part.

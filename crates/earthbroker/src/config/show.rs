@@ -7,8 +7,8 @@ use figment::value::Value;
 
 use super::environment::EnvKey;
 use super::file::{ConfigFile, tables};
+use super::keys::{SENT, is_source};
 use super::layers::{BUILT_IN, origin_of};
-use super::secrets::{SENT, is_source};
 use super::{COMMON_KEYS, Config};
 
 /// A configured provider.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::errors::Mark;
 use super::file::ConfigFile;
-use super::secrets;
+use super::keys;
 use super::show::display_secret;
 use super::{Config, ConfigWarning, Setting};
 
@@ -45,7 +45,8 @@ impl StoreConfig {
                 return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
             };
             let origin = format!("environment variable {VARIABLE}");
-            config.set(name, format!("\"{name}\""), origin, None).map_err(Error::configuration)?;
+            config.literal_in = None;
+            config.set(name, format!("\"{name}\""), origin).map_err(Error::configuration)?;
         }
         Ok(config)
     }
@@ -65,28 +66,22 @@ impl StoreConfig {
             (_, Some("key")) => ("key", Some(&mut self.key)),
             _ => return Err(wrong(&["store"], &format!("`store` must be {FORMS}"))),
         };
-        let (mut shown, mut literal_in) = (format!("\"{name}\""), None);
+        let mut shown = format!("\"{name}\"");
+        self.literal_in = None;
         if let Some((slot, (_, value))) = slot.zip(source) {
-            let invalid = |_| wrong(&["store", name], &format!("`store.{name}` must be {}", secrets::FORMS));
+            let invalid = |_| wrong(&["store", name], &format!("`store.{name}` must be {}", keys::FORMS));
             let source = SecretSource::deserialize(value).map_err(invalid)?;
-            literal_in = file.path.clone().filter(|_| matches!(source, SecretSource::Literal(_)));
+            self.literal_in = file.path.clone().filter(|_| matches!(source, SecretSource::Literal(_)));
             shown = format!("{{ {name} = {} }}", display_secret(value));
             *slot = Some(source);
         }
-        self.set(name, shown, file.origin(), literal_in).map_err(|why| wrong(&["store"], why))
+        self.set(name, shown, file.origin()).map_err(|why| wrong(&["store"], why))
     }
 
     /// Sets the value. Fails if this program was built without the Cargo feature that the value needs.
-    fn set(
-        &mut self,
-        name: &'static str,
-        value: String,
-        origin: String,
-        literal_in: Option<PathBuf>,
-    ) -> Result<(), &'static str> {
+    fn set(&mut self, name: &'static str, value: String, origin: String) -> Result<(), &'static str> {
         self.name = Some(name);
         self.setting = Some(Setting { key: "store".to_owned(), value, origin });
-        self.literal_in = literal_in;
         match name {
             "keyring" if cfg!(not(feature = "keyring")) => {
                 Err("this program was built without the feature `keyring`: set `store` to \"file\"")

@@ -1,12 +1,10 @@
 //! Checks that the configuration is valid, and that only its owner can change it.
 
-use broker_core::platform::is_own;
-use broker_core::{ProviderRegistry, SystemEnv};
+use broker_core::{ProviderRegistry, SystemEnv, platform};
 use earthbroker::config::{Config, ConfigWarning, suggestion};
 use earthbroker::{Env, ErrorCode};
 
-use super::report::Report;
-use super::{checked, mode, others_can_write};
+use super::{Report, checked, mode, others_can_write};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
 
@@ -79,7 +77,7 @@ fn writers(context: &CommandContext<'_>, leaks: &[ConfigWarning], report: &mut R
             let leaks = leaks.iter().any(|leak| leak.readable.as_deref() == Some(*path));
             let and_read = if leaks { " and read its secret" } else { "" };
             let what = format!("other users can change {}{and_read} (mode {})", path.display(), mode(meta));
-            let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
+            let chown = if platform::is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
             let bits = if leaks { "600" } else { "go-w" };
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted_path(path));
             report.error("configuration.writable", None, &what, &fix);

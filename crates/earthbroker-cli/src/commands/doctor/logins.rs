@@ -2,18 +2,17 @@
 
 use std::path::Path;
 
-use broker_core::platform::others_read;
 use broker_core::{ProviderRegistry, SecretSource, SystemEnv, platform, sanitize};
 use earthbroker::config::Config;
 use earthbroker::{ErrorKind, State, Status};
 use rustix::fs::{Access, access};
 use url::form_urlencoded::parse;
 
-use super::mode;
-use super::report::Report;
-use crate::files::is_executable;
+use super::{Report, mode};
+use crate::commands::is_executable;
 use crate::format::{quoted_path, word};
-use crate::{hints, humanize};
+use crate::humanize;
+use crate::report::{hint, login_command};
 
 pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut Report) {
     for status in statuses {
@@ -44,7 +43,7 @@ fn login(status: &Status, report: &mut Report) {
     match (status.state, &status.note) {
         (_, note) if needs_login(status) => {
             let why = note.as_deref().unwrap_or("the stored login has expired");
-            let fix = format!("run: {}", hints::login_command(&status.login_hint, &status.name));
+            let fix = format!("run: {}", login_command(&status.login_hint, &status.name));
             report.error("login.required", name, &format!("a login is needed: {why}"), &fix);
         }
         (_, Some(note)) => {
@@ -71,7 +70,7 @@ fn last_failure(status: &Status, login_needed: bool, report: &mut Report) {
     }
     let scope = status.last_failed_scope.as_deref().unwrap_or_default();
     let is_valid = matches!(status.state, State::Valid | State::Expiring);
-    let (retry, login) = (retry(status, scope), hints::login_command(&status.login_hint, name));
+    let (retry, login) = (retry(status, scope), login_command(&status.login_hint, name));
     let fix = match failure.kind {
         _ if is_valid => format!("to see whether the request still fails, run: {retry}"),
         ErrorKind::LoginRequired => format!("run: {login}"),
@@ -111,7 +110,7 @@ fn retry(status: &Status, scope: &str) -> String {
 fn missing(config: &Config, name: &str, report: &mut Report) {
     let error = config.entry(name).map_or_else(Some, |entry| entry.info.secret_missing);
     let Some(error) = error.map(|error| error.for_provider(name)) else { return };
-    let fix = hints::hint(&error).unwrap_or_else(|| format!("add a secret to [providers.{name}]"));
+    let fix = hint(&error).unwrap_or_else(|| format!("add a secret to [providers.{name}]"));
     if config.is_built_in(name) {
         report.skipped("login.secret", Some(name), format!("{}: to use it, {fix}", error.message()));
     } else {
@@ -154,7 +153,7 @@ fn file(path: &Path) -> Result<Option<(String, String)>, String> {
         return Err(format!("{shown} is not a file"));
     }
     access(path, Access::READ_OK).map_err(|error| format!("{shown}: {error}"))?;
-    Ok(others_read(&meta).then(|| {
+    Ok(platform::others_read(&meta).then(|| {
         let what = format!("other users can read the secret in {shown} (mode {})", mode(&meta));
         (what, format!("run: chmod 600 {}", quoted_path(path)))
     }))

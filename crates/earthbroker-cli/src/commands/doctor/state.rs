@@ -4,19 +4,18 @@ use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use broker_core::platform::{is_own, others_read};
 use broker_core::{ProviderRegistry, platform};
 use earthbroker::config::Config;
+use earthbroker::records::Records;
 use earthbroker::{Error, FileStore, Status, Store};
 use rustix::fs::statvfs;
 
-use super::mode;
-use super::report::Report;
+use super::{Report, mode};
 use crate::commands::CommandContext;
 use crate::commands::status::describe;
 use crate::commands::store::{list, uses_keyring, word};
 use crate::format::quoted_path;
-use crate::hints;
+use crate::report::hint;
 
 /// The report warns if fewer bytes are free on the disk.
 const MIN_SPACE: u64 = 1024 * 1024;
@@ -26,12 +25,10 @@ const ELSEWHERE: &str = "name another state folder with --state-dir or BROKER_ST
 pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {
     let folder = match context.setup().state_folder() {
         Ok(folder) => folder,
-        Err(error) => {
-            return report.failed("state.folder", None, &error, ELSEWHERE);
-        }
+        Err(error) => return report.failed("state.folder", None, &error, ELSEWHERE),
     };
     match folder.metadata() {
-        Ok(meta) if meta.is_dir() && !is_own(&meta) => {
+        Ok(meta) if meta.is_dir() && !platform::is_own(&meta) => {
             let fix = format!("run: sudo chown -R \"$USER\" {}", quoted_path(&folder));
             report.error("state.owner", None, &format!("{} belongs to another user", folder.display()), &fix);
             // The records are not checked, because the state folder belongs to another user.
@@ -66,8 +63,8 @@ fn fix_record(folder: &Path, error: &Error) -> String {
     let path = error.provider().map(|name| folder.join(format!("{name}.json")));
     match path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted_path(&path)))) {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
-        Some((meta, path)) if !is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
-        _ => hints::hint(error).unwrap_or_else(|| "rename the record's file, then log in again".to_owned()),
+        Some((meta, path)) if !platform::is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
+        _ => hint(error).unwrap_or_else(|| "rename the record's file, then log in again".to_owned()),
     }
 }
 
@@ -95,7 +92,7 @@ fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
         let what =
             format!("every user can write to {shown} (mode {mode}): the broker stores no new record there");
         report.error("state.permissions", None, &what, &fix);
-    } else if others_read(meta) {
+    } else if platform::others_read(meta) {
         let what = format!("other users can list {shown} (mode {mode})");
         report.warning("state.permissions", None, &what, &fix);
     } else {
@@ -118,7 +115,7 @@ fn records(folder: &Path, report: &mut Report) {
         }
         let is_record = path.extension().is_some_and(|ending| ending == "json");
         if let Ok(meta) = path.symlink_metadata()
-            && (is_record && meta.is_file() && others_read(&meta))
+            && (is_record && meta.is_file() && platform::others_read(&meta))
         {
             let what = format!("other users can read {} (mode {})", path.display(), mode(&meta));
             report.error("state.record_mode", None, &what, &format!("run: chmod 600 {}", quoted_path(&path)));
@@ -156,16 +153,9 @@ fn filesystem(folder: &Path, report: &mut Report) {
 }
 
 /// Checks that the encryption key of records is available, and that all records have the configured format.
-pub(super) fn sealed(
-    context: &CommandContext<'_>,
-    config: Option<&Config>,
-    statuses: &[Status],
-    report: &mut Report,
-) {
-    let Some(config) = config else { return };
-    let Ok(records) = context.setup().records(config) else { return };
+pub(super) fn sealed(records: &Records, config: &Config, statuses: &[Status], report: &mut Report) {
     let configured_names = config.names();
-    let (list, errors) = list(&records);
+    let (list, errors) = list(records);
     for error in &errors {
         let fix = match error.provider() {
             None => "check the permissions of the state folder",

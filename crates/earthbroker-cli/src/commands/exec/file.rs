@@ -22,12 +22,10 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use super::{ChildToken, not_run};
-use crate::commands::{CommandContext, CommandResult};
-use crate::files::absolute;
+use crate::commands::{CommandContext, CommandResult, absolute};
 use crate::format::plain;
 use crate::harden::with_original_limits;
-use crate::hints;
-use crate::report::ExitError;
+use crate::report::{ExitError, hint};
 use crate::run::{Signals, runtime};
 use crate::terminal::Terminal;
 
@@ -138,7 +136,7 @@ async fn renew_forever(
         match renew(&token).await {
             Ok(renewed) => (token, reported) = (renewed, false),
             Err(error) if !reported => {
-                let hint = hints::hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
+                let hint = hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
                 let why = error.message();
                 terminal.notify(&format!(
                     "{provider}: cannot renew the token, the file keeps its old token: {why}{hint}"

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use super::{provider_for, token};
 use crate::commands::{CommandContext, CommandResult, answer_json};
 use crate::format::plain;
-use crate::hints;
-use crate::report::ExitError;
+use crate::report::{ExitError, hint};
 
 #[derive(Deserialize)]
 struct Request {
@@ -75,7 +74,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
 
 /// Returns an error of the kind `other`. cargo prints such an error, and tries no other credential provider.
 fn fault(errors: &[Error]) -> Value {
-    let text = |error: &Error| match hints::hint(error) {
+    let text = |error: &Error| match hint(error) {
         Some(hint) => format!("{error} ({hint})"),
         None => error.to_string(),
     };

@@ -11,11 +11,11 @@ use earthbroker::config::Config;
 use earthbroker::{Error, ErrorCode, Login, Result, Secret};
 use serde_json::json;
 
-use super::login::say_logged_in;
+use super::token::say_logged_in;
 use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Import;
 use crate::format::word;
-use crate::hints;
+use crate::report::hint;
 use crate::run::run as run_async;
 use table::{Table, quoted};
 
@@ -60,7 +60,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
 fn select(context: &CommandContext<'_>, what: &str) -> CommandResult<Vec<ToolLogin>> {
     let setup = context.setup();
     let Ok(number) = what.parse::<usize>() else {
-        return Ok(setup.tool_logins_in(Path::new(what)).map_err(|error| match hints::hint(&error) {
+        return Ok(setup.tool_logins_in(Path::new(what)).map_err(|error| match hint(&error) {
             Some(_) => error,
             None => error.with_hint("run: broker import, to list what can be imported"),
         })?);
@@ -76,9 +76,9 @@ fn select(context: &CommandContext<'_>, what: &str) -> CommandResult<Vec<ToolLog
 
 fn list(context: &CommandContext<'_>, as_json: bool) -> CommandResult {
     let (all, config) = (context.setup().tool_logins()?, context.setup().config()?);
-    let how: Vec<_> = all.iter().map(|found| how(&config, found)).collect();
+    let all = (1_usize..).zip(&all).map(|(number, found)| (number, found, how(&config, found)));
     if as_json {
-        let object = |(number, (found, how)): (usize, (&ToolLogin, &How))| {
+        let object = |(number, found, how): (_, &ToolLogin, How)| {
             json!({
                 "number": number,
                 "kind": found.kind,
@@ -89,17 +89,11 @@ fn list(context: &CommandContext<'_>, as_json: bool) -> CommandResult {
                 "note": how.note,
             })
         };
-        let found: Vec<_> = (1..).zip(all.iter().zip(&how)).map(object).collect();
-        return answer_json(&json!({ "version": 1, "found": found }));
+        return answer_json(&json!({ "version": 1, "found": all.map(object).collect::<Vec<_>>() }));
     }
-    if all.is_empty() {
-        context.say("no login or secret of another tool was found on this machine");
-        context.say("hint: to import a downloaded file, run: broker import FILE");
-        return Ok(());
-    }
-    let lines = (1..).zip(all.iter().zip(&how)).map(|(number, (found, how))| {
-        let next = match &how.note {
-            Some(note) => note.clone(),
+    let line = |(number, found, how): (_, &ToolLogin, How)| {
+        let next = match how.note {
+            Some(note) => note,
             None if how.importable && how.used => {
                 format!("this token is used automatically; for a login with it, run: broker import {number}")
             }
@@ -109,8 +103,13 @@ fn list(context: &CommandContext<'_>, as_json: bool) -> CommandResult {
         let has = Some(found.has.join(", ")).filter(|has| !has.is_empty());
         let rest = has.into_iter().chain([next]).collect::<Vec<_>>().join("; ");
         format!("{number:>2}  {:<12}  {}\n{:18}{rest}\n", found.kind, found.place, "")
-    });
-    answer(&lines.collect::<Vec<_>>().concat())
+    };
+    let lines: String = all.map(line).collect();
+    if lines.is_empty() {
+        context.say("no login or secret of another tool was found on this machine");
+        context.say("hint: to import a downloaded file, run: broker import FILE");
+    }
+    answer(&lines)
 }
 
 /// The state of a login or secret in the list that `broker import` prints.

@@ -7,7 +7,7 @@ use broker_core::{SystemEnv, platform};
 use earthbroker::config::{Config, Setting};
 use earthbroker::{Env, Error, ErrorCode, Result, Secret};
 
-use crate::commands::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};
+use crate::commands::config::{UserFile, appended, cannot_write};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
 
@@ -35,37 +35,34 @@ impl Table<'_> {
     /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table
     /// gets only its missing keys; a key with another value is an error.
     pub(super) fn add(&self, context: &CommandContext<'_>, from: &str) -> CommandResult {
-        let (file, folder) = user_file(context)?;
-        let secret_file = folder.join("secrets").join(self.name);
+        let Self { name, settings, .. } = self;
+        let file = UserFile::lock(context)?;
+        let (path, secret_file) = (file.path.display(), file.path.with_file_name("secrets").join(name));
         let lines = self.lines(&secret_file);
-        let _lock = lock(&folder)?;
         let missing = self.missing(&context.setup().config()?, &lines, &secret_file)?;
-        if missing.is_empty() {
-            let done = match &self.settings.secret {
-                Some((_, secret)) => {
-                    write_secret(&secret_file, secret, true)?;
-                    "the new secret replaced the old one"
-                }
-                None => "the provider is already configured",
-            };
-            context.say(&format!("{}: imported from {from}: {done}", self.name));
-            return Ok(());
+        let new = if missing.is_empty() {
+            None
+        } else {
+            let text = insert(&file.text()?, name, &missing).ok_or_else(|| {
+                let why = format!("cannot insert keys into {path}, which was not changed");
+                self.by_hand(ErrorCode::ConfigInvalid, &why, "", &lines, &secret_file)
+            })?;
+            let new = file.temporary(&text, Some(name))?;
+            settings.notes.iter().for_each(|note| context.say(&format!("{name}: {note}")));
+            Some(new)
+        };
+        if let Some((_, secret)) = &settings.secret {
+            write_secret(&secret_file, secret, new.is_none())?;
         }
-        let before = text_of(&file)?;
-        let after = insert(&before, self.name, &missing).ok_or_else(|| {
-            let why = format!("cannot insert keys into {}, which was not changed", file.display());
-            self.by_hand(ErrorCode::ConfigInvalid, &why, "", &lines, &secret_file)
-        })?;
-        let new = temporary(&file, &after)?;
-        check(&new, &file, self.name)?;
-        for note in &self.settings.notes {
-            context.say(&format!("{}: {note}", self.name));
-        }
-        if let Some((_, secret)) = &self.settings.secret {
-            write_secret(&secret_file, secret, false)?;
-        }
-        platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
-        context.say(&format!("{}: imported from {from} into {}", self.name, file.display()));
+        let done = match new {
+            Some(new) => {
+                file.replace(new)?;
+                format!(" into {path}")
+            }
+            None if settings.secret.is_some() => ": the new secret replaced the old one".to_owned(),
+            None => ": the provider is already configured".to_owned(),
+        };
+        context.say(&format!("{name}: imported from {from}{done}"));
         Ok(())
     }
 
@@ -75,13 +72,10 @@ impl Table<'_> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
         let Some(existing) = existing else { return Ok(lines.to_vec()) };
         let settings = config.settings(self.name)?;
-        let is_line = |setting: &Setting, (key, value): &Line| setting.key == *key && setting.value == *value;
-        let has = |line: &Line| settings.iter().any(|setting| is_line(setting, line));
-        let ToolSettings { secret, texts, .. } = self.settings;
-        let keys: Vec<_> =
-            texts.iter().map(|(key, _)| *key).chain(secret.iter().map(|(key, _)| *key)).collect();
-        let is_other = |setting: &Setting| {
-            keys.contains(&setting.key.as_str()) && !lines.iter().any(|line| is_line(setting, line))
+        let is_other = |setting: &Setting| match lines.iter().find(|(key, _)| setting.key == *key) {
+            Some((_, value)) => setting.value != *value,
+            // A key without a line must have its default.
+            None => self.settings.texts.iter().any(|(key, _)| setting.key == *key),
         };
         if existing.kind != self.kind || settings.iter().any(is_other) {
             let (name, origin) = (self.name, &existing.origin);
@@ -89,7 +83,8 @@ impl Table<'_> {
             let other = format!("to import a second account, add --as {}-2; otherwise ", self.kind);
             return Err(self.by_hand(ErrorCode::AlreadyExists, &why, &other, lines, secret_file));
         }
-        Ok(lines.iter().filter(|line| !has(line)).cloned().collect())
+        let is_missing = |(key, _): &&Line| !settings.iter().any(|setting| setting.key == *key);
+        Ok(lines.iter().filter(is_missing).cloned().collect())
     }
 
     /// Returns an error with the lines that the user has to add by hand.
