@@ -60,6 +60,7 @@
 
 pub mod blocking;
 pub mod config;
+mod dotenv;
 mod environment;
 mod kinds;
 #[cfg(feature = "file")]

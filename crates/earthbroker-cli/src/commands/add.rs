@@ -3,7 +3,7 @@ use earthbroker::config::{Config, Configured};
 use earthbroker::{Env, Error, ErrorCode, Result};
 use serde_json::json;
 
-use super::config::{UserFile, appended};
+use super::user_file::{UserFile, appended};
 use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Add;
 use crate::gallery::{GALLERY, Service};

@@ -1,18 +1,17 @@
 //! `broker completions`: prints completion scripts, which call this program at each Tab, and answers those calls.
-//! `broker man`: writes man pages.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use broker_core::{ProviderRegistry, SystemClock};
+use broker_core::ProviderRegistry;
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use clap_complete::env::Shells;
 use clap_complete::{CompletionCandidate, Shell};
-use earthbroker::{Clock, Error, ErrorCode, Result, Setup};
+use earthbroker::{Error, ErrorCode, Result, Setup};
 
-use super::config::cannot_write;
+use super::user_file::cannot_write;
 use super::{CommandContext, CommandResult, absolute, answer, is_executable};
 use crate::args::Args;
 use crate::gallery::{GALLERY, Service};
@@ -169,29 +168,4 @@ fn programs(matches: impl Fn(&OsStr) -> bool) -> Vec<CompletionCandidate> {
     let found = entries.flatten().filter(|entry| matches(&entry.file_name()) && is_executable(&entry.path()));
     let names: BTreeSet<_> = found.map(|entry| entry.file_name()).collect();
     names.into_iter().map(CompletionCandidate::new).collect()
-}
-
-pub(super) fn man(context: &CommandContext<'_>, folder: &Path) -> CommandResult {
-    let mut command = Args::command().disable_help_subcommand(true);
-    command.build();
-    std::fs::create_dir_all(folder).and_then(|()| write_pages(command, folder)).map_err(|error| {
-        cannot_write(folder, error)
-            .with_hint("choose a folder that you can write to: broker man ~/.local/share/man/man1")
-    })?;
-    context.say(&format!("{}: wrote broker(1), broker-token(1) and the other man pages", folder.display()));
-    Ok(())
-}
-
-/// Writes the man pages of a command and its subcommands.
-fn write_pages(command: Command, folder: &Path) -> std::io::Result<()> {
-    for subcommand in command.get_subcommands() {
-        write_pages(subcommand.clone(), folder)?;
-    }
-    let name = command.get_display_name().unwrap_or("broker").to_uppercase();
-    let page = clap_mangen::Man::new(command)
-        .title(name)
-        .date(SystemClock.now().format("%F").to_string())
-        .source(concat!("broker ", env!("CARGO_PKG_VERSION")))
-        .manual("broker");
-    page.generate_to(folder).map(drop)
 }

@@ -8,10 +8,13 @@ pub(crate) mod exec;
 mod helper;
 mod import;
 mod inspect;
+mod login;
+mod man;
 mod new_provider;
 mod status;
 mod store;
 mod token;
+mod user_file;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -50,8 +53,8 @@ pub(crate) fn run(args: &Args) -> CommandResult {
     match &args.command {
         Command::Token(token) => token::run(&context, token),
         Command::Exec(exec) => exec::run(&context, exec),
-        Command::Login(login) => token::login(&context, login),
-        Command::Logout { provider, local } => token::log_out(&context, provider, *local),
+        Command::Login(login) => login::run(&context, login),
+        Command::Logout { provider, local } => login::log_out(&context, provider, *local),
         Command::Status { providers, json } => status::run(&context, providers, *json),
         Command::List { json } => config::list(&context, *json),
         Command::Inspect(inspect) => inspect::run(&context, inspect),
@@ -63,7 +66,7 @@ pub(crate) fn run(args: &Args) -> CommandResult {
         Command::Config(config) => config::run(&context, config),
         Command::Store(store) => store::run(&context, store),
         Command::Completions { shell, install } => completions::run(&context, *shell, *install),
-        Command::Man { folder } => completions::man(&context, folder),
+        Command::Man { folder } => man::run(&context, folder),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use earthbroker::{Error, ErrorCode, Setup};
 use toml::{Table, Value};
 
-use super::config::cannot_write;
+use super::user_file::cannot_write;
 use super::{CommandResult, answer};
 
 /// The manifest and the next steps of a crate inside the broker's workspace.

@@ -4,7 +4,8 @@ use broker_core::{ProviderRegistry, SystemEnv, platform};
 use earthbroker::config::{Config, ConfigWarning, suggestion};
 use earthbroker::{Env, ErrorCode};
 
-use super::{Report, checked, mode, others_can_write};
+use super::report::Report;
+use super::{checked, mode, others_can_write};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
 

@@ -8,7 +8,8 @@ use earthbroker::{ErrorKind, State, Status};
 use rustix::fs::{Access, access};
 use url::form_urlencoded::parse;
 
-use super::{Report, mode};
+use super::mode;
+use super::report::Report;
 use crate::commands::is_executable;
 use crate::format::{quoted_path, word};
 use crate::humanize;

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use earthbroker::{Broker, Clock, Env, ErrorCode, Http, Status};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::{Outcome, Report};
+use super::report::Report;
 use crate::commands::CommandResult;
 use crate::humanize;
 use crate::run::run as run_async;
@@ -58,7 +58,7 @@ pub(super) fn check(broker: Option<&Broker>, statuses: &[Status], report: &mut R
         match answers.get(&status.name) {
             Some(answer) if hosts.len() > 1 && is_unresolved(answer) => {
                 let what = format!("cannot reach {}: {}", status.issuer, NAME.why);
-                report.add(Outcome::Summarized, NAME.id, Some(&status.name), what, None);
+                report.summarized(NAME.id, &status.name, what);
             }
             Some(Err(blocked)) if invalid.as_ref() == Some(&blocked.detail) => not_contacted(status, report),
             Some(answer) => service(status, answer, report),

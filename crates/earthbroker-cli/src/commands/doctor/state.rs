@@ -10,7 +10,8 @@ use earthbroker::records::Records;
 use earthbroker::{Error, FileStore, Status, Store};
 use rustix::fs::statvfs;
 
-use super::{Report, mode};
+use super::mode;
+use super::report::Report;
 use crate::commands::CommandContext;
 use crate::commands::status::describe;
 use crate::commands::store::{list, uses_keyring, word};

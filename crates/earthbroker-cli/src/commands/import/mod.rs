@@ -11,7 +11,7 @@ use earthbroker::config::Config;
 use earthbroker::{Error, ErrorCode, Login, Result, Secret};
 use serde_json::json;
 
-use super::token::say_logged_in;
+use super::login::say_logged_in;
 use super::{CommandContext, CommandResult, answer, answer_json};
 use crate::args::Import;
 use crate::format::word;

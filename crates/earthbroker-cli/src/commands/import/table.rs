@@ -7,7 +7,7 @@ use broker_core::{SystemEnv, platform};
 use earthbroker::config::{Config, Setting};
 use earthbroker::{Env, Error, ErrorCode, Result, Secret};
 
-use crate::commands::config::{UserFile, appended, cannot_write};
+use crate::commands::user_file::{UserFile, appended, cannot_write};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
 
