@@ -136,7 +136,7 @@ impl LockedRecord<'_> {
     /// the login was reloaded.
     pub(super) async fn reload_superseded(&mut self, intent: Option<&RefreshIntent>) -> Result<bool> {
         let Some(RefreshIntent { noted, .. }) =
-            intent.filter(|_| self.task.operation.delivery.get().superseded)
+            intent.filter(|_| self.task.operation.delivery.get().superseded.is_some())
         else {
             return Ok(false);
         };

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::context::{LoginCheck, Repeat, SendCheck};
-use crate::error::Error;
+use crate::error::{Error, ErrorCode, Hint};
 
 /// What has become of the requests of the current exchange.
 #[derive(Default, Clone)]
@@ -15,10 +15,8 @@ pub(crate) struct Delivery {
     pub(crate) failed: bool,
     /// A response with a success status arrived. It may be malformed.
     pub(crate) answered: bool,
-    /// A refresh token was not sent, because another program has replaced it, or may have.
-    pub(crate) superseded: bool,
-    /// Why the last check of the refresh token failed, such as a login file that cannot be read.
-    pub(crate) check_error: Option<Error>,
+    /// Why a refresh token was not sent: another program has replaced it, or the login file cannot be read.
+    pub(crate) superseded: Option<Error>,
     check: Option<LoginCheck>,
 }
 
@@ -50,9 +48,9 @@ impl DeliveryStatus {
         Some(SendCheck(Arc::new(move || {
             let checked = check();
             let is_current = matches!(checked, Ok(true));
-            let mut delivery = lock(&delivery);
-            delivery.superseded |= !is_current;
-            delivery.check_error = checked.err();
+            if !is_current {
+                lock(&delivery).superseded = Some(checked.err().unwrap_or_else(superseded));
+            }
             is_current
         })))
     }
@@ -60,4 +58,9 @@ impl DeliveryStatus {
 
 fn lock(delivery: &Mutex<Delivery>) -> MutexGuard<'_, Delivery> {
     delivery.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn superseded() -> Error {
+    let message = "another program replaced the refresh token before it was sent";
+    Error::new(ErrorCode::LockTimeout, message).with_hint(Hint::RetryLater)
 }

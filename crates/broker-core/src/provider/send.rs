@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use url::Url;
 
+use super::delivery::superseded;
 use super::operation::{Operation, cancelled};
 use crate::context::retry::AttemptFailure;
 use crate::context::{HttpFault, HttpRequest, HttpResponse, RequestSent, SendCheck, salvage};
@@ -45,7 +46,7 @@ impl Operation {
             Ok(response) | Err(AttemptFailure::Response(response)) => Ok(response),
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
             Err(AttemptFailure::Superseded) => {
-                Err(self.delivery.get().check_error.clone().unwrap_or_else(superseded))
+                Err(self.delivery.get().superseded.clone().unwrap_or_else(superseded))
             }
             Err(AttemptFailure::Fault(fault)) => {
                 let message = format!("cannot reach {}: {fault}", request.url);
@@ -80,7 +81,7 @@ impl Operation {
         });
         let response = match answered {
             Ok(response) => response,
-            Err(fault) if fault.sent == RequestSent::No && self.delivery.get().superseded => {
+            Err(fault) if fault.sent == RequestSent::No && self.delivery.get().superseded.is_some() => {
                 return Err(AttemptFailure::Superseded);
             }
             Err(fault) => {
@@ -117,11 +118,6 @@ fn network_hint(fault: &HttpFault) -> Hint {
         RequestSent::No => Hint::from("check the network; behind a proxy set HTTPS_PROXY, then try again"),
         RequestSent::Maybe => Hint::RetryLater,
     }
-}
-
-fn superseded() -> Error {
-    let message = "another program replaced the refresh token before it was sent";
-    Error::new(ErrorCode::LockTimeout, message).with_hint(Hint::RetryLater)
 }
 
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
