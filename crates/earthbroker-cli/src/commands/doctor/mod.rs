@@ -3,6 +3,7 @@
 mod configuration;
 mod logins;
 mod network;
+mod probe;
 mod report;
 mod state;
 
