@@ -15,7 +15,7 @@ use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 
-use super::connection::{CutHandle, CuttableListener};
+use super::connection::{Connection, SharingListener};
 use super::fault::{Fault, Faults};
 use super::http::{HANG_HEADER, Reply, Seen};
 use super::locked;
@@ -105,7 +105,7 @@ impl Server {
         let app = Router::new().fallback(serve).with_state(shared.clone());
         let thread = std::thread::spawn(move || {
             runtime.spawn(async move {
-                let app = app.into_make_service_with_connect_info::<CutHandle>();
+                let app = app.into_make_service_with_connect_info::<Connection>();
                 axum::serve(listener, app).await
             });
             // When this closure returns, the runtime is dropped, which closes every connection.
@@ -191,14 +191,14 @@ fn count(log: &[Seen], route: &str) -> usize {
 }
 
 /// Listens on a free port. The backlog is long enough for a thousand concurrent clients.
-fn listen(runtime: &Runtime) -> (CuttableListener, String) {
+fn listen(runtime: &Runtime) -> (SharingListener, String) {
     let _guard = runtime.enter();
     let socket = TcpSocket::new_v4().expect("a socket");
     let loopback = "127.0.0.1:0".parse().unwrap();
     socket.bind(loopback).expect("a free port");
     let listener = socket.listen(4096).expect("a listening socket");
     let url = format!("http://{}", listener.local_addr().unwrap());
-    (CuttableListener(listener), url)
+    (SharingListener(listener), url)
 }
 
 /// State shared by the server's thread and [`Server`].
@@ -215,19 +215,19 @@ struct Shared {
 
 async fn serve(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(cut): ConnectInfo<CutHandle>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
     request: Request,
 ) -> Response {
     // A separate task processes the request, because a client that disconnects must not cancel the request.
     let task = tokio::spawn(async move {
-        let reply = shared.reply(&cut, request).await;
+        let reply = shared.reply(&connection, request).await;
         response(reply)
     });
     task.await.expect("the fake server panicked")
 }
 
 impl Shared {
-    async fn reply(&self, cut: &CutHandle, request: Request) -> Reply {
+    async fn reply(&self, connection: &Connection, request: Request) -> Reply {
         let (head, body) = request.into_parts();
         let Ok(body) = to_bytes(body, 1 << 20).await else {
             return Reply::text(400, "incomplete request");
@@ -251,10 +251,10 @@ impl Shared {
                 return Reply::empty(504).with_header(HANG_HEADER, "yes");
             }
             Some(Fault::Hang | Fault::HangAfter) => pending().await,
-            Some(Fault::CutBefore | Fault::CutAfter) => cut.replace(Vec::new(), false),
-            Some(Fault::Truncated) => cut.replace(reply.first_half(), false),
+            Some(Fault::CutBefore | Fault::CutAfter) => connection.replace(&[], false).await,
+            Some(Fault::Truncated) => connection.replace(&reply.first_half(), false).await,
             Some(Fault::Raw(write, stays_open)) => {
-                cut.replace((write.0)(reply.status, &reply.body), stays_open);
+                connection.replace(&(write.0)(reply.status, &reply.body), stays_open).await;
             }
             Some(Fault::Edit(edit)) => return reply.edited(&*edit.0),
             _ => {}
