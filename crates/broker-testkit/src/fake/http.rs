@@ -160,6 +160,13 @@ impl Reply {
     }
 }
 
+/// Sets a field of a JSON object if the value is present.
+pub(super) fn put(object: &mut Value, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        object[name] = value.into();
+    }
+}
+
 /// Parses `application/x-www-form-urlencoded` text.
 pub(super) fn form_fields(text: &str) -> BTreeMap<String, String> {
     form_urlencoded::parse(text.as_bytes()).into_owned().collect()

@@ -9,7 +9,6 @@ mod earthdaily;
 mod earthscope;
 mod fault;
 mod http;
-mod random;
 mod server;
 mod time;
 mod token_service;

@@ -20,6 +20,7 @@ use super::fault::{Fault, Faults};
 use super::http::{HANG_HEADER, Reply, Seen};
 use super::locked;
 use super::time::{Clock, Now};
+use super::tokens::Issuer;
 
 /// The endpoints of one fake service.
 pub trait Service: Send + 'static {
@@ -28,8 +29,13 @@ pub trait Service: Send + 'static {
 
     fn answer(&mut self, call: &Seen) -> Result<Reply, Reply>;
 
+    /// Returns the issuer of the service's access tokens.
+    fn issuer(&self) -> &Issuer;
+
     /// Whether the service accepts this access token now.
-    fn is_live(&self, token: &str) -> bool;
+    fn is_live(&self, token: &str) -> bool {
+        self.issuer().accepts(token)
+    }
 
     /// Whether the request has a valid bearer token.
     fn is_authorized(&self, call: &Seen) -> bool {
@@ -84,13 +90,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the server for a service. `build` creates the service from the server's URL and clock.
-    pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(&str, Clock) -> S) -> Fake<S> {
+    /// Starts the server for a service. `build` creates the service with the issuer of its access tokens.
+    pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(Issuer) -> S) -> Fake<S> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("cannot start the fake server's tokio runtime");
         let (listener, url) = listen(&runtime);
         let clock = Clock::new(now);
-        let state = Arc::new(Mutex::new(build(&url, clock.clone())));
+        let issuer = Issuer { url: url.clone(), clock: clock.clone(), tokens: BTreeMap::new() };
+        let state = Arc::new(Mutex::new(build(issuer)));
         let acting = state.clone();
         let shared = Arc::new(Shared {
             routes: S::ROUTES,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::super::random;
 use super::super::time::Clock;
+use super::super::tokens::opaque;
 use super::EarthScopeOptions;
 
 /// The user's decision about a device login. Approval takes effect after a number of polls.
@@ -58,7 +58,7 @@ impl Codes {
 
     /// Returns a new device code and its user code.
     pub(super) fn issue(&mut self, scope: String) -> (String, String) {
-        let (device_code, user_code) = (random::opaque(""), user_code());
+        let (device_code, user_code) = (opaque(""), user_code());
         let device = Device {
             user_code: user_code.clone(),
             scope,

@@ -73,7 +73,7 @@ impl EarthScope {
     /// Starts the server.
     #[must_use]
     pub fn start(options: EarthScopeOptions) -> Self {
-        Server::start(options.now.clone(), |url, clock| State::new(options, url, clock))
+        Server::start(options.now.clone(), |issuer| State::new(options, issuer))
     }
 
     /// Approves a device login by its user code, as the user would.

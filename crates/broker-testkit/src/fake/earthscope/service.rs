@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
-use super::super::http::{Reply, Seen};
-use super::super::random;
+use super::super::http::{Reply, Seen, put};
 use super::super::server::{Route, Service};
-use super::super::time::Clock;
-use super::super::tokens::RefreshTokens;
+use super::super::tokens::{Issuer, RefreshTokens, opaque};
 use super::EarthScopeOptions;
 use super::activate::activate;
 use super::device::Codes;
@@ -25,10 +23,7 @@ pub struct State {
     pub(super) options: EarthScopeOptions,
     pub(super) codes: Codes,
     pub(super) refresh_tokens: RefreshTokens,
-    url: String,
-    clock: Clock,
-    /// The expiry time of each access token.
-    access: BTreeMap<String, DateTime<Utc>>,
+    issuer: Issuer,
 }
 
 impl Service for State {
@@ -53,22 +48,20 @@ impl Service for State {
         }
     }
 
-    fn is_live(&self, access: &str) -> bool {
-        self.access.get(access).is_some_and(|expiry| *expiry > self.clock.now())
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
     }
 }
 
 type Form = BTreeMap<String, String>;
 
 impl State {
-    pub(super) fn new(options: EarthScopeOptions, url: &str, clock: Clock) -> Self {
+    pub(super) fn new(options: EarthScopeOptions, issuer: Issuer) -> Self {
         Self {
-            codes: Codes::new(options.clone(), clock.clone()),
+            codes: Codes::new(options.clone(), issuer.clock.clone()),
             refresh_tokens: RefreshTokens::new(options.rotation, options.refresh_grace),
             options,
-            url: url.to_owned(),
-            clock,
-            access: BTreeMap::new(),
+            issuer,
         }
     }
 
@@ -77,16 +70,14 @@ impl State {
         self.check_client(form.get("client_id").map(String::as_str))?;
         check_audience(form)?;
         let (device_code, user_code) = self.codes.issue(form.get("scope").cloned().unwrap_or_default());
-        let page = format!("{}/activate", self.url);
+        let page = format!("{}/activate", self.issuer.url);
         let mut answer = json!({
             "device_code": device_code,
             "user_code": user_code,
             "verification_uri": page,
             "expires_in": self.options.code_life,
         });
-        if let Some(interval) = self.options.interval {
-            answer["interval"] = interval.into();
-        }
+        put(&mut answer, "interval", self.options.interval);
         if self.options.complete_uri {
             answer["verification_uri_complete"] = format!("{page}?user_code={user_code}").into();
         }
@@ -195,11 +186,11 @@ impl State {
         if !ROLES.contains(&role) {
             return Err(Reply::json(404, &json!({"detail": format!("Role not found: {role}")})));
         }
-        let expiry = self.clock.after(self.options.aws_life);
+        let expiry = self.issuer.clock.after(self.options.aws_life);
         let keys = json!({
-            "aws_access_key_id": random::opaque("ASIA"),
-            "aws_secret_access_key": random::opaque(""),
-            "aws_session_token": random::opaque("IQoJ"),
+            "aws_access_key_id": opaque("ASIA"),
+            "aws_secret_access_key": opaque(""),
+            "aws_session_token": opaque("IQoJ"),
             "expiration": expiry.to_rfc3339_opts(SecondsFormat::Secs, true),
         });
         Ok(Reply::json(200, &keys))
@@ -221,32 +212,29 @@ impl State {
     }
 
     fn access_token(&mut self, subject: &str, scope: &str) -> Value {
-        let expiry = self.clock.after(self.options.token_life);
-        let token = random::jwt(json!({
-            "iss": format!("{}/", self.url),
+        let expiry = self.issuer.clock.after(self.options.token_life);
+        let claims = json!({
+            "iss": format!("{}/", self.issuer.url),
             "sub": subject,
             "aud": AUDIENCE,
-            "iat": self.clock.now().timestamp(),
-            "exp": expiry.timestamp(),
             "scope": scope,
             "azp": self.options.client_id,
-        }));
-        let mut answer = json!({"access_token": token, "token_type": "Bearer"});
-        self.options.expires_in_form.put(&mut answer, self.options.token_life);
+        });
+        let token = self.issuer.jwt(claims, expiry);
+        self.issuer.add(&token, expiry);
+        let mut answer = self.options.expires_in_form.answer(&token, self.options.token_life);
         put(&mut answer, "scope", Some(scope.to_owned()).filter(|scope| !scope.is_empty()));
-        self.access.insert(token, expiry);
         answer
     }
 
     fn id_token(&self) -> String {
-        random::jwt(json!({
-            "iss": format!("{}/", self.url),
+        let claims = json!({
+            "iss": format!("{}/", self.issuer.url),
             "sub": self.options.user_subject,
             "aud": self.options.client_id,
-            "iat": self.clock.now().timestamp(),
-            "exp": self.clock.after(self.options.token_life).timestamp(),
             "email": EMAIL,
-        }))
+        });
+        self.issuer.jwt(claims, self.issuer.clock.after(self.options.token_life))
     }
 }
 
@@ -261,10 +249,4 @@ fn check_audience(form: &Form) -> Result<(), Reply> {
 fn field<'a>(form: &'a Form, name: &str) -> Result<&'a str, Reply> {
     let missing = || Reply::oauth_error(400, "invalid_request", &format!("{name} is missing"));
     form.get(name).map(String::as_str).ok_or_else(missing)
-}
-
-fn put(answer: &mut Value, name: &str, value: Option<String>) {
-    if let Some(value) = value {
-        answer[name] = value.into();
-    }
 }
