@@ -22,7 +22,7 @@ impl Connection {
         // The client may have disconnected.
         let _ = handle.expect("a handle").write_all(rest).await;
         if stays_open {
-            pending().await
+            pending::<()>().await;
         }
         let _ = self.0.shutdown(Shutdown::Both);
     }

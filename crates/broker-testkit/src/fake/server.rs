@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::ops::Deref;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +12,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::connection::{Connection, SharingListener};
 use super::fault::{Fault, Faults};
@@ -85,14 +84,13 @@ impl<S> Deref for Fake<S> {
 pub struct Server {
     url: String,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    runtime: Option<Runtime>,
 }
 
 impl Server {
     /// Starts the server for a service. `build` creates the service with the issuer of its access tokens.
     pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(Issuer) -> S) -> Fake<S> {
-        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("cannot start the fake server's tokio runtime");
         let (listener, url) = listen(&runtime);
         let clock = Clock::new(now);
@@ -108,18 +106,10 @@ impl Server {
             log: Mutex::default(),
             logged: Condvar::new(),
         });
-        let (stop, stopped) = oneshot::channel();
         let app = Router::new().fallback(serve).with_state(shared.clone());
-        let thread = std::thread::spawn(move || {
-            runtime.spawn(async move {
-                let app = app.into_make_service_with_connect_info::<Connection>();
-                axum::serve(listener, app).await
-            });
-            // When this closure returns, the runtime is dropped, which closes every connection.
-            let _ = runtime.block_on(stopped);
-        });
-        let server = Self { url, shared, stop: Some(stop), thread: Some(thread) };
-        Fake { server, state }
+        let app = app.into_make_service_with_connect_info::<Connection>();
+        runtime.spawn(async { axum::serve(listener, app).await });
+        Fake { server: Self { url, shared, runtime: Some(runtime) }, state }
     }
 
     /// Returns the server's base URL, `http://127.0.0.1:PORT`.
@@ -174,7 +164,7 @@ impl Server {
     /// The server records a request after processing, or on arrival if the request gets [`Fault::Delay`].
     ///
     /// # Panics
-    /// If the server's thread has panicked.
+    /// If a task of the server has panicked.
     pub fn wait_for(&self, route: &str, n: usize, within: Duration) -> bool {
         let log = locked(&self.shared.log);
         let waited = self.shared.logged.wait_timeout_while(log, within, |log| count(log, route) < n);
@@ -187,9 +177,9 @@ pub struct HoldGuard(#[expect(dead_code, reason = "the drop matters")] watch::Se
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The send fails if the server's thread has already ended.
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        let _ = self.thread.take().map(JoinHandle::join);
+        // Dropping the runtime closes every connection. Tokio allows that only outside of other runtimes.
+        let runtime = self.runtime.take();
+        let _ = std::thread::spawn(|| drop(runtime)).join();
     }
 }
 
@@ -208,7 +198,7 @@ fn listen(runtime: &Runtime) -> (SharingListener, String) {
     (SharingListener(listener), url)
 }
 
-/// State shared by the server's thread and [`Server`].
+/// State shared by the server's tasks and [`Server`].
 struct Shared {
     routes: &'static [Route],
     act: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,

@@ -1,6 +1,5 @@
 //! A fake `EarthScope` server: device login, refresh, client credentials, revocation, AWS keys and user profile.
 
-mod activate;
 mod device;
 mod service;
 

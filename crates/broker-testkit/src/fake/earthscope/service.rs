@@ -9,7 +9,6 @@ use super::super::http::{Reply, Seen, put};
 use super::super::server::{Route, Service};
 use super::super::tokens::{Issuer, RefreshTokens, opaque};
 use super::EarthScopeOptions;
-use super::activate::activate;
 use super::device::Codes;
 
 /// The only audience that the server accepts.
@@ -44,7 +43,7 @@ impl Service for State {
             "revoke" => self.revoke(call),
             "profile" => self.profile(call),
             "aws" => self.aws(call),
-            _ => Ok(activate(&mut self.codes, call)),
+            _ => Ok(self.codes.activate(call)),
         }
     }
 
@@ -78,9 +77,8 @@ impl State {
             "expires_in": self.options.code_life,
         });
         put(&mut answer, "interval", self.options.interval);
-        if self.options.complete_uri {
-            answer["verification_uri_complete"] = format!("{page}?user_code={user_code}").into();
-        }
+        let complete = || format!("{page}?user_code={user_code}");
+        put(&mut answer, "verification_uri_complete", self.options.complete_uri.then(complete));
         Ok(Reply::json(200, &answer))
     }
 
