@@ -114,8 +114,10 @@ impl Service for State {
     fn answer(&mut self, call: &Seen) -> Result<Reply, Reply> {
         match call.route.as_str() {
             "token" => self.exchange(call),
+            _ if !self.is_authorized(call) => Err(Reply::json(401, &json!({"message": "Unauthorized"}))
+                .with_header("www-authenticate", "Bearer")),
             "cookie" => self.cookie(call),
-            _ => self.stac(call),
+            _ => Ok(Reply::stac_root("earthdaily")),
         }
     }
 
@@ -171,20 +173,7 @@ impl State {
         Reply::json(200, &self.options.expires_in_form.answer(&token, self.options.life))
     }
 
-    fn check_bearer(&self, call: &Seen) -> Result<(), Reply> {
-        if self.is_authorized(call) {
-            return Ok(());
-        }
-        Err(Reply::json(401, &json!({"message": "Unauthorized"})).with_header("www-authenticate", "Bearer"))
-    }
-
-    fn stac(&self, call: &Seen) -> Result<Reply, Reply> {
-        self.check_bearer(call)?;
-        Ok(Reply::stac_root("earthdaily"))
-    }
-
     fn cookie(&self, call: &Seen) -> Result<Reply, Reply> {
-        self.check_bearer(call)?;
         let Some(max_age) = call.json()["max_age"].as_i64() else {
             return Err(Reply::json(422, &json!({"detail": "max_age must be a number"})));
         };

@@ -41,9 +41,11 @@ impl Service for State {
             "device" => self.device(&call.form()),
             "token" => self.token(&call.form()),
             "revoke" => self.revoke(call),
-            "profile" => self.profile(call),
-            "aws" => self.aws(call),
-            _ => Ok(self.codes.activate(call)),
+            "activate" => Ok(self.codes.activate(call)),
+            _ if !self.is_authorized(call) => Err(Reply::json(401, &json!({"detail": "Unauthorized"}))
+                .with_header("www-authenticate", "Bearer error=\"invalid_token\"")),
+            "profile" => Ok(self.profile()),
+            _ => self.aws(call),
         }
     }
 
@@ -159,8 +161,7 @@ impl State {
     }
 
     /// Returns the user profile, with all fields that class `UserProfile` of EarthScope's SDK requires.
-    fn profile(&self, call: &Seen) -> Result<Reply, Reply> {
-        self.check_bearer(call)?;
+    fn profile(&self) -> Reply {
         let profile = json!({
             "first_name": "Ada",
             "last_name": "Example",
@@ -173,13 +174,12 @@ impl State {
             "created_at": "2026-01-01T00:00:00Z",
             "updated_at": "2026-01-01T00:00:00Z",
         });
-        Ok(Reply::json(200, &profile))
+        Reply::json(200, &profile)
     }
 
     /// Returns AWS keys for the role in the path, and ignores the query.
     fn aws(&self, call: &Seen) -> Result<Reply, Reply> {
         const ROLES: [&str; 3] = ["s3-miniseed", "s3-miniseed-v2", "s3-dropoff"];
-        self.check_bearer(call)?;
         let role = call.last_segment();
         if !ROLES.contains(&role) {
             return Err(Reply::json(404, &json!({"detail": format!("Role not found: {role}")})));
@@ -192,14 +192,6 @@ impl State {
             "expiration": expiry.to_rfc3339_opts(SecondsFormat::Secs, true),
         });
         Ok(Reply::json(200, &keys))
-    }
-
-    fn check_bearer(&self, call: &Seen) -> Result<(), Reply> {
-        if self.is_authorized(call) {
-            return Ok(());
-        }
-        Err(Reply::json(401, &json!({"detail": "Unauthorized"}))
-            .with_header("www-authenticate", "Bearer error=\"invalid_token\""))
     }
 
     fn check_client(&self, client_id: Option<&str>) -> Result<(), Reply> {
