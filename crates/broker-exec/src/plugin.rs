@@ -1,15 +1,13 @@
 //! A provider that is a plugin, which implements docs/dev/plugin-protocol.md.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use broker_core::{
     Choice, Error, ErrorCode, Expiry, Hint, Issuer, Login, LoginMethod, NextExchange, Operation, Provider,
     ProviderInfo, Record, RecordUpdate, RequestPart, Result, Revoked, ScopeKey, Scopes, Secret, SecretSource,
     ServiceUrl, Settings, SettingsError, Token, TokenRequest, fingerprint,
 };
-use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::config::Config;
 use crate::exchange_response::{ExchangeResponse, IssuedToken, salvage_grant, scope_key};
@@ -22,15 +20,10 @@ const PLUGIN_DATA: &str = "plugin";
 const ISSUER: &str = "issuer";
 const HAS_LOGIN: &str = "login";
 
-/// The lifetime of a token if neither the response nor a JWT contains one.
-pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
-
 pub(crate) struct Plugin {
     name: String,
     program: Program,
-    settings: Map<String, Value>,
-    secrets: BTreeMap<String, SecretSource>,
-    lifetime: TimeDelta,
+    config: Config,
     info: ProviderInfo,
 }
 
@@ -43,15 +36,15 @@ struct Run<'a> {
 }
 
 impl Plugin {
-    pub(crate) fn new(settings: &Settings<'_>, config: Config) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: &Settings<'_>, mut config: Config) -> Result<Self, SettingsError> {
         let variables = config.secrets.values().filter_map(|source| match source {
             SecretSource::Env(name) => Some(name.clone()),
             _ => None,
         });
-        let program = Program::new(config.command.0, variables.collect())?;
-        let secrets = config.secrets;
+        let program = Program::new(std::mem::take(&mut config.command.0), variables.collect())?;
         // `None` if the broker cannot read one of the secrets.
-        let fingerprints: Option<Vec<_>> = secrets
+        let fingerprints: Option<Vec<_>> = config
+            .secrets
             .iter()
             .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)))
             .collect();
@@ -66,7 +59,6 @@ impl Plugin {
                 .map(|all| fingerprint("secrets", &Secret::new(all.join("\n")), 64)),
             ..Issuer::new("exec", "plugin", &program.endpoint())
         };
-        let lifetime = config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
         let name = settings.name().to_owned();
         let mut info = ProviderInfo::new(issuer);
         // A plugin says only when it runs what it supports.
@@ -74,10 +66,10 @@ impl Plugin {
         (info.requests.lifetime, info.requests.name) = (Choice::Always, Choice::Always);
         info.logins = vec![LoginMethod::Interactive, LoginMethod::Password, LoginMethod::RefreshToken];
         info.sources =
-            secrets.iter().map(|(name, source)| source.describe(&format!("secrets.{name}"))).collect();
+            config.secrets.iter().map(|(name, source)| source.describe(&format!("secrets.{name}"))).collect();
         info.sources.push(format!("the plugin `{}`", program.name()));
         info.program = Some(program.name());
-        Ok(Self { name, program, settings: config.settings.0, secrets, lifetime, info })
+        Ok(Self { name, program, config, info })
     }
 
     /// Returns an empty record, for a request without stored data.
@@ -97,7 +89,7 @@ impl Plugin {
             action,
             provider: &self.name,
             now: rfc3339(now),
-            settings: &self.settings,
+            settings: &self.config.settings.0,
             secrets: secrets.map(|secrets| secrets.iter().map(exposed).collect()),
             record: None,
             requested: None,
@@ -108,7 +100,7 @@ impl Plugin {
     /// Starts the plugin and checks its response to `describe`. The broker sends secrets only after this check.
     async fn begin<'a>(&'a self, operation: &'a Operation, record: Option<&Record>) -> Result<Run<'a>> {
         let mut secrets = Vec::new();
-        for (name, source) in &self.secrets {
+        for (name, source) in &self.config.secrets {
             let secret = source.resolve_lines(operation.context(), &format!("secrets.{name}")).await?;
             secrets.push((name.as_str(), secret));
         }
@@ -153,7 +145,7 @@ impl Plugin {
         let stated = [("expires_at", at), ("expires_in", lifetime)];
         let stated =
             stated.into_iter().filter_map(|(key, value)| Expiry::read(key, value.as_ref()?, sent_at));
-        let default = (!is_permanent).then_some(self.lifetime);
+        let default = (!is_permanent).then(|| self.config.lifetime());
         Token::printed(issued.secret, sent_at, stated, default)
             .with_scope(issued.scope)
             .with_scheme(issued.token_type.as_deref().unwrap_or("Bearer"))

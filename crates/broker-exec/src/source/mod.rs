@@ -19,7 +19,6 @@ use tokio::process::ChildStdout;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, Protocol};
-use crate::plugin::DEFAULT_LIFETIME;
 use crate::process::DRAIN_TIMEOUT;
 use crate::program::Program;
 use credentials::{KUBECTL_INFO, cargo_request, is_cargo_error};
@@ -162,8 +161,7 @@ impl Source {
         expiry: impl IntoIterator<Item = Expiry>,
         sent_at: DateTime<Utc>,
     ) -> Token {
-        let lifetime = self.config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
-        Token::printed(secret, sent_at, expiry, lifetime)
+        Token::printed(secret, sent_at, expiry, self.config.lifetime())
     }
 }
 

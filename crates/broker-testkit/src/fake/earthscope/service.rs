@@ -22,7 +22,7 @@ pub struct State {
     pub(super) options: EarthScopeOptions,
     pub(super) codes: Codes,
     pub(super) refresh_tokens: RefreshTokens,
-    issuer: Issuer,
+    pub(super) issuer: Issuer,
 }
 
 impl Service for State {
@@ -57,15 +57,6 @@ impl Service for State {
 type Form = BTreeMap<String, String>;
 
 impl State {
-    pub(super) fn new(options: EarthScopeOptions, issuer: Issuer) -> Self {
-        Self {
-            codes: Codes::new(options.clone(), issuer.clock.clone()),
-            refresh_tokens: RefreshTokens::new(options.rotation, options.refresh_grace),
-            options,
-            issuer,
-        }
-    }
-
     /// Handles a device authorization request (RFC 8628 sections 3.1 and 3.2).
     fn device(&mut self, form: &Form) -> Result<Reply, Reply> {
         self.check_client(form.get("client_id").map(String::as_str))?;
@@ -95,25 +86,21 @@ impl State {
         }
     }
 
-    /// Handles a poll for the token of a device login (RFC 8628 sections 3.4 and 3.5).
+    /// Handles a poll for the token of a device login (RFC 8628 sections 3.4 and 3.5). Only this response contains an ID
+    /// token.
     fn poll(&mut self, device_code: &str) -> Result<Reply, Reply> {
         let scope = self.codes.poll(device_code).map_err(|code| {
             // Auth0 sends status 429 and 403, not 400 as RFC 8628 defines.
             let status = if code == "slow_down" { 429 } else { 403 };
             Reply::oauth_error(status, code, "the fake server issued no token")
         })?;
-        Ok(self.login(&scope))
-    }
-
-    /// Issues the tokens of an approved device login. Only this response contains an ID token.
-    fn login(&mut self, scope: &str) -> Reply {
         let requested = |name: &str| scope.split(' ').any(|one| one == name);
         let id_token = requested("openid").then(|| self.id_token());
-        let refresh_token = requested("offline_access").then(|| self.refresh_tokens.issue(scope));
-        let mut answer = self.access_token(&self.options.user_subject.clone(), scope);
+        let refresh_token = requested("offline_access").then(|| self.refresh_tokens.issue(&scope));
+        let mut answer = self.access_token(&self.options.user_subject.clone(), &scope);
         put(&mut answer, "refresh_token", refresh_token);
         put(&mut answer, "id_token", id_token);
-        Reply::json(200, &answer)
+        Ok(Reply::json(200, &answer))
     }
 
     /// Handles a refresh request (RFC 6749 section 6). EarthScope's SDK sends `scopes` instead of `scope`.
