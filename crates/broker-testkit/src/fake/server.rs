@@ -242,7 +242,7 @@ impl Shared {
         let replacement = fault.as_ref().and_then(Fault::answer);
         let reply = self.record(call, |call| replacement.unwrap_or_else(|| act(call)));
         self.released(route).await;
-        let reply = self.dated(reply);
+        let mut reply = self.dated(reply);
         match fault {
             Some(Fault::Hang | Fault::HangAfter) if reports_hang => {
                 return Reply::empty(504).with_header(HANG_HEADER, "yes");
@@ -253,7 +253,7 @@ impl Shared {
             Some(Fault::Raw(write, stays_open)) => {
                 connection.replace(&(write.0)(reply.status, &reply.body), stays_open).await;
             }
-            Some(Fault::Edit(edit)) => return reply.edited(&*edit.0),
+            Some(Fault::Edit(edit)) => reply.body = (edit.0)(reply.status, &reply.body),
             _ => {}
         }
         reply
