@@ -54,7 +54,9 @@ pub enum Fault {
 
 /// A test's closure, to which the server passes status and body of the service's response. `Debug` cannot show closures.
 #[derive(Clone)]
-pub struct Closure(pub(super) Arc<dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync>);
+pub struct Closure(pub(super) Arc<Write>);
+
+type Write = dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync;
 
 impl fmt::Debug for Closure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
