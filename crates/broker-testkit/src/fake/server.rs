@@ -10,11 +10,11 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use super::connection::{Connection, SharingListener};
+use super::connection::Connection;
 use super::fault::{Fault, Faults};
 use super::http::{HANG_HEADER, Reply, Seen};
 use super::locked;
@@ -188,14 +188,14 @@ fn count(log: &[Seen], route: &str) -> usize {
 }
 
 /// Listens on a free port. The backlog is long enough for a thousand concurrent clients.
-fn listen(runtime: &Runtime) -> (SharingListener, String) {
+fn listen(runtime: &Runtime) -> (TcpListener, String) {
     let _guard = runtime.enter();
     let socket = TcpSocket::new_v4().expect("a socket");
     let loopback = "127.0.0.1:0".parse().unwrap();
     socket.bind(loopback).expect("a free port");
     let listener = socket.listen(4096).expect("a listening socket");
     let url = format!("http://{}", listener.local_addr().unwrap());
-    (SharingListener(listener), url)
+    (listener, url)
 }
 
 /// State shared by the server's tasks and [`Server`].
