@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use super::connection::Connection;
 use super::fault::{Fault, Faults};
 use super::http::{HANG_HEADER, Reply, Seen};
-use super::locked;
 use super::time::{Clock, Now};
 use super::tokens::Issuer;
 
@@ -63,7 +62,7 @@ pub struct Fake<S> {
 
 impl<S: Service> Fake<S> {
     pub(super) fn state(&self) -> MutexGuard<'_, S> {
-        locked(&self.state)
+        self.state.lock().unwrap()
     }
 
     /// Returns whether the service accepts this access token now.
@@ -99,7 +98,7 @@ impl Server {
         let acting = state.clone();
         let shared = Arc::new(Shared {
             routes: S::ROUTES,
-            act: Box::new(move |call| locked(&acting).answer(call).unwrap_or_else(|refusal| refusal)),
+            act: Box::new(move |call| acting.lock().unwrap().answer(call).unwrap_or_else(|refusal| refusal)),
             clock,
             faults: Mutex::default(),
             holds: Mutex::default(),
@@ -119,39 +118,39 @@ impl Server {
 
     /// Returns all requests in order, including requests with a fault or an unknown path.
     pub fn seen(&self) -> Vec<Seen> {
-        locked(&self.shared.log).clone()
+        self.shared.log.lock().unwrap().clone()
     }
 
     /// Counts the recorded requests to a route.
     pub fn count(&self, route: &str) -> usize {
-        count(&locked(&self.shared.log), route)
+        count(&self.shared.log.lock().unwrap(), route)
     }
 
     /// Clears the recorded requests.
     pub fn forget_seen(&self) {
-        locked(&self.shared.log).clear();
+        self.shared.log.lock().unwrap().clear();
     }
 
     /// Queues a fault for the next request to the route (`*`: to any route).
     pub fn fault(&self, route: &str, fault: Fault) {
-        locked(&self.shared.faults).once.entry(route.to_owned()).or_default().push_back(fault);
+        self.shared.faults.lock().unwrap().once.entry(route.to_owned()).or_default().push_back(fault);
     }
 
     /// Applies a fault to every request to the route (`*`: to any route) until [`clear_faults`](Self::clear_faults).
     pub fn fault_always(&self, route: &str, fault: Fault) {
-        locked(&self.shared.faults).always.insert(route.to_owned(), fault);
+        self.shared.faults.lock().unwrap().always.insert(route.to_owned(), fault);
     }
 
     /// Delays the route's responses until the returned guard is dropped. The service processes requests without delay.
     pub fn hold(&self, route: &str) -> HoldGuard {
         let (sender, receiver) = watch::channel(());
-        locked(&self.shared.holds).insert(route.to_owned(), receiver);
+        self.shared.holds.lock().unwrap().insert(route.to_owned(), receiver);
         HoldGuard(sender)
     }
 
     /// Removes all faults.
     pub fn clear_faults(&self) {
-        *locked(&self.shared.faults) = Faults::default();
+        *self.shared.faults.lock().unwrap() = Faults::default();
     }
 
     /// Sets the server's clock ahead of the test's clock. `Date` headers and expiry times use the server's clock.
@@ -166,7 +165,7 @@ impl Server {
     /// # Panics
     /// If a task of the server has panicked.
     pub fn wait_for(&self, route: &str, n: usize, within: Duration) -> bool {
-        let log = locked(&self.shared.log);
+        let log = self.shared.log.lock().unwrap();
         let waited = self.shared.logged.wait_timeout_while(log, within, |log| count(log, route) < n);
         !waited.expect("the fake server panicked").1.timed_out()
     }
@@ -233,7 +232,7 @@ impl Shared {
         let reports_hang = head.headers.contains_key(HANG_HEADER);
         let call = Seen::new(route, &head, &body);
         let act = |call: &Seen| refusal.unwrap_or_else(|| (self.act)(call));
-        let fault = locked(&self.faults).next(route);
+        let fault = self.faults.lock().unwrap().next(route);
         if let Some(Fault::Delay(time)) = fault {
             self.record(call.clone(), |_| Reply::empty(200));
             tokio::time::sleep(time).await;
@@ -261,7 +260,7 @@ impl Shared {
 
     /// Waits while a [`HoldGuard`] delays the route's responses.
     async fn released(&self, route: &str) {
-        let hold = locked(&self.holds).get(route).cloned();
+        let hold = self.holds.lock().unwrap().get(route).cloned();
         if let Some(mut hold) = hold {
             // `changed` fails when the test drops the `HoldGuard`, which ends the delay.
             while hold.changed().await.is_ok() {}
@@ -270,7 +269,7 @@ impl Shared {
 
     /// Processes and records a request under one lock, because tests must not see a processed, unrecorded request.
     fn record(&self, call: Seen, act: impl FnOnce(&Seen) -> Reply) -> Reply {
-        let mut log = locked(&self.log);
+        let mut log = self.log.lock().unwrap();
         let reply = act(&call);
         log.push(call);
         self.logged.notify_all();
