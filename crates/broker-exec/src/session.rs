@@ -80,17 +80,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Marks the start of a token request or login.
+    /// Begins a stage, whose request the next call sends. Fails if the plugin has sent a message too early.
     pub(crate) fn begin(&mut self, stage: Stage) -> Result<()> {
-        self.check_no_output()?;
-        self.stage = stage;
-        Ok(())
-    }
-
-    fn check_no_output(&mut self) -> Result<()> {
         if self.process.has_unread_output() {
             return Err(self.broken("the plugin sent a message before the broker's request"));
         }
+        self.stage = stage;
         Ok(())
     }
 
@@ -128,18 +123,18 @@ impl<'a> Session<'a> {
         Err(self.error(ErrorCode::ProtocolMismatch, &what).with_hint("update the plugin or the broker"))
     }
 
-    /// Sends a request and returns the plugin's response.
+    /// Sends a request that issues no token, and returns the plugin's response.
     pub(crate) async fn request<T: DeserializeOwned>(&mut self, request: &Request<'_>) -> Result<T> {
+        self.begin(Stage::Before)?;
         self.try_request(request).await.map_err(|malformed| malformed.error)
     }
 
-    /// Sends a request, and shows the prompts of a login to the user. Also returns a malformed response, which may still
-    /// contain a grant.
+    /// Sends the request of the stage that [`Session::begin`] began, and shows the prompts of a login to the user. Also
+    /// returns a malformed response, which may still contain a grant.
     pub(crate) async fn try_request<T: DeserializeOwned>(
         &mut self,
         request: &Request<'_>,
     ) -> Result<T, Malformed> {
-        self.check_no_output()?;
         self.send(&line(request)).await?;
         let (is_login, mut left) = (self.stage == Stage::LoggingIn, MAX_LOGIN);
         loop {
