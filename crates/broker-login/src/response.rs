@@ -82,7 +82,7 @@ impl Request {
         let error = response.json().and_then(|object| self.error_in(&object));
         let error = match error.filter(|_| !response.is_html()) {
             // The setting `refused` lists the status of a response without a JSON object.
-            None if self.table.refused.0.contains(&response.status) && has_no_object(response) => {
+            None if self.table.refused.contains(&response.status) && has_no_object(response) => {
                 Some(json!({}))
             }
             error => error,
@@ -136,7 +136,7 @@ impl Request {
         let credential =
             if self.role == Role::Login { Credential::Password } else { Credential::RefreshToken };
         let codes = FinalCodes::any(&self.table.error_final.0);
-        self.table.refused.0.contains(&refusal.status) || codes.end(refusal, credential)
+        self.table.refused.contains(&refusal.status) || codes.end(refusal, credential)
     }
 
     /// Whether a refusal means that the access token in the request is invalid.
