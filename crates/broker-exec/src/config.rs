@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use broker_core::{Command, ConfigDuration, ExpiresAs, Fields, SecretSource, SettingsError};
+use chrono::TimeDelta;
 use serde::Deserialize;
 
 /// The settings of a provider: see docs/configuration.md.
@@ -21,7 +22,7 @@ pub(crate) struct Config {
     pub(crate) expires_as: Option<ExpiresAs>,
     pub(crate) registry: Option<String>,
     #[serde(rename = "life")]
-    pub(crate) lifetime: Option<ConfigDuration>,
+    lifetime: Option<ConfigDuration>,
 }
 
 /// The format of a program's output.
@@ -51,6 +52,11 @@ impl Protocol {
 }
 
 impl Config {
+    /// Returns the lifetime of a token if neither the program nor a JWT states one.
+    pub(crate) fn lifetime(&self) -> TimeDelta {
+        self.lifetime.map_or(TimeDelta::minutes(5), |lifetime| lifetime.0)
+    }
+
     /// Rejects configuration keys that do not apply to the configured protocol.
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
         use Protocol::{Broker, Cargo, Json, Text};

@@ -1,20 +1,18 @@
 //! A provider that is a plugin, which implements docs/dev/plugin-protocol.md.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use broker_core::{
     Choice, Error, ErrorCode, Expiry, Hint, Issuer, Login, LoginMethod, NextExchange, Operation, Provider,
     ProviderInfo, Record, RecordUpdate, RequestPart, Result, Revoked, ScopeKey, Scopes, Secret, SecretSource,
     ServiceUrl, Settings, SettingsError, Token, TokenRequest, fingerprint,
 };
-use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::config::Config;
 use crate::exchange_response::{ExchangeResponse, IssuedToken, salvage_grant, scope_key};
 use crate::program::Program;
-use crate::session::{Malformed, Session};
+use crate::session::{Malformed, Session, Stage};
 use crate::wire::{self, Description, RecordView, Request, RequestedToken, RevokeResponse, VERSION, rfc3339};
 
 /// Names of metadata fields in a record: the plugin's data, the plugin's issuer, and whether the plugin has a login.
@@ -22,37 +20,31 @@ const PLUGIN_DATA: &str = "plugin";
 const ISSUER: &str = "issuer";
 const HAS_LOGIN: &str = "login";
 
-/// The lifetime of a token if neither the response nor a JWT contains one.
-pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
-
 pub(crate) struct Plugin {
     name: String,
     program: Program,
-    settings: Map<String, Value>,
-    secrets: BTreeMap<String, SecretSource>,
-    lifetime: TimeDelta,
+    config: Config,
     info: ProviderInfo,
 }
 
 /// A started plugin, which has described itself.
 struct Run<'a> {
     plugin: &'a Plugin,
-    operation: &'a Operation,
     secrets: Vec<(&'a str, Secret)>,
     session: Session<'a>,
     description: Description,
 }
 
 impl Plugin {
-    pub(crate) fn new(settings: &Settings<'_>, config: Config) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: &Settings<'_>, mut config: Config) -> Result<Self, SettingsError> {
         let variables = config.secrets.values().filter_map(|source| match source {
             SecretSource::Env(name) => Some(name.clone()),
             _ => None,
         });
-        let program = Program::new(config.command.0, variables.collect())?;
-        let secrets = config.secrets;
+        let program = Program::new(std::mem::take(&mut config.command.0), variables.collect())?;
         // `None` if the broker cannot read one of the secrets.
-        let fingerprints: Option<Vec<_>> = secrets
+        let fingerprints: Option<Vec<_>> = config
+            .secrets
             .iter()
             .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)))
             .collect();
@@ -67,7 +59,6 @@ impl Plugin {
                 .map(|all| fingerprint("secrets", &Secret::new(all.join("\n")), 64)),
             ..Issuer::new("exec", "plugin", &program.endpoint())
         };
-        let lifetime = config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
         let name = settings.name().to_owned();
         let mut info = ProviderInfo::new(issuer);
         // A plugin says only when it runs what it supports.
@@ -75,10 +66,10 @@ impl Plugin {
         (info.requests.lifetime, info.requests.name) = (Choice::Always, Choice::Always);
         info.logins = vec![LoginMethod::Interactive, LoginMethod::Password, LoginMethod::RefreshToken];
         info.sources =
-            secrets.iter().map(|(name, source)| source.describe(&format!("secrets.{name}"))).collect();
+            config.secrets.iter().map(|(name, source)| source.describe(&format!("secrets.{name}"))).collect();
         info.sources.push(format!("the plugin `{}`", program.name()));
         info.program = Some(program.name());
-        Ok(Self { name, program, settings: config.settings.0, secrets, lifetime, info })
+        Ok(Self { name, program, config, info })
     }
 
     /// Returns an empty record, for a request without stored data.
@@ -98,7 +89,7 @@ impl Plugin {
             action,
             provider: &self.name,
             now: rfc3339(now),
-            settings: &self.settings,
+            settings: &self.config.settings.0,
             secrets: secrets.map(|secrets| secrets.iter().map(exposed).collect()),
             record: None,
             requested: None,
@@ -109,13 +100,13 @@ impl Plugin {
     /// Starts the plugin and checks its response to `describe`. The broker sends secrets only after this check.
     async fn begin<'a>(&'a self, operation: &'a Operation, record: Option<&Record>) -> Result<Run<'a>> {
         let mut secrets = Vec::new();
-        for (name, source) in &self.secrets {
+        for (name, source) in &self.config.secrets {
             let secret = source.resolve_lines(operation.context(), &format!("secrets.{name}")).await?;
             secrets.push((name.as_str(), secret));
         }
         let mut session = Session::start(operation, &self.program)?;
         match self.describe(operation, &mut session, record).await {
-            Ok(description) => Ok(Run { plugin: self, operation, secrets, session, description }),
+            Ok(description) => Ok(Run { plugin: self, secrets, session, description }),
             Err(error) => session.close(Err(error)).await,
         }
     }
@@ -129,94 +120,23 @@ impl Plugin {
         session.greet().await?;
         let description: Description =
             session.request(&self.request("describe", operation.now(), None)).await?;
-        let name = self.program.name();
         if let Err(why) = ServiceUrl::parse(&description.issuer) {
-            let message = format!("plugin `{name}` returned an invalid `issuer`: {}", session.redact(&why));
-            return Err(Error::new(ErrorCode::ProtocolMismatch, message)
-                .with_hint("the response to `describe` must contain the service's URL as `issuer`"));
+            let what = format!("returned an invalid `issuer`: {}", session.redact(&why));
+            let hint = "the response to `describe` must contain the service's URL as `issuer`";
+            return Err(session.error(ErrorCode::ProtocolMismatch, &what).with_hint(hint));
         }
         let stored =
             record.filter(|record| record.usable_grant().is_some() || record.tokens().next().is_some());
         let before = stored.map(|record| record.metadata(ISSUER).and_then(Value::as_str).unwrap_or("(none)"));
         if let Some(before) = before.filter(|before| *before != description.issuer) {
             let (before, now) = (session.redact(before), session.redact(&description.issuer));
-            return Err(Error::configuration(format!(
-                "plugin `{name}` changed its issuer from {before} to {now}: the stored login is not sent there, and a new \
-                 issuer needs a new login"
-            ))
-            .with_hint(Hint::LogIn));
+            let what = format!(
+                "changed its issuer from {before} to {now}: the stored login is not sent there, and a new issuer needs a \
+                 new login"
+            );
+            return Err(session.error(ErrorCode::ConfigInvalid, &what).with_hint(Hint::LogIn));
         }
         Ok(description)
-    }
-
-    /// Converts a plugin's response to a record update. Salvages a new grant from a malformed response.
-    fn update(
-        &self,
-        session: &mut Session<'_>,
-        response: Result<ExchangeResponse, Malformed>,
-        record: &Record,
-        requested: &ScopeKey,
-        sent_at: DateTime<Utc>,
-    ) -> Result<RecordUpdate> {
-        let mut response = match response {
-            Ok(response) => response,
-            Err(malformed) => {
-                let stored = record.usable_grant();
-                let grant = salvage_grant(&malformed.output)
-                    .filter(|new| !stored.is_some_and(|stored| stored.secret().same_as(new)));
-                let Some(grant) = grant else { return Err(malformed.error) };
-                session.hide(&grant);
-                session.set_issued();
-                tracing::warn!(
-                    plugin = self.program.name(),
-                    "the plugin's response is malformed; the broker saves only its field `grant`"
-                );
-                return Ok(RecordUpdate::grant(grant, sent_at));
-            }
-        };
-        response.tokens.iter().for_each(|token| session.hide(&token.secret));
-        response.grant.iter().for_each(|grant| session.hide(grant));
-        response.remove_invalid();
-        // These texts are shown, so they must not repeat a secret.
-        response.account = response.account.take().filter(|account| !session.repeats_secret(account));
-        for token in &mut response.tokens {
-            token.scope = token.scope.take().filter(|scope| !session.repeats_secret(scope));
-            token.token_type = token.token_type.take().filter(|kind| !session.repeats_secret(kind));
-        }
-        if !response.makes_progress(record, requested, sent_at) {
-            let name = self.program.name();
-            return Err(if response.grant_refused {
-                Error::login_required(format!("plugin `{name}` has no login that the service accepts"))
-            } else {
-                let message = format!("plugin `{name}` returned neither the requested token nor a new grant");
-                Error::new(ErrorCode::ProgramFailed, message)
-            });
-        }
-        session.set_issued();
-        Ok(self.update_of(response, requested, sent_at))
-    }
-
-    fn update_of(
-        &self,
-        response: ExchangeResponse,
-        requested: &ScopeKey,
-        sent_at: DateTime<Utc>,
-    ) -> RecordUpdate {
-        let mut update = match response.grant {
-            Some(grant) => RecordUpdate::grant(grant, sent_at),
-            None if response.grant_refused => RecordUpdate::grant_refused(),
-            None => RecordUpdate::default(),
-        };
-        for scopes in &response.dropped {
-            update = update.and_dropped(&scope_key(scopes));
-        }
-        for token in response.tokens {
-            update = update.and_token(&token.scopes(requested), self.token(token, sent_at));
-        }
-        if let Some(metadata) = response.metadata {
-            update = update.and_metadata(PLUGIN_DATA, Value::Object(metadata));
-        }
-        update.and_account(response.account.filter(|account| !account.is_empty()))
     }
 
     fn token(&self, issued: IssuedToken, sent_at: DateTime<Utc>) -> Token {
@@ -225,7 +145,7 @@ impl Plugin {
         let stated = [("expires_at", at), ("expires_in", lifetime)];
         let stated =
             stated.into_iter().filter_map(|(key, value)| Expiry::read(key, value.as_ref()?, sent_at));
-        let default = (!is_permanent).then_some(self.lifetime);
+        let default = (!is_permanent).then(|| self.config.lifetime());
         Token::printed(issued.secret, sent_at, stated, default)
             .with_scope(issued.scope)
             .with_scheme(issued.token_type.as_deref().unwrap_or("Bearer"))
@@ -235,19 +155,88 @@ impl Plugin {
 impl Run<'_> {
     async fn exchange(&mut self, record: &Record, request: &TokenRequest) -> Result<RecordUpdate> {
         self.check_supported(request)?;
-        self.session.begin_exchange()?;
+        self.session.begin(Stage::Requested)?;
         self.hide(record);
-        let (plugin, session, sent_at) = (self.plugin, &mut self.session, self.operation.now());
-        let message = Request {
-            record: Some(RecordView::new(record, PLUGIN_DATA, self.operation.began_at())),
-            requested: Some(RequestedToken::new(request, sent_at)),
-            ..plugin.request("exchange", sent_at, Some(&self.secrets))
-        };
+        let operation = self.session.operation;
+        let sent_at = operation.now();
         let exchange = async {
-            let response = session.try_request(&message).await;
-            plugin.update(session, response, record, request.scopes(), sent_at)
+            let message = Request {
+                record: Some(RecordView::new(record, PLUGIN_DATA, operation.began_at())),
+                requested: Some(RequestedToken::new(request, sent_at)),
+                ..self.plugin.request("exchange", sent_at, Some(&self.secrets))
+            };
+            let response = self.session.try_request(&message).await;
+            self.update(response, record, request.scopes(), sent_at)
         };
-        self.operation.exchange(exchange).await
+        operation.exchange(exchange).await
+    }
+
+    /// Converts a plugin's response to a record update.
+    fn update(
+        &mut self,
+        response: Result<ExchangeResponse, Malformed>,
+        record: &Record,
+        requested: &ScopeKey,
+        sent_at: DateTime<Utc>,
+    ) -> Result<RecordUpdate> {
+        let session = &mut self.session;
+        let mut response = match response {
+            Ok(response) => response,
+            Err(malformed) => return self.salvage(malformed, record, sent_at),
+        };
+        response.tokens.iter().for_each(|token| session.hide(&token.secret));
+        response.grant.iter().for_each(|grant| session.hide(grant));
+        response.remove_invalid();
+        // These texts are shown, so they must not repeat a secret.
+        response.account.take_if(|account| account.is_empty() || session.repeats_secret(account));
+        for token in &mut response.tokens {
+            token.scope.take_if(|scope| session.repeats_secret(scope));
+            token.token_type.take_if(|kind| session.repeats_secret(kind));
+        }
+        if !response.makes_progress(record, requested, sent_at) {
+            return Err(if response.grant_refused {
+                session.error(ErrorCode::LoginRequired, "has no login that the service accepts")
+            } else {
+                session
+                    .error(ErrorCode::ProgramFailed, "returned neither the requested token nor a new grant")
+            });
+        }
+        session.stage = Stage::Issued;
+        let mut update = match response.grant {
+            Some(grant) => RecordUpdate::grant(grant, sent_at),
+            None if response.grant_refused => RecordUpdate::grant_refused(),
+            None => RecordUpdate::default(),
+        };
+        for scopes in &response.dropped {
+            update = update.and_dropped(&scope_key(scopes));
+        }
+        for token in response.tokens {
+            update = update.and_token(&token.scopes(requested), self.plugin.token(token, sent_at));
+        }
+        if let Some(metadata) = response.metadata {
+            update = update.and_metadata(PLUGIN_DATA, Value::Object(metadata));
+        }
+        Ok(update.and_account(response.account))
+    }
+
+    /// Saves a new grant from a malformed response.
+    fn salvage(
+        &mut self,
+        malformed: Malformed,
+        record: &Record,
+        sent_at: DateTime<Utc>,
+    ) -> Result<RecordUpdate> {
+        let stored = record.usable_grant();
+        let grant = salvage_grant(&malformed.output)
+            .filter(|new| !stored.is_some_and(|stored| stored.secret().same_as(new)));
+        let Some(grant) = grant else { return Err(malformed.error) };
+        self.session.hide(&grant);
+        self.session.stage = Stage::Issued;
+        tracing::warn!(
+            plugin = self.plugin.program.name(),
+            "the plugin's response is malformed; the broker saves only its field `grant`"
+        );
+        Ok(RecordUpdate::grant(grant, sent_at))
     }
 
     fn check_supported(&self, request: &TokenRequest) -> Result<()> {
@@ -261,24 +250,24 @@ impl Run<'_> {
         } else {
             return Ok(());
         };
-        let name = self.plugin.program.name();
-        let message = format!("plugin `{name}` does not let the caller choose the token's {what}");
-        Err(Error::new(code, message).with_hint(Hint::LeaveOut(part)))
+        let what = format!("does not let the caller choose the token's {what}");
+        Err(self.session.error(code, &what).with_hint(Hint::LeaveOut(part)))
     }
 
     async fn log_in(&mut self, login: &Login) -> Result<RecordUpdate> {
-        let record = self.plugin.new_record();
+        let (operation, record) = (self.session.operation, self.plugin.new_record());
+        self.session.begin(Stage::LoggingIn)?;
         self.hide(&record);
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
             self.session.hide(secret);
         }
         let request = Request {
             login: Some(wire::LoginMethod::new(login)),
-            ..self.plugin.request("login", self.operation.now(), Some(&self.secrets))
+            ..self.plugin.request("login", operation.now(), Some(&self.secrets))
         };
-        let response = self.session.log_in(&request).await;
+        let response = self.session.try_request(&request).await;
         // After the plugin's response, a signal cannot cancel the login until the broker has saved the login.
-        let received_at = self.operation.now();
+        let received_at = operation.now();
         if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
             let code = match login {
                 Login::Password(_) => ErrorCode::PasswordRefused,
@@ -287,11 +276,11 @@ impl Run<'_> {
             return Err(Error::new(code, "the service refused the login"));
         }
         let (is_malformed, scopes) = (response.is_err(), ScopeKey::default());
-        let update = async { self.plugin.update(&mut self.session, response, &record, &scopes, received_at) };
-        let update = self.operation.exchange(update).await?;
+        let update =
+            operation.exchange(async { self.update(response, &record, &scopes, received_at) }).await?;
         if is_malformed {
             let name = self.plugin.program.name();
-            self.operation.notify_after_save(format!(
+            operation.notify_after_save(format!(
                 "warning: plugin `{name}` sent a malformed response, of which only the login was saved"
             ));
         }
@@ -303,9 +292,8 @@ impl Run<'_> {
             Login::Password(_) => ("a password", RequestPart::Password),
             _ => ("a refresh token", RequestPart::RefreshToken),
         };
-        let name = self.plugin.program.name();
-        let message = format!("plugin `{name}` does not support a login with {with}");
-        Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LeaveOut(part))
+        let what = format!("does not support a login with {with}");
+        self.session.error(ErrorCode::LoginUnsupported, &what).with_hint(Hint::LeaveOut(part))
     }
 
     /// Hides the secrets of the configuration and of the record in the plugin's output.

@@ -28,7 +28,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const MIN_LINE: usize = 8;
 
 pub(crate) struct Session<'a> {
-    operation: &'a Operation,
+    pub(crate) operation: &'a Operation,
     program: &'a Program,
     process: Process,
     deadline: Instant,
@@ -37,14 +37,16 @@ pub(crate) struct Session<'a> {
     is_broken: bool,
     /// Whether to end the plugin at once, without waiting for its exit.
     is_abandoned: bool,
-    stage: Stage,
+    pub(crate) stage: Stage,
 }
 
 /// The progress of a token request to a plugin, which decides how an error is reported and how the plugin ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     /// No token request was sent, so the service cannot have issued a token yet.
     Before,
+    /// A login began, in which the plugin may send prompts, and which the caller can cancel.
+    LoggingIn,
     /// A token request was sent, so the service may have issued a token even if the response is malformed.
     Requested,
     /// A token or a grant was issued and must be saved now.
@@ -78,22 +80,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Marks the start of a token request: from now on, the service may have issued a token.
-    pub(crate) fn begin_exchange(&mut self) -> Result<()> {
-        self.check_no_output()?;
-        self.stage = Stage::Requested;
-        Ok(())
-    }
-
-    /// Marks that a token or a grant was issued, which the broker must save before the plugin exits.
-    pub(crate) fn set_issued(&mut self) {
-        self.stage = Stage::Issued;
-    }
-
-    fn check_no_output(&mut self) -> Result<()> {
+    /// Begins a stage, whose request the next call sends. Fails if the plugin has sent a message too early.
+    pub(crate) fn begin(&mut self, stage: Stage) -> Result<()> {
         if self.process.has_unread_output() {
             return Err(self.broken("the plugin sent a message before the broker's request"));
         }
+        self.stage = stage;
         Ok(())
     }
 
@@ -116,7 +108,7 @@ impl<'a> Session<'a> {
 
     /// Reads the plugin's first message and checks the protocol version.
     pub(crate) async fn greet(&mut self) -> Result<()> {
-        let line = self.line().await?;
+        let line = self.line(self.operation.timeout()).await?;
         let Ok(hello) = serde_json::from_slice::<Hello>(&line) else {
             return Err(self.broken("the plugin did not send its protocol versions first: {\"v\":[1]}"));
         };
@@ -125,36 +117,54 @@ impl<'a> Session<'a> {
         }
         let versions: Vec<_> = hello.v.iter().map(u64::to_string).collect();
         let versions = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
-        let name = self.program.name();
         self.is_abandoned = true;
-        let message = format!(
-            "plugin `{name}` uses version {versions} of the plugin protocol, and this broker uses version {VERSION}"
-        );
-        Err(Error::new(ErrorCode::ProtocolMismatch, message).with_hint("update the plugin or the broker"))
+        let what =
+            format!("uses version {versions} of the plugin protocol, and this broker uses version {VERSION}");
+        Err(self.error(ErrorCode::ProtocolMismatch, &what).with_hint("update the plugin or the broker"))
     }
 
-    /// Sends a request and returns the plugin's response.
+    /// Sends a request that issues no token, and returns the plugin's response.
     pub(crate) async fn request<T: DeserializeOwned>(&mut self, request: &Request<'_>) -> Result<T> {
+        self.begin(Stage::Before)?;
         self.try_request(request).await.map_err(|malformed| malformed.error)
     }
 
-    /// Sends a request. Also returns a malformed response, which may still contain a grant.
+    /// Sends the request of the stage that [`Session::begin`] began, and shows the prompts of a login to the user. Also
+    /// returns a malformed response, which may still contain a grant.
     pub(crate) async fn try_request<T: DeserializeOwned>(
         &mut self,
         request: &Request<'_>,
     ) -> Result<T, Malformed> {
-        self.check_no_output()?;
         self.send(&line(request)).await?;
+        let (is_login, mut left) = (self.stage == Stage::LoggingIn, MAX_LOGIN);
         loop {
-            let line = self.line().await;
-            // The time for an exchange must not be used up before its request.
-            let rest = (self.stage == Stage::Requested).then_some(self.deadline);
-            match self.message(line, rest).await? {
-                Message { ok: Some(response), .. } => return Ok(response),
-                Message { err: Some(error), .. } => return Err(error.error(|text| self.redact(text)).into()),
+            let (started, mut limit) = (Instant::now(), self.operation.timeout());
+            if is_login {
+                limit = limit.saturating_mul(LOGIN_TIMEOUTS).min(left);
+                self.deadline = started + limit;
+            }
+            let line = self.line(limit).await;
+            left = left.saturating_sub(started.elapsed());
+            let rest = match self.stage {
+                Stage::LoggingIn => Some(Instant::now() + DRAIN_TIMEOUT),
+                // The time for an exchange must not be used up before its request.
+                Stage::Requested => Some(self.deadline),
+                _ => None,
+            };
+            match self.message(line, rest).await {
+                Ok(Message { ok: Some(response), .. }) => return Ok(response),
+                Ok(Message { err: Some(error), .. }) => {
+                    return Err(error.error(|text| self.redact(text)).into());
+                }
+                Ok(message) if is_login => self.prompt(message).await?,
                 // The plugin waits for no answer, and its response follows.
-                Message { tell: Some(_), .. } | Message { waiting: Some(_), .. } => {}
-                _ => return Err(self.broken("the plugin sent a prompt outside a login").into()),
+                Ok(Message { tell: Some(_), .. } | Message { waiting: Some(_), .. }) => {}
+                Ok(_) => return Err(self.broken("the plugin sent a prompt outside a login").into()),
+                // A login is not reduced to its grant if the plugin itself must be corrected.
+                Err(malformed) if is_login && !wire::is_shallow(&malformed.output) => {
+                    return Err(malformed.error.into());
+                }
+                Err(malformed) => return Err(malformed),
             }
         }
     }
@@ -183,32 +193,6 @@ impl<'a> Session<'a> {
         }
         let found = wire::find_response(&output).filter(|_| output.len() <= MAX_LINE);
         found.ok_or(Malformed { output, error })
-    }
-
-    /// Sends a login request, and shows the plugin's prompts to the user.
-    pub(crate) async fn log_in<T: DeserializeOwned>(
-        &mut self,
-        request: &Request<'_>,
-    ) -> Result<T, Malformed> {
-        let silence = self.operation.timeout().saturating_mul(LOGIN_TIMEOUTS);
-        let mut left = MAX_LOGIN;
-        self.check_no_output()?;
-        self.send(&line(request)).await?;
-        loop {
-            let (started, limit) = (Instant::now(), silence.min(left));
-            let line = self.line_unless_cancelled(limit).await;
-            left = left.saturating_sub(started.elapsed());
-            match self.message(line, Some(Instant::now() + DRAIN_TIMEOUT)).await {
-                Ok(Message { ok: Some(response), .. }) => return Ok(response),
-                Ok(Message { err: Some(error), .. }) => {
-                    return Err(error.error(|text| self.redact(text)).into());
-                }
-                Ok(message) => self.prompt(message).await?,
-                // A login is not reduced to its grant if the plugin itself must be corrected.
-                Err(malformed) if !wire::is_shallow(&malformed.output) => return Err(malformed.error.into()),
-                Err(malformed) => return Err(malformed),
-            }
-        }
     }
 
     async fn prompt<T>(&mut self, message: Message<T>) -> Result<()> {
@@ -260,12 +244,8 @@ impl<'a> Session<'a> {
         written.map_err(|_| self.timed_out(self.operation.timeout()))
     }
 
-    async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>> {
-        let line = tokio::time::timeout_at(self.deadline, self.process.line()).await;
-        line.map_err(|_| self.timed_out(self.operation.timeout()))?.map_err(|problem| self.broken(problem))
-    }
-
-    async fn line_unless_cancelled(&mut self, limit: Duration) -> Result<Zeroizing<Vec<u8>>> {
+    /// Reads a line until the deadline. A caller can cancel only a login. The error of a missed deadline states `limit`.
+    async fn line(&mut self, limit: Duration) -> Result<Zeroizing<Vec<u8>>> {
         let operation = self.operation;
         let cancelled = async {
             while !operation.is_cancelled() {
@@ -274,11 +254,11 @@ impl<'a> Session<'a> {
         };
         let line = tokio::select! {
             biased;
-            () = cancelled => {
+            () = cancelled, if self.stage == Stage::LoggingIn => {
                 self.is_abandoned = true;
                 return Err(Error::new(ErrorCode::Cancelled, "the caller cancelled the login"));
             }
-            line = tokio::time::timeout(limit, self.process.line()) => line,
+            line = tokio::time::timeout_at(self.deadline, self.process.line()) => line,
         };
         line.map_err(|_| self.timed_out(limit))?.map_err(|problem| self.broken(problem))
     }
@@ -293,10 +273,15 @@ impl<'a> Session<'a> {
         wire::parse(line).ok_or_else(|| self.broken("the plugin sent a line that is not a protocol message"))
     }
 
+    /// Returns an error whose message says what the plugin does.
+    pub(crate) fn error(&self, code: ErrorCode, what: &str) -> Error {
+        Error::new(code, format!("plugin `{}` {what}", self.program.name()))
+    }
+
     fn timed_out(&mut self, limit: Duration) -> Error {
         self.is_abandoned = true;
-        let (name, limit) = (self.program.name(), humantime::format_duration(limit));
-        Error::new(ErrorCode::Timeout, format!("plugin `{name}` sent no response within {limit}"))
+        let what = format!("sent no response within {}", humantime::format_duration(limit));
+        self.error(ErrorCode::Timeout, &what)
             .with_hint("try again later, or set a longer `timeout` for this provider")
     }
 

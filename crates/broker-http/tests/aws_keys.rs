@@ -26,7 +26,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let clock = TestClock::new();
+        let clock = TestClock::default();
         let options = EarthScopeOptions { now: clock.for_service(), ..fake::earthscope_options() };
         let service = EarthScope::start(options);
         let setup = Setup::new().clock(Arc::new(clock.clone()));

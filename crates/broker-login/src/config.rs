@@ -108,8 +108,8 @@ pub(crate) struct Table {
     pub(crate) expires_as: Option<ExpiresAs>,
     pub(crate) error: Option<String>,
     pub(crate) account: Option<String>,
-    #[serde(default)]
-    pub(crate) refused: Statuses,
+    #[serde(default, deserialize_with = "final_statuses")]
+    pub(crate) refused: Vec<u16>,
     #[serde(default)]
     pub(crate) error_final: Words,
     #[serde(rename = "life")]
@@ -139,25 +139,20 @@ pub(crate) enum Auth {
     Basic,
 }
 
-/// The 4xx statuses that mean a permanent refusal. Parsing rejects statuses of transient errors, such as 429.
-#[derive(Default)]
-pub(crate) struct Statuses(pub(crate) Vec<u16>);
-
-impl<'de> Deserialize<'de> for Statuses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let statuses: Option<Vec<u16>> = match Value::deserialize(deserializer)? {
-            Value::String(text) => {
-                let words = text.trim_matches(['[', ']']).split([' ', ',']).filter(|word| !word.is_empty());
-                words.map(|word| word.parse().ok()).collect()
-            }
-            list => serde_json::from_value(list).ok(),
-        };
-        let is_allowed =
-            |status: &u16| (400..500).contains(status) && ![408, 421, 425, 429, 499].contains(status);
-        let statuses = statuses.filter(|list| list.iter().all(is_allowed));
-        statuses.map(Self).ok_or_else(|| {
-            let form = "a list of the HTTP statuses of a refused request: [400, 404]";
-            de::Error::invalid_value(de::Unexpected::Other("value"), &form)
-        })
-    }
+/// Reads the 4xx statuses that mean a permanent refusal. Rejects statuses of transient errors, such as 429.
+fn final_statuses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
+    let statuses: Option<Vec<u16>> = match Value::deserialize(deserializer)? {
+        Value::String(text) => {
+            let words = text.trim_matches(['[', ']']).split([' ', ',']).filter(|word| !word.is_empty());
+            words.map(|word| word.parse().ok()).collect()
+        }
+        list => serde_json::from_value(list).ok(),
+    };
+    let is_allowed =
+        |status: &u16| (400..500).contains(status) && ![408, 421, 425, 429, 499].contains(status);
+    let statuses = statuses.filter(|list| list.iter().all(is_allowed));
+    statuses.ok_or_else(|| {
+        let form = "a list of the HTTP statuses of a refused request: [400, 404]";
+        de::Error::invalid_value(de::Unexpected::Other("value"), &form)
+    })
 }

@@ -6,6 +6,7 @@ use broker_core::{
     Error, ErrorCode, Fields, HttpRequest, Method, Repeat, Result, Secret, SecretSource, ServiceUrl,
     SettingsError,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -221,7 +222,8 @@ impl Request {
 
     /// Inserts the values into the URL. Fails if a value changes the host or adds path segments.
     fn fill_url(&self, values: &Values<'_>) -> Result<ServiceUrl> {
-        let text = self.url.map(|it| Ok(Zeroizing::new(percent_encoded(&values.get(it)?))))?;
+        let encoded = |text: &str| Zeroizing::new(utf8_percent_encode(text, RESERVED).to_string());
+        let text = self.url.map(|it| Ok(encoded(&values.get(it)?)))?;
         let invalid = || {
             let message =
                 format!("a placeholder's value changes the host or the path of `{}.url`", self.role.key());
@@ -281,6 +283,9 @@ fn basic(values: &Values<'_>) -> Result<Secret> {
 /// The error for a username that contains the separator of RFC 7617 section 2.
 pub(crate) const NO_COLON: &str = "HTTP Basic does not allow a colon in the username";
 
+/// All ASCII characters except the unreserved ones (RFC 3986 section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Replaces secrets in a sample of a configured URL. A sample with this text in the path is refused.
 const SECRET_SAMPLE: &str = "0-a-secret-0";
 
@@ -307,13 +312,4 @@ fn sample(url: &Template) -> Result<ServiceUrl, String> {
 
 fn path(url: &ServiceUrl) -> &str {
     url.as_str().split('?').next().unwrap_or_default()
-}
-
-/// Percent-encodes all characters except the unreserved ones (RFC 3986 section 2.3).
-fn percent_encoded(text: &str) -> String {
-    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes().fold(String::new(), |text, byte| match byte {
-        byte if is_unreserved(byte) => text + char::from(byte).encode_utf8(&mut [0; 4]),
-        byte => text + &format!("%{byte:02X}"),
-    })
 }

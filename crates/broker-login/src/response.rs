@@ -82,7 +82,7 @@ impl Request {
         let error = response.json().and_then(|object| self.error_in(&object));
         let error = match error.filter(|_| !response.is_html()) {
             // The setting `refused` lists the status of a response without a JSON object.
-            None if self.table.refused.0.contains(&response.status) && has_no_object(response) => {
+            None if self.table.refused.contains(&response.status) && has_no_object(response) => {
                 Some(json!({}))
             }
             error => error,
@@ -136,7 +136,7 @@ impl Request {
         let credential =
             if self.role == Role::Login { Credential::Password } else { Credential::RefreshToken };
         let codes = FinalCodes::any(&self.table.error_final.0);
-        self.table.refused.0.contains(&refusal.status) || codes.end(refusal, credential)
+        self.table.refused.contains(&refusal.status) || codes.end(refusal, credential)
     }
 
     /// Whether a refusal means that the access token in the request is invalid.
@@ -185,19 +185,14 @@ impl Request {
         let text = "; the broker assumes that the token expires at %F %H:%M UTC";
         let assumed = token.expires_at().map_or_else(String::new, |at| at.format(text).to_string());
         let name = self.role.key();
-        Some(match self.table.expires_as {
-            _ if !is_stated => {
-                format!("the response has no expiry at the path set by `{name}.expires`{assumed}")
-            }
-            Some(_) => format!(
-                "the value at `{name}.expires` does not have the format set by `{name}.expires_as`{assumed}"
-            ),
-            None => {
-                format!(
-                    "the value at `{name}.expires` has an unknown format; set `{name}.expires_as`{assumed}"
-                )
-            }
-        })
+        let problem = if !is_stated {
+            format!("the response has no expiry at the path set by `{name}.expires`")
+        } else if self.table.expires_as.is_some() {
+            format!("the value at `{name}.expires` does not have the format set by `{name}.expires_as`")
+        } else {
+            format!("the value at `{name}.expires` has an unknown format; set `{name}.expires_as`")
+        };
+        Some(problem + &assumed)
     }
 
     /// Returns the expiries at the configured path, or in the usual fields beside the token.

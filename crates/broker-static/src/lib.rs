@@ -1,7 +1,6 @@
 //! The provider kind `static`: a fixed key or token, read from a configured source. The record contains the token only
 //! if the configuration key `life` says how long to cache the token.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,6 +11,7 @@ use broker_core::{
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
 /// The provider kind `static`.
 pub const KIND: Kind = Kind::new::<Config>("static", build).secrets(&["token"]);
@@ -35,20 +35,12 @@ struct Config {
 
 /// Reads a time, or a date that means the start of the day in UTC.
 fn expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Expiry {
-        Text(String),
-        /// The TOML parser represents a date as a map with one string value.
-        Date(BTreeMap<String, String>),
-    }
-    let text = match Expiry::deserialize(deserializer) {
-        Ok(Expiry::Text(text)) => text,
-        Ok(Expiry::Date(date)) if date.len() == 1 => date.into_values().collect(),
-        _ => String::new(),
-    };
+    let value = Value::deserialize(deserializer)?;
+    // The TOML parser represents a date as a map with one text.
+    let date = value.as_object().filter(|date| date.len() == 1).and_then(|date| date.values().next());
+    let text = date.unwrap_or(&value).as_str().unwrap_or_default();
     let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(chrono::NaiveTime::MIN).and_utc());
-    let expiry = DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc()).or_else(day);
+    let expiry = DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc()).or_else(day);
     let form = "a date or a time: \"2027-01-31\", \"2027-01-31T12:00:00Z\"";
     expiry.map(Some).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Other("value"), &form))
 }

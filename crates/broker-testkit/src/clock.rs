@@ -11,36 +11,28 @@ use crate::Now;
 
 /// A clock that tests advance. A sleep returns at once and advances the clock. Clones share their time.
 #[derive(Debug, Clone)]
-pub struct TestClock(Arc<Mutex<State>>);
-
-#[derive(Debug)]
-struct State {
-    now: DateTime<Utc>,
-    slept: Vec<Duration>,
+pub struct TestClock {
+    now: Arc<Mutex<DateTime<Utc>>>,
+    slept: Arc<Mutex<Vec<Duration>>>,
 }
 
 impl Default for TestClock {
+    /// Creates a clock at the current time.
     fn default() -> Self {
-        Self::new()
+        Self { now: Arc::new(Mutex::new(Utc::now())), slept: Arc::default() }
     }
 }
 
 impl TestClock {
-    /// Creates a clock at the current time.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { now: Utc::now(), slept: Vec::new() })))
-    }
-
     /// Moves the clock forward or back.
     pub fn advance(&self, by: TimeDelta) {
-        let mut state = self.0.lock().unwrap();
-        state.now = later(state.now, by);
+        let mut now = self.now.lock().unwrap();
+        *now = later(*now, by);
     }
 
     /// Returns the durations of all sleeps so far.
     pub fn slept(&self) -> Vec<Duration> {
-        self.0.lock().unwrap().slept.clone()
+        self.slept.lock().unwrap().clone()
     }
 
     /// Returns a function that reads this clock, for the options of a fake server.
@@ -53,15 +45,12 @@ impl TestClock {
 #[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        self.0.lock().unwrap().now
+        *self.now.lock().unwrap()
     }
 
     async fn sleep(&self, duration: Duration) {
-        {
-            let mut state = self.0.lock().unwrap();
-            state.now = later(state.now, TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX));
-            state.slept.push(duration);
-        }
+        self.slept.lock().unwrap().push(duration);
+        self.advance(TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX));
         tokio::task::yield_now().await;
     }
 }

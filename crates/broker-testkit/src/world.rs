@@ -145,7 +145,7 @@ impl World {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            clock: TestClock::new(),
+            clock: TestClock::default(),
             env: TestEnv::default(),
             person: TestPrompt::default(),
             timeout: Duration::from_secs(20),

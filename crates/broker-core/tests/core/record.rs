@@ -137,7 +137,7 @@ impl Machine {
             runtime: runtime(),
             wire: Wire::new(folder.clone()),
             folder,
-            clock: TestClock::new(),
+            clock: TestClock::default(),
             processes: Vec::new(),
             newest: [0; 2],
             foreign: [None; 2],

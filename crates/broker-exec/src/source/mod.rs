@@ -3,6 +3,7 @@
 mod credentials;
 mod json;
 
+use std::io;
 use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,7 +19,6 @@ use tokio::process::ChildStdout;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, Protocol};
-use crate::plugin::DEFAULT_LIFETIME;
 use crate::process::DRAIN_TIMEOUT;
 use crate::program::Program;
 use credentials::{KUBECTL_INFO, cargo_request, is_cargo_error};
@@ -38,7 +38,7 @@ pub(crate) struct Source {
 }
 
 /// Reads the program's output until the output ends or exceeds the limit.
-async fn read_output(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::io::Result<()> {
+async fn read_output(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> io::Result<()> {
     let Some(mut stdout) = stdout else { return Ok(()) };
     while output.len() <= MAX_OUTPUT && stdout.read_buf(output).await? > 0 {}
     Ok(())
@@ -80,6 +80,8 @@ impl Source {
         }
         let mut child = command.spawn().map_err(|error| self.program.cannot_start(error))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let cannot_read =
+            |cause: io::Error| self.failed(&format!("cannot read the output: {cause}")).with_source(cause);
         let run = async {
             let mut output = Zeroizing::new(Vec::with_capacity(64 * 1024));
             if let (Some(mut stdin), Some(registry)) = (stdin, &self.config.registry) {
@@ -90,29 +92,25 @@ impl Source {
                 let mut reading = pin!(read_output(stdout, &mut output));
                 tokio::select! {
                     biased;
-                    read = &mut reading => read?,
+                    read = &mut reading => read.map_err(cannot_read)?,
                     _ = child.wait() => {
                         // A child process may keep stdout open after the program's exit, so the wait has a limit.
                         let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
                     }
                 }
             }
-            let status = if output.len() > MAX_OUTPUT { None } else { Some(child.wait().await?) };
-            Ok::<_, std::io::Error>((output, status))
+            if output.len() > MAX_OUTPUT {
+                return Err(self.failed("the output exceeds 1 MiB"));
+            }
+            let status = child.wait().await.map_err(cannot_read)?;
+            // In some protocols, a program that fails prints the error on stdout.
+            if status.success() || self.is_error(&output) {
+                return Ok(output);
+            }
+            Err(self.failed(&format!("the program failed: {status}")).with_hint(RUN_IN_TERMINAL))
         };
-        match tokio::time::timeout(TIMEOUT, run).await {
-            Err(_) => Err(self.error(ErrorCode::Timeout, "the program did not end within 2 minutes")),
-            Ok(Err(cause)) => {
-                Err(self.failed(&format!("cannot read the output: {cause}")).with_source(cause))
-            }
-            Ok(Ok((_, None))) => Err(self.failed("the output exceeds 1 MiB")),
-            Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
-            // In these protocols, a program that fails prints the error on stdout.
-            Ok(Ok((output, Some(_)))) if self.is_error(&output) => Ok(output),
-            Ok(Ok((_, Some(status)))) => {
-                Err(self.failed(&format!("the program failed: {status}")).with_hint(RUN_IN_TERMINAL))
-            }
-        }
+        let too_slow = |_| Err(self.error(ErrorCode::Timeout, "the program did not end within 2 minutes"));
+        tokio::time::timeout(TIMEOUT, run).await.unwrap_or_else(too_slow)
     }
 
     fn is_error(&self, output: &[u8]) -> bool {
@@ -163,8 +161,7 @@ impl Source {
         expiry: impl IntoIterator<Item = Expiry>,
         sent_at: DateTime<Utc>,
     ) -> Token {
-        let lifetime = self.config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
-        Token::printed(secret, sent_at, expiry, lifetime)
+        Token::printed(secret, sent_at, expiry, self.config.lifetime())
     }
 }
 

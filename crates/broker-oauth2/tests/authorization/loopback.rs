@@ -216,7 +216,7 @@ async fn listener_stops_when_the_login_is_cancelled() {
 #[tokio::test]
 async fn browser_login_times_out_after_ten_minutes() {
     // The test clock sleeps without waiting, so the test does not take ten minutes.
-    let clock = TestClock::new();
+    let clock = TestClock::default();
     let mut login = start(Plan { clock: Arc::new(clock.clone()), ..Plan::default() });
     let error = login.end().await.expect_err("the login has timed out");
     assert_eq!(error.code(), ErrorCode::LoginTimeout, "{error}");

@@ -88,7 +88,7 @@ async fn notice_for_too_long_pasted_line_states_the_limit() {
 
 #[tokio::test]
 async fn repeated_url_prompts_share_one_timeout_of_ten_minutes() {
-    let clock = TestClock::new();
+    let clock = TestClock::default();
     let (passing, mut tries) = (clock.clone(), 0);
     let types = move |_: &Request| {
         tries += 1;

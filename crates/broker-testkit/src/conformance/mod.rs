@@ -20,10 +20,9 @@
 //! | secrets | errors, `Debug` output, status, recorded failures and messages contain no secrets |
 
 mod faults;
-mod isolation;
 mod login;
-mod stored;
 mod subjects;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -83,11 +82,11 @@ pub trait Subject: Send + Sync {
 /// # Panics
 /// If a test fails. The message names the case.
 pub async fn run<S: Subject>(subject: impl Fn() -> S) {
-    stored::stored_token_is_used(&subject()).await;
-    stored::expired_token_is_renewed(&subject()).await;
-    stored::one_exchange_for_all(&subject()).await;
-    stored::dropped_call_loses_nothing(&subject()).await;
-    stored::slow_response_is_awaited(&subject()).await;
+    tokens::stored_token_is_used(&subject()).await;
+    tokens::expired_token_is_renewed(&subject()).await;
+    tokens::one_exchange_for_all(&subject()).await;
+    tokens::dropped_call_loses_nothing(&subject()).await;
+    tokens::slow_response_is_awaited(&subject()).await;
     for (name, fault) in faults::before() {
         faults::fault_is_transient(&subject(), name, fault.clone()).await;
         faults::fault_keeps_stored_token(&subject(), name, fault).await;
@@ -104,9 +103,9 @@ pub async fn run<S: Subject>(subject: impl Fn() -> S) {
     login::fault_is_transient(&subject(), "a web page", Fault::Html(403)).await;
     login::logout_deletes_record(&subject()).await;
     login::failed_logout_keeps_grant(&subject()).await;
-    isolation::issuers_are_isolated(&subject()).await;
-    isolation::scopes_are_isolated(&subject()).await;
-    isolation::secrets_are_not_shown(&subject()).await;
+    tokens::issuers_are_isolated(&subject()).await;
+    tokens::scopes_are_isolated(&subject()).await;
+    tokens::secrets_are_not_shown(&subject()).await;
 }
 
 async fn log_in<S: Subject>(subject: &S) -> Result<Broker> {

@@ -1,101 +1,38 @@
-//! TCP connections that a fake server can close in the middle of a response.
+//! TCP connections to which a request handler can write without the HTTP server.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::future::pending;
+use std::net::Shutdown;
+use std::sync::Arc;
 
 use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use axum::serve::IncomingStream;
+use socket2::{SockRef, Socket};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::locked;
+/// A second handle to the connection that the HTTP server serves.
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Socket>);
 
-/// Lets a request handler close its connection before the response is complete.
-#[derive(Clone, Debug, Default)]
-pub(super) struct CutHandle(Arc<Mutex<Option<Replacement>>>);
-
-/// The bytes that a connection still sends instead of the HTTP server's response.
-#[derive(Debug)]
-struct Replacement {
-    rest: Vec<u8>,
-    stays_open: bool,
-}
-
-impl CutHandle {
-    /// Makes the connection send `rest` instead of the HTTP server's response, and then close. With `stays_open`, the
-    /// connection neither sends more nor closes.
-    pub(super) fn replace(&self, rest: Vec<u8>, stays_open: bool) {
-        *locked(&self.0) = Some(Replacement { rest, stays_open });
+impl Connection {
+    /// Sends `rest` instead of the HTTP server's response, and closes the connection. With `stays_open`, waits until
+    /// the server stops.
+    pub(super) async fn replace(&self, rest: &[u8], stays_open: bool) {
+        let handle = self.0.try_clone().and_then(|socket| TcpStream::from_std(socket.into()));
+        // The client may have disconnected.
+        let _ = handle.expect("a handle").write_all(rest).await;
+        if stays_open {
+            pending::<()>().await;
+        }
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
-/// A listener whose connections a request handler can close.
-pub(super) struct CuttableListener(pub(super) TcpListener);
-
-impl Listener for CuttableListener {
-    type Io = Connection;
-    type Addr = CutHandle;
-
-    async fn accept(&mut self) -> (Connection, CutHandle) {
-        let (stream, _) = Listener::accept(&mut self.0).await;
+impl Connected<IncomingStream<'_, TcpListener>> for Connection {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        let socket = SockRef::from(stream.io());
         // Disables Nagle's algorithm, with which a response may wait 40 ms for the client's delayed ACK.
-        let _ = stream.set_nodelay(true);
-        let cut = CutHandle::default();
-        let connection = Connection { stream, cut: cut.clone() };
-        (connection, cut)
-    }
-
-    fn local_addr(&self) -> io::Result<CutHandle> {
-        Ok(CutHandle::default())
-    }
-}
-
-impl Connected<IncomingStream<'_, CuttableListener>> for CutHandle {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        stream.remote_addr().clone()
-    }
-}
-
-/// A connection that its [`CutHandle`] can close.
-pub(super) struct Connection {
-    stream: TcpStream,
-    cut: CutHandle,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { stream, cut } = self.get_mut();
-        let mut pending = locked(&cut.0);
-        let Some(Replacement { rest, stays_open }) = pending.as_mut() else {
-            return Pin::new(stream).poll_write(cx, buf);
-        };
-        while !rest.is_empty() {
-            let sent = ready!(Pin::new(&mut *stream).poll_write(cx, rest))?;
-            rest.drain(..sent);
-        }
-        if *stays_open {
-            return Poll::Pending;
-        }
-        Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let _ = socket.set_tcp_nodelay(true);
+        Self(Arc::new(socket.try_clone().expect("a handle")))
     }
 }

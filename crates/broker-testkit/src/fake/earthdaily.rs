@@ -1,15 +1,11 @@
 //! A fake `EarthDaily` server: client credentials with an API token, the asset cookie, and the STAC root.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::http::{Reply, Seen};
-use super::random;
 use super::server::{Fake, Route, Server, Service};
-use super::time::{Clock, Now, system_clock};
-use super::tokens::ExpiresIn;
+use super::time::{Now, system_clock};
+use super::tokens::{ExpiresIn, Issuer, opaque};
 
 /// The client authentication that the token endpoint accepts (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,13 +70,7 @@ impl EarthDaily {
     /// Starts the server.
     #[must_use]
     pub fn start(options: EarthDailyOptions) -> Self {
-        Server::start(options.now.clone(), |url, clock| State {
-            issuer: url.to_owned(),
-            options,
-            clock,
-            tokens: BTreeMap::new(),
-            exchanges: 0,
-        })
+        Server::start(options.now.clone(), |issuer| State { options, issuer, exchanges: 0 })
     }
 
     /// Returns the token URL of `EarthDaily`'s new authorization server, which users set as `EDS_AUTH_URL`.
@@ -100,7 +90,7 @@ impl EarthDaily {
 
     /// Revokes all access tokens issued so far.
     pub fn revoke_access_tokens(&self) {
-        self.state().tokens.clear();
+        self.state().issuer.tokens.clear();
     }
 }
 
@@ -109,9 +99,7 @@ const EXCHANGE: &str = "/account_management/v1/authentication/api_tokens/exchang
 /// The state of the `EarthDaily` fake server.
 pub struct State {
     options: EarthDailyOptions,
-    issuer: String,
-    clock: Clock,
-    tokens: BTreeMap<String, DateTime<Utc>>,
+    issuer: Issuer,
     exchanges: usize,
 }
 
@@ -126,13 +114,15 @@ impl Service for State {
     fn answer(&mut self, call: &Seen) -> Result<Reply, Reply> {
         match call.route.as_str() {
             "token" => self.exchange(call),
+            _ if !self.is_authorized(call) => Err(Reply::json(401, &json!({"message": "Unauthorized"}))
+                .with_header("www-authenticate", "Bearer")),
             "cookie" => self.cookie(call),
-            _ => self.stac(call),
+            _ => Ok(Reply::stac_root("earthdaily")),
         }
     }
 
-    fn is_live(&self, token: &str) -> bool {
-        self.tokens.get(token).is_some_and(|expiry| *expiry > self.clock.now())
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
     }
 }
 
@@ -171,45 +161,26 @@ impl State {
     }
 
     fn issue(&mut self) -> Reply {
-        let expiry = self.clock.after(self.options.life);
+        let expiry = self.issuer.clock.after(self.options.life);
         let token = if self.options.jwt {
-            random::jwt(json!({
-                "iss": self.issuer,
-                "sub": self.options.client_id,
-                "iat": self.clock.now().timestamp(),
-                "exp": expiry.timestamp(),
-            }))
+            let claims = json!({"iss": self.issuer.url, "sub": self.options.client_id});
+            self.issuer.jwt(claims, expiry)
         } else {
-            random::opaque("eds_")
+            opaque("eds_")
         };
-        self.tokens.insert(token.clone(), expiry);
+        self.issuer.add(&token, expiry);
         self.exchanges += 1;
-        let mut answer = json!({"access_token": token, "token_type": "Bearer"});
-        self.options.expires_in_form.put(&mut answer, self.options.life);
-        Reply::json(200, &answer)
-    }
-
-    fn check_bearer(&self, call: &Seen) -> Result<(), Reply> {
-        if self.is_authorized(call) {
-            return Ok(());
-        }
-        Err(Reply::json(401, &json!({"message": "Unauthorized"})).with_header("www-authenticate", "Bearer"))
-    }
-
-    fn stac(&self, call: &Seen) -> Result<Reply, Reply> {
-        self.check_bearer(call)?;
-        Ok(Reply::stac_root("earthdaily"))
+        Reply::json(200, &self.options.expires_in_form.answer(&token, self.options.life))
     }
 
     fn cookie(&self, call: &Seen) -> Result<Reply, Reply> {
-        self.check_bearer(call)?;
         let Some(max_age) = call.json()["max_age"].as_i64() else {
             return Err(Reply::json(422, &json!({"detail": "max_age must be a number"})));
         };
-        let host = self.issuer.trim_start_matches("http://").split(':').next().unwrap_or_default();
+        let host = self.issuer.url.trim_start_matches("http://").split(':').next().unwrap_or_default();
         let attributes = self.options.cookie.replace("{host}", host);
         let attributes = attributes.replace("{max_age}", &max_age.to_string());
-        let value = random::opaque("asset-");
+        let value = opaque("asset-");
         Ok(Reply::empty(204)
             .with_header("set-cookie", format!("PLATFORM_ASSET={value}; {attributes}"))
             // Like an AWS load balancer, the fake server adds a second cookie.

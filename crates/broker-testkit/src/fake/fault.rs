@@ -46,34 +46,32 @@ pub enum Fault {
     Huge(usize),
     /// A redirect (302) to this URL. The service does not process the request.
     Redirect(String),
-    /// The closure changes the JSON response after the service has processed the request.
-    Edit(Closure<dyn Fn(&mut Value) + Send + Sync>),
-    /// The closure returns the bytes of a whole response, from status and body of the service's response. With `true`,
-    /// the connection then stays open.
-    Raw(Closure<Write>, bool),
+    /// The closure returns another body after the service has processed the request.
+    Edit(Closure),
+    /// The closure returns the bytes of a whole response. With `true`, the connection then stays open.
+    Raw(Closure, bool),
 }
+
+/// A test's closure, to which the server passes status and body of the service's response. `Debug` cannot show closures.
+#[derive(Clone)]
+pub struct Closure(pub(super) Arc<Write>);
 
 type Write = dyn Fn(u16, &[u8]) -> Vec<u8> + Send + Sync;
 
-/// A test's closure, which `Debug` cannot show.
-pub struct Closure<F: ?Sized>(pub(super) Arc<F>);
-
-impl<F: ?Sized> Clone for Closure<F> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<F: ?Sized> fmt::Debug for Closure<F> {
+impl fmt::Debug for Closure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("closure")
     }
 }
 
 impl Fault {
-    /// Creates a [`Fault::Edit`] from a closure.
+    /// Creates a [`Fault::Edit`] from a closure that changes the response's body if the body is JSON.
     pub fn edit(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
-        Self::Edit(Closure(Arc::new(change)))
+        Self::Edit(Closure(Arc::new(move |_, body| {
+            let Ok(mut value) = serde_json::from_slice(body) else { return body.to_vec() };
+            change(&mut value);
+            value.to_string().into_bytes()
+        })))
     }
 
     /// Creates a [`Fault::Raw`]: the server writes the closure's bytes, and closes the connection.

@@ -139,15 +139,6 @@ impl Reply {
         self
     }
 
-    /// Applies `edit` to the response's body if the body is JSON.
-    pub(super) fn edited(mut self, edit: &dyn Fn(&mut Value)) -> Self {
-        if let Ok(mut value) = serde_json::from_slice(&self.body) {
-            edit(&mut value);
-            self.body = value.to_string().into_bytes();
-        }
-        self
-    }
-
     /// Returns the response's bytes, cut in the middle of the body.
     pub(super) fn first_half(&self) -> Vec<u8> {
         let reason = StatusCode::from_u16(self.status).unwrap();
@@ -157,6 +148,13 @@ impl Reply {
         let head = format!("HTTP/1.1 {reason}\r\n{headers}content-length: {len}\r\n\r\n");
         let half = &self.body[..len / 2];
         [head.as_bytes(), half].concat()
+    }
+}
+
+/// Sets a field of a JSON object if the value is present.
+pub(super) fn put(object: &mut Value, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        object[name] = value.into();
     }
 }
 

@@ -9,7 +9,6 @@ mod earthdaily;
 mod earthscope;
 mod fault;
 mod http;
-mod random;
 mod server;
 mod time;
 mod token_service;
@@ -25,10 +24,3 @@ pub use server::{Fake, HoldGuard, Server};
 pub use time::Now;
 pub use token_service::{TokenService, TokenServiceOptions};
 pub use tokens::{ExpiresIn, Rotation};
-
-use std::sync::{Mutex, MutexGuard};
-
-/// Locks the mutex. Panics if the mutex is poisoned.
-fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("another thread of the fake server panicked")
-}

@@ -4,22 +4,21 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::ops::Deref;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::connection::{CutHandle, CuttableListener};
+use super::connection::Connection;
 use super::fault::{Fault, Faults};
 use super::http::{HANG_HEADER, Reply, Seen};
-use super::locked;
 use super::time::{Clock, Now};
+use super::tokens::Issuer;
 
 /// The endpoints of one fake service.
 pub trait Service: Send + 'static {
@@ -28,8 +27,13 @@ pub trait Service: Send + 'static {
 
     fn answer(&mut self, call: &Seen) -> Result<Reply, Reply>;
 
+    /// Returns the issuer of the service's access tokens.
+    fn issuer(&self) -> &Issuer;
+
     /// Whether the service accepts this access token now.
-    fn is_live(&self, token: &str) -> bool;
+    fn is_live(&self, token: &str) -> bool {
+        self.issuer().accepts(token)
+    }
 
     /// Whether the request has a valid bearer token.
     fn is_authorized(&self, call: &Seen) -> bool {
@@ -58,7 +62,7 @@ pub struct Fake<S> {
 
 impl<S: Service> Fake<S> {
     pub(super) fn state(&self) -> MutexGuard<'_, S> {
-        locked(&self.state)
+        self.state.lock().unwrap()
     }
 
     /// Returns whether the service accepts this access token now.
@@ -79,40 +83,32 @@ impl<S> Deref for Fake<S> {
 pub struct Server {
     url: String,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    runtime: Option<Runtime>,
 }
 
 impl Server {
-    /// Starts the server for a service. `build` creates the service from the server's URL and clock.
-    pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(&str, Clock) -> S) -> Fake<S> {
-        let runtime = Builder::new_current_thread().enable_all().build();
+    /// Starts the server for a service. `build` creates the service with the issuer of its access tokens.
+    pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(Issuer) -> S) -> Fake<S> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("cannot start the fake server's tokio runtime");
         let (listener, url) = listen(&runtime);
         let clock = Clock::new(now);
-        let state = Arc::new(Mutex::new(build(&url, clock.clone())));
+        let issuer = Issuer { url: url.clone(), clock: clock.clone(), tokens: BTreeMap::new() };
+        let state = Arc::new(Mutex::new(build(issuer)));
         let acting = state.clone();
         let shared = Arc::new(Shared {
             routes: S::ROUTES,
-            act: Box::new(move |call| locked(&acting).answer(call).unwrap_or_else(|refusal| refusal)),
+            act: Box::new(move |call| acting.lock().unwrap().answer(call).unwrap_or_else(|refusal| refusal)),
             clock,
             faults: Mutex::default(),
             holds: Mutex::default(),
             log: Mutex::default(),
             logged: Condvar::new(),
         });
-        let (stop, stopped) = oneshot::channel();
         let app = Router::new().fallback(serve).with_state(shared.clone());
-        let thread = std::thread::spawn(move || {
-            runtime.spawn(async move {
-                let app = app.into_make_service_with_connect_info::<CutHandle>();
-                axum::serve(listener, app).await
-            });
-            // When this closure returns, the runtime is dropped, which closes every connection.
-            let _ = runtime.block_on(stopped);
-        });
-        let server = Self { url, shared, stop: Some(stop), thread: Some(thread) };
-        Fake { server, state }
+        let app = app.into_make_service_with_connect_info::<Connection>();
+        runtime.spawn(async { axum::serve(listener, app).await });
+        Fake { server: Self { url, shared, runtime: Some(runtime) }, state }
     }
 
     /// Returns the server's base URL, `http://127.0.0.1:PORT`.
@@ -122,39 +118,39 @@ impl Server {
 
     /// Returns all requests in order, including requests with a fault or an unknown path.
     pub fn seen(&self) -> Vec<Seen> {
-        locked(&self.shared.log).clone()
+        self.shared.log.lock().unwrap().clone()
     }
 
     /// Counts the recorded requests to a route.
     pub fn count(&self, route: &str) -> usize {
-        count(&locked(&self.shared.log), route)
+        count(&self.shared.log.lock().unwrap(), route)
     }
 
     /// Clears the recorded requests.
     pub fn forget_seen(&self) {
-        locked(&self.shared.log).clear();
+        self.shared.log.lock().unwrap().clear();
     }
 
     /// Queues a fault for the next request to the route (`*`: to any route).
     pub fn fault(&self, route: &str, fault: Fault) {
-        locked(&self.shared.faults).once.entry(route.to_owned()).or_default().push_back(fault);
+        self.shared.faults.lock().unwrap().once.entry(route.to_owned()).or_default().push_back(fault);
     }
 
     /// Applies a fault to every request to the route (`*`: to any route) until [`clear_faults`](Self::clear_faults).
     pub fn fault_always(&self, route: &str, fault: Fault) {
-        locked(&self.shared.faults).always.insert(route.to_owned(), fault);
+        self.shared.faults.lock().unwrap().always.insert(route.to_owned(), fault);
     }
 
     /// Delays the route's responses until the returned guard is dropped. The service processes requests without delay.
     pub fn hold(&self, route: &str) -> HoldGuard {
         let (sender, receiver) = watch::channel(());
-        locked(&self.shared.holds).insert(route.to_owned(), receiver);
+        self.shared.holds.lock().unwrap().insert(route.to_owned(), receiver);
         HoldGuard(sender)
     }
 
     /// Removes all faults.
     pub fn clear_faults(&self) {
-        *locked(&self.shared.faults) = Faults::default();
+        *self.shared.faults.lock().unwrap() = Faults::default();
     }
 
     /// Sets the server's clock ahead of the test's clock. `Date` headers and expiry times use the server's clock.
@@ -167,9 +163,9 @@ impl Server {
     /// The server records a request after processing, or on arrival if the request gets [`Fault::Delay`].
     ///
     /// # Panics
-    /// If the server's thread has panicked.
+    /// If a task of the server has panicked.
     pub fn wait_for(&self, route: &str, n: usize, within: Duration) -> bool {
-        let log = locked(&self.shared.log);
+        let log = self.shared.log.lock().unwrap();
         let waited = self.shared.logged.wait_timeout_while(log, within, |log| count(log, route) < n);
         !waited.expect("the fake server panicked").1.timed_out()
     }
@@ -180,9 +176,9 @@ pub struct HoldGuard(#[expect(dead_code, reason = "the drop matters")] watch::Se
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The send fails if the server's thread has already ended.
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        let _ = self.thread.take().map(JoinHandle::join);
+        // Dropping the runtime closes every connection. Tokio allows that only outside of other runtimes.
+        let runtime = self.runtime.take();
+        let _ = std::thread::spawn(|| drop(runtime)).join();
     }
 }
 
@@ -191,17 +187,17 @@ fn count(log: &[Seen], route: &str) -> usize {
 }
 
 /// Listens on a free port. The backlog is long enough for a thousand concurrent clients.
-fn listen(runtime: &Runtime) -> (CuttableListener, String) {
+fn listen(runtime: &Runtime) -> (TcpListener, String) {
     let _guard = runtime.enter();
     let socket = TcpSocket::new_v4().expect("a socket");
     let loopback = "127.0.0.1:0".parse().unwrap();
     socket.bind(loopback).expect("a free port");
     let listener = socket.listen(4096).expect("a listening socket");
     let url = format!("http://{}", listener.local_addr().unwrap());
-    (CuttableListener(listener), url)
+    (listener, url)
 }
 
-/// State shared by the server's thread and [`Server`].
+/// State shared by the server's tasks and [`Server`].
 struct Shared {
     routes: &'static [Route],
     act: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
@@ -215,19 +211,19 @@ struct Shared {
 
 async fn serve(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(cut): ConnectInfo<CutHandle>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
     request: Request,
 ) -> Response {
     // A separate task processes the request, because a client that disconnects must not cancel the request.
     let task = tokio::spawn(async move {
-        let reply = shared.reply(&cut, request).await;
+        let reply = shared.reply(&connection, request).await;
         response(reply)
     });
     task.await.expect("the fake server panicked")
 }
 
 impl Shared {
-    async fn reply(&self, cut: &CutHandle, request: Request) -> Reply {
+    async fn reply(&self, connection: &Connection, request: Request) -> Reply {
         let (head, body) = request.into_parts();
         let Ok(body) = to_bytes(body, 1 << 20).await else {
             return Reply::text(400, "incomplete request");
@@ -236,7 +232,7 @@ impl Shared {
         let reports_hang = head.headers.contains_key(HANG_HEADER);
         let call = Seen::new(route, &head, &body);
         let act = |call: &Seen| refusal.unwrap_or_else(|| (self.act)(call));
-        let fault = locked(&self.faults).next(route);
+        let fault = self.faults.lock().unwrap().next(route);
         if let Some(Fault::Delay(time)) = fault {
             self.record(call.clone(), |_| Reply::empty(200));
             tokio::time::sleep(time).await;
@@ -245,18 +241,18 @@ impl Shared {
         let replacement = fault.as_ref().and_then(Fault::answer);
         let reply = self.record(call, |call| replacement.unwrap_or_else(|| act(call)));
         self.released(route).await;
-        let reply = self.dated(reply);
+        let mut reply = self.dated(reply);
         match fault {
             Some(Fault::Hang | Fault::HangAfter) if reports_hang => {
                 return Reply::empty(504).with_header(HANG_HEADER, "yes");
             }
             Some(Fault::Hang | Fault::HangAfter) => pending().await,
-            Some(Fault::CutBefore | Fault::CutAfter) => cut.replace(Vec::new(), false),
-            Some(Fault::Truncated) => cut.replace(reply.first_half(), false),
+            Some(Fault::CutBefore | Fault::CutAfter) => connection.replace(&[], false).await,
+            Some(Fault::Truncated) => connection.replace(&reply.first_half(), false).await,
             Some(Fault::Raw(write, stays_open)) => {
-                cut.replace((write.0)(reply.status, &reply.body), stays_open);
+                connection.replace(&(write.0)(reply.status, &reply.body), stays_open).await;
             }
-            Some(Fault::Edit(edit)) => return reply.edited(&*edit.0),
+            Some(Fault::Edit(edit)) => reply.body = (edit.0)(reply.status, &reply.body),
             _ => {}
         }
         reply
@@ -264,7 +260,7 @@ impl Shared {
 
     /// Waits while a [`HoldGuard`] delays the route's responses.
     async fn released(&self, route: &str) {
-        let hold = locked(&self.holds).get(route).cloned();
+        let hold = self.holds.lock().unwrap().get(route).cloned();
         if let Some(mut hold) = hold {
             // `changed` fails when the test drops the `HoldGuard`, which ends the delay.
             while hold.changed().await.is_ok() {}
@@ -273,7 +269,7 @@ impl Shared {
 
     /// Processes and records a request under one lock, because tests must not see a processed, unrecorded request.
     fn record(&self, call: Seen, act: impl FnOnce(&Seen) -> Reply) -> Reply {
-        let mut log = locked(&self.log);
+        let mut log = self.log.lock().unwrap();
         let reply = act(&call);
         log.push(call);
         self.logged.notify_all();

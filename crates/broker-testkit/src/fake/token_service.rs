@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::http::{Reply, Seen};
-use super::random;
+use super::http::{Reply, Seen, put};
 use super::server::{Fake, Route, Server, Service};
-use super::time::{Clock, Now, system_clock};
-use super::tokens::{RefreshTokens, Rotation};
+use super::time::{Now, system_clock};
+use super::tokens::{ExpiresIn, Issuer, RefreshTokens, Rotation, opaque};
 
 /// Configures the fake [`TokenService`].
 #[derive(Clone)]
@@ -51,11 +49,10 @@ impl TokenService {
     /// Starts the service.
     #[must_use]
     pub fn start(options: TokenServiceOptions) -> Self {
-        Server::start(options.now.clone(), |_, clock| State {
+        Server::start(options.now.clone(), |issuer| State {
             refresh_tokens: RefreshTokens::new(options.rotation, 0),
             options,
-            clock,
-            access: BTreeMap::new(),
+            issuer,
             logins: 0,
         })
     }
@@ -79,9 +76,8 @@ impl TokenService {
 /// The state of the token service.
 pub struct State {
     options: TokenServiceOptions,
-    clock: Clock,
+    issuer: Issuer,
     refresh_tokens: RefreshTokens,
-    access: BTreeMap<String, DateTime<Utc>>,
     logins: usize,
 }
 
@@ -103,8 +99,8 @@ impl Service for State {
         }
     }
 
-    fn is_live(&self, token: &str) -> bool {
-        self.access.get(token).is_some_and(|expiry| *expiry > self.clock.now())
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
     }
 }
 
@@ -126,15 +122,11 @@ impl State {
             }
             _ => return Err(refused(400, "unsupported_grant_type")),
         };
-        let token = random::opaque("at.");
-        self.access.insert(token.clone(), self.clock.after(self.options.life));
-        let mut answer =
-            json!({"access_token": token, "token_type": "Bearer", "expires_in": self.options.life});
-        for (name, value) in [("refresh_token", refresh_token), ("scope", Some(scope.to_owned()))] {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                answer[name] = value.into();
-            }
-        }
+        let token = opaque("at.");
+        self.issuer.add(&token, self.issuer.clock.after(self.options.life));
+        let mut answer = ExpiresIn::Number.answer(&token, self.options.life);
+        put(&mut answer, "refresh_token", refresh_token);
+        put(&mut answer, "scope", Some(scope).filter(|scope| !scope.is_empty()));
         Ok(Reply::json(200, &answer))
     }
 

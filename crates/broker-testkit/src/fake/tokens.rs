@@ -1,10 +1,59 @@
-//! The refresh tokens of an authorization server (RFC 6749 section 6), and variants of `expires_in`.
+//! Access tokens, refresh tokens (RFC 6749 section 6) and variants of `expires_in`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 
-use super::random;
+use super::time::Clock;
+
+/// A text in every secret of the fake servers. Tests search outputs for this text to find leaked secrets.
+const CANARY: &str = "KANARIE";
+
+/// Returns the leak marker [`CANARY`] and random text, together as long as `len` bytes in base64.
+fn with_canary(len: usize) -> String {
+    let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(len).collect();
+    let text = URL_SAFE_NO_PAD.encode(bytes);
+    format!("{CANARY}{}", &text[CANARY.len()..])
+}
+
+/// Returns an opaque token: `prefix`, the leak marker [`CANARY`] and random text.
+pub(super) fn opaque(prefix: &str) -> String {
+    format!("{prefix}{}", with_canary(24))
+}
+
+/// Issues one kind of tokens, such as access tokens.
+#[derive(Clone)]
+pub struct Issuer {
+    pub(super) url: String,
+    pub(super) clock: Clock,
+    /// The issued tokens with their expiry.
+    pub(super) tokens: BTreeMap<String, DateTime<Utc>>,
+}
+
+impl Issuer {
+    /// Makes `token` valid until `expiry`.
+    pub(super) fn add(&mut self, token: &str, expiry: DateTime<Utc>) {
+        self.tokens.insert(token.to_owned(), expiry);
+    }
+
+    pub(super) fn accepts(&self, token: &str) -> bool {
+        self.tokens.get(token).is_some_and(|expiry| *expiry > self.clock.now())
+    }
+
+    /// Returns a JWT (RFC 7519) of `claims`, `iat`, `exp` and a unique `jti`. `jti` and signature contain the leak marker
+    /// [`CANARY`].
+    pub(super) fn jwt(&self, mut claims: Value, expiry: DateTime<Utc>) -> String {
+        claims["iat"] = self.clock.now().timestamp().into();
+        claims["exp"] = expiry.timestamp().into();
+        claims["jti"] = opaque("").into();
+        let header = json!({"alg": "RS256", "typ": "JWT", "kid": "standin"});
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.{}", part(&header), part(&claims), with_canary(256))
+    }
+}
 
 /// Which refresh token the response to a refresh request contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +104,7 @@ impl RefreshTokens {
     }
 
     fn add(&mut self, scope: String, family: usize) -> String {
-        let token = random::opaque("v1.");
+        let token = opaque("v1.");
         let stored = StoredToken { scope, family, spent: false, grace: self.grace };
         self.tokens.insert(token.clone(), stored);
         token
@@ -121,11 +170,14 @@ pub enum ExpiresIn {
 }
 
 impl ExpiresIn {
-    pub(super) fn put(self, answer: &mut Value, seconds: u64) {
+    /// Returns a successful token response (RFC 6749 section 5.1).
+    pub(super) fn answer(self, token: &str, seconds: u64) -> Value {
+        let mut answer = json!({"access_token": token, "token_type": "Bearer"});
         match self {
             Self::Number => answer["expires_in"] = seconds.into(),
             Self::String => answer["expires_in"] = seconds.to_string().into(),
             Self::Missing => {}
         }
+        answer
     }
 }

@@ -1,10 +1,10 @@
 //! Creates, lists, deletes and checks the scoped tokens of the account.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{Days, NaiveDate, NaiveTime};
 use serde_json::{Value, json};
 
 use super::super::http::{Reply, Seen};
-use super::super::random;
+use super::super::tokens::opaque;
 use super::State;
 use super::login::{object, text};
 
@@ -16,15 +16,9 @@ pub(super) struct Scoped {
     pub(super) name: String,
     pub(super) date: NaiveDate,
     token: String,
-    deleted: bool,
 }
 
 impl Scoped {
-    /// Returns the scoped token's expiry: the start of its expiration date in UTC, because the date has no time zone.
-    fn expiry(&self) -> DateTime<Utc> {
-        self.date.and_time(NaiveTime::MIN).and_utc()
-    }
-
     fn metadata(&self) -> Value {
         json!({
             "id": self.id,
@@ -44,13 +38,8 @@ impl State {
             return Err(unprocessable(&problems));
         };
         let date = self.date(date)?;
-        let scoped = Scoped {
-            id: self.scoped.len() + 1,
-            name: name.to_owned(),
-            date,
-            token: self.scoped_token(date),
-            deleted: false,
-        };
+        let scoped =
+            Scoped { id: self.scoped.len() + 1, name: name.to_owned(), date, token: self.scoped_token(date) };
         let mut answer = scoped.metadata();
         answer["token_value"] = scoped.token.clone().into();
         self.scoped.push(scoped);
@@ -62,7 +51,7 @@ impl State {
         let unreadable = "Input should be a valid date in the format YYYY-MM-DD";
         let date = NaiveDate::parse_from_str(date, "%Y-%m-%d")
             .map_err(|_| refuse("date_from_datetime_parsing", unreadable))?;
-        let today = self.clock.now().date_naive();
+        let today = self.issuer.clock.now().date_naive();
         if date <= today {
             return Err(refuse("value_error", "Value error, expiration_date must be in the future"));
         }
@@ -74,36 +63,30 @@ impl State {
         Ok(date)
     }
 
-    fn scoped_token(&self, date: NaiveDate) -> String {
-        if !self.options.scoped_is_jwt {
-            return random::opaque("cm_");
-        }
-        random::jwt(json!({
-            "token_type": "access",
-            "exp": date.and_time(NaiveTime::MIN).and_utc().timestamp(),
-            "iat": self.clock.now().timestamp(),
-            "scopes": ["stac", "catalog:read"],
-        }))
+    fn scoped_token(&mut self, date: NaiveDate) -> String {
+        // The token expires at the start of the date in UTC, because the date has no time zone.
+        let expiry = date.and_time(NaiveTime::MIN).and_utc();
+        let token = if self.options.scoped_is_jwt {
+            let claims = json!({"token_type": "access", "scopes": ["stac", "catalog:read"]});
+            self.scoped_tokens.jwt(claims, expiry)
+        } else {
+            opaque("cm_")
+        };
+        self.scoped_tokens.add(&token, expiry);
+        token
     }
 
     /// Returns the scoped tokens' metadata, without the tokens themselves.
     pub(super) fn list(&self) -> Reply {
-        let active = self.scoped.iter().filter(|scoped| !scoped.deleted);
-        Reply::json(200, &active.map(Scoped::metadata).collect())
+        let exists = |scoped: &&Scoped| self.scoped_tokens.tokens.contains_key(&scoped.token);
+        Reply::json(200, &self.scoped.iter().filter(exists).map(Scoped::metadata).collect())
     }
 
     pub(super) fn delete(&mut self, id: &str) -> Result<Reply, Reply> {
-        let mut active = self.scoped.iter_mut().filter(|scoped| !scoped.deleted);
-        let Some(scoped) = active.find(|scoped| scoped.id.to_string() == id) else {
-            return Err(Reply::json(404, &json!({"detail": "Not Found"})));
-        };
-        scoped.deleted = true;
-        Ok(Reply::empty(204))
-    }
-
-    pub(super) fn is_live_scoped(&self, token: &str) -> bool {
-        let mut active = self.scoped.iter().filter(|scoped| !scoped.deleted);
-        active.any(|scoped| scoped.token == token && scoped.expiry() > self.clock.now())
+        let scoped = self.scoped.iter().find(|scoped| scoped.id.to_string() == id);
+        let deleted = scoped.and_then(|scoped| self.scoped_tokens.tokens.remove(&scoped.token));
+        let not_found = || Reply::json(404, &json!({"detail": "Not Found"}));
+        deleted.map(|_| Reply::empty(204)).ok_or_else(not_found)
     }
 }
 

@@ -3,17 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::super::http::{Reply, Seen};
-use super::super::random;
+use super::super::tokens::Issuer;
 use super::State;
 
 /// The account's email address.
 const EMAIL: &str = "ada@example.org";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Access,
-    Refresh,
-}
 
 impl State {
     pub(super) fn pair(&mut self, call: &Seen) -> Result<Reply, Reply> {
@@ -30,8 +24,7 @@ impl State {
             return Err(Reply::json(401, &body));
         }
         self.pairs += 1;
-        let (refresh, access) = (self.issue(Kind::Refresh), self.issue(Kind::Access));
-        let answer = json!({"email": email, "refresh": refresh, "access": access});
+        let answer = json!({"email": email, "refresh": self.refresh_token(), "access": self.access_token()});
         Ok(Reply::json(200, &answer))
     }
 
@@ -40,16 +33,16 @@ impl State {
         let Some(presented) = text(&body, "refresh") else {
             return Err(invalid_input(json!({"refresh": "token is required"})));
         };
-        if !self.is_valid(presented, Kind::Refresh) {
+        if !self.refresh_tokens.accepts(presented) {
             let body = json!({"detail": "Token is invalid or expired", "code": "token_not_valid"});
             return Err(Reply::json(401, &body));
         }
         self.refreshes += 1;
-        let mut answer = json!({"access": self.issue(Kind::Access)});
+        let mut answer = json!({"access": self.access_token()});
         if self.options.return_refresh_on_refresh {
             let refresh = if self.options.rotate_refresh {
-                self.tokens.remove(presented);
-                self.issue(Kind::Refresh)
+                self.refresh_tokens.tokens.remove(presented);
+                self.refresh_token()
             } else {
                 presented.to_owned()
             };
@@ -58,31 +51,24 @@ impl State {
         Ok(Reply::json(200, &answer))
     }
 
-    fn issue(&mut self, kind: Kind) -> String {
-        let (token_type, lifetime) = if kind == Kind::Access { ("access", 300) } else { ("refresh", 86_400) };
-        let expiry = self.clock.after(lifetime);
-        let token = random::jwt(json!({
-            "token_type": token_type,
-            "exp": expiry.timestamp(),
-            "iat": self.clock.now().timestamp(),
-            "user_id": 7,
-        }));
-        self.tokens.insert(token.clone(), (kind, expiry));
-        token
+    fn access_token(&mut self) -> String {
+        issue(&mut self.issuer, "access", 300)
     }
 
-    pub(super) fn is_valid(&self, token: &str, wanted: Kind) -> bool {
-        let stored = self.tokens.get(token);
-        stored.is_some_and(|(kind, expiry)| *kind == wanted && *expiry > self.clock.now())
+    fn refresh_token(&mut self) -> String {
+        issue(&mut self.refresh_tokens, "refresh", 86_400)
     }
 
     pub(super) fn has_access_token(&self, call: &Seen) -> bool {
-        call.bearer().is_some_and(|token| self.is_valid(token, Kind::Access))
+        call.bearer().is_some_and(|token| self.issuer.accepts(token))
     }
+}
 
-    pub(super) fn revoke(&mut self, kind: Kind) {
-        self.tokens.retain(|_, (stored, _)| *stored != kind);
-    }
+fn issue(issuer: &mut Issuer, token_type: &str, lifetime: u64) -> String {
+    let expiry = issuer.clock.after(lifetime);
+    let token = issuer.jwt(json!({"token_type": token_type, "user_id": 7}), expiry);
+    issuer.add(&token, expiry);
+    token
 }
 
 /// Parses a body as a JSON object.

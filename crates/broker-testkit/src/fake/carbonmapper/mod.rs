@@ -3,16 +3,13 @@
 mod account;
 mod login;
 
-use std::collections::BTreeMap;
-
 use account::Scoped;
-use chrono::{DateTime, Utc};
-use login::Kind;
 use serde_json::json;
 
 use super::http::{Reply, Seen};
 use super::server::{Fake, Route, Server, Service};
-use super::time::{Clock, Now, system_clock};
+use super::time::{Now, system_clock};
+use super::tokens::Issuer;
 
 /// Configures the Carbon Mapper fake server.
 #[derive(Clone)]
@@ -49,10 +46,11 @@ impl CarbonMapper {
     /// Starts the server.
     #[must_use]
     pub fn start(options: CarbonMapperOptions) -> Self {
-        Server::start(options.now.clone(), |_, clock| State {
+        Server::start(options.now.clone(), |issuer| State {
             options,
-            clock,
-            tokens: BTreeMap::new(),
+            refresh_tokens: issuer.clone(),
+            scoped_tokens: issuer.clone(),
+            issuer,
             pairs: 0,
             refreshes: 0,
             scoped: Vec::new(),
@@ -92,21 +90,23 @@ impl CarbonMapper {
 
     /// Revokes all refresh tokens issued so far.
     pub fn revoke_refresh_tokens(&self) {
-        self.state().revoke(Kind::Refresh);
+        self.state().refresh_tokens.tokens.clear();
     }
 
     /// Revokes all access tokens issued so far. Scoped tokens stay valid.
     pub fn revoke_access_tokens(&self) {
-        self.state().revoke(Kind::Access);
+        self.state().issuer.tokens.clear();
     }
 }
 
 /// The state of the Carbon Mapper fake server.
 pub struct State {
     options: CarbonMapperOptions,
-    clock: Clock,
-    /// The access and refresh tokens of all logins, with their expiry.
-    tokens: BTreeMap<String, (Kind, DateTime<Utc>)>,
+    /// Issues the access tokens of logins.
+    issuer: Issuer,
+    refresh_tokens: Issuer,
+    /// Without the deleted scoped tokens.
+    scoped_tokens: Issuer,
     pairs: usize,
     refreshes: usize,
     /// All scoped tokens of the account, including deleted ones.
@@ -136,9 +136,13 @@ impl Service for State {
         }
     }
 
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
     /// Whether the STAC endpoint accepts this access token or scoped token now.
     fn is_live(&self, token: &str) -> bool {
-        self.is_valid(token, Kind::Access) || self.is_live_scoped(token)
+        self.issuer.accepts(token) || self.scoped_tokens.accepts(token)
     }
 }
 

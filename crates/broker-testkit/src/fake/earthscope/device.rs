@@ -1,11 +1,12 @@
-//! Device codes and the responses to polls (RFC 8628 section 3.5).
+//! Device codes, the responses to polls (RFC 8628 section 3.5), and the web page on which the user approves a login.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::super::random;
+use super::super::http::{Reply, Seen, form_fields};
 use super::super::time::Clock;
+use super::super::tokens::opaque;
 use super::EarthScopeOptions;
 
 /// The user's decision about a device login. Approval takes effect after a number of polls.
@@ -58,7 +59,7 @@ impl Codes {
 
     /// Returns a new device code and its user code.
     pub(super) fn issue(&mut self, scope: String) -> (String, String) {
-        let (device_code, user_code) = (random::opaque(""), user_code());
+        let (device_code, user_code) = (opaque(""), user_code());
         let device = Device {
             user_code: user_code.clone(),
             scope,
@@ -100,6 +101,27 @@ impl Codes {
         found.map(|device| device.decision = Some(decision)).is_some()
     }
 
+    /// Shows the approval page on `GET`, and approves or denies on `POST`. `user_code` is in the query or the form.
+    pub(super) fn activate(&mut self, call: &Seen) -> Reply {
+        let mut fields = form_fields(&call.query);
+        fields.extend(call.form());
+        let user_code = fields.remove("user_code").unwrap_or_default();
+        if call.method == "GET" {
+            return Reply::html(200, &question(&user_code));
+        }
+        let deny = fields.get("action").is_some_and(|action| action == "deny");
+        let (decision, done) = if deny {
+            (Decision::Deny, "Access denied.")
+        } else {
+            (Decision::ApproveAfter(0), "Device approved. You can close this page.")
+        };
+        if self.decide(&user_code, decision) {
+            Reply::html(200, &page(done))
+        } else {
+            Reply::html(404, &page("Unknown code."))
+        }
+    }
+
     /// Sets the user's decision for all device logins, and overrides earlier decisions.
     pub(super) fn decide_all(&mut self, decision: Decision) {
         self.policy = Some(decision);
@@ -107,6 +129,25 @@ impl Codes {
             device.decision = None;
         }
     }
+}
+
+fn question(user_code: &str) -> String {
+    // Removes all characters that HTML would have to escape.
+    let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    let user_code: String = user_code.chars().filter(known).collect();
+    page(&format!(
+        r#"<form method="post" action="/activate">
+<label>Code shown by your device: <input name="user_code" value="{user_code}"></label>
+<button name="action" value="approve">Approve</button>
+<button name="action" value="deny">Deny</button>
+</form>"#
+    ))
+}
+
+fn page(content: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html><head><title>Fake server login</title></head>\n<body><h1>Fake server login</h1>\n{content}\n</body></html>\n"
+    )
 }
 
 /// Creates a user code of consonants, which spell no words (RFC 8628 section 6.1).

@@ -1,15 +1,14 @@
 //! A fake `EarthScope` server: device login, refresh, client credentials, revocation, AWS keys and user profile.
 
-mod activate;
 mod device;
 mod service;
 
-use device::Decision;
+use device::{Codes, Decision};
 use service::State;
 
 use super::server::{Fake, Server};
 use super::time::{Now, system_clock};
-use super::tokens::{ExpiresIn, Rotation};
+use super::tokens::{ExpiresIn, RefreshTokens, Rotation};
 
 /// Configures the `EarthScope` fake server.
 #[derive(Clone)]
@@ -73,7 +72,12 @@ impl EarthScope {
     /// Starts the server.
     #[must_use]
     pub fn start(options: EarthScopeOptions) -> Self {
-        Server::start(options.now.clone(), |url, clock| State::new(options, url, clock))
+        Server::start(options.now.clone(), |issuer| State {
+            codes: Codes::new(options.clone(), issuer.clock.clone()),
+            refresh_tokens: RefreshTokens::new(options.rotation, options.refresh_grace),
+            options,
+            issuer,
+        })
     }
 
     /// Approves a device login by its user code, as the user would.

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
-use super::super::http::{Reply, Seen};
-use super::super::random;
+use super::super::http::{Reply, Seen, put};
 use super::super::server::{Route, Service};
-use super::super::time::Clock;
-use super::super::tokens::RefreshTokens;
+use super::super::tokens::{Issuer, RefreshTokens, opaque};
 use super::EarthScopeOptions;
-use super::activate::activate;
 use super::device::Codes;
 
 /// The only audience that the server accepts.
@@ -25,10 +22,7 @@ pub struct State {
     pub(super) options: EarthScopeOptions,
     pub(super) codes: Codes,
     pub(super) refresh_tokens: RefreshTokens,
-    url: String,
-    clock: Clock,
-    /// The expiry time of each access token.
-    access: BTreeMap<String, DateTime<Utc>>,
+    pub(super) issuer: Issuer,
 }
 
 impl Service for State {
@@ -47,49 +41,37 @@ impl Service for State {
             "device" => self.device(&call.form()),
             "token" => self.token(&call.form()),
             "revoke" => self.revoke(call),
-            "profile" => self.profile(call),
-            "aws" => self.aws(call),
-            _ => Ok(activate(&mut self.codes, call)),
+            "activate" => Ok(self.codes.activate(call)),
+            _ if !self.is_authorized(call) => Err(Reply::json(401, &json!({"detail": "Unauthorized"}))
+                .with_header("www-authenticate", "Bearer error=\"invalid_token\"")),
+            "profile" => Ok(self.profile()),
+            _ => self.aws(call),
         }
     }
 
-    fn is_live(&self, access: &str) -> bool {
-        self.access.get(access).is_some_and(|expiry| *expiry > self.clock.now())
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
     }
 }
 
 type Form = BTreeMap<String, String>;
 
 impl State {
-    pub(super) fn new(options: EarthScopeOptions, url: &str, clock: Clock) -> Self {
-        Self {
-            codes: Codes::new(options.clone(), clock.clone()),
-            refresh_tokens: RefreshTokens::new(options.rotation, options.refresh_grace),
-            options,
-            url: url.to_owned(),
-            clock,
-            access: BTreeMap::new(),
-        }
-    }
-
     /// Handles a device authorization request (RFC 8628 sections 3.1 and 3.2).
     fn device(&mut self, form: &Form) -> Result<Reply, Reply> {
         self.check_client(form.get("client_id").map(String::as_str))?;
         check_audience(form)?;
         let (device_code, user_code) = self.codes.issue(form.get("scope").cloned().unwrap_or_default());
-        let page = format!("{}/activate", self.url);
+        let page = format!("{}/activate", self.issuer.url);
         let mut answer = json!({
             "device_code": device_code,
             "user_code": user_code,
             "verification_uri": page,
             "expires_in": self.options.code_life,
         });
-        if let Some(interval) = self.options.interval {
-            answer["interval"] = interval.into();
-        }
-        if self.options.complete_uri {
-            answer["verification_uri_complete"] = format!("{page}?user_code={user_code}").into();
-        }
+        put(&mut answer, "interval", self.options.interval);
+        let complete = || format!("{page}?user_code={user_code}");
+        put(&mut answer, "verification_uri_complete", self.options.complete_uri.then(complete));
         Ok(Reply::json(200, &answer))
     }
 
@@ -104,25 +86,21 @@ impl State {
         }
     }
 
-    /// Handles a poll for the token of a device login (RFC 8628 sections 3.4 and 3.5).
+    /// Handles a poll for the token of a device login (RFC 8628 sections 3.4 and 3.5). Only this response contains an ID
+    /// token.
     fn poll(&mut self, device_code: &str) -> Result<Reply, Reply> {
         let scope = self.codes.poll(device_code).map_err(|code| {
             // Auth0 sends status 429 and 403, not 400 as RFC 8628 defines.
             let status = if code == "slow_down" { 429 } else { 403 };
             Reply::oauth_error(status, code, "the fake server issued no token")
         })?;
-        Ok(self.login(&scope))
-    }
-
-    /// Issues the tokens of an approved device login. Only this response contains an ID token.
-    fn login(&mut self, scope: &str) -> Reply {
         let requested = |name: &str| scope.split(' ').any(|one| one == name);
         let id_token = requested("openid").then(|| self.id_token());
-        let refresh_token = requested("offline_access").then(|| self.refresh_tokens.issue(scope));
-        let mut answer = self.access_token(&self.options.user_subject.clone(), scope);
+        let refresh_token = requested("offline_access").then(|| self.refresh_tokens.issue(&scope));
+        let mut answer = self.access_token(&self.options.user_subject.clone(), &scope);
         put(&mut answer, "refresh_token", refresh_token);
         put(&mut answer, "id_token", id_token);
-        Reply::json(200, &answer)
+        Ok(Reply::json(200, &answer))
     }
 
     /// Handles a refresh request (RFC 6749 section 6). EarthScope's SDK sends `scopes` instead of `scope`.
@@ -170,8 +148,7 @@ impl State {
     }
 
     /// Returns the user profile, with all fields that class `UserProfile` of EarthScope's SDK requires.
-    fn profile(&self, call: &Seen) -> Result<Reply, Reply> {
-        self.check_bearer(call)?;
+    fn profile(&self) -> Reply {
         let profile = json!({
             "first_name": "Ada",
             "last_name": "Example",
@@ -184,33 +161,24 @@ impl State {
             "created_at": "2026-01-01T00:00:00Z",
             "updated_at": "2026-01-01T00:00:00Z",
         });
-        Ok(Reply::json(200, &profile))
+        Reply::json(200, &profile)
     }
 
     /// Returns AWS keys for the role in the path, and ignores the query.
     fn aws(&self, call: &Seen) -> Result<Reply, Reply> {
         const ROLES: [&str; 3] = ["s3-miniseed", "s3-miniseed-v2", "s3-dropoff"];
-        self.check_bearer(call)?;
         let role = call.last_segment();
         if !ROLES.contains(&role) {
             return Err(Reply::json(404, &json!({"detail": format!("Role not found: {role}")})));
         }
-        let expiry = self.clock.after(self.options.aws_life);
+        let expiry = self.issuer.clock.after(self.options.aws_life);
         let keys = json!({
-            "aws_access_key_id": random::opaque("ASIA"),
-            "aws_secret_access_key": random::opaque(""),
-            "aws_session_token": random::opaque("IQoJ"),
+            "aws_access_key_id": opaque("ASIA"),
+            "aws_secret_access_key": opaque(""),
+            "aws_session_token": opaque("IQoJ"),
             "expiration": expiry.to_rfc3339_opts(SecondsFormat::Secs, true),
         });
         Ok(Reply::json(200, &keys))
-    }
-
-    fn check_bearer(&self, call: &Seen) -> Result<(), Reply> {
-        if self.is_authorized(call) {
-            return Ok(());
-        }
-        Err(Reply::json(401, &json!({"detail": "Unauthorized"}))
-            .with_header("www-authenticate", "Bearer error=\"invalid_token\""))
     }
 
     fn check_client(&self, client_id: Option<&str>) -> Result<(), Reply> {
@@ -221,32 +189,29 @@ impl State {
     }
 
     fn access_token(&mut self, subject: &str, scope: &str) -> Value {
-        let expiry = self.clock.after(self.options.token_life);
-        let token = random::jwt(json!({
-            "iss": format!("{}/", self.url),
+        let expiry = self.issuer.clock.after(self.options.token_life);
+        let claims = json!({
+            "iss": format!("{}/", self.issuer.url),
             "sub": subject,
             "aud": AUDIENCE,
-            "iat": self.clock.now().timestamp(),
-            "exp": expiry.timestamp(),
             "scope": scope,
             "azp": self.options.client_id,
-        }));
-        let mut answer = json!({"access_token": token, "token_type": "Bearer"});
-        self.options.expires_in_form.put(&mut answer, self.options.token_life);
+        });
+        let token = self.issuer.jwt(claims, expiry);
+        self.issuer.add(&token, expiry);
+        let mut answer = self.options.expires_in_form.answer(&token, self.options.token_life);
         put(&mut answer, "scope", Some(scope.to_owned()).filter(|scope| !scope.is_empty()));
-        self.access.insert(token, expiry);
         answer
     }
 
     fn id_token(&self) -> String {
-        random::jwt(json!({
-            "iss": format!("{}/", self.url),
+        let claims = json!({
+            "iss": format!("{}/", self.issuer.url),
             "sub": self.options.user_subject,
             "aud": self.options.client_id,
-            "iat": self.clock.now().timestamp(),
-            "exp": self.clock.after(self.options.token_life).timestamp(),
             "email": EMAIL,
-        }))
+        });
+        self.issuer.jwt(claims, self.issuer.clock.after(self.options.token_life))
     }
 }
 
@@ -261,10 +226,4 @@ fn check_audience(form: &Form) -> Result<(), Reply> {
 fn field<'a>(form: &'a Form, name: &str) -> Result<&'a str, Reply> {
     let missing = || Reply::oauth_error(400, "invalid_request", &format!("{name} is missing"));
     form.get(name).map(String::as_str).ok_or_else(missing)
-}
-
-fn put(answer: &mut Value, name: &str, value: Option<String>) {
-    if let Some(value) = value {
-        answer[name] = value.into();
-    }
 }
