@@ -129,8 +129,9 @@ impl EarthScope {
         self.settings_logins.iter().find(|login| refused.is_none_or(|refused| differs(login, refused)))
     }
 
-    fn public_client<'a>(&'a self, operation: &'a Operation) -> TokenEndpoint<'a> {
-        TokenEndpoint::new(operation, &self.token_url, ClientAuth::Public(&self.client_id), DEFAULT_LIFETIME)
+    fn public_client<'a>(&self, operation: &'a Operation) -> TokenEndpoint<'a> {
+        let client = ClientAuth::Public(self.client_id.clone());
+        TokenEndpoint::new(operation, &self.token_url, client, DEFAULT_LIFETIME)
     }
 
     /// Requests a token by client credentials. The request contains `audience`, but no `scope`.
@@ -141,7 +142,7 @@ impl EarthScope {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let secret = secret.resolve(operation.context(), "client_secret").await?;
-        let client = ClientAuth::Body(&self.client_id, &secret);
+        let client = ClientAuth::Body(self.client_id.clone(), secret);
         let endpoint = TokenEndpoint::new(operation, &self.token_url, client, DEFAULT_LIFETIME);
         let response = endpoint.client_credentials(&[("audience", &self.audience)]).await?;
         Ok(response.into_update(scopes))
@@ -177,7 +178,7 @@ impl EarthScope {
 
     async fn log_in(&self, operation: &Operation) -> Result<RecordUpdate> {
         let fields = [("scope", self.scope.as_str()), ("audience", &self.audience)];
-        let (url, token) = (self.domain.join("oauth/device/code"), self.public_client(operation));
+        let (url, token) = (self.domain.join("oauth/device/code"), &self.public_client(operation));
         // Like EarthScope's SDK, the login uses no PKCE.
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[], verifier: None };
         Ok(self.ahead_of_tools(flow.run().await?).into_login(operation))

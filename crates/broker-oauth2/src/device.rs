@@ -45,7 +45,7 @@ pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,
     /// The token endpoint to poll, and the client that polls.
-    pub token: TokenEndpoint<'a>,
+    pub token: &'a TokenEndpoint<'a>,
     /// Fields of the device authorization request, such as `scope` and `audience`, without the client's fields.
     pub fields: &'a Params<'a>,
     /// Extra form fields of each poll.
@@ -154,7 +154,7 @@ impl DeviceFlow<'_> {
         let verifier = self.verifier.map(|verifier| ("code_verifier", verifier.expose()));
         let fields: Vec<_> =
             own.into_iter().chain(verifier).chain(self.token_fields.iter().copied()).collect();
-        match self.token.send(self.token.url, &fields, Repeat::Never).await {
+        match self.token.send(&self.token.url, &fields, Repeat::Never).await {
             Ok(response) => {
                 pending.timeouts = 0;
                 self.read(pending, &response)
@@ -175,7 +175,7 @@ impl DeviceFlow<'_> {
     /// Reads a poll's response. Uses the error code, because services send different HTTP statuses (Auth0 sends 403
     /// and 429).
     fn read(&self, pending: &mut Pending, response: &HttpResponse) -> Result<Poll> {
-        let token = &self.token;
+        let token = self.token;
         pending.fault = None;
         let sent: Vec<_> = [&pending.device_code].into_iter().chain(self.verifier).collect();
         let read = token.read(response, &sent, true).map_err(|problem| match &problem {
@@ -183,7 +183,7 @@ impl DeviceFlow<'_> {
             Problem::Refused(refusal) if refusal.code.is_some() && matches!(refusal.status, 200 | 400) => {
                 problem
             }
-            _ => problem.of_credential(token.url),
+            _ => problem.of_credential(&token.url),
         });
         let problem = match read {
             Ok(answer) => return Ok(Poll::Break(answer)),

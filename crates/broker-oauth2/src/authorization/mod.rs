@@ -37,7 +37,7 @@ pub struct CodeFlow<'a> {
     /// The authorization endpoint, which the browser opens.
     pub url: &'a ServiceUrl,
     /// The token endpoint, where the code is exchanged, and the client.
-    pub token: TokenEndpoint<'a>,
+    pub token: &'a TokenEndpoint<'a>,
     /// The expected `iss` of the authorization response (RFC 9207), if the issuer is known.
     pub issuer: Option<&'a str>,
     /// Whether the service always sends `iss` (`authorization_response_iss_parameter_supported`).
@@ -118,7 +118,7 @@ impl CodeFlow<'_> {
             ("code_verifier", verifier.expose()),
         ];
         let fields = [&own, self.token_fields].concat();
-        let response = self.token.send(self.token.url, &fields, Repeat::IfNotActed).await;
+        let response = self.token.send(&self.token.url, &fields, Repeat::IfNotActed).await;
         let response = response.map_err(with_used_code)?;
         self.token.read_login(&response, &[code, verifier]).map_err(|problem| match problem {
             Problem::Refused(refusal) if refusal.is("invalid_grant") => Error::new(
@@ -127,7 +127,7 @@ impl CodeFlow<'_> {
             )
             .with_hint("the code was used before or has expired: log in again"),
             problem => {
-                let problem = problem.of_service(self.token.url);
+                let problem = problem.of_service(&self.token.url);
                 with_used_code(self.token.error(problem, "the service refused the authorization code"))
             }
         })
