@@ -21,7 +21,7 @@ use broker_oauth2::{ClientAuth, DeviceFlow, TokenAnswer, TokenEndpoint, revoked}
 use chrono::{DateTime, TimeDelta, Utc};
 
 use resolved::{Config, ResolvedSettings};
-use sources::SettingsLogin;
+use sources::Layer;
 use tokens_file::TOOLS_RENEW_AT;
 
 /// The URL of EarthScope's login server.
@@ -50,8 +50,8 @@ struct EarthScope {
     audience: String,
     scope: String,
     info: ProviderInfo,
-    /// Logins in the settings of EarthScope's own tools, in order of precedence.
-    settings_logins: Vec<SettingsLogin>,
+    /// The settings of EarthScope's own tools that contain a login, in order of precedence.
+    settings_logins: Vec<Layer>,
 }
 
 #[async_trait]
@@ -112,7 +112,7 @@ impl Provider for EarthScope {
         // Revocation is idempotent, so the request can be repeated.
         let response = operation.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
         revoked(&response, &url, grant.secret())?;
-        let login = self.settings_logins.iter().find(|login| login.refresh_token.is_some());
+        let login = self.settings_logins.iter().find(|login| login.refresh_token().is_some());
         let note = login
             .map(|login| format!("{} contains another login, which the next broker call uses", login.origin));
         Ok(Revoked::new(true, note))
@@ -121,12 +121,12 @@ impl Provider for EarthScope {
 
 impl EarthScope {
     /// Returns the first login in the settings of EarthScope's tools that EarthScope has not refused.
-    fn next_settings_login(&self, record: &Record) -> Option<&SettingsLogin> {
-        let refused = record.grant().map(broker_core::Grant::secret);
-        let differs = |login: &SettingsLogin, refused| {
-            login.refresh_token.as_ref().is_some_and(|token| !token.same_as(refused))
+    fn next_settings_login(&self, record: &Record) -> Option<&Layer> {
+        let Some(refused) = record.grant().map(broker_core::Grant::secret) else {
+            return self.settings_logins.first();
         };
-        self.settings_logins.iter().find(|login| refused.is_none_or(|refused| differs(login, refused)))
+        let differs = |login: &&Layer| login.refresh_token().is_some_and(|token| !token.same_as(refused));
+        self.settings_logins.iter().find(differs)
     }
 
     fn public_client<'a>(&self, operation: &'a Operation) -> TokenEndpoint<'a> {
