@@ -150,11 +150,8 @@ impl EarthScope {
 
     /// Makes the broker refresh a token without scopes earlier than EarthScope's tools do.
     fn ahead_of_tools(&self, answer: TokenAnswer) -> TokenAnswer {
-        if self.info.login_file.is_some() {
-            answer.map_token(|token| token.ahead_of(TOOLS_RENEW_AT))
-        } else {
-            answer
-        }
+        let is_shared = self.info.login_file.is_some();
+        answer.map_token(|token| if is_shared { token.ahead_of(TOOLS_RENEW_AT) } else { token })
     }
 
     async fn refresh(

@@ -172,24 +172,25 @@ impl<'a> TokenEndpoint<'a> {
             // A request that may be repeated without harm is better repeated.
             if repeat == Repeat::Safe { request } else { request.with_salvage(&self.fields.refresh_token) }
         };
-        let (client_id, key) = match &self.client {
-            ClientAuth::Key(client_id, key) => (client_id, key),
+        match &self.client {
+            ClientAuth::Public(_) | ClientAuth::Body(..) => self.operation.send(&post(None)).await,
             ClientAuth::Basic(id, secret, spelling) => {
                 let is_password = fields.contains(&("grant_type", "password"));
-                return spelling.send(self.operation, &post(None), (id, secret), is_password).await;
+                spelling.send(self.operation, &post(None), (id, secret), is_password).await
             }
-            ClientAuth::Public(_) | ClientAuth::Body(..) => return self.operation.send(&post(None)).await,
-        };
-        let send = async |now| {
-            let assertion = key.assertion(client_id, &self.url, url, now)?;
-            Ok(withhold(self.operation.send(&post(Some(&assertion))).await?, &assertion))
-        };
-        let response = send(self.operation.now()).await?;
-        // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
-        // service's time.
-        match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
-            Some(date) if refuses_client(&response, url, Repeat::Never, true) => send(date).await,
-            _ => Ok(response),
+            ClientAuth::Key(client_id, key) => {
+                let send = async |now| {
+                    let assertion = key.assertion(client_id, &self.url, url, now)?;
+                    Ok(withhold(self.operation.send(&post(Some(&assertion))).await?, &assertion))
+                };
+                let response = send(self.operation.now()).await?;
+                // If the clocks differ, the service may refuse the assertion. The client then signs another assertion
+                // with the service's time.
+                match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
+                    Some(date) if refuses_client(&response, url, Repeat::Never, true) => send(date).await,
+                    _ => Ok(response),
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The configuration keys of `kind = "oauth2"`, and the checks for each flow.
 
 use broker_core::{
-    ConfigDuration, Fields, Secret, SecretSource, ServiceUrl, SettingsError, Words, fingerprint,
+    ConfigDuration, Fields, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Words, fingerprint,
     is_provider_name,
 };
 use serde::Deserialize;
@@ -215,10 +215,7 @@ impl Config {
     }
 
     pub(super) fn redirect_uri(&self) -> Result<ServiceUrl, SettingsError> {
-        let url = match &self.redirect_uri {
-            Some(url) => url.clone(),
-            None => ServiceUrl::parse(REDIRECT_URI).map_err(|why| SettingsError::new("redirect_uri", why))?,
-        };
+        let url = Settings::url_or(self.redirect_uri.clone(), "redirect_uri", REDIRECT_URI)?;
         if loopback(&url).is_some() {
             return Ok(url);
         }

@@ -51,8 +51,8 @@ impl OAuth2 {
     }
 
     /// Returns the parameters of a login or a client credentials request.
-    pub(super) fn initial_fields<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
-        let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes.as_str() };
+    pub(super) fn initial_fields<'a>(&'a self, scopes: &'a str) -> Vec<(&'a str, &'a str)> {
+        let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes };
         let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
         let audience = self.config.audience.as_deref().map(|audience| ("audience", audience));
         [scope, audience].into_iter().flatten().chain(self.common_fields()).collect()
@@ -63,7 +63,7 @@ impl OAuth2 {
     fn refresh_fields<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
         // The user logged in with another program, so the scope and audience of the login are unknown.
         if self.flow == Flow::RefreshToken {
-            return self.initial_fields(scopes);
+            return self.initial_fields(scopes.as_str());
         }
         let login = record.metadata(LOGIN_SCOPE).and_then(Value::as_str);
         let changed = login.is_some_and(|login| login != self.scope) && !self.scope.is_empty();
@@ -109,26 +109,21 @@ impl<'a> Session<'a> {
         instead: Option<(Endpoint, &ServiceUrl)>,
     ) -> Result<Self> {
         let (config, context) = (&provider.config, operation.context());
-        let missing = |key: &str| {
-            Error::new(ErrorCode::SecretMissing, format!("the configuration key `{key}` is not set"))
-        };
-        let secret = async || {
-            let source = config.client_secret.as_ref().ok_or_else(|| missing("client_secret"))?;
-            source.resolve(context, "client_secret").await
-        };
+        let secret = async |source: &SecretSource| source.resolve(context, "client_secret").await;
         let id = config.client_id.clone().unwrap_or_default();
         let endpoint = instead.map_or(Endpoint::Token, |(endpoint, _)| endpoint);
-        let client = match provider.client_auth(found.as_ref(), endpoint)? {
-            Auth::None => ClientAuth::Public(id),
-            Auth::Basic => ClientAuth::Basic(id, secret().await?, basic),
-            Auth::Body => ClientAuth::Body(id, secret().await?),
-            Auth::PrivateKeyJwt => {
-                let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
+        let auth = provider.client_auth(found.as_ref(), endpoint)?;
+        let client = match (auth, &config.client_secret, &config.private_key) {
+            (Auth::Basic, Some(source), _) => ClientAuth::Basic(id, secret(source).await?, basic),
+            (Auth::Body, Some(source), _) => ClientAuth::Body(id, secret(source).await?),
+            (Auth::PrivateKeyJwt, _, Some(source)) => {
                 let pem = source.resolve_lines(context, "private_key").await?;
                 let (key_id, audience) = (config.key_id.clone(), config.assertion_audience.clone());
                 let issuer = config.issuer.as_ref().map(|issuer| issuer.0.clone());
                 ClientAuth::Key(id, ClientKey::parse(&pem, config.algorithm, key_id, audience, issuer)?)
             }
+            // `Config::check` refuses an authentication whose secret is not configured.
+            _ => ClientAuth::Public(id),
         };
         let url = match instead {
             None => provider.require(found.as_ref(), Endpoint::Token)?,
@@ -149,7 +144,7 @@ impl<'a> Session<'a> {
     /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
     pub(super) async fn request_token(&self, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let config = &self.provider.config;
-        let mut fields = self.provider.initial_fields(scopes);
+        let mut fields = self.provider.initial_fields(scopes.as_str());
         let mut answer = match &config.from {
             Some(from) => {
                 let subject =
@@ -186,7 +181,7 @@ impl<'a> Session<'a> {
     pub(super) async fn begin_with(&self, refresh_token: &Secret) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
         let fields = match self.provider.flow {
-            Flow::RefreshToken => self.provider.initial_fields(&no_scopes),
+            Flow::RefreshToken => self.provider.initial_fields(""),
             _ => self.provider.common_fields(),
         };
         let answer = self.token.begin_with(refresh_token, &fields).await?;
@@ -196,11 +191,10 @@ impl<'a> Session<'a> {
 
     /// Logs in by the device authorization grant (RFC 8628), with PKCE (RFC 7636) as some services require.
     pub(super) async fn device(&self) -> Result<RecordUpdate> {
-        let no_scopes = ScopeKey::default();
         let uses_pkce = self.provider.config.pkce != Some(false);
         let verifier = if uses_pkce { Some(random::<32>()?) } else { None };
         let challenge = verifier.as_ref().map(challenge);
-        let mut fields = self.provider.initial_fields(&no_scopes);
+        let mut fields = self.provider.initial_fields("");
         if let Some(challenge) = &challenge {
             fields.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
         }
@@ -216,14 +210,13 @@ impl<'a> Session<'a> {
 
     /// Logs in by the authorization code grant with PKCE (RFC 8252).
     pub(super) async fn authorization_code(&self) -> Result<RecordUpdate> {
-        let no_scopes = ScopeKey::default();
         let flow = CodeFlow {
             url: &self.provider.require(self.found.as_ref(), Endpoint::Authorization)?,
             token: &self.token,
             issuer: self.provider.config.issuer.as_ref().map(|issuer| issuer.0.as_str()),
             sends_issuer: self.found.as_ref().is_some_and(|found| found.sends_issuer),
             redirect_uri: &self.provider.redirect_uri,
-            fields: &self.provider.initial_fields(&no_scopes),
+            fields: &self.provider.initial_fields(""),
             token_fields: &self.provider.common_fields(),
         };
         Ok(self.approved(flow.run().await?))
@@ -277,7 +270,7 @@ impl<'a> Session<'a> {
         password: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        let fields = self.provider.initial_fields(scopes);
+        let fields = self.provider.initial_fields(scopes.as_str());
         self.token.operation.notify_after_save(WARNING.to_owned());
         // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
         let fingerprint = self.provider.password_fingerprint(username, password);
