@@ -111,7 +111,8 @@ impl Provider for EarthScope {
         let fields = [("client_id", self.client_id.as_str()), ("token", grant.secret().expose())];
         // Revocation is idempotent, so the request can be repeated.
         let response = operation.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
-        revoked(&response, &url, grant.secret())?;
+        revoked(&response, &url, grant.secret())
+            .map_err(|problem| problem.error("the service refused to revoke the token"))?;
         let login = self.settings_logins.iter().find(|login| login.refresh_token().is_some());
         let note = login
             .map(|login| format!("{} contains another login, which the next broker call uses", login.origin));

@@ -136,7 +136,7 @@ impl<'a> TokenEndpoint<'a> {
     pub(crate) async fn revoke(&self, url: &ServiceUrl, token: &Secret, hint: &str) -> Result<bool> {
         let fields = [("token", token.expose()), ("token_type_hint", hint)];
         let response = self.send(url, &fields, Repeat::Safe).await?;
-        match read_revoked(&response, url, token) {
+        match revoked(&response, url, token) {
             Ok(()) => Ok(true),
             Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => Ok(false),
             Err(problem) => Err(self.error(problem, "the service refused to revoke the token")),
@@ -232,12 +232,7 @@ fn withhold(response: HttpResponse, assertion: &Secret) -> HttpResponse {
 }
 
 /// Reads the response of a revocation endpoint. Every 2xx status is a success (RFC 7009 section 2.2).
-pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<()> {
-    read_revoked(response, from, token)
-        .map_err(|problem| problem.error("the service refused to revoke the token"))
-}
-
-fn read_revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<(), Problem> {
+pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<(), Problem> {
     if (200..300).contains(&response.status) && !response.is_html() {
         return Ok(());
     }

@@ -175,7 +175,9 @@ async fn paste(operation: &Operation, listener: &mut Listener, deadline: DateTim
                 "the address is longer than {LONGEST_LINE} characters, which a terminal cannot read in one line: log \
                  in on the machine with the browser, or forward the port of {start} to this machine (ssh -L)"
             )),
-            Err(invalid) => prompt.notify(&format!("{invalid}: copy the whole address, {start}?…")),
+            Err(invalid) => {
+                prompt.notify(&format!("{}: copy the whole address, {start}?…", invalid.reason()));
+            }
         }
     }
     Err(Error::login_required("no valid address was pasted").with_hint("log in again"))

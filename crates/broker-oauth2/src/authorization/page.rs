@@ -137,18 +137,12 @@ fn explain(code: ErrorCode) -> (&'static str, &'static str) {
 
 /// Shortens an account name and escapes it for HTML.
 fn escape(account: &str) -> String {
-    let mut escaped = String::new();
-    for c in sanitize(account).trim().chars().take(LONGEST_ACCOUNT) {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
+    let mut text: String = sanitize(account).trim().chars().take(LONGEST_ACCOUNT).collect();
+    // `&` comes first, because the other replacements contain it.
+    for (c, escaped) in [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&quot;"), ('\'', "&#39;")] {
+        text = text.replace(c, escaped);
     }
-    escaped
+    text
 }
 
 type Connection = Arc<Mutex<Option<TcpStream>>>;

@@ -183,24 +183,17 @@ impl Config {
             (None, None) => Auth::None,
         };
         let auth = self.client_auth.unwrap_or(default);
-        let missing = match auth {
+        let key = if self.client_auth.is_some() { "client_auth" } else { "flow" };
+        let (key, needed) = match auth {
             Auth::None if flow == Flow::ClientCredentials => {
-                Some("`client_secret` or `private_key` for the flow `client_credentials`")
+                (key, "`client_secret` or `private_key` for the flow `client_credentials`")
             }
-            Auth::Basic | Auth::Body if self.client_secret.is_none() => Some("`client_secret`"),
-            Auth::PrivateKeyJwt if self.private_key.is_none() => Some("`private_key`"),
-            _ => None,
+            Auth::Basic | Auth::Body if self.client_secret.is_none() => (key, "`client_secret`"),
+            Auth::PrivateKeyJwt if self.private_key.is_none() => (key, "`private_key`"),
+            _ if self.client_id.is_none() && auth != Auth::None => ("client_auth", "`client_id`"),
+            _ => return Ok(auth),
         };
-        match missing {
-            Some(what) => {
-                let key = if self.client_auth.is_some() { "client_auth" } else { "flow" };
-                Err(SettingsError::new(key, format!("the client authentication needs {what}")))
-            }
-            None if self.client_id.is_none() && auth != Auth::None => {
-                Err(SettingsError::new("client_auth", "the client authentication needs `client_id`"))
-            }
-            None => Ok(auth),
-        }
+        Err(SettingsError::new(key, format!("the client authentication needs {needed}")))
     }
 
     /// Returns the configured URL of an endpoint.
