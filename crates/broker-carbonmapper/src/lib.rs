@@ -118,10 +118,11 @@ impl Provider for CarbonMapper {
         };
         let email = match &self.config.email {
             Some(email) => email.clone(),
-            None => {
-                let asked = operation.prompt().ask("Carbon Mapper email").await;
-                asked.map_err(|error| error.with_hint(hint("email", config::EMAIL_VARIABLE)))?
-            }
+            None => operation
+                .prompt()
+                .ask("Carbon Mapper email")
+                .await
+                .map_err(|error| error.with_hint(hint("email", config::EMAIL_VARIABLE)))?,
         };
         let password = match (login, &self.config.password) {
             (Login::Password(password), _) => password.clone(),
