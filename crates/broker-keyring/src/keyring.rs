@@ -94,14 +94,11 @@ pub(crate) fn save(folder: &Path, key: &DataKey) -> Result<()> {
 pub(crate) fn delete(folder: &Path) -> Result<bool> {
     let folder = canonical(folder);
     let delete = async |bus: Bus| {
-        let (open, locked) = bus.search(&[OURS, ("username", &folder)]).await?;
-        for item in &open {
+        let items = bus.search(&[OURS, ("username", &folder)]).await?;
+        for item in &items {
             let _: OwnedObjectPath = bus.call(item.as_str(), ITEM, "Delete", &()).await?;
         }
-        match (open.is_empty(), locked.is_empty()) {
-            (true, false) => Err(Fault::Locked),
-            (is_empty, _) => Ok(!is_empty),
-        }
+        Ok(!items.is_empty())
     };
     Ok(call(delete)?)
 }
@@ -113,12 +110,10 @@ fn canonical(folder: &Path) -> String {
 
 fn find(attributes: &[(&str, &str)]) -> Result<Option<DataKey>> {
     let found = call(async |bus: Bus| {
-        let (open, locked) = bus.search(attributes).await?;
-        match (open.first(), locked.is_empty()) {
-            (Some(item), _) => bus.secret(item.as_str()).await.map(Some),
-            (None, false) => Err(Fault::Locked),
+        match bus.search(attributes).await?.first() {
+            Some(item) => bus.secret(item.as_str()).await.map(Some),
             // Fails if the keyring's default collection is locked, because it may contain the broker's key.
-            (None, true) => bus.collection().await.map(|_| None),
+            None => bus.collection().await.map(|_| None),
         }
     })?;
     let Some(text) = found else { return Ok(None) };
@@ -153,13 +148,12 @@ impl Bus {
         Ok(reply.body().deserialize()?)
     }
 
-    /// Returns the keyring's unlocked items and locked items with these attributes.
-    async fn search(
-        &self,
-        attributes: &[(&str, &str)],
-    ) -> BusResult<(Vec<OwnedObjectPath>, Vec<OwnedObjectPath>)> {
+    /// Returns the keyring's unlocked items with these attributes. Fails if all items with them are locked.
+    async fn search(&self, attributes: &[(&str, &str)]) -> BusResult<Vec<OwnedObjectPath>> {
         let attributes: HashMap<&str, &str> = attributes.iter().copied().collect();
-        self.call(PATH, SERVICE, "SearchItems", &attributes).await
+        let found = self.call(PATH, SERVICE, "SearchItems", &attributes).await?;
+        let (open, locked): (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) = found;
+        if open.is_empty() && !locked.is_empty() { Err(Fault::Locked) } else { Ok(open) }
     }
 
     /// Opens an unencrypted session: only processes that may read the secrets anyway can read the D-Bus traffic.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::key::DataKey;
 use crate::passphrase::Kdf;
-use crate::{KEYRING_TIMEOUT, block_on, cipher, keyring};
+use crate::{KEYRING_TIMEOUT, block_on, keyring};
 
 /// How long to wait for another process that creates the folder's key.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -297,7 +297,7 @@ impl Vault {
     }
 
     fn decrypt(&self, envelope: &Envelope, key: &SealingKey) -> Option<Zeroizing<Vec<u8>>> {
-        let record = cipher::open(&key.key, envelope)?;
+        let record = key.key.open(envelope)?;
         self.keys().selected.insert(envelope.provider.clone(), key.clone());
         Some(record)
     }
@@ -320,7 +320,7 @@ impl Sealer for Vault {
         let selected = self.keys().selected.get(provider).filter(|key| key.source == source).cloned();
         let key = selected.map_or_else(|| self.key_to_seal(source, provider), Ok)?;
         let kdf: Option<Value> = key.kdf.as_ref().and_then(Kdf::value);
-        cipher::seal(&key.key, Envelope::new(provider, source.name(), &key.id, kdf), record)
+        key.key.seal(Envelope::new(provider, source.name(), &key.id, kdf), record)
     }
 
     fn open(&self, envelope: &Envelope) -> Result<Option<Zeroizing<Vec<u8>>>> {

@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 use crate::{ClientKey, TokenEndpoint};
 
 /// The client ID and how the client authenticates.
-#[derive(Debug)]
 pub enum ClientAuth {
     /// A public client, which sends only `client_id`. An empty `client_id` is not sent.
     Public(String),
@@ -113,7 +112,7 @@ fn authorize(request: HttpRequest, spelling: &str, id: &str, secret: &Secret) ->
 }
 
 /// The spelling of HTTP Basic that the service accepted last. Starts with form encoding.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct BasicSpelling {
     /// The index in [`SPELLINGS`] of the spelling that the record stores.
     stored: usize,
