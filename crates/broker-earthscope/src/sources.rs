@@ -152,8 +152,8 @@ pub(crate) fn legacy_file(env: &dyn Env) -> Option<PathBuf> {
 /// The variable with settings that all other sources override.
 const BOOTSTRAP: &str = "ES_BOOTSTRAP_SETTINGS";
 
-/// Returns all environment variables that are not empty, with upper-case names. Fails if a variable of EarthScope's tools
-/// is not UTF-8. `ES_PROFILE` is not checked if the configuration has a `profile`.
+/// Returns the environment variables `ES_…` that are not empty, with upper-case names. Fails if a variable of EarthScope's
+/// tools is not UTF-8. `ES_PROFILE` is not checked if the configuration has a `profile`.
 pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<BTreeMap<String, String>, SettingsError> {
     let is_read = |name: &str| {
         let name = name.to_ascii_uppercase();
@@ -161,7 +161,8 @@ pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<BTreeMap<Str
         (name == "ES_PROFILE" && !has_profile) || starts.iter().any(|start| name.starts_with(start))
     };
     env.check_utf8("ES_", &is_read).map_err(tools_error)?;
-    let set = env.vars("").into_iter().filter(|(_, value)| !value.is_empty());
+    let is_own = |name: &str| name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("ES_"));
+    let set = env.vars("").into_iter().filter(|(name, value)| is_own(name) && !value.is_empty());
     Ok(set.map(|(name, value)| (name.to_ascii_uppercase(), value)).collect())
 }
 
@@ -173,7 +174,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) profile: String,
     /// Whether to read environment variables and `sso_tokens.json` too, not only the EarthScope profile's files.
     pub(crate) all: bool,
-    /// All environment variables, with upper-case names.
+    /// The environment variables `ES_…`, with upper-case names.
     pub(crate) variables: BTreeMap<String, String>,
 }
 
