@@ -35,7 +35,6 @@ const TICK: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// A login by the device authorization grant.
-#[derive(Clone, Copy)]
 pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,

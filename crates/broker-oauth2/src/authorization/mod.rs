@@ -31,7 +31,6 @@ const TRIES: usize = 3;
 const LONGEST_LINE: usize = 4095;
 
 /// A login by the authorization code grant.
-#[derive(Clone, Copy)]
 pub struct CodeFlow<'a> {
     /// The authorization endpoint, which the browser opens.
     pub url: &'a ServiceUrl,
