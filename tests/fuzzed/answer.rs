@@ -22,7 +22,8 @@ pub fn token_answer(data: &[u8]) {
     check_object(&answer, &url);
     let sent = Secret::new(SENT);
     let operation = Operation::new(World::new([data].into_iter()).context);
-    let endpoint = TokenEndpoint::new(&operation, &url, ClientAuth::Public("me"), TimeDelta::hours(1));
+    let endpoint =
+        TokenEndpoint::new(&operation, &url, ClientAuth::Public("me".to_owned()), TimeDelta::hours(1));
     let refreshed = block_on(endpoint.refresh(&sent, &[]));
     let rotated = rotated(&answer);
     match refreshed {

@@ -53,19 +53,17 @@ impl CarbonMapper {
         let url = self.base_url.join("token/refresh");
         let post = HttpRequest::post_json(url, &[("refresh", refresh.expose())], Repeat::SpendsGrant);
         let response = operation.send(&post.with_salvage("refresh")).await?;
-        let problem = match read_object(&response, &self.base_url, &[refresh]) {
-            Ok(object) => return self.update_from(&response, &object, Some(refresh), None, refresh),
-            Err(problem) => problem,
-        };
-        if let Some(new) = salvage_new(&response, "refresh", Some(refresh)) {
-            return Ok(RecordUpdate::grant(new, response.sent_at));
-        }
-        match problem {
+        let read = read_object(&response, &self.base_url, &[refresh]);
+        match (read, salvage_new(&response, "refresh", Some(refresh))) {
+            (Ok(object), _) => self.update_from(&response, &object, Some(refresh), None, refresh),
+            (Err(_), Some(new)) => Ok(RecordUpdate::grant(new, response.sent_at)),
             // The status alone is not the service's word: a gateway also answers 401.
-            Problem::Refused(refusal) if FinalCodes::LOGIN_API.end(&refusal, Credential::RefreshToken) => {
+            (Err(Problem::Refused(refusal)), None)
+                if FinalCodes::LOGIN_API.end(&refusal, Credential::RefreshToken) =>
+            {
                 Ok(RecordUpdate::grant_refused())
             }
-            problem => {
+            (Err(problem), None) => {
                 Err(problem.of_credential(&self.base_url).error("Carbon Mapper refused to refresh the login"))
             }
         }

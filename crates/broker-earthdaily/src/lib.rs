@@ -110,15 +110,15 @@ impl EarthDaily {
         let Account { auth_url, client_id, secret, client_auth, .. } = &self.account;
         let source = secret.as_ref().ok_or_else(secret_missing)?;
         let secret = source.resolve(operation.context(), "client_secret").await?;
-        let basic = BasicSpelling::stored(record);
+        let client_id = client_id.clone();
         let client = match client_auth {
-            Authentication::Basic => ClientAuth::Basic(client_id, &secret, &basic),
-            Authentication::Body => ClientAuth::Body(client_id, &secret),
+            Authentication::Basic => ClientAuth::Basic(client_id, secret, BasicSpelling::stored(record)),
+            Authentication::Body => ClientAuth::Body(client_id, secret),
         };
         let endpoint = TokenEndpoint::new(operation, auth_url, client, DEFAULT_LIFETIME);
         let answer = endpoint.client_credentials(&[]).await.map_err(|error| match error.kind() {
             ErrorKind::Refused => {
-                let varies = matches!(client_auth, Authentication::Basic) && BasicSpelling::varies(client_id, &secret);
+                let varies = endpoint.client.spelling_varies();
                 let body = if varies { ". If it is correct, set `client_auth = \"body\"`" } else { "" };
                 error.with_hint(format!(
                     "check the secret from {}: with HTTP 401 it is wrong or revoked, with HTTP 403 it belongs to another \
@@ -128,6 +128,6 @@ impl EarthDaily {
             }
             _ => error,
         })?;
-        Ok(basic.add_to(answer.into_update(scopes), Some(record)))
+        Ok(endpoint.client.add_spelling(answer.into_update(scopes)))
     }
 }

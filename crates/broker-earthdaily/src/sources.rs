@@ -204,7 +204,7 @@ impl File<'_> {
     }
 
     fn invalid(self, what: &str, line: usize) -> String {
-        format!("{}{}: line {line} is not valid {what}", self.path, self.named_by)
+        format!("{}: line {line} is not valid {what}", self.place(None))
     }
 
     fn toml(self) -> Result<Map<String, Value>, String> {
@@ -227,9 +227,7 @@ impl File<'_> {
                 None | Some(Value::Null | Value::Bool(false)) => {}
                 Some(Value::Number(number)) if number.as_f64() == Some(0.0) => {}
                 Some(Value::String(text)) => drop(texts.insert(key, text.clone())),
-                Some(_) => {
-                    return Err(format!("{}{}: the value of {key} is not text", self.path, self.named_by));
-                }
+                Some(_) => return Err(format!("{}: the value of {key} is not text", self.place(None))),
             }
         }
         Ok(Credentials::of(self.place(section), section, |key| texts.remove(key)))

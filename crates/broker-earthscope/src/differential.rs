@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::resolved::ResolvedSettings;
 use crate::resolved::{AUDIENCE, CLIENT_ID, SCOPE};
+use crate::sources::Layer;
 use crate::{DOMAIN, EarthScope};
 
 /// The number of generated homes.
@@ -87,7 +88,7 @@ fn difference(case: &Value) -> Result<bool, String> {
         Some(SecretSource::Literal(secret)) => Some(secret),
         _ => None,
     };
-    let login = ours.settings_logins.first().and_then(|login| login.refresh_token.as_ref());
+    let login = ours.settings_logins.first().and_then(Layer::refresh_token);
     let found = [
         Some(ours.domain.as_str().to_owned()),
         Some(ours.client_id.clone()),
@@ -96,9 +97,9 @@ fn difference(case: &Value) -> Result<bool, String> {
         secret.map(|secret| secret.expose().to_owned()),
     ];
     let mut expected = [text(0).map(|domain| url(&domain)), text(1), text(2), text(3), text(4)];
-    let login_differs = secret.is_none() && login.map(Secret::expose) != theirs[5].as_str();
+    let login_differs = secret.is_none() && login.as_ref().map(Secret::expose) != theirs[5].as_str();
     // Intended: a secret goes to the domain of its own source.
-    let domain_differs = found[0] != expected[0] && secret.or(login).is_some();
+    let domain_differs = found[0] != expected[0] && (secret.is_some() || login.is_some());
     if domain_differs && found[0].as_ref().is_some_and(|domain| in_sources(case, domain)) {
         expected[0].clone_from(&found[0]);
     }
@@ -115,7 +116,7 @@ fn difference(case: &Value) -> Result<bool, String> {
     // Intended: a login goes to the domain of its own source.
     let kept_apart = login.is_none() && OTHER_DOMAINS.iter().any(|domain| in_sources(case, domain));
     if login_differs && !has_domain && !kept_apart {
-        return Err(format!("ours {:?}", login.map(Secret::expose)));
+        return Err(format!("ours {:?}", login.as_ref().map(Secret::expose)));
     }
     let has_secret = secret.is_some() || login.is_some();
     if api_differs && !has_secret {

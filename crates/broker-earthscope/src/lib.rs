@@ -21,7 +21,7 @@ use broker_oauth2::{ClientAuth, DeviceFlow, TokenAnswer, TokenEndpoint, revoked}
 use chrono::{DateTime, TimeDelta, Utc};
 
 use resolved::{Config, ResolvedSettings};
-use sources::SettingsLogin;
+use sources::Layer;
 use tokens_file::TOOLS_RENEW_AT;
 
 /// The URL of EarthScope's login server.
@@ -50,8 +50,8 @@ struct EarthScope {
     audience: String,
     scope: String,
     info: ProviderInfo,
-    /// Logins in the settings of EarthScope's own tools, in order of precedence.
-    settings_logins: Vec<SettingsLogin>,
+    /// The settings of EarthScope's own tools that contain a login, in order of precedence.
+    settings_logins: Vec<Layer>,
 }
 
 #[async_trait]
@@ -111,8 +111,9 @@ impl Provider for EarthScope {
         let fields = [("client_id", self.client_id.as_str()), ("token", grant.secret().expose())];
         // Revocation is idempotent, so the request can be repeated.
         let response = operation.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
-        revoked(&response, &url, grant.secret())?;
-        let login = self.settings_logins.iter().find(|login| login.refresh_token.is_some());
+        revoked(&response, &url, grant.secret())
+            .map_err(|problem| problem.error("the service refused to revoke the token"))?;
+        let login = self.settings_logins.iter().find(|login| login.refresh_token().is_some());
         let note = login
             .map(|login| format!("{} contains another login, which the next broker call uses", login.origin));
         Ok(Revoked::new(true, note))
@@ -121,16 +122,17 @@ impl Provider for EarthScope {
 
 impl EarthScope {
     /// Returns the first login in the settings of EarthScope's tools that EarthScope has not refused.
-    fn next_settings_login(&self, record: &Record) -> Option<&SettingsLogin> {
-        let refused = record.grant().map(broker_core::Grant::secret);
-        let differs = |login: &SettingsLogin, refused| {
-            login.refresh_token.as_ref().is_some_and(|token| !token.same_as(refused))
+    fn next_settings_login(&self, record: &Record) -> Option<&Layer> {
+        let Some(refused) = record.grant().map(broker_core::Grant::secret) else {
+            return self.settings_logins.first();
         };
-        self.settings_logins.iter().find(|login| refused.is_none_or(|refused| differs(login, refused)))
+        let differs = |login: &&Layer| login.refresh_token().is_some_and(|token| !token.same_as(refused));
+        self.settings_logins.iter().find(differs)
     }
 
-    fn public_client<'a>(&'a self, operation: &'a Operation) -> TokenEndpoint<'a> {
-        TokenEndpoint::new(operation, &self.token_url, ClientAuth::Public(&self.client_id), DEFAULT_LIFETIME)
+    fn public_client<'a>(&self, operation: &'a Operation) -> TokenEndpoint<'a> {
+        let client = ClientAuth::Public(self.client_id.clone());
+        TokenEndpoint::new(operation, &self.token_url, client, DEFAULT_LIFETIME)
     }
 
     /// Requests a token by client credentials. The request contains `audience`, but no `scope`.
@@ -141,7 +143,7 @@ impl EarthScope {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let secret = secret.resolve(operation.context(), "client_secret").await?;
-        let client = ClientAuth::Body(&self.client_id, &secret);
+        let client = ClientAuth::Body(self.client_id.clone(), secret);
         let endpoint = TokenEndpoint::new(operation, &self.token_url, client, DEFAULT_LIFETIME);
         let response = endpoint.client_credentials(&[("audience", &self.audience)]).await?;
         Ok(response.into_update(scopes))
@@ -149,11 +151,8 @@ impl EarthScope {
 
     /// Makes the broker refresh a token without scopes earlier than EarthScope's tools do.
     fn ahead_of_tools(&self, answer: TokenAnswer) -> TokenAnswer {
-        if self.info.login_file.is_some() {
-            answer.map_token(|token| token.ahead_of(TOOLS_RENEW_AT))
-        } else {
-            answer
-        }
+        let is_shared = self.info.login_file.is_some();
+        answer.map_token(|token| if is_shared { token.ahead_of(TOOLS_RENEW_AT) } else { token })
     }
 
     async fn refresh(
@@ -177,7 +176,7 @@ impl EarthScope {
 
     async fn log_in(&self, operation: &Operation) -> Result<RecordUpdate> {
         let fields = [("scope", self.scope.as_str()), ("audience", &self.audience)];
-        let (url, token) = (self.domain.join("oauth/device/code"), self.public_client(operation));
+        let (url, token) = (self.domain.join("oauth/device/code"), &self.public_client(operation));
         // Like EarthScope's SDK, the login uses no PKCE.
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[], verifier: None };
         Ok(self.ahead_of_tools(flow.run().await?).into_login(operation))

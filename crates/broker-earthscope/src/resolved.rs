@@ -1,5 +1,6 @@
 //! The configuration keys of `kind = "earthscope"`, merged with the settings of EarthScope's SDK and command `es`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use broker_core::{
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use crate::sources::{Layer, SettingsLogin, Sources, is_url, sdk_home, tools_error, variables};
+use crate::sources::{Layer, Sources, is_url, sdk_home, tools_error, variables};
 use crate::tokens_file::TokensFile;
 use crate::{DOMAIN, EarthScope, KIND};
 
@@ -63,7 +64,6 @@ pub(crate) struct ResolvedSettings {
     /// sources are then ignored, because the secret must not be sent to them.
     secret_layer: Option<Layer>,
     client_secret: Option<SecretSource>,
-    settings_login: Option<SettingsLogin>,
     tokens_file: Option<PathBuf>,
 }
 
@@ -72,10 +72,8 @@ impl ResolvedSettings {
         let env = settings.env();
         // The environment contains the login of one user, so only the provider named `earthscope` uses it.
         let named = settings.name() == KIND.name;
-        let variables = if named { variables(env, config.profile.is_some())? } else { Vec::new() };
-        let profile = config.profile.clone().or_else(|| {
-            variables.iter().find(|(name, _)| name == "ES_PROFILE").map(|(_, value)| value.clone())
-        });
+        let variables = if named { variables(env, config.profile.is_some())? } else { BTreeMap::new() };
+        let profile = config.profile.clone().or_else(|| variables.get("ES_PROFILE").cloned());
         // Only a provider named `earthscope`, or with the key `profile`, reads the files of EarthScope's tools.
         let sources = (named || profile.is_some()).then(|| Sources {
             env,
@@ -93,9 +91,8 @@ impl ResolvedSettings {
         let secret_layer = with_secret.or_else(with_login).cloned();
         let found = || secret_layer.as_ref()?.client_secret().map(SecretSource::Literal);
         let client_secret = config.client_secret.clone().or_else(found);
-        let login = secret_layer.as_ref().filter(|_| client_secret.is_none()).and_then(Layer::login);
         let tokens_file = sources.and_then(|sources| sources.tokens_file());
-        Ok(Self { config, layers, secret_layer, client_secret, settings_login: login, tokens_file })
+        Ok(Self { config, layers, secret_layer, client_secret, tokens_file })
     }
 
     /// Reads a setting from the source that has the secret or login, or else from the first source with the setting.
@@ -132,7 +129,7 @@ impl ResolvedSettings {
         let scope = self.config.scope.clone().or_else(|| self.layers.iter().find_map(Layer::scope));
         let client_id = self.text(self.config.client_id.as_ref(), "client_id", CLIENT_ID);
         let audience = self.text(self.config.audience.as_ref(), "audience", AUDIENCE);
-        let flow = match (&self.client_secret, &self.settings_login) {
+        let flow = match (&self.client_secret, &self.secret_layer) {
             (Some(_), _) => "client_credentials",
             (None, Some(_)) => "refresh_token",
             (None, None) => DEVICE_CODE,
@@ -207,17 +204,19 @@ impl ResolvedSettings {
         Ok(())
     }
 
-    /// Returns the logins in the settings, in order of precedence.
-    fn settings_logins(&self, domain: &ServiceUrl, from_files: bool) -> Vec<SettingsLogin> {
-        if self.client_secret.is_some() || self.settings_login.is_some() {
-            return self.settings_login.iter().cloned().collect();
+    /// Returns the sources with a login, in order of precedence.
+    fn settings_logins(&self, domain: &ServiceUrl, from_files: bool) -> Vec<Layer> {
+        match (&self.client_secret, &self.secret_layer) {
+            (Some(_), _) => return Vec::new(),
+            (None, Some(layer)) => return vec![layer.clone()],
+            (None, None) => {}
         }
         // A login is only used with the domain of its own source, or with a domain in the configuration.
         let fits = |layer: &&Layer| {
             self.config.domain.is_some() || is_url(layer.text("domain").unwrap_or(DOMAIN), domain.as_str())
         };
         let layers = self.layers.iter().filter(fits).filter(|layer| from_files || !layer.is_file);
-        layers.filter_map(Layer::login).collect()
+        layers.filter(|layer| layer.login().is_some()).cloned().collect()
     }
 
     /// Fingerprints the client secret or the login's token. A new fingerprint may mean another account.
@@ -225,12 +224,10 @@ impl ResolvedSettings {
         if let Some(secret) = &self.client_secret {
             return secret.fingerprint(token_url.as_str(), settings.env());
         }
-        let login = self.settings_login.as_ref()?;
-        let secret = login.refresh_token.as_ref().or(login.access_token.as_ref())?;
-        Some(fingerprint(token_url.as_str(), secret, 64))
+        Some(fingerprint(token_url.as_str(), &self.secret_layer.as_ref()?.login()?, 64))
     }
 
-    fn sources(&self, file: Option<&TokensFile>, logins: &[SettingsLogin]) -> Vec<String> {
+    fn sources(&self, file: Option<&TokensFile>, logins: &[Layer]) -> Vec<String> {
         if let Some(layer) = &self.secret_layer {
             return vec![layer.origin.clone()];
         }

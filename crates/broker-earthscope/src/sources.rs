@@ -1,6 +1,7 @@
 //! The settings and logins of EarthScope's SDK and command `es`: environment variables, `config.toml` and other
 //! files.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -49,15 +50,45 @@ impl Layer {
         }
     }
 
-    /// Returns the access token and refresh token in these settings; `None` if the settings contain no token.
-    pub(crate) fn login(&self) -> Option<SettingsLogin> {
-        let secret = |key| self.text(key).map(Secret::cleaned_token);
-        let (access_token, refresh_token) = (secret("access_token"), secret("refresh_token"));
-        (access_token.is_some() || refresh_token.is_some()).then(|| SettingsLogin {
-            origin: self.origin.clone(),
-            access_token,
-            refresh_token,
-        })
+    /// Returns the access token.
+    fn access_token(&self) -> Option<Secret> {
+        self.text("access_token").map(Secret::cleaned_token)
+    }
+
+    /// Returns the refresh token.
+    pub(crate) fn refresh_token(&self) -> Option<Secret> {
+        self.text("refresh_token").map(Secret::cleaned_token)
+    }
+
+    /// Returns the refresh token, or else the access token; `None` if the settings contain no login.
+    pub(crate) fn login(&self) -> Option<Secret> {
+        self.refresh_token().or_else(|| self.access_token())
+    }
+
+    /// Returns a record update with the login's refresh token and, if it is valid, the login's access token.
+    pub(crate) fn begin(&self, operation: &Operation, scopes: &ScopeKey) -> Result<RecordUpdate> {
+        let (access_token, refresh_token, origin) = (self.access_token(), self.refresh_token(), &self.origin);
+        for secret in access_token.iter().chain(&refresh_token) {
+            let invalid = |why| {
+                let message = format!("cannot use the login in {origin}: {why}");
+                Error::new(ErrorCode::SecretUnreadable, message)
+            };
+            secret.check_line().map_err(invalid)?;
+        }
+        let now = operation.now();
+        let valid = |token: Secret| {
+            let claims = Claims::read(&token)?;
+            let expiry = claims.expires_at().filter(|expiry| *expiry > now)?;
+            Some(Token::new(token, claims.issued_at().unwrap_or(now), Some(expiry)))
+        };
+        let token = access_token.and_then(valid).filter(|_| scopes.is_empty());
+        tracing::info!("the broker uses the login in {origin}");
+        if token.is_none() && refresh_token.is_none() {
+            return Err(Error::login_required(format!(
+                "the access token in {origin} has expired, has no expiry or has other scopes, and no refresh token is set"
+            )));
+        }
+        Ok(RecordUpdate::default().and_token(scopes, token).and_grant(refresh_token, now))
     }
 }
 
@@ -104,44 +135,6 @@ pub(crate) fn tools_error(message: String) -> SettingsError {
     SettingsError::new("", message)
 }
 
-/// A login in the settings of EarthScope's SDK or its command `es`.
-#[derive(Debug, Clone)]
-pub(crate) struct SettingsLogin {
-    pub(crate) origin: String,
-    pub(crate) access_token: Option<Secret>,
-    pub(crate) refresh_token: Option<Secret>,
-}
-
-impl SettingsLogin {
-    /// Returns a record update with the login's refresh token and, if it is valid, the login's access token.
-    pub(crate) fn begin(&self, operation: &Operation, scopes: &ScopeKey) -> Result<RecordUpdate> {
-        for secret in [&self.access_token, &self.refresh_token].into_iter().flatten() {
-            let invalid = |why| {
-                Error::new(
-                    ErrorCode::SecretUnreadable,
-                    format!("cannot use the login in {}: {why}", self.origin),
-                )
-            };
-            secret.check_line().map_err(invalid)?;
-        }
-        let now = operation.now();
-        let valid = |token: &Secret| {
-            let claims = Claims::read(token)?;
-            let expiry = claims.expires_at().filter(|expiry| *expiry > now)?;
-            Some(Token::new(token.clone(), claims.issued_at().unwrap_or(now), Some(expiry)))
-        };
-        let token = self.access_token.as_ref().and_then(valid).filter(|_| scopes.is_empty());
-        tracing::info!("the broker uses the login in {}", self.origin);
-        if token.is_none() && self.refresh_token.is_none() {
-            return Err(Error::login_required(format!(
-                "the access token in {} has expired, has no expiry or has other scopes, and no refresh token is set",
-                self.origin
-            )));
-        }
-        Ok(RecordUpdate::default().and_token(scopes, token).and_grant(self.refresh_token.clone(), now))
-    }
-}
-
 /// Returns the folder of EarthScope's tools, by default `~/.earthscope`. Returns `None` if the path is not absolute.
 pub(crate) fn sdk_home(configured: Option<&Path>, env: &dyn Env) -> Option<PathBuf> {
     let home = platform::expand(configured.unwrap_or(Path::new("~/.earthscope")), env);
@@ -159,16 +152,17 @@ pub(crate) fn legacy_file(env: &dyn Env) -> Option<PathBuf> {
 /// The variable with settings that all other sources override.
 const BOOTSTRAP: &str = "ES_BOOTSTRAP_SETTINGS";
 
-/// Returns all environment variables that are not empty, with upper-case names. Fails if a variable of EarthScope's tools
-/// is not UTF-8. `ES_PROFILE` is not checked if the configuration has a `profile`.
-pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<Vec<(String, String)>, SettingsError> {
+/// Returns the environment variables `ES_…` that are not empty, with upper-case names. Fails if a variable of EarthScope's
+/// tools is not UTF-8. `ES_PROFILE` is not checked if the configuration has a `profile`.
+pub(crate) fn variables(env: &dyn Env, has_profile: bool) -> Result<BTreeMap<String, String>, SettingsError> {
     let is_read = |name: &str| {
         let name = name.to_ascii_uppercase();
         let starts = ["ES_OAUTH2", "ES_RESOURCES", BOOTSTRAP];
         (name == "ES_PROFILE" && !has_profile) || starts.iter().any(|start| name.starts_with(start))
     };
     env.check_utf8("ES_", &is_read).map_err(tools_error)?;
-    let set = env.vars("").into_iter().filter(|(_, value)| !value.is_empty());
+    let is_own = |name: &str| name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("ES_"));
+    let set = env.vars("").into_iter().filter(|(name, value)| is_own(name) && !value.is_empty());
     Ok(set.map(|(name, value)| (name.to_ascii_uppercase(), value)).collect())
 }
 
@@ -180,8 +174,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) profile: String,
     /// Whether to read environment variables and `sso_tokens.json` too, not only the EarthScope profile's files.
     pub(crate) all: bool,
-    /// All environment variables, with upper-case names.
-    pub(crate) variables: Vec<(String, String)>,
+    /// The environment variables `ES_…`, with upper-case names.
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 impl Sources<'_> {
@@ -207,26 +201,24 @@ impl Sources<'_> {
     /// object.
     fn environment(&self) -> Result<Option<Layer>, SettingsError> {
         let (mut tree, mut names) = (Map::new(), Vec::new());
+        // The names are sorted, so a JSON object comes before the variables that override its values.
         for (name, value) in &self.variables {
-            let Some(table @ ("OAUTH2" | "RESOURCES")) = name.strip_prefix("ES_") else { continue };
-            let Ok(Value::Object(object)) = serde_json::from_str(value) else {
-                return Err(tools_error(format!("{name} (environment) is not a JSON object")));
-            };
-            tree.insert(table.to_lowercase(), Value::Object(object));
+            let Some(path) = name.strip_prefix("ES_") else { continue };
+            let (table, key) = path.split_once("__").map_or((path, None), |(table, key)| (table, Some(key)));
+            if table != "OAUTH2" && table != "RESOURCES" {
+                continue;
+            }
+            let table = tree.entry(table.to_lowercase()).or_insert_with(|| Value::Object(Map::new()));
+            if let Some(key) = key {
+                // The indexing cannot fail, because `tree` contains only objects.
+                table[key.to_lowercase()] = Value::from(value.as_str());
+            } else {
+                let object = serde_json::from_str(value).map(Value::Object);
+                *table =
+                    object.map_err(|_| tools_error(format!("{name} (environment) is not a JSON object")))?;
+            }
             names.push(name.as_str());
         }
-        for (name, value) in &self.variables {
-            let Some((table @ ("OAUTH2" | "RESOURCES"), key)) =
-                name.strip_prefix("ES_").and_then(|name| name.split_once("__"))
-            else {
-                continue;
-            };
-            let table = tree.entry(table.to_lowercase()).or_insert_with(|| Value::Object(Map::new()));
-            // The indexing cannot fail, because `tree` contains only objects.
-            table[key.to_lowercase()] = Value::from(value.as_str());
-            names.push(name);
-        }
-        names.sort_unstable();
         if names.is_empty() {
             return Ok(None);
         }

@@ -47,11 +47,17 @@ impl ServiceTools for Tools {
     fn check_files(&self, providers: &[Settings<'_>], env: &dyn Env) -> Vec<Finding> {
         let mut findings = Vec::new();
         for file in sdk_files(providers, env) {
+            let Ok(meta) = file.symlink_metadata() else { continue };
+            let tokens = if meta.is_file() {
+                tokens_in(env, &file)
+            } else {
+                Err("the token file is not a regular file".to_owned())
+            };
             let id = "tools.earthscope_file";
             let (shown, path) = (file.display(), quoted_path(&file));
-            findings.push(match problem(env, &file) {
-                None => Finding::ok(id, format!("{shown} is valid")),
-                Some(what) => {
+            findings.push(match tokens {
+                Ok(_) => Finding::ok(id, format!("{shown} is valid")),
+                Err(what) => {
                     let fix = format!(
                         "run: mv {path} {path}.old, then log in again with the tool that uses the file"
                     );
@@ -60,7 +66,7 @@ impl ServiceTools for Tools {
                     finding
                 }
             });
-            if file.symlink_metadata().is_ok_and(|meta| meta.is_file() && platform::others_read(&meta)) {
+            if meta.is_file() && platform::others_read(&meta) {
                 let what = format!(
                     "other users can read {shown}: earthscope-sdk before 1.9.2 writes such files, and not atomically (to \
                      upgrade, run: pip install --upgrade 'earthscope-sdk>=1.9.2')"
@@ -118,14 +124,6 @@ fn tokens_files(home: &Path) -> Vec<PathBuf> {
 fn sdk_files(providers: &[Settings<'_>], env: &dyn Env) -> Vec<PathBuf> {
     let configured = providers.iter().find_map(|settings| settings.parse::<Config>().ok()?.sdk_home);
     sdk_home(configured.as_deref(), env).map(|home| tokens_files(&home)).unwrap_or_default()
-}
-
-/// Returns why a token file is invalid; `None` for a valid file.
-fn problem(env: &dyn Env, file: &Path) -> Option<String> {
-    if !file.symlink_metadata().ok()?.is_file() {
-        return Some("the token file is not a regular file".to_owned());
-    }
-    tokens_in(env, file).err()
 }
 
 fn tokens_in(env: &dyn Env, file: &Path) -> std::result::Result<Map<String, Value>, String> {

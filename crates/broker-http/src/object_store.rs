@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use broker_core::{Result, Secret};
+use broker_core::{Error, Secret};
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
@@ -32,22 +32,16 @@ impl CredentialProvider for AwsKeys {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        self.credential()
-            .await
-            .map_err(|error| object_store::Error::Generic { store: "S3", source: error.into() })
-    }
-}
-
-impl AwsKeys {
-    async fn credential(&self) -> Result<Arc<AwsCredential>> {
-        let token = self.token().await?;
+        let failed = |error: Error| object_store::Error::Generic { store: "S3", source: error.into() };
+        let token = self.token().await.map_err(failed)?;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((secret, credential)) = &*cache
             && secret.same_as(token.secret())
         {
             return Ok(credential.clone());
         }
-        let Keys { access_key_id: key_id, secret_access_key: secret_key, session_token } = Keys::of(&token)?;
+        let keys = Keys::of(&token).map_err(failed)?;
+        let Keys { access_key_id: key_id, secret_access_key: secret_key, session_token } = keys;
         let credential = Arc::new(AwsCredential { key_id, secret_key, token: Some(session_token) });
         *cache = Some((token.secret().clone(), credential.clone()));
         Ok(credential)

@@ -38,7 +38,7 @@ pub struct TokenMiddleware {
 impl TokenMiddleware {
     /// Sends the provider's usual token.
     pub fn new(provider: ProviderHandle) -> Self {
-        Self { tokens: Tokens::new(provider), has_policy: false }
+        Self { tokens: Tokens { provider, request: TokenRequest::new() }, has_policy: false }
     }
 
     /// Sends the token of this request instead, such as a token with scopes.

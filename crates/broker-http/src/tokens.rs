@@ -9,15 +9,11 @@ use http::{HeaderMap, HeaderName};
 /// The tokens of one provider for HTTP requests.
 #[derive(Clone)]
 pub(crate) struct Tokens {
-    provider: ProviderHandle,
+    pub(crate) provider: ProviderHandle,
     pub(crate) request: TokenRequest,
 }
 
 impl Tokens {
-    pub(crate) fn new(provider: ProviderHandle) -> Self {
-        Self { provider, request: TokenRequest::new() }
-    }
-
     /// Whether the token may be sent there: to a host of the provider, by https or to this machine. `host` may be an
     /// IPv6 address in brackets.
     pub(crate) fn may_go_to(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {

@@ -38,7 +38,7 @@ pub struct TokenLayer(Tokens);
 impl TokenLayer {
     /// Sends the provider's usual token.
     pub fn new(provider: ProviderHandle) -> Self {
-        Self(Tokens::new(provider))
+        Self(Tokens { provider, request: TokenRequest::new() })
     }
 
     /// Sends the token of this request instead, such as a token with scopes.

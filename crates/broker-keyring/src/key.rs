@@ -1,15 +1,20 @@
-//! The keys that encrypt (seal) records.
+//! The keys that encrypt (seal) and decrypt records.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use broker_core::{Error, ErrorCode, Result};
+use broker_core::{Envelope, Error, ErrorCode, Result};
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// The length of a sealing key in bytes.
 pub(crate) const LENGTH: usize = 32;
+
+/// The length of a nonce in bytes. Random nonces of this length do not repeat.
+const NONCE: usize = 24;
 
 /// A sealing key, which `Zeroizing` erases from memory on drop.
 #[derive(Clone)]
@@ -44,6 +49,31 @@ impl DataKey {
             Sha256::new().chain_update("broker data key\0").chain_update(self.bytes.as_slice()).finalize();
         format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|at| hash[at])))
     }
+
+    /// Encrypts `plain` into the envelope, and authenticates the envelope's other fields.
+    pub(crate) fn seal(&self, mut envelope: Envelope, plain: &[u8]) -> Result<Envelope> {
+        let mut nonce = [0; NONCE];
+        random(&mut nonce)?;
+        let bound = envelope.bound();
+        let sealed = self.cipher().encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &bound });
+        let sealed = sealed.map_err(|_| Error::new(ErrorCode::Internal, "cannot encrypt the record"))?;
+        envelope.nonce = STANDARD.encode(nonce);
+        envelope.sealed = STANDARD.encode(sealed);
+        Ok(envelope)
+    }
+
+    /// Decrypts an envelope. Returns `None` if the envelope was changed, or sealed with another key.
+    pub(crate) fn open(&self, envelope: &Envelope) -> Option<Zeroizing<Vec<u8>>> {
+        let nonce = <[u8; NONCE]>::try_from(STANDARD.decode(&envelope.nonce).ok()?).ok()?;
+        let sealed = STANDARD.decode(&envelope.sealed).ok()?;
+        let bound = envelope.bound();
+        let plain = self.cipher().decrypt(&XNonce::from(nonce), Payload { msg: &sealed, aad: &bound });
+        plain.ok().map(Zeroizing::new)
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(<&Key>::from(&*self.bytes))
+    }
 }
 
 impl fmt::Debug for DataKey {
@@ -76,5 +106,36 @@ mod tests {
         let wrong = ["", "short", &digits[1..], &format!("{digits}00"), &usual[4..], &"ä".repeat(32)];
         assert!(wrong.iter().all(|text| DataKey::parse(text).is_none()));
         assert_eq!(format!("{key:?}"), "[redacted]");
+    }
+
+    fn sealed(key: &DataKey) -> Envelope {
+        key.seal(Envelope::new("a", "key", &key.id(), None), b"the record").expect("sealed")
+    }
+
+    #[test]
+    fn record_is_not_decrypted_with_another_key() {
+        let (key, other) = (DataKey::new().expect("a key"), DataKey::new().expect("a key"));
+        let envelope = sealed(&key);
+        assert_eq!(key.open(&envelope).expect("opened").as_slice(), b"the record");
+        assert!(other.open(&envelope).is_none());
+        assert_ne!(sealed(&key).sealed, envelope.sealed, "sealing a record twice must use two nonces");
+    }
+
+    #[test]
+    fn changed_encrypted_record_is_not_decrypted() {
+        let key = DataKey::new().expect("a key");
+        let changes: [fn(&mut Envelope); 6] = [
+            |envelope| envelope.provider = "b".to_owned(),
+            |envelope| envelope.with = "passphrase".to_owned(),
+            |envelope| envelope.key.push('0'),
+            |envelope| envelope.kdf = Some(serde_json::json!({})),
+            |envelope| envelope.nonce = STANDARD.encode([0; NONCE]),
+            |envelope| envelope.sealed = STANDARD.encode([0; 40]),
+        ];
+        for (at, change) in changes.iter().enumerate() {
+            let mut envelope = sealed(&key);
+            change(&mut envelope);
+            assert!(key.open(&envelope).is_none(), "{at}");
+        }
     }
 }

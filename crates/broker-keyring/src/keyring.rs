@@ -10,14 +10,15 @@ use broker_core::{Error, ErrorCode, Hint, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::connection::Builder;
-use zbus::{Connection, ObjectPath, OwnedObjectPath, OwnedVariant, Type, Variant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant, Type, Variant};
 use zeroize::Zeroizing;
 
 use crate::key::DataKey;
 use crate::{KEYRING_TIMEOUT, block_on};
 
 const NAME: &str = "org.freedesktop.secrets";
-const SERVICE: &str = "/org/freedesktop/secrets";
+const PATH: &str = "/org/freedesktop/secrets";
+const SERVICE: &str = "org.freedesktop.Secret.Service";
 const ITEM: &str = "org.freedesktop.Secret.Item";
 const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 
@@ -93,14 +94,11 @@ pub(crate) fn save(folder: &Path, key: &DataKey) -> Result<()> {
 pub(crate) fn delete(folder: &Path) -> Result<bool> {
     let folder = canonical(folder);
     let delete = async |bus: Bus| {
-        let (open, locked) = bus.search(&[OURS, ("username", &folder)]).await?;
-        for item in &open {
-            let _: OwnedObjectPath = bus.call(item, ITEM, "Delete", &()).await?;
+        let items = bus.search(&[OURS, ("username", &folder)]).await?;
+        for item in &items {
+            let _: OwnedObjectPath = bus.call(item.as_str(), ITEM, "Delete", &()).await?;
         }
-        match (open.is_empty(), locked.is_empty()) {
-            (true, false) => Err(Fault::Locked),
-            (is_empty, _) => Ok(!is_empty),
-        }
+        Ok(!items.is_empty())
     };
     Ok(call(delete)?)
 }
@@ -112,12 +110,10 @@ fn canonical(folder: &Path) -> String {
 
 fn find(attributes: &[(&str, &str)]) -> Result<Option<DataKey>> {
     let found = call(async |bus: Bus| {
-        let (open, locked) = bus.search(attributes).await?;
-        match (open.first(), locked.is_empty()) {
-            (Some(item), _) => bus.secret(item).await.map(Some),
-            (None, false) => Err(Fault::Locked),
+        match bus.search(attributes).await?.first() {
+            Some(item) => bus.secret(item.as_str()).await.map(Some),
             // Fails if the keyring's default collection is locked, because it may contain the broker's key.
-            (None, true) => bus.collection().await.map(|_| None),
+            None => bus.collection().await.map(|_| None),
         }
     })?;
     let Some(text) = found else { return Ok(None) };
@@ -143,7 +139,7 @@ struct Bus(Connection);
 type BusSecret = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
 
 impl Bus {
-    async fn call<B, T>(&self, path: &ObjectPath<'_>, interface: &str, method: &str, body: &B) -> BusResult<T>
+    async fn call<B, T>(&self, path: &str, interface: &str, method: &str, body: &B) -> BusResult<T>
     where
         B: Serialize + Type,
         T: DeserializeOwned + Type,
@@ -152,31 +148,22 @@ impl Bus {
         Ok(reply.body().deserialize()?)
     }
 
-    async fn service<B, T>(&self, method: &str, body: &B) -> BusResult<T>
-    where
-        B: Serialize + Type,
-        T: DeserializeOwned + Type,
-    {
-        self.call(&ObjectPath::try_from(SERVICE)?, "org.freedesktop.Secret.Service", method, body).await
-    }
-
-    /// Returns the keyring's unlocked items and locked items with these attributes.
-    async fn search(
-        &self,
-        attributes: &[(&str, &str)],
-    ) -> BusResult<(Vec<OwnedObjectPath>, Vec<OwnedObjectPath>)> {
+    /// Returns the keyring's unlocked items with these attributes. Fails if all items with them are locked.
+    async fn search(&self, attributes: &[(&str, &str)]) -> BusResult<Vec<OwnedObjectPath>> {
         let attributes: HashMap<&str, &str> = attributes.iter().copied().collect();
-        self.service("SearchItems", &attributes).await
+        let found = self.call(PATH, SERVICE, "SearchItems", &attributes).await?;
+        let (open, locked): (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) = found;
+        if open.is_empty() && !locked.is_empty() { Err(Fault::Locked) } else { Ok(open) }
     }
 
     /// Opens an unencrypted session: only processes that may read the secrets anyway can read the D-Bus traffic.
     async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
-            self.service("OpenSession", &("plain", Variant::from(""))).await?;
+            self.call(PATH, SERVICE, "OpenSession", &("plain", Variant::from(""))).await?;
         Ok(session)
     }
 
-    async fn secret(&self, item: &ObjectPath<'_>) -> BusResult<Zeroizing<Vec<u8>>> {
+    async fn secret(&self, item: &str) -> BusResult<Zeroizing<Vec<u8>>> {
         let session = self.session().await?;
         let ((_, _, value, _),): (BusSecret,) = self.call(item, ITEM, "GetSecret", &(session,)).await?;
         Ok(Zeroizing::new(value))
@@ -184,13 +171,13 @@ impl Bus {
 
     /// Returns the default collection, if it is unlocked.
     async fn collection(&self) -> BusResult<OwnedObjectPath> {
-        let collection: OwnedObjectPath = self.service("ReadAlias", &"default").await?;
+        let collection: OwnedObjectPath = self.call(PATH, SERVICE, "ReadAlias", &"default").await?;
         if collection.as_str() == "/" {
             return Err(Fault::Absent("the keyring has no default collection".to_owned()));
         }
         let property = (COLLECTION, "Locked");
         let locked: OwnedVariant =
-            self.call(&collection, "org.freedesktop.DBus.Properties", "Get", &property).await?;
+            self.call(collection.as_str(), "org.freedesktop.DBus.Properties", "Get", &property).await?;
         match bool::try_from(locked) {
             Ok(false) => Ok(collection),
             _ => Err(Fault::Locked),
@@ -206,7 +193,7 @@ impl Bus {
         ]);
         let secret = (session, Vec::<u8>::new(), secret, "text/plain");
         let (_, prompt): (OwnedObjectPath, OwnedObjectPath) =
-            self.call(&collection, COLLECTION, "CreateItem", &(properties, secret, true)).await?;
+            self.call(collection.as_str(), COLLECTION, "CreateItem", &(properties, secret, true)).await?;
         // The path `/` means that the keyring needs no prompt. A prompt is an error: the user may be absent.
         if prompt.as_str() == "/" { Ok(()) } else { Err(Fault::Locked) }
     }

@@ -4,7 +4,6 @@
 //! All records of a folder with the same key source have the same key. A process reads the key once, when the process
 //! opens or seals the first record.
 
-mod cipher;
 mod key;
 #[cfg(all(feature = "keyring", target_os = "linux"))]
 mod keyring;

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::key::DataKey;
 use crate::passphrase::Kdf;
-use crate::{KEYRING_TIMEOUT, block_on, cipher, keyring};
+use crate::{KEYRING_TIMEOUT, block_on, keyring};
 
 /// How long to wait for another process that creates the folder's key.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -84,10 +84,13 @@ impl KeyCache {
         self.keys.iter().find(|key| key.source == source && key.id == id)
     }
 
-    fn insert(&mut self, key: &SealingKey) {
-        if self.by_id(key.source, &key.id).is_none() {
+    /// Caches a key, unless a key with the same source and id is cached.
+    fn insert(&mut self, source: KeySource, kdf: Option<Kdf>, key: DataKey) -> SealingKey {
+        let key = SealingKey { source, id: key.id(), kdf, key };
+        if self.by_id(source, &key.id).is_none() {
             self.keys.push(key.clone());
         }
+        key
     }
 }
 
@@ -118,12 +121,6 @@ struct SealingKey {
     id: String,
     kdf: Option<Kdf>,
     key: DataKey,
-}
-
-impl SealingKey {
-    fn new(source: KeySource, kdf: Option<Kdf>, key: DataKey) -> Self {
-        Self { source, id: key.id(), kdf, key }
-    }
 }
 
 impl Vault {
@@ -165,28 +162,24 @@ impl Vault {
         if let Some(key) = self.keys().by_id(source, &envelope.key) {
             return Ok(key.clone());
         }
-        let key = match source {
-            KeySource::Keyring => match keyring.call(|| keyring::key_of_id(&envelope.key))? {
-                Some(key) => SealingKey::new(source, None, key),
-                None => return Err(key_not_in_keyring(envelope)),
-            },
-            KeySource::Key => SealingKey::new(source, None, self.read_key()?),
+        let (kdf, key) = match source {
+            KeySource::Keyring => {
+                let key = keyring.call(|| keyring::key_of_id(&envelope.key))?;
+                (None, key.ok_or_else(|| key_not_in_keyring(envelope))?)
+            }
+            KeySource::Key => (None, self.read_key()?),
             KeySource::Passphrase => {
                 let kdf = Kdf::read(envelope.kdf.as_ref()).ok_or_else(|| {
                     newer_version("the record is encrypted with an unknown key derivation".to_owned())
                 })?;
                 // Argon2id is slow, so a key with the same parameters is reused.
-                let keys = self.keys();
-                let cached = keys.keys.iter().find(|key| key.kdf.as_ref() == Some(&kdf)).cloned();
-                drop(keys);
-                let key = match cached {
-                    Some(cached) => cached.key,
-                    None => self.derived(&kdf, &envelope.key)?,
-                };
-                SealingKey::new(source, Some(kdf), key)
+                let same = |key: &&SealingKey| key.kdf.as_ref() == Some(&kdf);
+                let cached = self.keys().keys.iter().find(same).map(|key| key.key.clone());
+                let key = cached.map_or_else(|| self.derived(&kdf, &envelope.key), Ok)?;
+                (Some(kdf), key)
             }
         };
-        self.keys().insert(&key);
+        let key = self.keys().insert(source, kdf, key);
         if key.id == envelope.key { Ok(key) } else { Err(other_key(source, envelope)) }
     }
 
@@ -201,17 +194,16 @@ impl Vault {
         {
             return self.key_of(&envelope, keyring);
         }
-        let key = match source {
-            KeySource::Keyring => SealingKey::new(source, None, self.key_in_keyring()?),
-            KeySource::Key => SealingKey::new(source, None, self.read_key()?),
+        let (kdf, key) = match source {
+            KeySource::Keyring => (None, self.key_in_keyring()?),
+            KeySource::Key => (None, self.read_key()?),
             KeySource::Passphrase => {
                 let kdf = Kdf::new()?;
-                let key = kdf.key(&self.read_passphrase()?)?;
-                SealingKey::new(source, Some(kdf), key)
+                let key = kdf.key(&self.read(source)?)?;
+                (Some(kdf), key)
             }
         };
-        self.keys().insert(&key);
-        Ok(key)
+        Ok(self.keys().insert(source, kdf, key))
     }
 
     /// Returns the folder's key from the keyring. Creates a key if none exists, and verifies that it can be read.
@@ -263,7 +255,7 @@ impl Vault {
     /// Derives the key from the passphrase. Older versions kept a byte order mark before the passphrase, so a key with
     /// another `id` is derived again with such a mark.
     fn derived(&self, kdf: &Kdf, id: &str) -> Result<DataKey> {
-        let passphrase = self.read_passphrase()?;
+        let passphrase = self.read(KeySource::Passphrase)?;
         let key = kdf.key(&passphrase)?;
         if key.id() == id {
             return Ok(key);
@@ -272,13 +264,14 @@ impl Vault {
         Ok(if marked.id() == id { marked } else { key })
     }
 
-    /// Reads the passphrase or the key. The caller may be in an async runtime.
-    fn read(&self, source: &SecretSource, key: &str) -> Result<Secret> {
-        let env = self.env.as_ref();
-        match source {
+    /// Reads the configured passphrase or key. The caller may be in an async runtime.
+    fn read(&self, source: KeySource) -> Result<Secret> {
+        let configured = if source == KeySource::Passphrase { &self.passphrase } else { &self.key };
+        let (env, key) = (self.env.as_ref(), &format!("`store.{}`", source.name()));
+        match configured.as_ref().ok_or_else(|| not_configured(source))? {
             // Older versions kept the blanks around a passphrase in the configuration.
             SecretSource::Literal(secret) => Ok(secret.clone()),
-            SecretSource::Command(_) => block_on(async || source.read(env, key, "`store`").await)
+            command @ SecretSource::Command(_) => block_on(async || command.read(env, key, "`store`").await)
                 .unwrap_or_else(|error| {
                     let message = format!("cannot read {key}: {error}");
                     Err(Error::new(ErrorCode::SecretUnreadable, message).with_source(error))
@@ -287,14 +280,8 @@ impl Vault {
         }
     }
 
-    fn read_passphrase(&self) -> Result<Secret> {
-        let source = self.passphrase.as_ref().ok_or_else(|| not_configured(KeySource::Passphrase))?;
-        self.read(source, "`store.passphrase`")
-    }
-
     fn read_key(&self) -> Result<DataKey> {
-        let source = self.key.as_ref().ok_or_else(|| not_configured(KeySource::Key))?;
-        DataKey::parse(self.read(source, "`store.key`")?.expose()).ok_or_else(|| {
+        DataKey::parse(self.read(KeySource::Key)?.expose()).ok_or_else(|| {
             let message = "`store.key` is not a key: it must be 32 bytes in base64 or hexadecimal";
             Error::new(ErrorCode::ConfigInvalidValue, message)
                 .with_hint("create a key: head -c 32 /dev/urandom | base64")
@@ -310,7 +297,7 @@ impl Vault {
     }
 
     fn decrypt(&self, envelope: &Envelope, key: &SealingKey) -> Option<Zeroizing<Vec<u8>>> {
-        let record = cipher::open(&key.key, envelope)?;
+        let record = key.key.open(envelope)?;
         self.keys().selected.insert(envelope.provider.clone(), key.clone());
         Some(record)
     }
@@ -333,7 +320,7 @@ impl Sealer for Vault {
         let selected = self.keys().selected.get(provider).filter(|key| key.source == source).cloned();
         let key = selected.map_or_else(|| self.key_to_seal(source, provider), Ok)?;
         let kdf: Option<Value> = key.kdf.as_ref().and_then(Kdf::value);
-        cipher::seal(&key.key, Envelope::new(provider, source.name(), &key.id, kdf), record)
+        key.key.seal(Envelope::new(provider, source.name(), &key.id, kdf), record)
     }
 
     fn open(&self, envelope: &Envelope) -> Result<Option<Zeroizing<Vec<u8>>>> {

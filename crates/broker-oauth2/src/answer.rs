@@ -82,7 +82,7 @@ impl TokenEndpoint<'_> {
         sent: &[&Secret],
         is_login: bool,
     ) -> Result<TokenAnswer, Problem> {
-        let (from, fields, secrets) = (self.url, self.fields, &*self.secrets(sent));
+        let (from, fields, secrets) = (&self.url, self.fields, &*self.secrets(sent));
         let answer = Value::Object(read_object(response, from, secrets)?);
         let secret = |path: &str| text_at(&answer, path).map(Secret::new);
         let access_token = secret(&fields.access_token).map(Token::bare);

@@ -13,29 +13,28 @@ use zeroize::Zeroizing;
 use crate::{ClientKey, TokenEndpoint};
 
 /// The client ID and how the client authenticates.
-#[derive(Debug, Clone, Copy)]
-pub enum ClientAuth<'a> {
+pub enum ClientAuth {
     /// A public client, which sends only `client_id`. An empty `client_id` is not sent.
-    Public(&'a str),
+    Public(String),
     /// `client_id` and `client_secret` in an HTTP Basic header (RFC 6749 section 2.3.1), in the spelling that the
     /// service accepts.
-    Basic(&'a str, &'a Secret, &'a BasicSpelling),
+    Basic(String, Secret, BasicSpelling),
     /// `client_id` and `client_secret` in the request body (RFC 6749 section 2.3.1).
-    Body(&'a str, &'a Secret),
+    Body(String, Secret),
     /// `client_id` and a signed assertion (`private_key_jwt`, RFC 7523 section 2.2).
-    Key(&'a str, &'a ClientKey),
+    Key(String, ClientKey),
 }
 
-impl<'a> ClientAuth<'a> {
+impl ClientAuth {
     /// Returns the `client_id`.
-    pub fn id(&self) -> &'a str {
+    pub fn id(&self) -> &str {
         match self {
             Self::Public(id) | Self::Basic(id, ..) | Self::Body(id, _) | Self::Key(id, _) => id,
         }
     }
 
     /// Returns the client secret, if the client sends one.
-    pub(crate) fn secret(&self) -> Option<&'a Secret> {
+    pub(crate) fn secret(&self) -> Option<&Secret> {
         match self {
             Self::Basic(_, secret, _) | Self::Body(_, secret) => Some(secret),
             Self::Public(_) | Self::Key(..) => None,
@@ -43,12 +42,10 @@ impl<'a> ClientAuth<'a> {
     }
 
     /// Returns the form fields that authenticate the client.
-    pub(crate) fn fields<'f>(&self, assertion: Option<&'f Secret>) -> Vec<(&'f str, &'f str)>
-    where
-        'a: 'f,
-    {
-        match (*self, assertion) {
-            (Self::Public("") | Self::Basic(..), _) => Vec::new(),
+    pub(crate) fn fields<'a>(&'a self, assertion: Option<&'a Secret>) -> Vec<(&'a str, &'a str)> {
+        match (self, assertion) {
+            (Self::Basic(..), _) => Vec::new(),
+            (Self::Public(id), _) if id.is_empty() => Vec::new(),
             (Self::Body(id, secret), _) => vec![("client_id", id), ("client_secret", secret.expose())],
             (Self::Key(id, _), Some(assertion)) => vec![
                 ("client_id", id),
@@ -59,11 +56,27 @@ impl<'a> ClientAuth<'a> {
         }
     }
 
+    /// Whether HTTP Basic has several spellings of these credentials.
+    pub fn spelling_varies(&self) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte);
+        matches!(self, Self::Basic(id, secret, _) if !id.bytes().chain(secret.expose().bytes()).all(is_plain))
+    }
+
+    /// Adds the spelling of HTTP Basic to the record update, if the service accepted another one than the record stores.
+    pub fn add_spelling(&self, update: RecordUpdate) -> RecordUpdate {
+        match self {
+            Self::Basic(_, _, spelling) if spelling.accepted() != spelling.stored => {
+                update.and_metadata(BasicSpelling::KEY, Value::from(SPELLINGS[spelling.accepted()]))
+            }
+            _ => update,
+        }
+    }
+
     /// Returns the hint for a refused client, which names the configuration keys to check.
     pub(crate) fn hint(&self) -> String {
         let check = match self {
             Self::Public(_) => "check `client_id`; a client with a secret needs `client_secret`",
-            Self::Basic(id, secret, _) if BasicSpelling::varies(id, secret) => {
+            Self::Basic(..) if self.spelling_varies() => {
                 "check `client_id` and `client_secret`, which were sent form-encoded and as they are; if both are \
                  correct, set `client_auth = \"body\"`"
             }
@@ -99,8 +112,12 @@ fn authorize(request: HttpRequest, spelling: &str, id: &str, secret: &Secret) ->
 }
 
 /// The spelling of HTTP Basic that the service accepted last. Starts with form encoding.
-#[derive(Debug, Default)]
-pub struct BasicSpelling(AtomicUsize);
+#[derive(Default)]
+pub struct BasicSpelling {
+    /// The index in [`SPELLINGS`] of the spelling that the record stores.
+    stored: usize,
+    accepted: AtomicUsize,
+}
 
 impl BasicSpelling {
     /// The record's metadata key.
@@ -109,23 +126,9 @@ impl BasicSpelling {
     /// Returns the spelling that the record stores.
     #[must_use]
     pub fn stored(record: &Record) -> Self {
-        let stored = record.metadata(Self::KEY).and_then(Value::as_str);
-        let number = SPELLINGS.iter().position(|name| Some(*name) == stored);
-        Self(AtomicUsize::new(number.unwrap_or_default()))
-    }
-
-    /// Adds the spelling to the record update, unless it is form encoding and the record stores none.
-    pub fn add_to(&self, update: RecordUpdate, record: Option<&Record>) -> RecordUpdate {
-        let name = SPELLINGS[self.number()];
-        let stored = record.and_then(|record| record.metadata(Self::KEY)).and_then(Value::as_str);
-        let is_stored = stored.unwrap_or(SPELLINGS[0]) == name;
-        if is_stored { update } else { update.and_metadata(Self::KEY, Value::from(name)) }
-    }
-
-    /// Whether the spellings of these credentials differ.
-    pub fn varies(id: &str, secret: &Secret) -> bool {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte);
-        !id.bytes().chain(secret.expose().bytes()).all(is_plain)
+        let name = record.metadata(Self::KEY).and_then(Value::as_str);
+        let stored = SPELLINGS.iter().position(|spelling| Some(*spelling) == name).unwrap_or_default();
+        Self { stored, accepted: stored.into() }
     }
 
     /// Sends a request with the credentials. If the service refuses the client, tries each other spelling that differs.
@@ -137,7 +140,7 @@ impl BasicSpelling {
         (id, secret): (&str, &Secret),
         is_password: bool,
     ) -> Result<HttpResponse> {
-        let (first_number, mut first, mut sent) = (self.number(), None, Vec::<HttpRequest>::new());
+        let (first_number, mut first, mut sent) = (self.accepted(), None, Vec::<HttpRequest>::new());
         for number in (first_number..SPELLINGS.len()).chain(0..first_number) {
             let Some(request) = authorize(request.clone(), SPELLINGS[number], id, secret) else { continue };
             if sent.iter().any(|sent| sent.authorization() == request.authorization()) {
@@ -146,7 +149,7 @@ impl BasicSpelling {
             let response = operation.send(&request).await?;
             if !refuses_client(&response, &request.url, request.repeat, is_password) {
                 if !response.is_transient() {
-                    self.0.store(number, Relaxed);
+                    self.accepted.store(number, Relaxed);
                 }
                 return Ok(response);
             }
@@ -156,8 +159,8 @@ impl BasicSpelling {
         first.ok_or_else(|| Error::new(ErrorCode::Internal, "HTTP Basic has no spelling of this client"))
     }
 
-    fn number(&self) -> usize {
-        self.0.load(Relaxed)
+    fn accepted(&self) -> usize {
+        self.accepted.load(Relaxed)
     }
 }
 
@@ -179,7 +182,7 @@ impl TokenEndpoint<'_> {
     /// Returns the hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
     fn hint(&self, refusal: &Refusal) -> Option<String> {
         let code = refusal.code.as_deref()?;
-        let key = match (code, self.client) {
+        let key = match (code, &self.client) {
             (
                 "invalid_client"
                 | "invalid_client_assertion"

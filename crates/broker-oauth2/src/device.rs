@@ -1,7 +1,6 @@
 //! The device authorization grant (RFC 8628): the user approves the login in any browser.
 
 use std::error::Error as _;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use broker_core::{
@@ -26,10 +25,6 @@ const DEFAULT_CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// The longest time that the broker waits for the user's approval, even if the device code lives longer.
 const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// The error codes of polls (RFC 8628 section 3.5), and the one for a code that was used before.
-const POLL_CODES: [&str; 5] =
-    ["authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_grant"];
-
 /// How many characters of an unknown scheme an error shows.
 const LONGEST_SCHEME: usize = 30;
 
@@ -40,12 +35,11 @@ const TICK: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// A login by the device authorization grant.
-#[derive(Clone, Copy)]
 pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,
     /// The token endpoint to poll, and the client that polls.
-    pub token: TokenEndpoint<'a>,
+    pub token: &'a TokenEndpoint<'a>,
     /// Fields of the device authorization request, such as `scope` and `audience`, without the client's fields.
     pub fields: &'a Params<'a>,
     /// Extra form fields of each poll.
@@ -59,6 +53,8 @@ struct Pending {
     device_code: Secret,
     expires_at: DateTime<Utc>,
     interval: Duration,
+    /// The shortest pause before the next poll.
+    pause: Duration,
     /// The number of consecutive polls that timed out.
     timeouts: u32,
     /// The error of the last poll, if that poll failed.
@@ -67,28 +63,21 @@ struct Pending {
     lost: bool,
 }
 
-/// The result of a poll: the tokens, or the shortest pause before the next poll.
-type Poll = ControlFlow<TokenAnswer, Duration>;
-
 impl DeviceFlow<'_> {
     /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not
     /// stop the polls.
     pub async fn run(&self) -> Result<TokenAnswer> {
         let operation = self.token.operation;
         let mut pending = self.begin().await?;
-        let mut pause = pending.interval;
         loop {
-            wait(operation, pause, pending.expires_at).await?;
+            wait(operation, pending.pause, pending.expires_at).await?;
             if operation.now() >= pending.expires_at {
                 return Err(pending.timed_out());
             }
-            match self.poll(&mut pending).await? {
-                Poll::Break(answer) => return Ok(answer),
-                Poll::Continue(at_least) => {
-                    operation.nothing_issued();
-                    pause = at_least;
-                }
+            if let Some(answer) = self.poll(&mut pending).await? {
+                return Ok(answer);
             }
+            operation.nothing_issued();
         }
     }
 
@@ -124,14 +113,10 @@ impl DeviceFlow<'_> {
         }
         self.token.operation.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
-        Ok(Pending {
-            device_code,
-            expires_at: broker_core::later(response.sent_at, lifetime),
-            interval: interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(Duration::from_secs(1))),
-            timeouts: 0,
-            fault: None,
-            lost: false,
-        })
+        let interval = interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(Duration::from_secs(1)));
+        let expires_at = broker_core::later(response.sent_at, lifetime);
+        let (timeouts, fault, lost) = (0, None, false);
+        Ok(Pending { device_code, expires_at, interval, pause: interval, timeouts, fault, lost })
     }
 
     fn refused_start(&self, problem: Problem) -> Error {
@@ -145,8 +130,9 @@ impl DeviceFlow<'_> {
         error
     }
 
-    /// Sends one poll (RFC 8628 section 3.4).
-    async fn poll(&self, pending: &mut Pending) -> Result<Poll> {
+    /// Sends one poll (RFC 8628 section 3.4). Returns `None` if the login continues.
+    async fn poll(&self, pending: &mut Pending) -> Result<Option<TokenAnswer>> {
+        pending.pause = pending.interval;
         let own = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", pending.device_code.expose()),
@@ -154,19 +140,12 @@ impl DeviceFlow<'_> {
         let verifier = self.verifier.map(|verifier| ("code_verifier", verifier.expose()));
         let fields: Vec<_> =
             own.into_iter().chain(verifier).chain(self.token_fields.iter().copied()).collect();
-        match self.token.send(self.token.url, &fields, Repeat::Never).await {
-            Ok(response) => {
-                pending.timeouts = 0;
-                self.read(pending, &response)
-            }
+        match self.token.send(&self.token.url, &fields, Repeat::Never).await {
+            Ok(response) => self.read(pending, &response),
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
-                let fault: Option<&HttpFault> = error.source().and_then(|source| source.downcast_ref());
-                let pause = pending.backoff(fault);
-                // If the response to this poll was lost, the response may have contained the tokens.
-                pending.lost |= fault.is_some_and(|fault| fault.sent == RequestSent::Maybe);
-                pending.fault = Some(error);
-                Ok(Poll::Continue(pause))
+                pending.failed(error);
+                Ok(None)
             }
             Err(error) => Err(error),
         }
@@ -174,53 +153,59 @@ impl DeviceFlow<'_> {
 
     /// Reads a poll's response. Uses the error code, because services send different HTTP statuses (Auth0 sends 403
     /// and 429).
-    fn read(&self, pending: &mut Pending, response: &HttpResponse) -> Result<Poll> {
-        let token = &self.token;
-        pending.fault = None;
+    fn read(&self, pending: &mut Pending, response: &HttpResponse) -> Result<Option<TokenAnswer>> {
+        let token = self.token;
+        (pending.timeouts, pending.fault) = (0, None);
         let sent: Vec<_> = [&pending.device_code].into_iter().chain(self.verifier).collect();
         let read = token.read(response, &sent, true).map_err(|problem| match &problem {
             // Services send codes of their own with these, such as `authorization_declined` (Microsoft).
             Problem::Refused(refusal) if refusal.code.is_some() && matches!(refusal.status, 200 | 400) => {
                 problem
             }
-            _ => problem.of_credential(token.url),
+            _ => problem.of_credential(&token.url),
         });
         let problem = match read {
-            Ok(answer) => return Ok(Poll::Break(answer)),
+            Ok(answer) => return Ok(Some(answer)),
             Err(problem) => problem,
         };
-        let code = match &problem {
-            Problem::Refused(refusal) => {
-                POLL_CODES.into_iter().find(|code| refusal.is(code)).map(str::to_owned)
-            }
+        let body = match &problem {
+            Problem::Refused(_) => None,
             // A malformed response may contain the refresh token, and a 429 or 5xx an error code such as `slow_down`.
             Problem::Transient(_) => match token.salvaged(response, None) {
-                Some(answer) => return Ok(Poll::Break(answer)),
-                None => response.json().and_then(|body| text_in(&body, "error").map(str::to_owned)),
+                Some(answer) => return Ok(Some(answer)),
+                None => response.json(),
             },
         };
-        match code.as_deref() {
-            Some("authorization_pending") => Ok(Poll::Continue(pending.interval)),
-            Some("slow_down") => {
+        let is = |code: &str| match &problem {
+            Problem::Refused(refusal) => refusal.is(code),
+            Problem::Transient(_) => body.as_ref().and_then(|body| text_in(body, "error")) == Some(code),
+        };
+        match problem {
+            _ if is("authorization_pending") => {}
+            _ if is("slow_down") => {
                 pending.interval += SLOW_DOWN;
-                Ok(Poll::Continue(pending.interval))
+                pending.pause = pending.interval;
             }
-            Some("access_denied") => Err(Error::new(ErrorCode::AccessDenied, "the login was denied")),
-            Some("expired_token") => Err(expired()),
-            Some("invalid_grant") if pending.lost => Err(Error::login_required(
-                "the network lost the response with the tokens, and the service sends the tokens only once",
-            )),
-            _ => match problem {
-                Problem::Refused(_) => Err(token.error(problem, "the service refused the login")),
-                Problem::Transient(fault) => Ok(pending.unusable(response, fault)),
-            },
+            _ if is("access_denied") => {
+                return Err(Error::new(ErrorCode::AccessDenied, "the login was denied"));
+            }
+            _ if is("expired_token") => return Err(expired()),
+            // The service refuses a code that was used before.
+            _ if is("invalid_grant") && pending.lost => {
+                return Err(Error::login_required(
+                    "the network lost the response with the tokens, and the service sends the tokens only once",
+                ));
+            }
+            Problem::Refused(_) => return Err(token.error(problem, "the service refused the login")),
+            Problem::Transient(fault) => pending.unusable(response, fault),
         }
+        Ok(None)
     }
 }
 
 impl Pending {
-    /// Keeps the error of an unusable response, and returns the pause before the next poll.
-    fn unusable(&mut self, response: &HttpResponse, fault: Error) -> Poll {
+    /// Keeps the error of an unusable response, and pauses as long as the service asks.
+    fn unusable(&mut self, response: &HttpResponse, fault: Error) {
         // A service that answers 429 or 503 has not processed the request, so no tokens were lost.
         self.lost |= !matches!(response.status, 429 | 503);
         tracing::info!(
@@ -228,7 +213,7 @@ impl Pending {
             "a poll of the device login got no usable response; the login continues"
         );
         self.fault = Some(fault);
-        Poll::Continue(self.interval.max(response.retry_after().unwrap_or_default()))
+        self.pause = self.interval.max(response.retry_after().unwrap_or_default());
     }
 
     /// Returns the error for an expired code, which depends on whether the service answered the polls.
@@ -239,14 +224,17 @@ impl Pending {
         Error::new(fault.code(), message).with_hint("log in again, even if you have approved the login")
     }
 
-    /// Doubles the pause between polls after each timeout (RFC 8628 section 3.5).
-    fn backoff(&mut self, fault: Option<&HttpFault>) -> Duration {
+    /// Keeps the error of a poll without response. Doubles the pause after each timeout (RFC 8628 section 3.5).
+    fn failed(&mut self, error: Error) {
+        let fault: Option<&HttpFault> = error.source().and_then(|source| source.downcast_ref());
         if fault.is_some_and(|fault| fault.code == ErrorCode::Timeout) {
             self.timeouts += 1;
             let pause = self.interval * 2_u32.saturating_pow(self.timeouts);
-            return pause.min(LONGEST_BACKOFF.max(self.interval));
+            self.pause = pause.min(LONGEST_BACKOFF.max(self.interval));
         }
-        self.interval
+        // If the response to this poll was lost, the response may have contained the tokens.
+        self.lost |= fault.is_some_and(|fault| fault.sent == RequestSent::Maybe);
+        self.fault = Some(error);
     }
 }
 

@@ -2,8 +2,6 @@
 
 mod pem;
 
-use std::fmt;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use broker_core::{Error, ErrorCode, Result, Secret, ServiceUrl};
@@ -58,12 +56,6 @@ enum Pair {
     Rsa(Box<RsaKeyPair>),
     Ecdsa(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
-}
-
-impl fmt::Debug for ClientKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientKey({:?})", self.algorithm)
-    }
 }
 
 impl ClientKey {

@@ -4,7 +4,6 @@ use broker_core::{Result, Secret, ServiceUrl};
 use chrono::{DateTime, Utc};
 
 /// A client's private key. Without the feature `provider`, no value of this type exists.
-#[derive(Debug)]
 pub enum ClientKey {}
 
 impl ClientKey {

@@ -18,14 +18,13 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 pub(crate) type Params<'a> = [(&'a str, &'a str)];
 
 /// A token endpoint and the client that sends requests to it.
-#[derive(Clone, Copy)]
 pub struct TokenEndpoint<'a> {
     /// The operation that sends the requests.
     pub operation: &'a Operation,
     /// The URL of the token endpoint.
-    pub url: &'a ServiceUrl,
+    pub url: ServiceUrl,
     /// The client and its authentication.
-    pub client: ClientAuth<'a>,
+    pub client: ClientAuth,
     /// The lifetime of a token if neither the response nor a JWT contains one.
     pub default_life: TimeDelta,
     /// Whether `default_life` is only assumed. If so, a login without a refresh token keeps its token until the service
@@ -42,12 +41,11 @@ impl<'a> TokenEndpoint<'a> {
     #[must_use]
     pub fn new(
         operation: &'a Operation,
-        url: &'a ServiceUrl,
-        client: ClientAuth<'a>,
+        url: &ServiceUrl,
+        client: ClientAuth,
         default_life: TimeDelta,
     ) -> Self {
-        let final_codes = FinalCodes::STANDARD;
-        let fields = &STANDARD_FIELDS;
+        let (url, fields, final_codes) = (url.clone(), &*STANDARD_FIELDS, FinalCodes::STANDARD);
         Self { operation, url, client, default_life, is_life_assumed: false, fields, final_codes }
     }
 
@@ -66,9 +64,9 @@ impl<'a> TokenEndpoint<'a> {
 
     /// Requests a token without a user. `what` begins the message of a refusal.
     async fn request(&self, fields: &Params<'_>, sent: &[&Secret], what: &str) -> Result<TokenAnswer> {
-        let response = self.send(self.url, fields, Repeat::Safe).await?;
+        let response = self.send(&self.url, fields, Repeat::Safe).await?;
         let answer = self.read(&response, sent, false);
-        let answer = answer.map_err(|problem| self.error(problem.of_service(self.url), what))?;
+        let answer = answer.map_err(|problem| self.error(problem.of_service(&self.url), what))?;
         Ok(TokenAnswer { account: None, ..answer })
     }
 
@@ -83,14 +81,14 @@ impl<'a> TokenEndpoint<'a> {
         extra: &Params<'_>,
     ) -> Result<TokenAnswer> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
-        let response = self.send(self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
+        let response = self.send(&self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
         self.read_login(&response, &[password]).map_err(|problem| match problem {
             Problem::Refused(refusal) if self.final_codes.end(&refusal, Credential::Password) => {
                 let message = format!("the service refused the password: {}", refusal.words);
                 let error = Error::new(ErrorCode::PasswordRefused, message);
                 error.with_hint(Hint::CorrectPassword).with_secret_fingerprint(fingerprint)
             }
-            problem => self.error(problem.of_credential(self.url), "the service refused the login"),
+            problem => self.error(problem.of_credential(&self.url), "the service refused the login"),
         })
     }
 
@@ -100,7 +98,7 @@ impl<'a> TokenEndpoint<'a> {
     pub async fn refresh(&self, refresh_token: &Secret, extra: &Params<'_>) -> Result<Option<TokenAnswer>> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
-        let response = self.send(self.url, &fields, Repeat::SpendsGrant).await?;
+        let response = self.send(&self.url, &fields, Repeat::SpendsGrant).await?;
         // The old refresh token may be invalid now, so a new one is saved even if the response is malformed or an error.
         let salvage = |problem| self.salvaged(&response, Some(refresh_token)).ok_or(problem);
         match self.read(&response, &[refresh_token], false).or_else(salvage) {
@@ -111,7 +109,7 @@ impl<'a> TokenEndpoint<'a> {
             }
             Err(problem) => {
                 let is_client = matches!(&problem, Problem::Refused(refusal) if has_bad_credentials(refusal));
-                let problem = if is_client { problem } else { problem.of_credential(self.url) };
+                let problem = if is_client { problem } else { problem.of_credential(&self.url) };
                 Err(self.error(problem, "the service refused to refresh the token"))
             }
         }
@@ -138,7 +136,7 @@ impl<'a> TokenEndpoint<'a> {
     pub(crate) async fn revoke(&self, url: &ServiceUrl, token: &Secret, hint: &str) -> Result<bool> {
         let fields = [("token", token.expose()), ("token_type_hint", hint)];
         let response = self.send(url, &fields, Repeat::Safe).await?;
-        match read_revoked(&response, url, token) {
+        match revoked(&response, url, token) {
             Ok(()) => Ok(true),
             Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => Ok(false),
             Err(problem) => Err(self.error(problem, "the service refused to revoke the token")),
@@ -174,24 +172,25 @@ impl<'a> TokenEndpoint<'a> {
             // A request that may be repeated without harm is better repeated.
             if repeat == Repeat::Safe { request } else { request.with_salvage(&self.fields.refresh_token) }
         };
-        let (client_id, key) = match self.client {
-            ClientAuth::Key(client_id, key) => (client_id, key),
+        match &self.client {
+            ClientAuth::Public(_) | ClientAuth::Body(..) => self.operation.send(&post(None)).await,
             ClientAuth::Basic(id, secret, spelling) => {
                 let is_password = fields.contains(&("grant_type", "password"));
-                return spelling.send(self.operation, &post(None), (id, secret), is_password).await;
+                spelling.send(self.operation, &post(None), (id, secret), is_password).await
             }
-            ClientAuth::Public(_) | ClientAuth::Body(..) => return self.operation.send(&post(None)).await,
-        };
-        let send = async |now| {
-            let assertion = key.assertion(client_id, self.url, url, now)?;
-            Ok(withhold(self.operation.send(&post(Some(&assertion))).await?, &assertion))
-        };
-        let response = send(self.operation.now()).await?;
-        // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
-        // service's time.
-        match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
-            Some(date) if refuses_client(&response, url, Repeat::Never, true) => send(date).await,
-            _ => Ok(response),
+            ClientAuth::Key(client_id, key) => {
+                let send = async |now| {
+                    let assertion = key.assertion(client_id, &self.url, url, now)?;
+                    Ok(withhold(self.operation.send(&post(Some(&assertion))).await?, &assertion))
+                };
+                let response = send(self.operation.now()).await?;
+                // If the clocks differ, the service may refuse the assertion. The client then signs another assertion
+                // with the service's time.
+                match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
+                    Some(date) if refuses_client(&response, url, Repeat::Never, true) => send(date).await,
+                    _ => Ok(response),
+                }
+            }
         }
     }
 
@@ -233,12 +232,7 @@ fn withhold(response: HttpResponse, assertion: &Secret) -> HttpResponse {
 }
 
 /// Reads the response of a revocation endpoint. Every 2xx status is a success (RFC 7009 section 2.2).
-pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<()> {
-    read_revoked(response, from, token)
-        .map_err(|problem| problem.error("the service refused to revoke the token"))
-}
-
-fn read_revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<(), Problem> {
+pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<(), Problem> {
     if (200..300).contains(&response.status) && !response.is_html() {
         return Ok(());
     }

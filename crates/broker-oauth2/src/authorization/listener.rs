@@ -16,9 +16,8 @@ use tokio::time::timeout;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::page::Page;
+use super::page::{Page, Tab};
 use super::response::Expected;
-use super::tab::Tab;
 
 /// How long a browser may take to send a request, and then to read the page.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -146,9 +145,8 @@ pub(crate) fn loopback(redirect_uri: &ServiceUrl) -> Option<&'static [IpAddr]> {
 }
 
 /// Listens on all addresses with the same port.
-async fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
+async fn listen(addresses: &[IpAddr], mut port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
     let mut sockets: Vec<TcpListener> = Vec::new();
-    let mut port = port;
     for address in addresses {
         match TcpListener::bind(SocketAddr::new(*address, port)).await {
             Ok(socket) => {
@@ -185,16 +183,11 @@ fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
 }
 
 async fn accept(sockets: &[TcpListener]) -> io::Result<TcpStream> {
-    poll_fn(|operation| {
-        let mut polls = sockets.iter().map(|socket| socket.poll_accept(operation));
-        polls
-            .find_map(|poll| match poll {
-                Poll::Ready(accepted) => Some(accepted.map(|(stream, _)| stream)),
-                Poll::Pending => None,
-            })
-            .map_or(Poll::Pending, Poll::Ready)
-    })
-    .await
+    let accepted = poll_fn(|context| {
+        let mut polls = sockets.iter().map(|socket| socket.poll_accept(context));
+        polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    });
+    Ok(accepted.await?.0)
 }
 
 /// Answers one request. For the authorization response, the connection stays open until the login's result is known.

@@ -4,7 +4,6 @@ mod listener;
 mod page;
 pub(crate) mod pkce;
 mod response;
-mod tab;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, Hint, Operation, Problem, Repeat, Result, Secret, ServiceUrl,
@@ -32,12 +31,11 @@ const TRIES: usize = 3;
 const LONGEST_LINE: usize = 4095;
 
 /// A login by the authorization code grant.
-#[derive(Clone, Copy)]
 pub struct CodeFlow<'a> {
     /// The authorization endpoint, which the browser opens.
     pub url: &'a ServiceUrl,
     /// The token endpoint, where the code is exchanged, and the client.
-    pub token: TokenEndpoint<'a>,
+    pub token: &'a TokenEndpoint<'a>,
     /// The expected `iss` of the authorization response (RFC 9207), if the issuer is known.
     pub issuer: Option<&'a str>,
     /// Whether the service always sends `iss` (`authorization_response_iss_parameter_supported`).
@@ -118,7 +116,7 @@ impl CodeFlow<'_> {
             ("code_verifier", verifier.expose()),
         ];
         let fields = [&own, self.token_fields].concat();
-        let response = self.token.send(self.token.url, &fields, Repeat::IfNotActed).await;
+        let response = self.token.send(&self.token.url, &fields, Repeat::IfNotActed).await;
         let response = response.map_err(with_used_code)?;
         self.token.read_login(&response, &[code, verifier]).map_err(|problem| match problem {
             Problem::Refused(refusal) if refusal.is("invalid_grant") => Error::new(
@@ -127,7 +125,7 @@ impl CodeFlow<'_> {
             )
             .with_hint("the code was used before or has expired: log in again"),
             problem => {
-                let problem = problem.of_service(self.token.url);
+                let problem = problem.of_service(&self.token.url);
                 with_used_code(self.token.error(problem, "the service refused the authorization code"))
             }
         })
@@ -176,7 +174,9 @@ async fn paste(operation: &Operation, listener: &mut Listener, deadline: DateTim
                 "the address is longer than {LONGEST_LINE} characters, which a terminal cannot read in one line: log \
                  in on the machine with the browser, or forward the port of {start} to this machine (ssh -L)"
             )),
-            Err(invalid) => prompt.notify(&format!("{invalid}: copy the whole address, {start}?…")),
+            Err(invalid) => {
+                prompt.notify(&format!("{}: copy the whole address, {start}?…", invalid.reason()));
+            }
         }
     }
     Err(Error::login_required("no valid address was pasted").with_hint("log in again"))

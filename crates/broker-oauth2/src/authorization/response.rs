@@ -1,7 +1,5 @@
 //! The authorization response (RFC 6749 sections 4.1.2 and 4.1.2.1, RFC 9207).
 
-use std::fmt;
-
 use broker_core::{Error, ErrorCode, Hint, Result, Secret, sanitize};
 use url::form_urlencoded;
 
@@ -27,14 +25,15 @@ pub(super) enum InvalidCallback {
     Repeated,
 }
 
-impl fmt::Display for InvalidCallback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl InvalidCallback {
+    /// Returns the reason for the user who pasted the text.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
             Self::NoResponse => "the pasted text is not the address that the browser opened after the login",
             Self::NoState => "the pasted address is incomplete: the parameter `state` is missing",
             Self::OtherState => "the pasted address belongs to another login, perhaps an earlier one",
             Self::Repeated => "the pasted address contains a parameter twice",
-        })
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The configuration keys of `kind = "oauth2"`, and the checks for each flow.
 
 use broker_core::{
-    ConfigDuration, Fields, Secret, SecretSource, ServiceUrl, SettingsError, Words, fingerprint,
+    ConfigDuration, Fields, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Words, fingerprint,
     is_provider_name,
 };
 use serde::Deserialize;
@@ -183,24 +183,17 @@ impl Config {
             (None, None) => Auth::None,
         };
         let auth = self.client_auth.unwrap_or(default);
-        let missing = match auth {
+        let key = if self.client_auth.is_some() { "client_auth" } else { "flow" };
+        let (key, needed) = match auth {
             Auth::None if flow == Flow::ClientCredentials => {
-                Some("`client_secret` or `private_key` for the flow `client_credentials`")
+                (key, "`client_secret` or `private_key` for the flow `client_credentials`")
             }
-            Auth::Basic | Auth::Body if self.client_secret.is_none() => Some("`client_secret`"),
-            Auth::PrivateKeyJwt if self.private_key.is_none() => Some("`private_key`"),
-            _ => None,
+            Auth::Basic | Auth::Body if self.client_secret.is_none() => (key, "`client_secret`"),
+            Auth::PrivateKeyJwt if self.private_key.is_none() => (key, "`private_key`"),
+            _ if self.client_id.is_none() && auth != Auth::None => ("client_auth", "`client_id`"),
+            _ => return Ok(auth),
         };
-        match missing {
-            Some(what) => {
-                let key = if self.client_auth.is_some() { "client_auth" } else { "flow" };
-                Err(SettingsError::new(key, format!("the client authentication needs {what}")))
-            }
-            None if self.client_id.is_none() && auth != Auth::None => {
-                Err(SettingsError::new("client_auth", "the client authentication needs `client_id`"))
-            }
-            None => Ok(auth),
-        }
+        Err(SettingsError::new(key, format!("the client authentication needs {needed}")))
     }
 
     /// Returns the configured URL of an endpoint.
@@ -215,10 +208,7 @@ impl Config {
     }
 
     pub(super) fn redirect_uri(&self) -> Result<ServiceUrl, SettingsError> {
-        let url = match &self.redirect_uri {
-            Some(url) => url.clone(),
-            None => ServiceUrl::parse(REDIRECT_URI).map_err(|why| SettingsError::new("redirect_uri", why))?,
-        };
+        let url = Settings::url_or(self.redirect_uri.clone(), "redirect_uri", REDIRECT_URI)?;
         if loopback(&url).is_some() {
             return Ok(url);
         }

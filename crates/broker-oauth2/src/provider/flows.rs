@@ -51,8 +51,8 @@ impl OAuth2 {
     }
 
     /// Returns the parameters of a login or a client credentials request.
-    pub(super) fn initial_fields<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
-        let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes.as_str() };
+    pub(super) fn initial_fields<'a>(&'a self, scopes: &'a str) -> Vec<(&'a str, &'a str)> {
+        let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes };
         let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
         let audience = self.config.audience.as_deref().map(|audience| ("audience", audience));
         [scope, audience].into_iter().flatten().chain(self.common_fields()).collect()
@@ -63,7 +63,7 @@ impl OAuth2 {
     fn refresh_fields<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
         // The user logged in with another program, so the scope and audience of the login are unknown.
         if self.flow == Flow::RefreshToken {
-            return self.initial_fields(scopes);
+            return self.initial_fields(scopes.as_str());
         }
         let login = record.metadata(LOGIN_SCOPE).and_then(Value::as_str);
         let changed = login.is_some_and(|login| login != self.scope) && !self.scope.is_empty();
@@ -90,22 +90,12 @@ impl OAuth2 {
     }
 }
 
-/// The client's credential and the endpoints for a login, a token request, a logout or an introspection.
+/// The endpoints and the authenticated client for a login, a token request, a logout or an introspection.
 pub(super) struct Session<'a> {
     pub(super) provider: &'a OAuth2,
-    pub(super) operation: &'a Operation,
     /// The issuer's metadata, if known. Configured URLs replace the discovered ones.
     pub(super) found: Option<Metadata>,
-    credential: Credential,
-    pub(super) basic: BasicSpelling,
-    token_url: ServiceUrl,
-}
-
-enum Credential {
-    None,
-    Basic(Secret),
-    Body(Secret),
-    Key(Box<ClientKey>),
+    pub(super) token: TokenEndpoint<'a>,
 }
 
 impl<'a> Session<'a> {
@@ -118,73 +108,54 @@ impl<'a> Session<'a> {
         basic: BasicSpelling,
         instead: Option<(Endpoint, &ServiceUrl)>,
     ) -> Result<Self> {
-        let config = &provider.config;
-        let missing = |key: &str| {
-            Error::new(ErrorCode::SecretMissing, format!("the configuration key `{key}` is not set"))
-        };
-        let secret = async || {
-            let source = config.client_secret.as_ref().ok_or_else(|| missing("client_secret"))?;
-            source.resolve(operation.context(), "client_secret").await
-        };
+        let (config, context) = (&provider.config, operation.context());
+        let secret = async |source: &SecretSource| source.resolve(context, "client_secret").await;
+        let id = config.client_id.clone().unwrap_or_default();
         let endpoint = instead.map_or(Endpoint::Token, |(endpoint, _)| endpoint);
-        let credential = match provider.client_auth(found.as_ref(), endpoint)? {
-            Auth::None => Credential::None,
-            Auth::Basic => Credential::Basic(secret().await?),
-            Auth::Body => Credential::Body(secret().await?),
-            Auth::PrivateKeyJwt => {
-                let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
-                let pem = source.resolve_lines(operation.context(), "private_key").await?;
+        let auth = provider.client_auth(found.as_ref(), endpoint)?;
+        let client = match (auth, &config.client_secret, &config.private_key) {
+            (Auth::Basic, Some(source), _) => ClientAuth::Basic(id, secret(source).await?, basic),
+            (Auth::Body, Some(source), _) => ClientAuth::Body(id, secret(source).await?),
+            (Auth::PrivateKeyJwt, _, Some(source)) => {
+                let pem = source.resolve_lines(context, "private_key").await?;
                 let (key_id, audience) = (config.key_id.clone(), config.assertion_audience.clone());
                 let issuer = config.issuer.as_ref().map(|issuer| issuer.0.clone());
-                Credential::Key(Box::new(ClientKey::parse(&pem, config.algorithm, key_id, audience, issuer)?))
+                ClientAuth::Key(id, ClientKey::parse(&pem, config.algorithm, key_id, audience, issuer)?)
             }
+            // `Config::check` refuses an authentication whose secret is not configured.
+            _ => ClientAuth::Public(id),
         };
-        let token_url = match instead {
+        let url = match instead {
             None => provider.require(found.as_ref(), Endpoint::Token)?,
             Some((_, url)) => provider.find(found.as_ref(), Endpoint::Token)?.unwrap_or_else(|| url.clone()),
         };
-        Ok(Self { provider, operation, found, credential, basic, token_url })
-    }
-
-    /// Returns the token endpoint with the authenticated client.
-    pub(super) fn token(&self) -> TokenEndpoint<'_> {
-        let config = &self.provider.config;
-        let id = config.client_id.as_deref().unwrap_or_default();
-        let client = match &self.credential {
-            Credential::None => ClientAuth::Public(id),
-            Credential::Basic(secret) => ClientAuth::Basic(id, secret, &self.basic),
-            Credential::Body(secret) => ClientAuth::Body(id, secret),
-            Credential::Key(key) => ClientAuth::Key(id, key),
-        };
-        let default_life = config.life.map_or(DEFAULT_LIFETIME, |life| life.0);
-        let final_codes = FinalCodes::oauth(&config.error_final.0);
-        let is_life_assumed = config.life.is_none() && !self.provider.has_password();
-        let fields = config.fields.as_ref().unwrap_or(&STANDARD_FIELDS);
-        TokenEndpoint {
-            operation: self.operation,
-            url: &self.token_url,
+        let token = TokenEndpoint {
+            operation,
+            url,
             client,
-            default_life,
-            is_life_assumed,
-            fields,
-            final_codes,
-        }
+            default_life: config.life.map_or(DEFAULT_LIFETIME, |life| life.0),
+            is_life_assumed: config.life.is_none() && !provider.has_password(),
+            fields: config.fields.as_ref().unwrap_or(&STANDARD_FIELDS),
+            final_codes: FinalCodes::oauth(&config.error_final.0),
+        };
+        Ok(Self { provider, found, token })
     }
 
     /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
     pub(super) async fn request_token(&self, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let config = &self.provider.config;
-        let mut fields = self.provider.initial_fields(scopes);
+        let mut fields = self.provider.initial_fields(scopes.as_str());
         let mut answer = match &config.from {
             Some(from) => {
-                let subject = self.operation.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
+                let subject =
+                    self.token.operation.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
                 let subject_type = config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
                 let requested_type = config.requested_token_type.as_deref();
                 fields.push(("subject_token_type", subject_type));
                 fields.extend(requested_type.map(|kind| ("requested_token_type", kind)));
-                self.token().token_exchange(subject.secret(), &fields).await?
+                self.token.token_exchange(subject.secret(), &fields).await?
             }
-            None => self.token().client_credentials(&fields).await?,
+            None => self.token.client_credentials(&fields).await?,
         };
         // The client's credentials or the exchanged token suffice for the next token, so no refresh token is stored.
         answer.refresh_token = None;
@@ -199,7 +170,7 @@ impl<'a> Session<'a> {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let fields = self.provider.refresh_fields(record, scopes);
-        let Some(answer) = self.token().refresh(refresh_token, &fields).await? else {
+        let Some(answer) = self.token.refresh(refresh_token, &fields).await? else {
             return Ok(RecordUpdate::grant_refused());
         };
         let update = self.provider.annotate(answer, scopes).into_renewal(record, scopes);
@@ -210,27 +181,26 @@ impl<'a> Session<'a> {
     pub(super) async fn begin_with(&self, refresh_token: &Secret) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
         let fields = match self.provider.flow {
-            Flow::RefreshToken => self.provider.initial_fields(&no_scopes),
+            Flow::RefreshToken => self.provider.initial_fields(""),
             _ => self.provider.common_fields(),
         };
-        let answer = self.token().begin_with(refresh_token, &fields).await?;
+        let answer = self.token.begin_with(refresh_token, &fields).await?;
         let update = self.provider.annotate(answer, &no_scopes).into_update(&no_scopes);
         Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
     }
 
     /// Logs in by the device authorization grant (RFC 8628), with PKCE (RFC 7636) as some services require.
     pub(super) async fn device(&self) -> Result<RecordUpdate> {
-        let no_scopes = ScopeKey::default();
         let uses_pkce = self.provider.config.pkce != Some(false);
         let verifier = if uses_pkce { Some(random::<32>()?) } else { None };
         let challenge = verifier.as_ref().map(challenge);
-        let mut fields = self.provider.initial_fields(&no_scopes);
+        let mut fields = self.provider.initial_fields("");
         if let Some(challenge) = &challenge {
             fields.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
         }
         let flow = DeviceFlow {
             url: &self.provider.require(self.found.as_ref(), Endpoint::Device)?,
-            token: self.token(),
+            token: &self.token,
             fields: &fields,
             token_fields: &self.provider.common_fields(),
             verifier: verifier.as_ref(),
@@ -240,14 +210,13 @@ impl<'a> Session<'a> {
 
     /// Logs in by the authorization code grant with PKCE (RFC 8252).
     pub(super) async fn authorization_code(&self) -> Result<RecordUpdate> {
-        let no_scopes = ScopeKey::default();
         let flow = CodeFlow {
             url: &self.provider.require(self.found.as_ref(), Endpoint::Authorization)?,
-            token: self.token(),
+            token: &self.token,
             issuer: self.provider.config.issuer.as_ref().map(|issuer| issuer.0.as_str()),
             sends_issuer: self.found.as_ref().is_some_and(|found| found.sends_issuer),
             redirect_uri: &self.provider.redirect_uri,
-            fields: &self.provider.initial_fields(&no_scopes),
+            fields: &self.provider.initial_fields(""),
             token_fields: &self.provider.common_fields(),
         };
         Ok(self.approved(flow.run().await?))
@@ -257,7 +226,7 @@ impl<'a> Session<'a> {
 
     /// Logs in with `password`, else with the configured password or one that the user types.
     pub(super) async fn log_in_with(&self, password: Option<&Secret>) -> Result<RecordUpdate> {
-        let (operation, config) = (self.operation, &self.provider.config);
+        let (operation, config) = (self.token.operation, &self.provider.config);
         let hint = |key| format!("set `{key}` of this provider in the configuration");
         let username = match &config.username {
             Some(username) => username.clone(),
@@ -287,7 +256,7 @@ impl<'a> Session<'a> {
         else {
             return Err(record.login_missing());
         };
-        let password = source.resolve(self.operation.context(), "password").await?;
+        let password = source.resolve(self.token.operation.context(), "password").await?;
         let fingerprint = self.provider.password_fingerprint(username, &password);
         record.check_password(&fingerprint, request)?;
         let update = self.send_password(username, &password, request.scopes()).await?;
@@ -301,11 +270,11 @@ impl<'a> Session<'a> {
         password: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        let fields = self.provider.initial_fields(scopes);
-        self.operation.notify_after_save(WARNING.to_owned());
+        let fields = self.provider.initial_fields(scopes.as_str());
+        self.token.operation.notify_after_save(WARNING.to_owned());
         // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
         let fingerprint = self.provider.password_fingerprint(username, password);
-        let mut answer = self.token().password(username, password, fingerprint, &fields).await?;
+        let mut answer = self.token.password(username, password, fingerprint, &fields).await?;
         // A token request with scopes is not a login, so it must not replace the login's refresh token.
         answer.refresh_token.take_if(|_| answer.token.is_some() && !scopes.is_empty());
         let update = self.provider.annotate(answer, scopes).into_update(scopes);
@@ -314,7 +283,7 @@ impl<'a> Session<'a> {
 
     /// Returns the record update that stores a new login.
     fn approved(&self, answer: TokenAnswer) -> RecordUpdate {
-        self.provider.annotate(answer, &ScopeKey::default()).into_login(self.operation)
+        self.provider.annotate(answer, &ScopeKey::default()).into_login(self.token.operation)
     }
 }
 

@@ -137,7 +137,7 @@ impl Provider for OAuth2 {
             None if has_login => session.log_in_configured(record, request).await,
             None => session.request_token(request.scopes()).await,
         }?;
-        Ok(session.basic.add_to(update, Some(record)))
+        Ok(session.token.client.add_spelling(update))
     }
 
     async fn login(&self, operation: &Operation, login: &Login) -> Result<RecordUpdate> {
@@ -152,7 +152,7 @@ impl Provider for OAuth2 {
             // In a flow without a user, an issued token proves that the credentials are valid.
             _ => session.request_token(&ScopeKey::default()).await,
         }?;
-        let update = session.basic.add_to(self.add_login_scope(update), None);
+        let update = session.token.client.add_spelling(self.add_login_scope(update));
         Ok(match &session.found {
             Some(found) => update.and_metadata(Metadata::KEY, found.to_value()),
             None => update,
@@ -168,7 +168,7 @@ impl Provider for OAuth2 {
         };
         let (basic, to) = (BasicSpelling::stored(record), Some((Endpoint::Revocation, &url)));
         let session = Session::new(self, operation, found, basic, to).await?;
-        let endpoint = session.token();
+        let endpoint = &session.token;
         let mut revoked = false;
         if let Some(grant) = record.usable_grant() {
             revoked |= endpoint.revoke(&url, grant.secret(), "refresh_token").await?;
@@ -195,6 +195,6 @@ impl Provider for OAuth2 {
         let Some(url) = self.find(found.as_ref(), Endpoint::Introspection)? else { return Ok(None) };
         let to = Some((Endpoint::Introspection, &url));
         let session = Session::new(self, operation, found, BasicSpelling::default(), to).await?;
-        session.token().introspect(&url, token.secret()).await.map(Some)
+        session.token.introspect(&url, token.secret()).await.map(Some)
     }
 }

@@ -229,10 +229,10 @@ impl Provider for CodeProvider {
     async fn login(&self, operation: &Operation, _: &Login) -> Result<RecordUpdate> {
         let flow = CodeFlow {
             url: &ServiceUrl::parse("https://login.example.org/authorize?client_id=old&tenant=t").unwrap(),
-            token: TokenEndpoint::new(
+            token: &TokenEndpoint::new(
                 operation,
                 &self.token_url,
-                ClientAuth::Public("me"),
+                ClientAuth::Public("me".to_owned()),
                 TimeDelta::hours(1),
             ),
             issuer: Some(ISSUER),
