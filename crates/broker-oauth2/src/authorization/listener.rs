@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::page::{Page, Tab};
+use super::page::Page;
 use super::response::Expected;
+use super::tab::Tab;
 
 /// How long a browser may take to send a request, and then to read the page.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@ mod listener;
 mod page;
 pub(crate) mod pkce;
 mod response;
+mod tab;
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, Hint, Operation, Problem, Repeat, Result, Secret, ServiceUrl,
