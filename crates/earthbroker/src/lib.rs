@@ -66,6 +66,7 @@ mod kinds;
 #[cfg(feature = "file")]
 pub mod records;
 mod setup;
+mod tools;
 
 #[cfg(feature = "file")]
 pub use broker_core::FileStore;
