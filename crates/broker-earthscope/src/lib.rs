@@ -27,6 +27,9 @@ use tokens_file::TOOLS_RENEW_AT;
 /// The URL of EarthScope's login server.
 const DOMAIN: &str = "https://login.earthscope.org";
 
+/// The URL of EarthScope's API.
+const API_URL: &str = "https://api.earthscope.org";
+
 /// The assumed lifetime of an access token if the response has no `expires_in`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(24);
 

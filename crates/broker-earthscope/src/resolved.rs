@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::sources::{Layer, Sources, is_url, sdk_home, tools_error, variables};
 use crate::tokens_file::TokensFile;
-use crate::{DOMAIN, EarthScope, KIND};
+use crate::{API_URL, DOMAIN, EarthScope, KIND};
 
 /// The settings of a provider: see `providers.toml`.
 #[derive(Deserialize)]
@@ -41,8 +41,6 @@ fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D:
     let wrong = de::Unexpected::Other("value");
     switch.map(Some).ok_or_else(|| de::Error::invalid_value(wrong, &"true or false"))
 }
-
-pub(crate) const API_URL: &str = "https://api.earthscope.org";
 
 pub(crate) const AUDIENCE: &str = "https://api.earthscope.org";
 

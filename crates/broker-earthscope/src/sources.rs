@@ -11,8 +11,7 @@ use broker_core::{
 };
 use serde_json::{Map, Value};
 
-use crate::DOMAIN;
-use crate::resolved::API_URL;
+use crate::{API_URL, DOMAIN};
 
 /// The settings of one source, such as the environment or a file.
 #[derive(Clone)]

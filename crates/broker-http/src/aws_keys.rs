@@ -10,8 +10,9 @@ use serde::Deserialize;
 pub struct AwsKeys {
     provider: ProviderHandle,
     request: TokenRequest,
+    /// The last returned keys, with the secret of their token.
     #[cfg(feature = "object_store")]
-    pub(crate) cache: crate::object_store::Cache,
+    pub(crate) cache: Cache<object_store::aws::AwsCredential>,
 }
 
 impl AwsKeys {
@@ -26,7 +27,7 @@ impl AwsKeys {
             provider,
             request: TokenRequest::new().derived(Derived::aws(role, params)),
             #[cfg(feature = "object_store")]
-            cache: crate::object_store::Cache::default(),
+            cache: Cache::default(),
         }
     }
 
@@ -41,6 +42,10 @@ impl fmt::Debug for AwsKeys {
         f.debug_struct("AwsKeys").field("provider", &self.provider.name()).finish_non_exhaustive()
     }
 }
+
+/// Converted keys, with the secret of their token.
+#[cfg(feature = "object_store")]
+type Cache<Credential> = std::sync::Mutex<Option<(broker_core::Secret, std::sync::Arc<Credential>)>>;
 
 /// The secret of a token with AWS keys ([`Derived::aws`]).
 #[derive(Deserialize)]

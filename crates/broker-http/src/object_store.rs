@@ -1,17 +1,14 @@
 //! AWS keys for `object_store`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use broker_core::{Error, Secret};
+use broker_core::Error;
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
 use crate::AwsKeys;
 use crate::aws_keys::Keys;
-
-/// The last returned keys, with the secret of their token.
-pub(crate) type Cache = Mutex<Option<(Secret, Arc<AwsCredential>)>>;
 
 /// The source of an error is [`broker_core::Error`].
 ///

@@ -77,3 +77,6 @@ pub use broker_core::{
     SystemClock, SystemEnv, Token, TokenRequest, TokenStatus,
 };
 pub use setup::{Broker, Setup};
+
+/// How long to wait by default for another process that renews a token or logs in.
+const WAIT_LIMIT: std::time::Duration = std::time::Duration::from_mins(2);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use broker_core::{Env, FallbackStore, FileStore, Migrated, Result, StorageFormat};
 
+use crate::WAIT_LIMIT;
 use crate::config::Config;
-use crate::setup::WAIT_LIMIT;
 
 /// Lists the record files, and rewrites them in the configured storage format.
 #[derive(Debug)]

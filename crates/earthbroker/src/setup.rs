@@ -11,13 +11,11 @@ use broker_core::{
     SystemClock, SystemEnv, platform,
 };
 
+use crate::WAIT_LIMIT;
 use crate::config::{Config, Files};
 use crate::kinds::BUILT_IN;
 #[cfg(feature = "file")]
 use crate::records::Records;
-
-/// How long to wait by default for another process that renews a token or logs in.
-pub(crate) const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
 /// Gets, renews and stores tokens, by default with the configuration and the records of the command line. Clones are
 /// cheap and share all state. Async calls need a tokio runtime with time and I/O.

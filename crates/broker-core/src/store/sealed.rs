@@ -12,10 +12,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Record, StorageFormat};
 use crate::store::Loaded;
 use crate::store::file::bytes::{LONGEST_FILE, file_names, read_bytes};
-use crate::store::file::plain;
-
-/// The version number of encrypted record files. A broker without encryption reports such a file as too new.
-pub(crate) const SEALED_FORMAT: u64 = 2;
+use crate::store::file::plain::{self, SEALED_FORMAT};
 
 /// Converts records to the content of files and back. Adds encryption to [`plain`] content, if there is a sealer.
 #[derive(Debug, Clone, Default)]

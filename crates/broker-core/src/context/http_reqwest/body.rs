@@ -73,11 +73,6 @@ pub(super) fn checked(request: http::Request<Bytes>) -> http::Request<Body> {
     })
 }
 
-/// The request was not sent because of its [`SendCheck`].
-#[derive(Debug, thiserror::Error)]
-#[error("the refresh token was replaced before it was sent")]
-pub(super) struct Superseded;
-
 /// hyper reads the body once the connection stands, and before it writes the request's head. An error therefore means
 /// that the service got no byte of the request.
 struct CheckedBody {
@@ -94,7 +89,7 @@ impl http_body::Body for CheckedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         if self.check.take().is_some_and(|SendCheck(check)| !check()) {
-            return Poll::Ready(Some(Err(Superseded.into())));
+            return Poll::Ready(Some(Err(fault::Superseded.into())));
         }
         Pin::new(&mut self.body).poll_frame(context).map_err(Into::into)
     }

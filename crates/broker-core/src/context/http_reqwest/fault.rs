@@ -5,10 +5,14 @@ use std::io;
 
 use rustls::{AlertDescription as Alert, CertificateError, Error as TlsError, OtherError, PeerIncompatible};
 
-use super::body::Superseded;
 use super::proxy::Proxy;
 use crate::context::{HttpFault, RequestSent};
 use crate::error::ErrorCode;
+
+/// The request was not sent because of its [`crate::context::SendCheck`].
+#[derive(Debug, thiserror::Error)]
+#[error("the refresh token was replaced before it was sent")]
+pub(super) struct Superseded;
 
 /// Describes the innermost error, because reqwest's own message does not contain the cause. `proxy` is the proxy of the
 /// request.

@@ -6,7 +6,9 @@ use zeroize::Zeroizing;
 use super::bytes::LONGEST_RECORD;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{FORMAT, Record};
-use crate::store::sealed::SEALED_FORMAT;
+
+/// The version number of encrypted record files. A broker without encryption reports such a file as too new.
+pub(crate) const SEALED_FORMAT: u64 = 2;
 
 /// Returns the content of a record file. Fails if the content cannot be read again, such as metadata that is nested too
 /// deeply.
