@@ -19,8 +19,8 @@ pub(super) struct UserFile {
 }
 
 impl UserFile {
-    /// Finds the file, and creates and locks its folder. A symbolic link is followed, not replaced. A file system without
-    /// locks is no error.
+    /// Finds the file, and creates and locks its folder. A symbolic link is followed, not replaced. Continues without
+    /// a lock if the file system has no locks.
     pub(super) fn lock(context: &CommandContext<'_>) -> Result<Self> {
         let files = context.setup().config_files();
         let (file, _) = files.last().ok_or_else(|| {
@@ -75,7 +75,7 @@ impl UserFile {
         Ok(new)
     }
 
-    /// Replaces the file by the temporary file.
+    /// Replaces the file with the temporary file.
     pub(super) fn replace(&self, new: NamedTempFile) -> Result<()> {
         platform::put_in_place(new, &self.path).map_err(|error| cannot_write(&self.path, error))
     }

@@ -6,7 +6,7 @@ use earthbroker::{Clock, Error, Header, Result, Secret, Token};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{TokenInfo, http, unsuitable};
+use super::{TokenInfo, header, unsuitable};
 
 /// The documented JSON output of `broker token`. Fields may be added, but never removed.
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ pub(super) fn expires_in(token: &Token) -> Option<u64> {
 
 /// Returns the `ExecCredential` for kubectl, in the given API version.
 pub(crate) fn exec_credential(token: &Token, api_version: &str) -> Result<String> {
-    let mut status = json!({ "token": http::bearer(token)? });
+    let mut status = json!({ "token": header::bearer(token)? });
     if let Some(expires_at) = token.expires_at() {
         status["expirationTimestamp"] = rfc3339(expires_at).into();
     }

@@ -1,16 +1,18 @@
 //! The output formats of `broker token`.
 
-mod http;
+mod header;
+mod hosts;
 mod json;
+mod shell;
+mod template;
 
-use broker_core::sanitize;
 use clap::ValueEnum;
 use earthbroker::{Derived, Error, ErrorCode, ProviderHandle, Result, Secret, Token};
 
 use crate::args::{Format, ShellKind, Token as Args};
 
 pub(crate) use broker_core::{quoted_path, shell_word as word};
-pub(crate) use http::is_exact;
+pub(crate) use hosts::is_exact;
 pub(crate) use json::{aws, exec_credential, line, rfc3339};
 
 /// The newest API version of Kubernetes' `ExecCredential`.
@@ -60,7 +62,7 @@ impl<'a> Style<'a> {
                 .with_hint("add a template, for example: --template 'X-Token: {token}'"));
         }
         let template = args.template.as_deref().unwrap_or_default();
-        let _ = fill(template, |_| String::new())?;
+        let _ = template::fill(template, |_| String::new())?;
         Ok(Self { format, shell: args.shell.unwrap_or(ShellKind::Sh), template, derived })
     }
 }
@@ -105,19 +107,19 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
     match style.format {
         Format::Text => Ok(format!("{secret}\n")),
         Format::Json => json::object(token, info),
-        Format::Header => http::line(token),
-        Format::Curl => http::curl(token),
-        Format::Wget => http::wget(token, info),
-        Format::GdalHeaders => http::for_every_host("GDAL", token, info),
-        Format::Env => Ok(shell_lines(style.shell, &variables(token, style, info)?)),
-        Format::Dotenv => dotenv(&variables(token, style, info)?, info),
-        Format::Gdal => gdal(style.shell, token),
-        Format::Duckdb => http::duckdb(token, info),
-        Format::Netrc => http::netrc(token, info),
+        Format::Header => header::line(token),
+        Format::Curl => header::curl(token),
+        Format::Wget => header::wget(token, info),
+        Format::GdalHeaders => header::for_every_host("GDAL", token, info),
+        Format::Env => Ok(shell::lines(style.shell, &variables(token, style, info)?)),
+        Format::Dotenv => shell::dotenv(&variables(token, style, info)?, info),
+        Format::Gdal => shell::gdal(style.shell, token),
+        Format::Duckdb => hosts::duckdb(token, info),
+        Format::Netrc => hosts::netrc(token, info),
         Format::ExecCredential => json::exec_credential(token, EXEC_CREDENTIAL),
         Format::Aws => json::aws(token),
-        Format::Cookies => http::cookies(token),
-        Format::Template => fill(style.template, |field| field(token, info)),
+        Format::Cookies => header::cookies(token),
+        Format::Template => template::fill(style.template, |field| field(token, info)),
     }
 }
 
@@ -127,102 +129,4 @@ fn variables<'a>(token: &Token, style: &Style<'_>, info: &TokenInfo<'a>) -> Resu
         Some(_) => json::Keys::of(token).map(json::Keys::variables),
         None => Ok(vec![(info.provider.info().variable.as_str(), token.secret().clone())]),
     }
-}
-
-/// Returns the value of a field. A field without a value is empty text.
-type Field = fn(&Token, &TokenInfo<'_>) -> String;
-
-const FIELDS: [(&str, Field); 6] = [
-    ("{token}", |token, _| token.secret().expose().to_owned()),
-    ("{token_type}", |token, _| token.token_type().to_owned()),
-    ("{scope}", |token, info| sanitize(json::scope(token, info).unwrap_or_default())),
-    ("{expires_at}", |token, _| token.expires_at().map(json::rfc3339).unwrap_or_default()),
-    ("{expires_in}", |token, _| json::expires_in(token).map(|left| left.to_string()).unwrap_or_default()),
-    ("{provider}", |_, info| info.provider.name().to_owned()),
-];
-
-/// Replaces each placeholder of a template by the value of its field. `{{` and `}}` are literal braces.
-fn fill(template: &str, value: impl Fn(Field) -> String) -> Result<String> {
-    let mut filled = String::new();
-    let mut rest = template;
-    while let Some(at) = rest.find(['{', '}']) {
-        let (before, from) = rest.split_at(at);
-        filled.push_str(before);
-        if from.starts_with("{{") || from.starts_with("}}") {
-            filled.push_str(&from[..1]);
-            rest = &from[2..];
-        } else {
-            let field = FIELDS.into_iter().find(|(name, _)| from.starts_with(name));
-            let (name, field) = field.ok_or_else(|| unknown_placeholder(from))?;
-            filled.push_str(&value(field));
-            rest = &from[name.len()..];
-        }
-    }
-    Ok(filled + rest + "\n")
-}
-
-fn unknown_placeholder(from: &str) -> Error {
-    let known = FIELDS.map(|(name, _)| name).join(", ");
-    let shown = from.split_inclusive('}').next().unwrap_or(from);
-    Error::usage(format!("--template: unknown placeholder `{}`", sanitize(shown)))
-        .with_hint(format!("use {known}, and for literal braces {{{{ and }}}}"))
-}
-
-/// Returns one shell command per variable, which sets and exports the variable.
-fn shell_lines(shell: ShellKind, variables: &[(&str, Secret)]) -> String {
-    variables.iter().map(|(name, value)| shell_line(shell, name, value.expose())).collect()
-}
-
-/// Returns shell commands that set GDAL's environment variables for the token.
-fn gdal(shell: ShellKind, token: &Token) -> Result<String> {
-    let secret = http::bearer(token)?;
-    Ok(shell_line(shell, "GDAL_HTTP_AUTH", "BEARER") + &shell_line(shell, "GDAL_HTTP_BEARER", secret))
-}
-
-fn shell_line(shell: ShellKind, name: &str, value: &str) -> String {
-    match shell {
-        ShellKind::Sh => format!("export {name}='{}'\n", value.replace('\'', r"'\''")),
-        // In single quotes, fish treats only the backslash and the single quote as special.
-        ShellKind::Fish => {
-            format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))
-        }
-        ShellKind::Powershell => format!("$env:{name} = '{}'\n", powershell_escaped(value)),
-    }
-}
-
-/// Doubles single quotes, as a quoted PowerShell string needs. PowerShell also accepts typographic single quotes.
-fn powershell_escaped(value: &str) -> String {
-    let is_quote = |c: char| matches!(c, '\'' | '\u{2018}'..='\u{201b}');
-    value.chars().flat_map(|c| std::iter::repeat_n(c, if is_quote(c) { 2 } else { 1 })).collect()
-}
-
-/// Returns lines of a .env file, in a syntax that all readers of such files interpret the same way.
-fn dotenv(variables: &[(&str, Secret)], info: &TokenInfo<'_>) -> Result<String> {
-    let bare = |c: char| c.is_ascii_alphanumeric() || "_-./+=:@,%".contains(c);
-    let is_bare = |value: &Secret| value.expose().chars().all(bare);
-    let line = |(name, value): &(&str, Secret)| {
-        let text = if is_bare(value) { value.expose().to_owned() } else { dotenv_quoted(value.expose())? };
-        Ok(format!("{name}={text}\n"))
-    };
-    let lines = variables.iter().map(line).collect::<Result<_>>()?;
-    if !variables.iter().all(|(_, value)| is_bare(value)) {
-        (info.note)(
-            "note: the value is quoted, but `docker run --env-file` reads the quotes as part of the value",
-        );
-    }
-    Ok(lines)
-}
-
-/// Quotes a value for shells, python-dotenv, direnv and Compose. Fails if these programs would read different values.
-fn dotenv_quoted(value: &str) -> Result<String> {
-    // In single quotes, python-dotenv expands escapes and `${…}`, but shells do not.
-    let single_quotes_agree = !value.contains('\'') && !value.contains(r"\\") && !value.contains("${");
-    if single_quotes_agree && !value.ends_with('\\') {
-        return Ok(format!("'{value}'"));
-    }
-    if !value.contains(['\\', '$', '`']) {
-        return Ok(format!("\"{}\"", value.replace('"', "\\\"")));
-    }
-    let why = "the token has quotes or backslashes that programs read differently in a .env file";
-    Err(unsuitable(why).with_hint("use: --format env for shells, or: --format json for programs"))
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::Config;
 use super::file::ConfigFile;
-use super::keys::SENT;
+use super::secrets::SENT;
 
 /// Environment variables with this prefix set keys of providers: `BROKER_PROVIDERS__NAME__KEY`.
 const PREFIX: &str = "BROKER_PROVIDERS__";

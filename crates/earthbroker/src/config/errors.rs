@@ -8,8 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::file::ConfigFile;
-use super::keys::{FORMS, SENT};
 use super::layers::BUILT_IN;
+use super::secrets::{FORMS, SENT};
 
 /// The wrong part of a line, which decides how much of the line an error shows.
 #[derive(Clone, Copy, PartialEq, Eq)]

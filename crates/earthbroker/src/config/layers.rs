@@ -8,7 +8,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
 use super::file::tables;
-use super::keys::remove_replaced;
+use super::secrets::remove_replaced;
 use super::{Config, ConfigWarning};
 
 /// The origin of the built-in configuration.

@@ -12,13 +12,15 @@
 // Three mechanisms keep one promise each: `figment` merges the layers and remembers the file or the variable of each value.
 // `toml` parses values, and again only for an error, for the position of a key. `file` cuts the tables of the requested
 // providers out of a long file: a stored token costs about as much with a thousand providers as with one.
+mod common_keys;
 mod environment;
 mod errors;
 mod file;
-mod keys;
 mod layers;
+mod secrets;
 mod show;
 mod store;
+mod warning;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,15 +30,16 @@ use figment::value::{Dict, Value};
 
 use crate::environment::Environment;
 
+use common_keys::COMMON_KEYS;
 use environment::Variables;
 pub use errors::suggestion;
 use errors::{Mark, did_you_mean};
 pub(crate) use file::Files;
 use file::{ConfigFile, tables};
-use keys::COMMON_KEYS;
 use layers::Merged;
-pub use show::{ConfigWarning, Configured, Setting};
+pub use show::{Configured, Setting};
 pub use store::StoreConfig;
+pub use warning::ConfigWarning;
 
 /// The configuration: the providers, their kinds, and the origin of each value.
 pub struct Config {

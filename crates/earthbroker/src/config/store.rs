@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::errors::Mark;
 use super::file::ConfigFile;
-use super::keys;
+use super::secrets;
 use super::show::display_secret;
 use super::{Config, ConfigWarning, Setting};
 
@@ -69,7 +69,7 @@ impl StoreConfig {
         let mut shown = format!("\"{name}\"");
         self.literal_in = None;
         if let Some((slot, (_, value))) = slot.zip(source) {
-            let invalid = |_| wrong(&["store", name], &format!("`store.{name}` must be {}", keys::FORMS));
+            let invalid = |_| wrong(&["store", name], &format!("`store.{name}` must be {}", secrets::FORMS));
             let source = SecretSource::deserialize(value).map_err(invalid)?;
             self.literal_in = file.path.clone().filter(|_| matches!(source, SecretSource::Literal(_)));
             shown = format!("{{ {name} = {} }}", display_secret(value));

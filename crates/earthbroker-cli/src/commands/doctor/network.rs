@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use earthbroker::{Broker, Env, Status};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::probe::{Answer, Blocked, NAME, Obstacle, TIME_LIMIT, UNAVAILABLE, probe};
+use super::probe::{Answer, Blocked, NAME, TIME_LIMIT, UNAVAILABLE, probe};
 use super::report::Report;
 use crate::commands::CommandResult;
 use crate::humanize;
@@ -159,12 +159,12 @@ fn service(status: &Status, answer: &Answer, report: &mut Report) {
             report.ok("network.service", name, format!("{url} can be reached"));
             clock(name, *clock_ahead, report);
         }
-        Err(Blocked { obstacle: Obstacle { id, why, fix }, detail, .. }) if *why == UNAVAILABLE.why => {
-            report.warning(id, name, &format!("{url} is {why}: {detail}"), fix);
+        Err(Blocked { obstacle, detail, .. }) if **obstacle == UNAVAILABLE => {
+            report.warning(obstacle.id, name, &format!("{url} is {}: {detail}", obstacle.why), obstacle.fix);
         }
-        Err(Blocked { obstacle: Obstacle { id, why, fix }, detail, hint }) => {
-            let what = format!("cannot reach {url}: {why} ({detail})");
-            report.error(id, name, &what, hint.as_deref().unwrap_or(fix));
+        Err(Blocked { obstacle, detail, hint }) => {
+            let what = format!("cannot reach {url}: {} ({detail})", obstacle.why);
+            report.error(obstacle.id, name, &what, hint.as_deref().unwrap_or(obstacle.fix));
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// be reached.
 pub(super) type Answer = Result<Option<TimeDelta>, Blocked>;
 
-/// What stands between this machine and a service.
+/// Why a service cannot be reached.
 pub(super) struct Blocked {
     pub(super) obstacle: &'static Obstacle,
     pub(super) detail: String,
