@@ -44,7 +44,8 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 
 struct EarthScope {
     domain: ServiceUrl,
-    /// Whether the domain is the default, or is set in the configuration or in `~/.earthscope/config.toml`. Imported refresh tokens are sent only to such a domain.
+    /// Whether the domain is the default, or is set in the configuration or in `~/.earthscope/config.toml`. Imported
+    /// refresh tokens are sent only to such a domain.
     domain_is_own: bool,
     token_url: ServiceUrl,
     api_url: ServiceUrl,

@@ -10,7 +10,6 @@ use serde::Deserialize;
 pub struct AwsKeys {
     provider: ProviderHandle,
     request: TokenRequest,
-    /// The last returned keys, with the secret of their token.
     #[cfg(feature = "object_store")]
     pub(crate) cache: Cache<object_store::aws::AwsCredential>,
 }
@@ -43,7 +42,7 @@ impl fmt::Debug for AwsKeys {
     }
 }
 
-/// Converted keys, with the secret of their token.
+/// The last returned keys, with the secret of their token.
 #[cfg(feature = "object_store")]
 type Cache<Credential> = std::sync::Mutex<Option<(broker_core::Secret, std::sync::Arc<Credential>)>>;
 

@@ -26,8 +26,8 @@ pub(crate) enum Algorithm {
 }
 
 /// The `aud` claim of the assertions: `issuer` (the configured one), `token_url` (the URL of the token endpoint),
-/// `endpoint` (the URL to which the request is sent), or another URL. RFC 7523 section 3 permits the token endpoint, FAPI 2.0 requires the issuer, and
-/// Okta accepts only the endpoint that gets the request.
+/// `endpoint` (the URL to which the request is sent), or another URL. RFC 7523 section 3 permits the token endpoint,
+/// FAPI 2.0 requires the issuer, and Okta accepts only the endpoint that gets the request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Audience(pub(crate) String);

@@ -94,7 +94,8 @@ impl SecretSource {
         }
     }
 
-    /// Returns a [`fingerprint`] of the secret that [`SecretSource::resolve`] reads. For a command, returns a fingerprint of the command line instead.
+    /// Returns a [`fingerprint`] of the secret that [`SecretSource::resolve`] reads. For a command, returns a fingerprint
+    /// of the command line instead.
     pub fn fingerprint(&self, salt: &str, env: &dyn Env) -> Option<String> {
         let secret = match self {
             Self::Literal(secret) => Some(Secret::cleaned(secret.expose())),

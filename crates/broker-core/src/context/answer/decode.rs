@@ -115,8 +115,9 @@ fn form(text: &str) -> Option<Map<String, Value>> {
     (has("access_token") || has("error")).then_some(object)
 }
 
-/// Rewrites JSON that other parsers accept and `serde_json` does not: NaN, infinite numbers and deeply nested values to `null`; control characters, unknown escapes and halves
-/// of surrogate pairs in strings to valid ones. A part of a string that cannot be read becomes U+FFFD.
+/// Rewrites JSON that other parsers accept and `serde_json` does not. NaN, infinite numbers and deeply nested values
+/// become `null`. In strings, control characters are escaped, and unknown escapes and halves of surrogate pairs become
+/// U+FFFD.
 fn rewritten(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     let (mut depth, mut rest) = (0_usize, text);

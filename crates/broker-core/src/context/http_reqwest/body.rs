@@ -73,8 +73,8 @@ pub(super) fn checked(request: http::Request<Bytes>) -> http::Request<Body> {
     })
 }
 
-/// hyper reads the body once the connection stands, and before it writes the request's head. An error therefore means
-/// that the service got no byte of the request.
+/// hyper reads the body after it has connected, and before it writes the request's head. An error therefore means that
+/// the service got no byte of the request.
 struct CheckedBody {
     check: Option<SendCheck>,
     body: Body,
